@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/sluicemq/sluice/internal/addr"
+)
+
+// Dialer makes one connection.
+type Dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// clients holds the one client in use: single for a lone server or the master that Sentinel names, or cluster.
+type clients struct {
+	single  *redis.Client
+	cluster *redis.ClusterClient
+}
+
+const (
+	dialTimeout = time.Second
+	// poolSize bounds the connections to one node. Calls are joined, so few are ever busy.
+	poolSize    = 32
+	poolTimeout = time.Second
+)
+
+// connect makes the client. Its options are what the engine relies on: it must never repeat a command, for a repeated
+// script whose first answer was lost would run twice, and only the engine knows which calls may be repeated; and a
+// deadline must end a read.
+func connect(opt Options) (clients, error) {
+	to, err := addr.ParseRedis(opt.URL)
+	if err != nil {
+		return clients{}, fmt.Errorf("the address of Redis %w", err)
+	}
+	var secure *tls.Config
+	if to.TLS {
+		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	switch to.Mode {
+	case addr.Cluster:
+		return clients{cluster: redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: to.Addrs, Username: to.Username, Password: to.Password, TLSConfig: secure, Dialer: opt.Dialer,
+			Protocol: 2, MaxRetries: -1, MaxRedirects: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+			DialTimeout: dialTimeout, ReadTimeout: attemptTimeout, WriteTimeout: attemptTimeout,
+			PoolSize: poolSize, PoolTimeout: poolTimeout, DisableIdentity: true, MaintNotificationsConfig: quiet,
+		})}, nil
+	case addr.Sentinel:
+		return clients{single: redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: to.MasterName, SentinelAddrs: to.Addrs, DB: to.DB,
+			Username: to.Username, Password: to.Password, TLSConfig: secure, Dialer: opt.Dialer,
+			Protocol: 2, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+			DialTimeout: dialTimeout, ReadTimeout: attemptTimeout, WriteTimeout: attemptTimeout,
+			PoolSize: poolSize, PoolTimeout: poolTimeout, DisableIdentity: true,
+		})}, nil
+	default:
+		network, place := "tcp", to.Socket
+		if to.Socket != "" {
+			network = "unix"
+		} else {
+			place = to.Addrs[0]
+		}
+		return clients{single: redis.NewClient(&redis.Options{
+			Network: network, Addr: place, DB: to.DB,
+			Username: to.Username, Password: to.Password, TLSConfig: secure, Dialer: opt.Dialer,
+			Protocol: 2, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+			DialTimeout: dialTimeout, ReadTimeout: attemptTimeout, WriteTimeout: attemptTimeout,
+			PoolSize: poolSize, PoolTimeout: poolTimeout, DisableIdentity: true, MaintNotificationsConfig: quiet,
+		})}, nil
+	}
+}
+
+func (c clients) close() error {
+	if c.cluster != nil {
+		return c.cluster.Close()
+	}
+	return c.single.Close()
+}
+
+// owner returns the node that has the slot of key.
+func (c clients) owner(ctx context.Context, key string) (*redis.Client, error) {
+	if c.cluster == nil {
+		return c.single, nil
+	}
+	return c.cluster.MasterForKey(ctx, key)
+}
+
+// named returns the master with the address addr, as a redirection names it.
+func (c clients) named(ctx context.Context, place string) (*redis.Client, error) {
+	found := make(chan *redis.Client, 1)
+	err := c.cluster.ForEachMaster(ctx, func(_ context.Context, n *redis.Client) error {
+		if n.Options().Addr == place {
+			select {
+			case found <- n:
+			default:
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case n := <-found:
+		return n, nil
+	default:
+		return nil, fmt.Errorf("no master at %s is known yet", place)
+	}
+}
