@@ -1,0 +1,9 @@
+-- A tenant's record as the program reads it. A missing record is a list of nothing but false.
+local function read_record(key)
+  return redis.call('HMGET', key, 'id', 'name', 'account', 'state', 'labels', 'created', 'updated', 'etag')
+end
+-- Says whether the entity tag that a tenant has satisfies If-Match and If-None-Match, each "" when absent.
+local function holds(etag, match, none)
+  if match ~= '' and match ~= '*' and match ~= etag then return false end
+  return none == '' or (none ~= '*' and none ~= etag)
+end

@@ -1,0 +1,10 @@
+-- Deletes what this package keeps in the slot of a tenant that is being deleted.
+-- KEYS[1] HASH the tenant's record
+-- KEYS[2] HASH the tenant's queues: a sentinel at most
+-- Returns: "ok", or "active" when it is not being deleted
+-- Flags: allow-oom
+-- Again: the second call finds nothing.
+local state = redis.call('HGET', KEYS[1], 'state')
+if state and state ~= 'deleting' then return 'active' end
+redis.call('UNLINK', KEYS[1], KEYS[2])
+return 'ok'

@@ -1,0 +1,69 @@
+package tenants
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+
+	"github.com/sluicemq/sluice/internal/engine"
+)
+
+//go:embed lua/*.lua lua/lib/*.lua
+var scripts embed.FS
+
+// In the slot of the installation.
+var (
+	findScript    = engine.MustLoad(scripts, "find")
+	pageScript    = engine.MustLoad(scripts, "page")
+	reserveScript = engine.MustLoad(scripts, "reserve")
+	confirmScript = engine.MustLoad(scripts, "confirm")
+	leaveScript   = engine.MustLoad(scripts, "leave")
+	removeScript  = engine.MustLoad(scripts, "remove")
+)
+
+// In the slot of a tenant.
+var (
+	createScript = engine.MustLoad(scripts, "create")
+	readScript   = engine.MustLoad(scripts, "read")
+	updateScript = engine.MustLoad(scripts, "update")
+	markScript   = engine.MustLoad(scripts, "mark")
+	purgeScript  = engine.MustLoad(scripts, "purge")
+)
+
+// The keys of the registry, all in the slot of the installation.
+var (
+	entriesKey  = engine.SystemKey("tenants")         // HASH name to entry
+	namesKey    = engine.SystemKey("tenant-names")    // ZSET names, all with score 0
+	idsKey      = engine.SystemKey("tenant-ids")      // HASH id to name
+	accountsKey = engine.SystemKey("tenant-accounts") // HASH account to id
+)
+
+func recordKey(id ID) string { return engine.TenantKey(id.s, "tenant") } // HASH
+func queuesKey(id ID) string { return engine.TenantKey(id.s, "queues") } // HASH
+
+// run runs a script that answers with text or a list of texts. Missing values come as "".
+func (s *Store) run(ctx context.Context, script *engine.Script, keys []string, args ...any) ([]string, error) {
+	reply, err := s.engine.Do(ctx, script, keys, args...)
+	if err != nil {
+		if script.ReadOnly && errors.Is(err, engine.ErrUnknown) {
+			err = engine.ErrUnavailable.Because(err) // a read that got no answer has changed nothing
+		}
+		return nil, fmt.Errorf("%s: %w", script.Name, err)
+	}
+	list, ok := reply.([]any)
+	if !ok {
+		list = []any{reply}
+	}
+	texts := make([]string, len(list))
+	for i, v := range list {
+		switch v := v.(type) {
+		case nil:
+		case string:
+			texts[i] = v
+		default:
+			return nil, engine.ErrBroken.Because(fmt.Errorf("%s: unexpected %T in the answer", script.Name, v))
+		}
+	}
+	return texts, nil
+}

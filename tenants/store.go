@@ -1,0 +1,346 @@
+package tenants
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+const (
+	// MaxPage bounds List; defaultPage is how many it returns when nobody says.
+	MaxPage     = 500
+	defaultPage = 50
+
+	// maxRounds bounds how often one Put or Delete starts anew because others changed the same tenant meanwhile.
+	maxRounds = 8
+	// maxReads bounds the records that one List reads at the same time.
+	maxReads = 16
+)
+
+// Store keeps the tenants of an installation in Redis.
+type Store struct {
+	engine *engine.Engine
+	// step is called between the steps of a creation or deletion; an error ends it there. Only tests set it.
+	step func(done string) error
+
+	mu       sync.Mutex
+	onDelete []func(context.Context, ID) error
+}
+
+// New returns the store of the tenants behind e. All times are those of Redis; the clock is for what a server counts
+// by itself.
+func New(e *engine.Engine, _ clock.Clock) *Store {
+	return &Store{engine: e, step: func(string) error { return nil }}
+}
+
+// errAgain says that others changed the tenant, so that the caller starts anew.
+var errAgain = errors.New("start again")
+
+// Put creates the tenant name or replaces its settings, and reports whether it created it. Settings that are as they
+// were leave UpdatedAt and ETag as they are.
+func (s *Store) Put(ctx context.Context, name string, set Settings, cond Condition) (Tenant, bool, error) {
+	if err := checkName(name); err != nil {
+		return Tenant{}, false, err
+	}
+	if err := checkAccount(name, set.AccountNumber); err != nil {
+		return Tenant{}, false, err
+	}
+	labels, err := encodeLabels(set.Labels)
+	if err != nil {
+		return Tenant{}, false, err
+	}
+	for range maxRounds {
+		want := entry{name: name, id: newID(), account: set.AccountNumber, etag: newETag(), labels: labels}
+		if want.account == "" {
+			want.account = newAccount(name)
+		}
+		t, created, err := s.put(ctx, want, set.AccountNumber, cond)
+		if !errors.Is(err, errAgain) {
+			return t, created, err
+		}
+	}
+	return Tenant{}, false, errBusy
+}
+
+// put is one round of Put: it may end in errAgain. account is the one that the caller asked for, or "".
+func (s *Store) put(ctx context.Context, want entry, account string, cond Condition) (Tenant, bool, error) {
+	e, err := s.findOrReserve(ctx, want, account, cond)
+	if err != nil {
+		return Tenant{}, false, err
+	}
+	if e.etag == want.etag {
+		if err := s.step("reserved"); err != nil {
+			return Tenant{}, false, err
+		}
+		t, err := s.load(ctx, e)
+		if err != nil {
+			return Tenant{}, false, again(err)
+		}
+		return t, true, nil
+	}
+	if e.state != entryReady || cond.IfNoneMatch == "*" {
+		_, err := s.load(ctx, e)
+		if err == nil && cond.IfNoneMatch == "*" {
+			err = ErrPrecondition
+		}
+		return Tenant{}, false, again(err)
+	}
+	if account != "" && account != e.account {
+		return Tenant{}, false, ErrAccountFixed
+	}
+	t, err := s.update(ctx, e.id, want, cond)
+	if errors.Is(err, errAgain) {
+		_, err = s.load(ctx, e)
+		return Tenant{}, false, again(err)
+	}
+	return t, false, err
+}
+
+// again turns the error of load into errAgain, unless something failed: then starting again would only hide it.
+func again(err error) error {
+	switch {
+	case err == nil:
+		return errAgain
+	case !errors.Is(err, ErrNotFound):
+		return err
+	case errors.Unwrap(err) != nil:
+		return errors.Unwrap(err)
+	default:
+		return errAgain
+	}
+}
+
+// findOrReserve returns the entry of want.name, and makes it unless the condition asks for an existing tenant.
+func (s *Store) findOrReserve(ctx context.Context, want entry, account string, cond Condition) (entry, error) {
+	if cond.IfMatch != "" {
+		e, ok, err := s.find(ctx, want.name, ID{})
+		if err == nil && !ok {
+			err = ErrPrecondition
+		}
+		return e, err
+	}
+	e, taken, err := s.reserve(ctx, want)
+	switch {
+	case taken == "account_taken" && account != "":
+		return entry{}, ErrAccountTaken
+	case taken != "":
+		return entry{}, errAgain // random digits or letters met others: roll again
+	default:
+		return e, err
+	}
+}
+
+// update replaces the settings of a tenant. errAgain says that it has no record, or is being deleted.
+func (s *Store) update(ctx context.Context, id ID, want entry, cond Condition) (Tenant, error) {
+	got, err := s.run(ctx, updateScript, []string{recordKey(id)}, want.labels, want.etag, cond.IfMatch, cond.IfNoneMatch)
+	switch {
+	case err != nil:
+		return Tenant{}, err
+	case got[0] == "gone":
+		return Tenant{}, errAgain
+	case got[0] == "precondition":
+		return Tenant{}, ErrPrecondition
+	default:
+		return parseRecord(got[1:])
+	}
+}
+
+// Get returns the tenant name.
+func (s *Store) Get(ctx context.Context, name string) (Tenant, error) {
+	if err := checkName(name); err != nil {
+		if meant := meantName(name); meant != "" {
+			return Tenant{}, ErrNotFound.WithFix("Names of tenants are lower case: did you mean %q?", meant)
+		}
+		return Tenant{}, ErrNotFound
+	}
+	e, ok, err := s.find(ctx, name, ID{})
+	if err != nil {
+		return Tenant{}, err
+	}
+	if !ok {
+		return Tenant{}, ErrNotFound
+	}
+	return s.load(ctx, e)
+}
+
+// ByID returns the tenant with an id.
+func (s *Store) ByID(ctx context.Context, id ID) (Tenant, error) {
+	e, ok, err := s.find(ctx, "", id)
+	if err != nil {
+		return Tenant{}, err
+	}
+	if !ok || e.id != id {
+		return Tenant{}, ErrNotFound
+	}
+	return s.load(ctx, e)
+}
+
+// List returns the tenants whose names begin with prefix, in the order of their names, from the first one behind after
+// on: at most limit (0: 50, at most 500). next is the after of the following page, and "" on the last one. A page may
+// be short, because tenants that are being deleted are left out.
+func (s *Store) List(ctx context.Context, prefix string, limit int, after string) (page []Tenant, next string, err error) {
+	if limit == 0 {
+		limit = defaultPage
+	}
+	if limit < 1 || limit > MaxPage {
+		return nil, "", &errs.Error{Kind: errs.Invalid, Code: "validation_failed", Message: "limit must be 1 to 500",
+			Fields: []errs.Field{{Query: "limit", Code: "out_of_range", Message: "must be 1 to 500"}}}
+	}
+	entries, next, err := s.entries(ctx, prefix, limit, after)
+	if err != nil {
+		return nil, "", err
+	}
+	found := make([]Tenant, len(entries))
+	var group errgroup.Group
+	group.SetLimit(maxReads)
+	for i, e := range entries {
+		group.Go(func() error {
+			t, err := s.load(ctx, e)
+			if errors.Is(err, ErrLost) {
+				t, err = lost(e)
+			}
+			found[i] = t
+			return notFoundAside(err)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, "", err
+	}
+	page = make([]Tenant, 0, len(found))
+	for _, t := range found {
+		if !t.ID.IsZero() {
+			page = append(page, t)
+		}
+	}
+	return page, next, nil
+}
+
+// entries reads one page of the registry.
+func (s *Store) entries(ctx context.Context, prefix string, limit int, after string) ([]entry, string, error) {
+	from := "[" + prefix
+	if after >= prefix && after != "" {
+		from = "(" + after
+	}
+	// Names are ASCII, so 0xff stands behind all that begin with prefix.
+	got, err := s.run(ctx, pageScript, []string{entriesKey, namesKey}, from, "["+prefix+"\xff", limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	entries := make([]entry, 0, limit)
+	for i := 0; i+1 < len(got); i += 2 {
+		if len(entries) == limit {
+			return entries, entries[limit-1].name, nil
+		}
+		e, err := parseEntry(got[i], got[i+1])
+		if err != nil {
+			return nil, "", err
+		}
+		entries = append(entries, e)
+	}
+	return entries, "", nil
+}
+
+// load returns the tenant behind an entry. What somebody left half done it finishes first: after a creation the tenant
+// is there, and after a deletion it is ErrNotFound, which has a cause when the deletion could not be finished now.
+func (s *Store) load(ctx context.Context, e entry) (Tenant, error) {
+	switch e.state {
+	case entryCreating:
+		return s.finishCreate(ctx, e)
+	case entryDeleting:
+		return Tenant{}, s.finishLeaving(ctx, e)
+	}
+	t, ok, err := s.readRecord(ctx, e.id)
+	switch {
+	case err != nil:
+		return Tenant{}, err
+	case ok && t.State == stateDeleting:
+		return Tenant{}, s.finishLeaving(ctx, e)
+	case ok:
+		return t, nil
+	}
+	now, there, err := s.find(ctx, e.name, ID{})
+	switch {
+	case err != nil:
+		return Tenant{}, err
+	case there && now == e:
+		return Tenant{}, ErrLost
+	default:
+		return Tenant{}, ErrNotFound // it was deleted between the two looks
+	}
+}
+
+// finishLeaving finishes a deletion and returns ErrNotFound either way.
+func (s *Store) finishLeaving(ctx context.Context, e entry) error {
+	if err := s.finishDelete(ctx, e); err != nil {
+		return ErrNotFound.Because(err)
+	}
+	return ErrNotFound
+}
+
+// finishCreate writes the record that an entry describes and notes that in the registry. ErrNotFound says that the
+// tenant was deleted meanwhile.
+func (s *Store) finishCreate(ctx context.Context, e entry) (Tenant, error) {
+	fields, err := s.run(ctx, createScript, []string{recordKey(e.id)}, e.id.s, e.name, e.account, e.etag, e.created, e.labels)
+	if err != nil {
+		return Tenant{}, err
+	}
+	t, err := parseRecord(fields)
+	if err != nil {
+		return Tenant{}, err
+	}
+	if err := s.step("created"); err != nil {
+		return Tenant{}, err
+	}
+	got, err := s.run(ctx, confirmScript, []string{entriesKey}, e.name, e.id.s)
+	if err != nil {
+		return Tenant{}, err
+	}
+	switch {
+	case got[0] == "gone":
+		return Tenant{}, s.discard(ctx, e.id)
+	case t.State == stateDeleting: // Redis came back with a registry that is older than the record
+		return Tenant{}, s.finishLeaving(ctx, e)
+	default:
+		return t, nil
+	}
+}
+
+// discard deletes a record that was written after its tenant had been created and deleted by others. Nobody can have
+// found it: no name and no id lead there.
+func (s *Store) discard(ctx context.Context, id ID) error {
+	if _, err := s.run(ctx, markScript, []string{recordKey(id), queuesKey(id)}, "", ""); err != nil {
+		return err
+	}
+	if _, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id)}); err != nil {
+		return err
+	}
+	return ErrNotFound
+}
+
+// lost returns what the registry still knows of a tenant whose record is lost.
+func lost(e entry) (Tenant, error) {
+	created, err := parseMillis(e.created)
+	return Tenant{ID: e.id, Name: e.name, AccountNumber: e.account, State: StateLost, CreatedAt: created}, err
+}
+
+// notFoundAside drops ErrNotFound.
+func notFoundAside(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func newETag() string {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	return hex.EncodeToString(raw[:])
+}
