@@ -1,0 +1,166 @@
+package bench
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Bounds of what may be asked for. The books take about 9 bytes a message, so the longest run stays below 1 GiB.
+const (
+	maxConnections = 4096
+	maxWaiters     = 50_000
+	maxBatch       = 1000 // the server takes no larger batch
+	maxReceive     = 100  // nor hands out more in one receive
+	maxSize        = 1 << 20
+	maxBatchBytes  = 12 << 20 // below the server's 16 MiB, with room for the JSON around the bodies
+	maxDuration    = 5 * time.Minute
+	maxRounds      = 100
+	maxMessages    = 10_000_000
+)
+
+// Bounds of what a run waits for.
+const (
+	modeLimit     = 5 * time.Minute  // a whole run, draining included, above its own duration
+	drainLimit    = 90 * time.Second // longer than leaseSeconds, so that a lost answer's messages come back
+	cleanupLimit  = 10 * time.Second // deleting the queue, also after an interrupt
+	leaseSeconds  = 60               // long enough that no lease ends in a run: a second delivery is then a fault
+	holdSeconds   = 900              // the lease of messages that a run keeps in hand, longer than modeLimit
+	shortPoll     = 1                // seconds a lifecycle's receive may wait; messages are there, so it does not
+	longPoll      = 20               // seconds of a waiting receive
+	maxExamples   = 5                // messages named in a failed check
+	maxErrorKinds = 20               // different errors counted apart
+	maxFailures   = 50               // failures in a row after which a worker gives up
+	failurePause  = 5 * time.Millisecond
+	grace         = 3 * time.Second      // for messages to reach a receive that waits for them
+	dryLimit      = 2 * time.Second      // with nothing found for so long, the rest of a backlog is missing
+	dryPause      = 2 * time.Millisecond // before it looks again
+)
+
+// Config says what to drive and how.
+type Config struct {
+	URL         string        // the server, http or https; required
+	Key         string        // API key of the tenant that does the work; required
+	Modes       []string      // names of Modes; empty: all
+	Connections []int         // each mode runs once with each; empty: 16
+	Batch       int           // messages in one batch; 0: 10
+	Size        int           // bytes of a body; 0: 256
+	Duration    time.Duration // measured part of a timed mode; 0: 3 s
+	WarmUp      time.Duration // before it; 0: a sixth of Duration, at most 500 ms
+	Rounds      int           // the whole plan is run this often, modes taking turns; 0: 1
+	Messages    int           // backlog of drain, memory, survivors and backlog; 0: each mode's own
+	Waiters     int           // waiting receives of the mode waiting; 0: 5,000
+	RedisURL    string        // to ask for memory, AOF size and command counts; empty: look for the server's child
+	ServerPID   int           // whose CPU to count; 0: whoever listens on URL, when that is this machine
+	RedisPID    int           // the same for Redis; 0: the one behind RedisURL, when that is this machine
+	Budgets     bool          // run what the budgets ask for, instead of Connections, Batch, Size, and judge it
+
+	OnStart  func(Environment) // called once, before the first run; may be nil
+	OnResult func(Result)      // called after each run; may be nil
+
+	// For tests, which have no time; 0 takes the constant of the same name.
+	drainLimit  time.Duration
+	settlePause time.Duration
+	grace       time.Duration
+	dryLimit    time.Duration
+}
+
+// complete fills in the defaults and names the first field that cannot be.
+func (c *Config) complete() error {
+	if len(c.Connections) == 0 {
+		c.Connections = []int{16}
+	}
+	c.Batch = cmp.Or(c.Batch, 10)
+	c.Size = cmp.Or(c.Size, 256)
+	c.Duration = cmp.Or(c.Duration, 3*time.Second)
+	c.WarmUp = cmp.Or(c.WarmUp, min(c.Duration/6, 500*time.Millisecond))
+	c.Rounds = cmp.Or(c.Rounds, 1)
+	c.Waiters = cmp.Or(c.Waiters, 5000)
+	c.drainLimit = cmp.Or(c.drainLimit, drainLimit)
+	c.settlePause = cmp.Or(c.settlePause, settlePause)
+	c.grace = cmp.Or(c.grace, grace)
+	c.dryLimit = cmp.Or(c.dryLimit, dryLimit)
+	for _, name := range c.Modes {
+		if !slices.ContainsFunc(Modes(), func(m Mode) bool { return m.Name == name }) {
+			return fmt.Errorf("mode: there is no %q; there are %s", name, strings.Join(modeNames(), ", "))
+		}
+	}
+	for _, n := range c.Connections {
+		if n < 1 || n > maxConnections {
+			return fmt.Errorf("connections: must be 1-%d, got %d", maxConnections, n)
+		}
+	}
+	switch {
+	case c.URL == "":
+		return errors.New("url: must be given")
+	case c.Key == "":
+		return errors.New("key: must be given")
+	case c.Batch < 1 || c.Batch > maxBatch:
+		return fmt.Errorf("batch: must be 1-%d, got %d", maxBatch, c.Batch)
+	case c.Size < 1 || c.Size > maxSize:
+		return fmt.Errorf("size: must be 1-%d bytes, got %d", maxSize, c.Size)
+	case c.Batch*c.Size > maxBatchBytes:
+		return fmt.Errorf("batch, size: a batch must stay below %d bytes, got %d", maxBatchBytes, c.Batch*c.Size)
+	case c.Duration < 0 || c.Duration > maxDuration:
+		return fmt.Errorf("duration: must be at most %s, got %s", maxDuration, c.Duration)
+	case c.WarmUp < 0 || c.WarmUp > maxDuration:
+		return fmt.Errorf("warm-up: must be at most %s, got %s", maxDuration, c.WarmUp)
+	case c.Rounds < 1 || c.Rounds > maxRounds:
+		return fmt.Errorf("rounds: must be 1-%d, got %d", maxRounds, c.Rounds)
+	case c.Messages < 0 || c.Messages > maxMessages:
+		return fmt.Errorf("messages: must be at most %d, got %d", maxMessages, c.Messages)
+	case c.Waiters < 1 || c.Waiters > maxWaiters:
+		return fmt.Errorf("waiters: must be 1-%d, got %d", maxWaiters, c.Waiters)
+	}
+	return nil
+}
+
+// plan lists the runs of one round, in the order of Modes.
+func (c *Config) plan(durability string) []Spec {
+	var plan []Spec
+	for _, mode := range Modes() {
+		if len(c.Modes) > 0 && !slices.Contains(c.Modes, mode.Name) {
+			continue
+		}
+		if c.Budgets {
+			for _, spec := range budgetSpecs(mode.Name, durability) {
+				plan = append(plan, c.spec(mode, spec.Connections, spec.Batch, spec.Size))
+			}
+			continue
+		}
+		for _, connections := range c.Connections {
+			spec := c.spec(mode, connections, c.Batch, c.Size)
+			if !slices.Contains(plan, spec) { // a mode with a fixed number of connections runs once
+				plan = append(plan, spec)
+			}
+		}
+	}
+	return plan
+}
+
+func (c *Config) spec(mode Mode, connections, batch, size int) Spec {
+	spec := Spec{Mode: mode.Name, Connections: connections, Batch: 1, Size: size, Messages: mode.messages}
+	if mode.batched {
+		spec.Batch = batch
+	}
+	if mode.fixed > 0 {
+		spec.Connections = mode.fixed
+	}
+	if mode.Name == "waiting" {
+		spec.Connections, spec.Messages = c.Waiters, c.Waiters
+	} else if mode.messages > 0 && c.Messages > 0 {
+		spec.Messages = c.Messages
+	}
+	return spec
+}
+
+func modeNames() []string {
+	var names []string
+	for _, mode := range Modes() {
+		names = append(names, mode.Name)
+	}
+	return names
+}

@@ -1,0 +1,269 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// faults are what a fake Sluice does wrong.
+type faults struct {
+	loseEvery      int // each n-th message is acknowledged and forgotten
+	doubleEvery    int // each n-th message is stored twice
+	changeEvery    int // each n-th message loses its last byte
+	refuseEvery    int // each n-th message is answered 429
+	refuseAckEvery int // each n-th ack fails
+}
+
+// fakeSluice is as much of a Sluice as the generator needs, in memory, with faults on demand.
+type fakeSluice struct {
+	faults
+	url     string
+	onFirst func() // called with the first message; may be nil
+
+	mu       sync.Mutex
+	queues   map[string]*fakeQueue
+	stored   int // messages sent so far
+	ackCount int
+	requests map[string]int // by kind
+}
+
+type fakeQueue struct {
+	ready    []fakeMessage
+	inFlight map[string]fakeMessage
+	arrival  chan struct{} // closed and renewed when something arrives
+}
+
+type fakeMessage struct{ id, body string }
+
+// fakeSecond is what the fake takes for a second of waiting, so that a test of waiting is short.
+const fakeSecond = 20 * time.Millisecond
+
+const fakeKey = "slk_test"
+
+func startFake(t testing.TB, faults faults) *fakeSluice {
+	t.Helper()
+	fake := &fakeSluice{faults: faults, queues: map[string]*fakeQueue{}, requests: map[string]int{}}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	fake.url = server.URL
+	return fake
+}
+
+func (f *fakeSluice) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/readyz" {
+		fmt.Fprint(w, `{"status":"ready","durability":"fsync"}`)
+		return
+	}
+	if r.Header.Get("Authorization") != "Bearer "+fakeKey {
+		f.problem(w, http.StatusUnauthorized, "unauthenticated")
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/queues/"), "/")
+	kind := r.Method
+	if len(parts) > 1 {
+		kind += " " + strings.Join(parts[1:min(len(parts), 3)], "/")
+	}
+	if len(parts) > 1 && parts[1] == "receipts" {
+		kind = r.Method + " receipts"
+	}
+	f.mu.Lock()
+	f.requests[kind]++
+	q := f.queues[parts[0]]
+	f.mu.Unlock()
+	if kind == http.MethodPut {
+		f.mu.Lock()
+		f.queues[parts[0]] = &fakeQueue{inFlight: map[string]fakeMessage{}, arrival: make(chan struct{})}
+		f.mu.Unlock()
+		w.WriteHeader(http.StatusCreated)
+		return
+	}
+	if q == nil {
+		f.problem(w, http.StatusNotFound, "queue_not_found")
+		return
+	}
+	switch kind {
+	case http.MethodDelete:
+		f.mu.Lock()
+		delete(f.queues, parts[0])
+		f.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodGet:
+		f.mu.Lock()
+		fmt.Fprintf(w, `{"name":%q,"counts":{"available":%d,"in_flight":%d,"delayed":0}}`, parts[0], len(q.ready), len(q.inFlight))
+		f.mu.Unlock()
+	case "POST messages":
+		id, status := f.store(q, string(body))
+		if status != http.StatusCreated {
+			f.problem(w, status, "rate_limited")
+			return
+		}
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"id":%q,"size":%d}`, id, len(body))
+	case "POST messages/batch":
+		f.batch(w, q, body)
+	case "POST receive":
+		f.receive(w, r.URL.Query(), q, body)
+	case "POST ack":
+		f.answerAcks(w, q, body)
+	case "DELETE receipts":
+		if f.ack(q, parts[2]) != http.StatusNoContent {
+			f.problem(w, http.StatusGone, "receipt_handle_expired")
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case "PATCH receipts":
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		q.ready = append(q.ready, q.inFlight[parts[2]])
+		delete(q.inFlight, parts[2])
+		fmt.Fprint(w, `{}`)
+	default:
+		f.problem(w, http.StatusMethodNotAllowed, "method_not_allowed")
+	}
+}
+
+// seen returns how many messages were sent, the requests by kind, and how many queues there are.
+func (f *fakeSluice) seen() (stored int, requests map[string]int, queues int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stored, maps.Clone(f.requests), len(f.queues)
+}
+
+func (f *fakeSluice) problem(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"title":"no","status":%d,"code":%q}`, status, code)
+}
+
+// nth is true for the first and then for each n-th, so that however short the run, there is one.
+func nth(n, every int) bool { return every > 0 && n%every == 1%every }
+
+func (f *fakeSluice) store(q *fakeQueue, body string) (id string, status int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stored++
+	if f.stored == 1 && f.onFirst != nil {
+		f.onFirst()
+	}
+	m := fakeMessage{id: fmt.Sprintf("msg_%d", f.stored), body: body}
+	switch {
+	case nth(f.stored, f.refuseEvery):
+		return "", http.StatusTooManyRequests
+	case nth(f.stored, f.loseEvery):
+		return m.id, http.StatusCreated
+	case nth(f.stored, f.doubleEvery):
+		q.ready = append(q.ready, fakeMessage{id: m.id + "-again", body: body})
+	case nth(f.stored, f.changeEvery):
+		m.body = body[:len(body)-1]
+	}
+	q.ready = append(q.ready, m)
+	close(q.arrival)
+	q.arrival = make(chan struct{})
+	return m.id, http.StatusCreated
+}
+
+func (f *fakeSluice) batch(w http.ResponseWriter, q *fakeQueue, body []byte) {
+	var request struct {
+		Messages []struct{ ID, Body string }
+	}
+	if json.Unmarshal(body, &request) != nil {
+		f.problem(w, http.StatusBadRequest, "malformed_request")
+		return
+	}
+	status := http.StatusCreated
+	var results []map[string]any
+	for _, m := range request.Messages {
+		id, one := f.store(q, m.Body)
+		if one != http.StatusCreated {
+			status = http.StatusMultiStatus
+		}
+		results = append(results, map[string]any{"ref": m.ID, "status": one, "id": id})
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"results": results})
+}
+
+func (f *fakeSluice) receive(w http.ResponseWriter, query url.Values, q *fakeQueue, body []byte) {
+	answer := map[string]any{}
+	if len(body) > 0 {
+		results, _ := f.acks(q, body)
+		answer["acked"] = results
+	}
+	most, _ := strconv.Atoi(query.Get("max"))
+	wait, _ := strconv.Atoi(query.Get("wait"))
+	over := time.After(time.Duration(wait) * fakeSecond)
+	messages := []map[string]any{}
+	for {
+		f.mu.Lock()
+		n := min(most, len(q.ready))
+		for _, m := range q.ready[:n] {
+			handle := "rh_" + m.id
+			q.inFlight[handle] = m
+			messages = append(messages, map[string]any{
+				"id": m.id, "receipt_handle": handle, "ack_url": "/v1/queues/q/receipts/" + handle,
+				"body": m.body, "body_encoding": "utf8", "receive_count": 1,
+			})
+		}
+		q.ready = q.ready[n:]
+		arrival := q.arrival
+		f.mu.Unlock()
+		if n > 0 || wait == 0 {
+			break
+		}
+		select {
+		case <-arrival:
+			continue
+		case <-over:
+		}
+		break
+	}
+	answer["messages"] = messages
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (f *fakeSluice) answerAcks(w http.ResponseWriter, q *fakeQueue, body []byte) {
+	results, status := f.acks(q, body)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"results": results})
+}
+
+func (f *fakeSluice) acks(q *fakeQueue, body []byte) (results []map[string]any, status int) {
+	var request struct{ Ack []string }
+	if json.Unmarshal(body, &request) != nil {
+		return nil, http.StatusBadRequest
+	}
+	status = http.StatusOK
+	for _, handle := range request.Ack {
+		one := f.ack(q, handle)
+		if one != http.StatusNoContent {
+			status = http.StatusMultiStatus
+		}
+		results = append(results, map[string]any{"receipt_handle": handle, "status": one})
+	}
+	return results, status
+}
+
+func (f *fakeSluice) ack(q *fakeQueue, handle string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ackCount++
+	if _, ok := q.inFlight[handle]; !ok || nth(f.ackCount, f.refuseAckEvery) {
+		return http.StatusGone
+	}
+	delete(q.inFlight, handle)
+	return http.StatusNoContent
+}
