@@ -1,0 +1,104 @@
+# "make help" lists the targets. Each works in a fresh clone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+# Per test binary. All of them together stay far below it on two cores.
+TEST_TIMEOUT ?= 10m
+# More flags for "go test", such as -count=1 or -run=TestG7.
+TEST_FLAGS ?=
+# More flags for "sluice bench".
+BENCH_FLAGS ?=
+
+# The packages whose types appear in the API. The first holds the general part, in doc.go.
+spec_dirs := handlers $(patsubst %/,%,$(dir $(firstword $(wildcard queues/*.go)) $(firstword $(wildcard topics/*.go)) \
+	$(firstword $(wildcard auth/*.go)) $(firstword $(wildcard tenants/*.go)) $(firstword $(wildcard monitor/*.go))))
+spec_dirs := $(filter-out .,$(spec_dirs))
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+# $(call describe,FILE) generates the description of the API into FILE. $$tmp is removed at the end of the recipe.
+define describe
+tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+$(GO) tool -modfile=tools/swag/go.mod swag init --quiet --requiredByDefault --outputTypes json --output "$$tmp" \
+	--generalInfo doc.go --dir $(subst $(space),$(comma),$(strip $(spec_dirs))) --exclude handlers/aws; \
+$(GO) run ./internal/tools/openapi "$$tmp/swagger.json" $(1)
+endef
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build and start the server (http://127.0.0.1:8080)
+	./bin/sluice serve
+
+.PHONY: build
+build: ## Build bin/sluice
+	$(GO) build -trimpath -o bin/sluice .
+
+.PHONY: needs
+needs: # what the tests call
+	@tools/needs.sh redis-server gcc=gcc,libc6-dev curl
+
+.PHONY: test
+test: needs ## Vet and test everything; installs redis-server on Debian if it is missing
+	$(GO) vet ./...
+	$(GO) test -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
+
+.PHONY: test-race
+test-race: needs ## Test everything with the race detector (slower, needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
+
+.PHONY: bench
+bench: needs build ## Run the Go benchmarks, then "sluice bench"
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	./bin/sluice bench $(BENCH_FLAGS)
+
+.PHONY: check
+check: verify lint test ## Everything a commit must pass
+
+.PHONY: fmt
+fmt: ## Format the Go files
+	@find . -name '*.go' -not -path './web/node_modules/*' -print0 | xargs -0 gofmt -w
+
+.PHONY: lint
+lint: ## Run the linters (the first run builds them, which takes minutes)
+	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run
+
+.PHONY: verify
+verify: verify-format verify-modules verify-openapi ## Fail if something generated, formatted or tidied is out of date
+
+.PHONY: verify-format
+verify-format:
+	@bad=$$(find . -name '*.go' -not -path './web/node_modules/*' -print0 | xargs -0 gofmt -l); \
+	if [[ -n $$bad ]]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
+
+.PHONY: verify-modules
+verify-modules:
+	@$(GO) mod tidy -diff || { echo "go.mod or go.sum is out of date, run go mod tidy"; exit 1; }
+
+# Until the API has its general part there is nothing to generate from.
+ifeq ($(wildcard handlers/doc.go),)
+.PHONY: openapi verify-openapi
+openapi verify-openapi:
+	@echo "handlers/doc.go does not exist yet: openapi/openapi.json stays as it is"
+else
+.PHONY: openapi
+openapi: ## Generate openapi/openapi.json from the comments on the handlers
+	@$(call describe,openapi/openapi.json)
+
+.PHONY: verify-openapi
+verify-openapi:
+	@$(call describe,"$$tmp/openapi.json"); \
+	diff -u openapi/openapi.json "$$tmp/openapi.json" || \
+		{ echo "openapi/openapi.json is out of date, run make openapi"; exit 1; }
+endif
+
+.PHONY: clean
+clean: ## Remove what was built (not the data)
+	rm -rf bin

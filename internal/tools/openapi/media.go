@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// body is a media type for which Swagger 2.0, or swag, has no words.
+type body string
+
+const (
+	raw    body = "*/*"                  // bytes of any type, kept as they are
+	lines  body = "application/x-ndjson" // one value a line
+	events body = "text/event-stream"    // one value an event
+)
+
+// form says how else the bodies of one operation are written.
+type form struct {
+	operation string // method and path
+	request   []body // for the request
+	response  []body // for the answer 200
+	sole      bool   // these stand instead of what the comment says, not beside it
+}
+
+// forms is the one place that names the media types which comments cannot express.
+var forms = []form{
+	{operation: "POST /v1/queues/{queue}/messages", request: []body{raw}, sole: true},
+	{operation: "POST /v1/queues/{queue}/messages/batch", request: []body{lines}},
+	{operation: "GET /v1/queues/{queue}/messages/{id}/body", response: []body{raw}, sole: true},
+	{operation: "POST /v1/queues/{queue}/messages/{id}/redrive", request: []body{raw}, sole: true},
+	{operation: "POST /v1/queues/{queue}/receive", response: []body{raw}},
+	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true},
+	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true},
+	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true},
+	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}},
+	{operation: "GET /v1/topics/{topic}/messages", response: []body{lines, events}},
+	{operation: "GET /v1/events", response: []body{events}, sole: true},
+}
+
+// addForms applies table to doc. A row whose operation is not described yields a note: either it is still to come, or
+// its path is spelled otherwise and the row does nothing.
+func addForms(doc *openapi3.T, table []form) (notes []string, err error) {
+	all := operations(doc)
+	for _, f := range table {
+		op := all[f.operation]
+		if op == nil {
+			notes = append(notes, fmt.Sprintf("no comment describes %s, which media.go names", f.operation))
+			continue
+		}
+		if len(f.request) > 0 {
+			if op.RequestBody == nil || op.RequestBody.Value == nil {
+				return nil, fmt.Errorf("%s: media.go names a request body; add a @Param with \"body\"", f.operation)
+			}
+			b := op.RequestBody.Value
+			b.Content = f.content(b.Content, f.request)
+		}
+		if len(f.response) > 0 {
+			r := op.Responses.Value("200")
+			if r == nil || r.Value == nil {
+				return nil, fmt.Errorf("%s: media.go names an answer 200; add a @Success 200", f.operation)
+			}
+			r.Value.Content = f.content(r.Value.Content, f.response)
+		}
+	}
+	return notes, nil
+}
+
+// content returns old with bodies added. What the comment says about a stream is true of each of its items, so it
+// goes to "x-item-schema", by which tests check a stream event by event.
+func (f form) content(old openapi3.Content, bodies []body) openapi3.Content {
+	var item *openapi3.SchemaRef
+	if media := old[mediaJSON]; media != nil {
+		item = media.Schema
+	}
+	content := openapi3.Content{}
+	if !f.sole {
+		maps.Copy(content, old)
+	}
+	for _, b := range bodies {
+		media := openapi3.NewMediaType().WithSchema(b.schema())
+		if f.sole && item != nil && b != raw {
+			media.Extensions = map[string]any{"x-item-schema": item}
+		}
+		content[string(b)] = media
+	}
+	return content
+}
+
+func (b body) schema() *openapi3.Schema {
+	switch b {
+	case raw:
+		s := openapi3.NewStringSchema().WithFormat("binary")
+		s.Description = "Any bytes, in any content type."
+		return s
+	case lines:
+		s := openapi3.NewStringSchema()
+		s.Description = "One value a line."
+		return s
+	default:
+		s := openapi3.NewStringSchema()
+		s.Description = "One value an event, in its `data`."
+		return s
+	}
+}
