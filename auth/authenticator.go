@@ -1,0 +1,252 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+const (
+	// trust is how long a server believes what it has read of a key: with the time that an answer may take, a revoked
+	// key stops within 5 s.
+	trust = 4 * time.Second
+	// beat is how often what was read is confirmed.
+	beat = 2 * time.Second
+	// idle is how long a key that nobody uses is kept.
+	idle = time.Minute
+	// doubt is how long a key that does not exist is not looked for again.
+	doubt = 2 * time.Second
+
+	// maxKnown, maxUnknown and maxNames bound what a server remembers: some 5 MB in all.
+	maxKnown   = 10_000
+	maxUnknown = 10_000
+	maxNames   = 1_000
+)
+
+// Authenticator tells who shows a key.
+type Authenticator struct {
+	keys    *KeyStore
+	clock   clock.Clock
+	started time.Time // all times below count from here, by the monotonic clock
+
+	known   *cache // keys that exist
+	unknown *cache // keys that do not
+	loading singleflight.Group
+
+	confirmed atomic.Pointer[confirmation]
+	redis     atomic.Pointer[reading]
+
+	naming  singleflight.Group
+	namesMu sync.Mutex
+	names   map[string]named
+}
+
+// confirmation says that the records had a mark at some time. Whatever was read under that mark was still true then.
+type confirmation struct {
+	mark string
+	at   time.Duration
+}
+
+// reading is the time of Redis, in milliseconds since 1970, when the server's was at.
+type reading struct {
+	millis int64
+	at     time.Duration
+}
+
+type named struct {
+	id tenants.ID
+	at time.Duration
+}
+
+// NewAuthenticator returns an authenticator of the keys in keys. Without Run it works and asks Redis more often.
+func NewAuthenticator(keys *KeyStore) *Authenticator {
+	a := &Authenticator{
+		keys: keys, clock: keys.clock, started: keys.clock.Now(),
+		known: newCache(maxKnown), unknown: newCache(maxUnknown), names: map[string]named{},
+	}
+	a.confirmed.Store(&confirmation{})
+	a.redis.Store(&reading{})
+	keys.onDrop(func(ended []digest) { a.known.forget(ended...) })
+	return a
+}
+
+// now returns how long the server has been running.
+func (a *Authenticator) now() time.Duration { return a.clock.Now().Sub(a.started) }
+
+// Authenticate returns who the owner of a credential is. ErrUnauthenticated is the answer to text that is no key, and
+// to keys that do not exist or no longer do; ErrKeyExpired is the answer to those past their time. Where Redis does
+// not answer and what is known is older than 4 s it is engine.ErrUnavailable: nobody is let in on old knowledge.
+func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Principal, error) {
+	if _, err := ParseKey(credential); err != nil {
+		return Principal{}, err
+	}
+	d := a.keys.hasher.digest(credential)
+	now := a.now()
+	if e := a.known.get(d); e != nil && a.fresh(e, now) {
+		e.used.Store(int64(now))
+		return a.answer(e, now)
+	}
+	if e := a.unknown.get(d); e != nil && now-e.read < doubt {
+		return Principal{}, ErrUnauthenticated
+	}
+	return a.load(ctx, d)
+}
+
+// fresh reports whether an entry may still be believed.
+func (a *Authenticator) fresh(e *entry, now time.Duration) bool {
+	at := e.read
+	if c := a.confirmed.Load(); c.at > at && c.mark == e.mark && e.mark != "" {
+		at = c.at
+	}
+	return now-at < trust
+}
+
+// answer judges the expiry by the clock of Redis, which all servers share.
+func (a *Authenticator) answer(e *entry, now time.Duration) (Principal, error) {
+	if e.expires != 0 {
+		r := a.redis.Load()
+		if r.millis+(now-r.at).Milliseconds() >= e.expires {
+			return Principal{}, ErrKeyExpired
+		}
+	}
+	return e.principal, nil
+}
+
+// load reads a key from Redis, once for all who ask for it at the same time. ctx ends the wait, not the reading.
+func (a *Authenticator) load(ctx context.Context, d digest) (Principal, error) {
+	loaded := a.loading.DoChan(string(d[:]), func() (any, error) { return a.fetch(d) })
+	select {
+	case <-ctx.Done():
+		return Principal{}, engine.ErrUnavailable.Because(ctx.Err())
+	case l := <-loaded:
+		if l.Err != nil {
+			return Principal{}, l.Err
+		}
+		e := l.Val.(*entry)
+		if e == nil {
+			return Principal{}, ErrUnauthenticated
+		}
+		return a.answer(e, a.now())
+	}
+}
+
+// fetch returns the entry of a key, nil for one that does not exist, and remembers either.
+func (a *Authenticator) fetch(d digest) (*entry, error) {
+	generation, began := a.known.generation(), a.now()
+	found, err := a.keys.lookup(context.Background(), []digest{d})
+	if err != nil {
+		return nil, err
+	}
+	a.noteTime(found, began)
+	e, err := newEntry(found.records[0], found.mark, began)
+	if err != nil {
+		return nil, err
+	}
+	a.remember(d, e, began, generation)
+	return e, nil
+}
+
+// noteTime notes the time of Redis. It is taken for that of the earliest instant at which it can have been read, so a
+// key may expire too early, by the time that an answer takes, and never too late.
+func (a *Authenticator) noteTime(found looked, began time.Duration) {
+	a.redis.Store(&reading{millis: found.now, at: began})
+}
+
+// newEntry returns what a record says, and nil for a key that does not exist or was revoked.
+func newEntry(text, mark string, began time.Duration) (*entry, error) {
+	if text == "" {
+		return nil, nil
+	}
+	r, err := parseRecord(text)
+	if err != nil || r.RevokedAt != 0 {
+		return nil, err
+	}
+	p := Principal{Kind: r.Kind, KeyID: r.ID, TenantName: r.TenantName, Scopes: r.Scopes}
+	var ok bool
+	if p.Tenant, ok = tenants.ParseID(r.Tenant); ok == (r.Kind == KindOperator) {
+		return nil, engine.ErrBroken.Because(fmt.Errorf("record of %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
+	}
+	e := &entry{principal: p, expires: r.ExpiresAt, mark: mark, read: began}
+	e.used.Store(int64(began))
+	return e, nil
+}
+
+// remember keeps what was read of a key: e, or nil for one that does not exist.
+func (a *Authenticator) remember(d digest, e *entry, began time.Duration, generation uint64) {
+	if e != nil {
+		a.known.put(d, e, generation)
+		return
+	}
+	a.known.remove(d)
+	no := &entry{read: began}
+	no.used.Store(int64(began))
+	a.unknown.put(d, no, 0) // of which nothing is ever forgotten
+}
+
+// Run confirms, until ctx ends, what the server knows of keys, so that requests need not wait for it.
+func (a *Authenticator) Run(ctx context.Context) error {
+	tick := make(chan struct{}, 1)
+	for {
+		timer := a.clock.AfterFunc(beat, func() { tick <- struct{}{} })
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-tick:
+		}
+		a.confirm(ctx)
+	}
+}
+
+// confirm asks Redis for the mark of the records. What was read under the same mark is still true; other keys that are
+// in use are read again. An error, which the engine has logged, leaves everything to grow old.
+func (a *Authenticator) confirm(ctx context.Context) {
+	began := a.now()
+	found, err := a.keys.lookup(ctx, nil)
+	if err != nil {
+		return
+	}
+	a.noteTime(found, began)
+	a.unknown.usedSince(began - doubt)
+	var stale []digest
+	for _, d := range a.known.usedSince(began - idle) {
+		if e := a.known.get(d); e != nil && (e.mark != found.mark || e.mark == "") {
+			stale = append(stale, d)
+		}
+	}
+	for part := range slices.Chunk(stale, maxLookup) {
+		if a.reread(ctx, part) != nil {
+			return
+		}
+	}
+	a.confirmed.Store(&confirmation{mark: found.mark, at: began})
+}
+
+// reread reads keys again that are known. When they were used stays noted.
+func (a *Authenticator) reread(ctx context.Context, digests []digest) error {
+	generation, began := a.known.generation(), a.now()
+	found, err := a.keys.lookup(ctx, digests)
+	if err != nil {
+		return err
+	}
+	for i, d := range digests {
+		e, err := newEntry(found.records[i], found.mark, began)
+		if err != nil {
+			return err
+		}
+		if old := a.known.get(d); e != nil && old != nil {
+			e.used.Store(old.used.Load())
+		}
+		a.remember(d, e, began, generation)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package auth_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// BenchmarkWarm is what authentication adds to a request whose key the server knows. redis-calls/op must be 0.
+func BenchmarkWarm(b *testing.B) {
+	e, err := engine.Open(engine.Options{URL: redistest.URL(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = e.Close() })
+	ring, _, err := keyring.Open(b.TempDir(), "", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	store := tenants.New(e, clock.Real{})
+	keys := auth.NewKeyStore(e, ring, store, clock.Real{})
+	a := auth.NewAuthenticator(keys)
+	ctx, cancel := context.WithCancel(b.Context())
+	var over sync.WaitGroup
+	over.Go(func() { _ = a.Run(ctx) })
+	b.Cleanup(func() {
+		cancel()
+		over.Wait()
+	})
+	tenant, _, err := store.Put(ctx, "bench", tenants.Settings{}, tenants.Condition{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	made, err := keys.CreateTenantKey(ctx, tenant.ID, auth.NewKey{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := made.Secret.Reveal()
+	header := "Bearer " + key
+	one := func(b *testing.B) {
+		credential, err := auth.FromHeader(header)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := a.Authenticate(ctx, credential); err != nil {
+			b.Fatal(err)
+		}
+	}
+	one(b)
+	b.Run("one caller", func(b *testing.B) {
+		b.ReportAllocs()
+		before := e.Outcomes()["done"]
+		for b.Loop() {
+			one(b)
+		}
+		b.ReportMetric(float64(e.Outcomes()["done"]-before)/float64(b.N), "redis-calls/op")
+	})
+	b.Run("many callers", func(b *testing.B) {
+		b.ReportAllocs()
+		before := e.Outcomes()["done"]
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				one(b)
+			}
+		})
+		b.ReportMetric(float64(e.Outcomes()["done"]-before)/float64(b.N), "redis-calls/op")
+	})
+}

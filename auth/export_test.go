@@ -1,0 +1,27 @@
+package auth
+
+import "context"
+
+// ScriptFiles are the scripts of this package.
+var ScriptFiles = scripts
+
+// SetStep has f called between the steps of a change; its error ends the call there.
+func (k *KeyStore) SetStep(f func(done string) error) { k.step = f }
+
+// Digest returns what Redis knows a key by, and its id.
+func (k *KeyStore) Digest(text string) (hex, id string) {
+	d := k.hasher.digest(text)
+	return d.String(), d.keyID()
+}
+
+// Confirm is one beat of Run.
+func (a *Authenticator) Confirm(ctx context.Context) { a.confirm(ctx) }
+
+// SetLimits makes the caches small.
+func (a *Authenticator) SetLimits(known, unknown int) { a.known.max, a.unknown.max = known, unknown }
+
+// Sizes returns how many keys are known to exist, and not to exist.
+func (a *Authenticator) Sizes() (known, unknown int) { return a.known.len(), a.unknown.len() }
+
+// NewKeyText returns a well-formed key that nobody has.
+func NewKeyText(kind Kind) string { return newKey(kind).Reveal() }

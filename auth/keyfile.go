@@ -1,0 +1,96 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// The errors of key files. They are for whoever starts the server, not for callers.
+var (
+	// ErrFileRevoked says that the key in a file was revoked, so it is not made to work again.
+	ErrFileRevoked = errors.New("the key in this file was revoked")
+	// ErrFileDamaged says that a file holds no key of the kind that belongs there.
+	ErrFileDamaged = errors.New("this file does not hold the key that belongs there")
+)
+
+// EnsureOperatorKey makes sure that the operator's key in file works, and reports whether it made that key. Where there
+// is no file it makes a key and writes it there first, readable by its owner only. A Redis that does not know the key,
+// because it is new, is told; a key that was revoked is ErrFileRevoked.
+func (k *KeyStore) EnsureOperatorKey(ctx context.Context, file string) (Secret, bool, error) {
+	return k.ensure(ctx, file, record{Name: "operator-key", Kind: KindOperator}, k.addOperatorKey)
+}
+
+// EnsureTenantKey does for a tenant's key what EnsureOperatorKey does for an operator's.
+func (k *KeyStore) EnsureTenantKey(ctx context.Context, t tenants.ID, file string) (Secret, bool, error) {
+	return k.ensure(ctx, file, record{Name: "default-key", Kind: KindTenant, Tenant: t.String()},
+		func(ctx context.Context, text Secret, r record) (record, error) {
+			return k.addTenantKey(ctx, t, text, r)
+		})
+}
+
+func (k *KeyStore) ensure(ctx context.Context, file string, want record,
+	add func(context.Context, Secret, record) (record, error)) (Secret, bool, error) {
+	text, created, err := keyFile(file, want.Kind)
+	if err != nil {
+		return "", false, fmt.Errorf("key file: %w", err)
+	}
+	if err := k.step("written"); err != nil {
+		return "", false, err
+	}
+	want.File, want.Scopes, want.CreatedAt = true, []string{"*"}, k.clock.Now().UnixMilli()
+	found, err := k.lookup(ctx, []digest{k.hasher.digest(string(text))})
+	if err != nil {
+		return "", false, err
+	}
+	var r record
+	if found.records[0] != "" {
+		r, err = parseRecord(found.records[0])
+	}
+	if err == nil && r.RevokedAt == 0 && (r.ID == "" || r.Tenant == want.Tenant) {
+		r, err = add(ctx, text, want) // also what is there: the start before may have died half way
+	}
+	switch {
+	case err != nil:
+		return "", false, fmt.Errorf("key of %s: %w", file, err)
+	case r.RevokedAt != 0:
+		return "", false, fmt.Errorf("%s: %w: delete the file to get a new key at the next start", file, ErrFileRevoked)
+	case r.Kind != want.Kind || r.Tenant != want.Tenant:
+		return "", false, fmt.Errorf("%s: %w: the key acts for another tenant", file, ErrFileDamaged)
+	}
+	return text, created, nil
+}
+
+// keyFile returns the key in a file, and makes both where there is no file.
+func keyFile(file string, kind Kind) (text Secret, created bool, err error) {
+	text, err = readKeyFile(file, kind)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return text, false, err
+	}
+	text = newKey(kind)
+	err = keyring.CreateFile(file, []byte(text.Reveal()+"\n"))
+	if errors.Is(err, fs.ErrExist) { // another process was faster: its key counts
+		text, err = readKeyFile(file, kind)
+		return text, false, err
+	}
+	return text, err == nil, err
+}
+
+func readKeyFile(file string, kind Kind) (Secret, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(content))
+	if got, err := ParseKey(text); err != nil || got != kind {
+		return "", fmt.Errorf("%s: %w: want a key that begins with %s. Restore it, or delete the file to get a new key at the next start",
+			file, ErrFileDamaged, prefixes[kind])
+	}
+	return Secret(text), nil
+}

@@ -1,0 +1,468 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+const (
+	// MaxKeys bounds the keys of a tenant, and those of all operators.
+	MaxKeys = 1000
+	// MaxKeyName bounds the name of a key, in bytes.
+	MaxKeyName = 128
+	// MaxScopes bounds the scopes of a key.
+	MaxScopes = 50
+	// MaxScope bounds one scope, in bytes.
+	MaxScope = 128
+
+	// maxLookup and maxDrop bound the keys of one script.
+	maxLookup = 500
+	maxDrop   = 100
+
+	pepperPurpose = "api-key-pepper"
+)
+
+// KeyStore keeps the API keys of an installation.
+//
+// A tenant's key lies in two slots: it is noted in the tenant's index, then its record makes it work, then that is
+// noted too. Its end goes the other way round. So a key that works and that anybody was given is in the index, and a
+// creation that died leaves at most a note without a record, which nobody sees and which goes when room is needed.
+type KeyStore struct {
+	engine  *engine.Engine
+	tenants *tenants.Store
+	clock   clock.Clock
+	hasher  *hasher
+	// step is called between the steps of a creation; an error ends it there. Only tests set it.
+	step func(done string) error
+
+	mu      sync.Mutex
+	dropped []func([]digest)
+}
+
+// NewKeyStore returns the store of the keys behind e. It has all keys of a tenant revoked when store deletes it.
+func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, c clock.Clock) *KeyStore {
+	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)),
+		step: func(string) error { return nil }}
+	store.OnDelete(k.RevokeAll)
+	return k
+}
+
+// NewKey is what a caller may say of a new key.
+type NewKey struct {
+	// Name is for people, at most 128 bytes. Default none.
+	Name string
+	// Scopes are kept and shown, and not enforced yet; at most 50. Default: all, "*".
+	Scopes []string
+	// ExpiresAt is when the key stops working. Default: never.
+	ExpiresAt time.Time
+}
+
+// Key is what anybody may know of a key.
+type Key struct {
+	ID        string
+	Name      string
+	Kind      Kind
+	Scopes    []string
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+}
+
+// Created is a new key together with its text, which is shown this once and kept nowhere.
+type Created struct {
+	Key
+	Secret Secret
+}
+
+// record is what Redis holds under the digest of a key. Lua reads id, file and revoked_at.
+type record struct {
+	ID         string   `json:"id"`
+	Name       string   `json:"name,omitempty"`
+	Kind       Kind     `json:"kind,omitempty"`
+	Tenant     string   `json:"tenant,omitempty"`
+	TenantName string   `json:"tenant_name,omitempty"`
+	Scopes     []string `json:"scopes,omitempty"`
+	CreatedAt  int64    `json:"created_at,omitempty"` // milliseconds since 1970, as all times here
+	ExpiresAt  int64    `json:"expires_at,omitempty"`
+	File       bool     `json:"file,omitempty"` // it lies in a file of a server
+	RevokedAt  int64    `json:"revoked_at,omitempty"`
+}
+
+func parseRecord(text string) (record, error) {
+	var r record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return r, engine.ErrBroken.Because(fmt.Errorf("record of a key is damaged: %w", err))
+	}
+	return r, nil
+}
+
+func (r record) key() Key {
+	k := Key{ID: r.ID, Name: r.Name, Kind: r.Kind, Scopes: r.Scopes, CreatedAt: time.UnixMilli(r.CreatedAt).UTC()}
+	if r.ExpiresAt != 0 {
+		k.ExpiresAt = time.UnixMilli(r.ExpiresAt).UTC()
+	}
+	return k
+}
+
+// CreateTenantKey makes a key that acts for a tenant. A tenant has at most 1,000: one more is ErrTooManyKeys.
+func (k *KeyStore) CreateTenantKey(ctx context.Context, t tenants.ID, n NewKey) (Created, error) {
+	r, err := k.describe(KindTenant, n)
+	if err != nil {
+		return Created{}, err
+	}
+	text := newKey(KindTenant)
+	r, err = k.addTenantKey(ctx, t, text, r)
+	if err != nil {
+		return Created{}, err
+	}
+	return Created{Key: r.key(), Secret: text}, nil
+}
+
+// CreateOperatorKey makes an operator's key. There are at most 1,000: one more is ErrTooManyKeys.
+func (k *KeyStore) CreateOperatorKey(ctx context.Context, n NewKey) (Created, error) {
+	r, err := k.describe(KindOperator, n)
+	if err != nil {
+		return Created{}, err
+	}
+	text := newKey(KindOperator)
+	r, err = k.addOperatorKey(ctx, text, r)
+	if err != nil {
+		return Created{}, err
+	}
+	return Created{Key: r.key(), Secret: text}, nil
+}
+
+// describe checks what a caller says of a key.
+func (k *KeyStore) describe(kind Kind, n NewKey) (record, error) {
+	now := k.clock.Now()
+	switch {
+	case len(n.Name) > MaxKeyName || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, unicode.IsControl):
+		return record{}, errs.Invalidf("/name", "a key's name has at most %d bytes of UTF-8 without control characters", MaxKeyName)
+	case len(n.Scopes) > MaxScopes:
+		return record{}, errs.Invalidf("/scopes", "at most %d scopes are allowed; got %d", MaxScopes, len(n.Scopes))
+	case !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(now):
+		return record{}, errs.Invalidf("/expires_at", "must lie in the future")
+	case n.ExpiresAt.Year() > 9999:
+		return record{}, errs.Invalidf("/expires_at", "must lie before the year 10000")
+	}
+	for i, s := range n.Scopes {
+		if s == "" || len(s) > MaxScope || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return record{}, errs.Invalidf(fmt.Sprintf("/scopes/%d", i), "a scope has 1 to %d characters of ASCII, without spaces", MaxScope)
+		}
+	}
+	r := record{Name: n.Name, Kind: kind, Scopes: slices.Clone(n.Scopes), CreatedAt: now.UnixMilli()}
+	if len(r.Scopes) == 0 {
+		r.Scopes = []string{"*"}
+	}
+	if !n.ExpiresAt.IsZero() {
+		r.ExpiresAt = n.ExpiresAt.UnixMilli()
+	}
+	return r, nil
+}
+
+// addTenantKey makes text a key of a tenant, and returns its record: the existing one where it has been one before.
+func (k *KeyStore) addTenantKey(ctx context.Context, t tenants.ID, text Secret, r record) (record, error) {
+	d := k.hasher.digest(string(text))
+	r.ID, r.Tenant = d.keyID(), t.String()
+	name, err := k.index(ctx, t, d, false)
+	if errors.Is(err, ErrTooManyKeys) {
+		if err := k.prune(ctx, t); err != nil {
+			return record{}, err
+		}
+		name, err = k.index(ctx, t, d, false)
+	}
+	if err != nil {
+		return record{}, err
+	}
+	if err := k.step("indexed"); err != nil {
+		return record{}, err
+	}
+	r.TenantName = name
+	got, err := k.register(ctx, registerScript, []string{recordsKey, tenantIDsKey}, d, r, t.String(), newMark())
+	if err != nil {
+		return record{}, err
+	}
+	if err := k.step("registered"); err != nil {
+		return record{}, err
+	}
+	// Others may have revoked all keys, or made room, while this one was only noted: then it is noted anew.
+	if _, err := k.index(ctx, t, d, true); err != nil {
+		return record{}, errors.Join(err, k.drop(ctx, []digest{d}))
+	}
+	return got, nil
+}
+
+// addOperatorKey makes text an operator's key, and returns its record: the existing one where it has been one before.
+func (k *KeyStore) addOperatorKey(ctx context.Context, text Secret, r record) (record, error) {
+	d := k.hasher.digest(string(text))
+	r.ID = d.keyID()
+	return k.register(ctx, registerOperatorScript, []string{recordsKey, operatorsKey}, d, r, r.ID, newMark(), MaxKeys)
+}
+
+// index notes a key, or that it works, in its tenant's index. It returns the tenant's name.
+func (k *KeyStore) index(ctx context.Context, t tenants.ID, d digest, works bool) (string, error) {
+	got, err := k.run(ctx, indexScript, []string{tenantKey(t), indexKey(t)}, d.keyID(), d.String(), flag(works), MaxKeys)
+	switch {
+	case err != nil:
+		return "", err
+	case got[0] == "gone":
+		return "", tenants.ErrNotFound
+	case got[0] == "full":
+		return "", ErrTooManyKeys
+	default:
+		return got[1], nil
+	}
+}
+
+// register stores a record and returns what lies under its digest now.
+func (k *KeyStore) register(ctx context.Context, script *engine.Script, keys []string, d digest, r record, more ...any) (record, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return record{}, err
+	}
+	got, err := k.run(ctx, script, keys, append([]any{d.String(), string(text)}, more...)...)
+	switch {
+	case err != nil:
+		return record{}, err
+	case got[0] == "gone":
+		return record{}, tenants.ErrNotFound
+	case got[0] == "full":
+		return record{}, ErrTooManyKeys
+	default:
+		return parseRecord(got[0])
+	}
+}
+
+// List returns the keys of a tenant, oldest first. Expired ones are there until they are revoked.
+func (k *KeyStore) List(ctx context.Context, t tenants.ID) ([]Key, error) {
+	return k.list(ctx, indexKey(t))
+}
+
+// ListOperatorKeys returns the keys of all operators, oldest first.
+func (k *KeyStore) ListOperatorKeys(ctx context.Context) ([]Key, error) {
+	return k.list(ctx, operatorsKey)
+}
+
+func (k *KeyStore) list(ctx context.Context, index string) ([]Key, error) {
+	notes, err := k.notes(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]Key, 0, len(notes))
+	for part := range slices.Chunk(notes, maxLookup) {
+		found, err := k.lookup(ctx, digests(part))
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range found.records {
+			if text == "" {
+				continue // being made or revoked
+			}
+			r, err := parseRecord(text)
+			if err != nil {
+				return nil, err
+			}
+			if r.RevokedAt == 0 {
+				keys = append(keys, r.key())
+			}
+		}
+	}
+	slices.SortFunc(keys, func(a, b Key) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return keys, nil
+}
+
+// note is what an index says of a key.
+type note struct {
+	digest digest
+	works  bool // it has come to work; otherwise it may be on the way there, or its maker died
+}
+
+func digests(notes []note) []digest {
+	list := make([]digest, len(notes))
+	for i, n := range notes {
+		list[i] = n.digest
+	}
+	return list
+}
+
+func (k *KeyStore) notes(ctx context.Context, index string) ([]note, error) {
+	got, err := k.run(ctx, listScript, []string{index})
+	if err != nil {
+		return nil, err
+	}
+	notes := make([]note, 0, len(got)/2)
+	for i := 0; i+1 < len(got); i += 2 {
+		text, early := strings.CutPrefix(got[i+1], "?")
+		d, ok := parseDigest(text)
+		if !ok {
+			return nil, engine.ErrBroken.Because(fmt.Errorf("index of keys is damaged at %q", got[i]))
+		}
+		notes = append(notes, note{digest: d, works: !early})
+	}
+	return notes, nil
+}
+
+// looked is what one look at the records of keys shows, all at the same instant.
+type looked struct {
+	now     int64    // by the clock of Redis, in milliseconds since 1970
+	mark    string   // changes with every change of any record; "" while there are none
+	records []string // "" for none
+}
+
+func (k *KeyStore) lookup(ctx context.Context, digests []digest) (looked, error) {
+	args := make([]any, len(digests))
+	for i, d := range digests {
+		args[i] = d.String()
+	}
+	got, err := k.run(ctx, lookupScript, []string{recordsKey}, args...)
+	if err != nil {
+		return looked{}, err
+	}
+	var found looked
+	if found.now, err = strconv.ParseInt(got[0], 10, 64); err != nil || len(got) != 2+len(digests) {
+		return looked{}, engine.ErrBroken.Because(fmt.Errorf("%s: unexpected answer of %d values", lookupScript.Name, len(got)))
+	}
+	found.mark, found.records = got[1], got[2:]
+	return found, nil
+}
+
+// Revoke ends a key of a tenant: at once on this server, within 5 s on all others.
+func (k *KeyStore) Revoke(ctx context.Context, t tenants.ID, keyID string) error {
+	return k.revoke(ctx, indexKey(t), keyID)
+}
+
+// RevokeOperatorKey ends an operator's key: at once on this server, within 5 s on all others.
+func (k *KeyStore) RevokeOperatorKey(ctx context.Context, keyID string) error {
+	return k.revoke(ctx, operatorsKey, keyID)
+}
+
+func (k *KeyStore) revoke(ctx context.Context, index, keyID string) error {
+	notes, err := k.notes(ctx, index)
+	if err != nil {
+		return err
+	}
+	for _, n := range notes {
+		if n.digest.keyID() == keyID {
+			return k.end(ctx, index, []note{n})
+		}
+	}
+	return ErrKeyNotFound
+}
+
+// RevokeAll ends all keys of a tenant.
+func (k *KeyStore) RevokeAll(ctx context.Context, t tenants.ID) error {
+	notes, err := k.notes(ctx, indexKey(t))
+	if err != nil {
+		return err
+	}
+	return k.end(ctx, indexKey(t), notes)
+}
+
+// end makes keys useless and then forgets them, so that one whose end died in between is still found. A key that comes
+// to work after the first step keeps its note: it was made after the others were ended.
+func (k *KeyStore) end(ctx context.Context, index string, notes []note) error {
+	for part := range slices.Chunk(notes, maxDrop) {
+		if err := k.drop(ctx, digests(part)); err != nil {
+			return err
+		}
+		if err := k.step("dropped"); err != nil {
+			return err
+		}
+		if err := k.unindex(ctx, index, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prune forgets the keys of a tenant that do not work. One that is being made right now is noted anew by its maker.
+func (k *KeyStore) prune(ctx context.Context, t tenants.ID) error {
+	notes, err := k.notes(ctx, indexKey(t))
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(notes, maxDrop) {
+		found, err := k.lookup(ctx, digests(part))
+		if err != nil {
+			return err
+		}
+		var dead []note
+		for i, text := range found.records {
+			if text == "" {
+				dead = append(dead, part[i])
+			}
+		}
+		if len(dead) == 0 {
+			continue
+		}
+		if err := k.unindex(ctx, indexKey(t), dead); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop makes keys useless.
+func (k *KeyStore) drop(ctx context.Context, digests []digest) error {
+	args := []any{newMark()}
+	for _, d := range digests {
+		args = append(args, d.String())
+	}
+	if _, err := k.run(ctx, dropScript, []string{recordsKey}, args...); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	told := slices.Clone(k.dropped)
+	k.mu.Unlock()
+	for _, f := range told {
+		f(digests)
+	}
+	return nil
+}
+
+// unindex forgets keys, unless one has come to work since its note was read.
+func (k *KeyStore) unindex(ctx context.Context, index string, notes []note) error {
+	args := make([]any, len(notes))
+	for i, n := range notes {
+		if id := n.digest.keyID(); n.works {
+			args[i] = id
+		} else {
+			args[i] = "?" + id
+		}
+	}
+	_, err := k.run(ctx, unindexScript, []string{index}, args...)
+	return err
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// onDrop has f told of keys that this server has ended.
+func (k *KeyStore) onDrop(f func([]digest)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dropped = append(k.dropped, f)
+}
+
+// newMark returns a mark that the records never had, even after Redis went back to an older state.
+func newMark() string { return rand.Text() }

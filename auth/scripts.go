@@ -1,0 +1,60 @@
+package auth
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+//go:embed lua/*.lua
+var scripts embed.FS
+
+var (
+	lookupScript           = engine.MustLoad(scripts, "lookup")
+	listScript             = engine.MustLoad(scripts, "list")
+	indexScript            = engine.MustLoad(scripts, "index")
+	registerScript         = engine.MustLoad(scripts, "register")
+	registerOperatorScript = engine.MustLoad(scripts, "register_operator")
+	dropScript             = engine.MustLoad(scripts, "drop")
+	unindexScript          = engine.MustLoad(scripts, "unindex")
+)
+
+// The keys of Redis. The first three lie in the slot of the installation, the others in that of a tenant.
+var (
+	recordsKey   = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
+	operatorsKey = engine.SystemKey("operator-keys") // HASH key id to digest
+	tenantIDsKey = engine.SystemKey("tenant-ids")    // HASH id to name, kept by tenants
+)
+
+func indexKey(t tenants.ID) string  { return engine.TenantKey(t.String(), "keys") }   // HASH key id to digest, or to "?" and digest
+func tenantKey(t tenants.ID) string { return engine.TenantKey(t.String(), "tenant") } // HASH, kept by tenants
+
+// run runs a script that answers with text or a list of texts. Missing values come as "".
+func (k *KeyStore) run(ctx context.Context, script *engine.Script, keys []string, args ...any) ([]string, error) {
+	reply, err := k.engine.Do(ctx, script, keys, args...)
+	if err != nil {
+		if script.ReadOnly && errors.Is(err, engine.ErrUnknown) {
+			err = engine.ErrUnavailable.Because(err) // a read that got no answer has changed nothing
+		}
+		return nil, fmt.Errorf("%s: %w", script.Name, err)
+	}
+	list, ok := reply.([]any)
+	if !ok {
+		list = []any{reply}
+	}
+	texts := make([]string, len(list))
+	for i, v := range list {
+		switch v := v.(type) {
+		case nil:
+		case string:
+			texts[i] = v
+		default:
+			return nil, engine.ErrBroken.Because(fmt.Errorf("%s: unexpected %T in the answer", script.Name, v))
+		}
+	}
+	return texts, nil
+}
