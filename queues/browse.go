@@ -1,0 +1,191 @@
+package queues
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// PeekOptions say which messages to show.
+type PeekOptions struct {
+	State  State  // "" for all
+	Limit  int    // 1 to MaxPeek; 0 means 50
+	Cursor string // as the page before gave it; "" for the first
+}
+
+// Page is a part of a queue's messages.
+type Page struct {
+	Messages []Message
+	Next     string // cursor of the next page; "" when this is the last
+}
+
+// views are the places that peek.lua looks at for a state, in this order.
+var views = map[State]string{Available: "arfd", InFlight: "F", Delayed: "D", "": "arfdFD"}
+
+// Peek shows messages without lending them out or changing anything. A page may be short or empty although more
+// follow: Next says so. Pages are stable: what is there throughout is shown once.
+func (s *Store) Peek(ctx context.Context, t tenants.ID, queue string, opt PeekOptions) (Page, error) {
+	view, ok := views[opt.State]
+	if !ok {
+		return Page{}, queryError("state", "state must be available, in_flight, delayed or all, got %q.", opt.State)
+	}
+	if opt.Limit < 0 || opt.Limit > MaxPeek {
+		return Page{}, queryError("limit", "limit must be 1 to %d, got %d.", MaxPeek, opt.Limit)
+	}
+	if opt.Limit == 0 {
+		opt.Limit = 50
+	}
+	from, err := parseCursor(opt.Cursor, view)
+	if err != nil {
+		return Page{}, err
+	}
+	var page Page
+	err = s.with(ctx, t, queue, func(d *desk) error {
+		page = Page{}
+		reply, err := d.alone(ctx, peekScript, func(c *config) []any {
+			return []any{view, from.view, from.position, from.id, opt.Limit, c.Retention.Milliseconds()}
+		})
+		if err != nil {
+			return err
+		}
+		for i := 5; i+5 < len(reply); i += 6 {
+			m, err := d.parsePeeked(text(reply, i), text(reply, i+2), text(reply, i+3), text(reply, i+4), text(reply, i+5))
+			if err != nil {
+				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
+				continue
+			}
+			page.Messages = append(page.Messages, m)
+		}
+		if next := (cursor{view: text(reply, 2), position: text(reply, 3), id: text(reply, 4)}); next.view != "" {
+			page.Next = next.String()
+		}
+		return nil
+	})
+	return page, err
+}
+
+// Message shows one message by its id.
+func (s *Store) Message(ctx context.Context, t tenants.ID, queue string, id engine.ID) (Message, error) {
+	var m Message
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		reply, err := d.alone(ctx, messageScript, func(c *config) []any {
+			return []any{id[:], c.Retention.Milliseconds()}
+		})
+		if err != nil {
+			return err
+		}
+		if text(reply, 2) == "" {
+			return ErrMessageNotFound
+		}
+		m, err = d.parsePeeked(text(reply, 2), string(id[:]), text(reply, 3), text(reply, 4), text(reply, 5))
+		if err != nil {
+			return engine.ErrBroken.Because(err)
+		}
+		return nil
+	})
+	return m, err
+}
+
+// DeleteMessage deletes a message by its id, whoever holds it.
+func (s *Store) DeleteMessage(ctx context.Context, t tenants.ID, queue string, id engine.ID) error {
+	return s.with(ctx, t, queue, func(d *desk) error {
+		reply, err := d.alone(ctx, deleteScript, func(c *config) []any {
+			return []any{c.Retention.Milliseconds(), id[:]}
+		})
+		if err != nil {
+			return err
+		}
+		if text(reply, 2) != "k" {
+			return ErrMessageNotFound
+		}
+		return nil
+	})
+}
+
+// Purge deletes all messages that are in the queue now, also those that somebody holds, and returns how many.
+func (s *Store) Purge(ctx context.Context, t tenants.ID, queue string) (int64, error) {
+	var count int64
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		reply, err := d.alone(ctx, purgeScript, func(*config) []any { return []any{} })
+		count = number(reply, 2)
+		return err
+	})
+	return count, err
+}
+
+// parsePeeked reads a message as peek.lua and message.lua show it.
+func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message, error) {
+	var m Message
+	copy(m.ID[:], id)
+	if err := parseRecord(record, &m); err != nil {
+		return m, err
+	}
+	if sideRecord != "" {
+		s, err := parseSide(sideRecord)
+		if err != nil {
+			return m, err
+		}
+		m.ReceiveCount, m.FirstReceivedAt = s.receives, s.first
+	}
+	n, _ := strconv.ParseInt(score, 10, 64)
+	if view == "F" || view == "f" {
+		m.ReceiveCount++ // the delivery under way is counted when it ends
+		if m.FirstReceivedAt.IsZero() {
+			// A first lease without a side record lasts for the queue's visibility timeout.
+			m.FirstReceivedAt = leaseEnd(n).Add(-d.config.Load().VisibilityTimeout)
+		}
+	}
+	switch view {
+	case "F":
+		m.State = InFlight
+		m.LeaseExpiresAt = leaseEnd(n)
+	case "f":
+		m.State = Available
+	case "D":
+		m.State = Delayed
+		m.AvailableAt = at(n)
+	default:
+		m.State = Available
+	}
+	return m, nil
+}
+
+// leaseEnd reads a score of the ZSET flight; see lua/lib/queue.lua.
+func leaseEnd(score int64) time.Time { return at(score/4096 + 1735689600000) }
+
+// cursor is a position in a peek.
+type cursor struct{ view, position, id string }
+
+func (c cursor) String() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(c.view + c.position + "|" + c.id))
+}
+
+func parseCursor(s, view string) (cursor, error) {
+	if s == "" {
+		return cursor{}, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	head, id, ok := strings.Cut(string(raw), "|")
+	bad := err != nil || !ok || head == "" || !strings.Contains(view, head[:1]) || (id != "" && len(id) != engine.IDSize)
+	if !bad {
+		_, err = strconv.ParseUint(head[1:], 10, 62)
+		bad = err != nil
+	}
+	if bad {
+		return cursor{}, queryError("cursor", "The cursor is not one of this list. Start again without a cursor.")
+	}
+	return cursor{view: head[:1], position: head[1:], id: id}, nil
+}
+
+func queryError(name, format string, args ...any) error {
+	msg := fmt.Sprintf(format, args...)
+	return &errs.Error{Kind: errs.Invalid, Code: "validation_failed", Message: msg,
+		Fields: []errs.Field{{Query: name, Code: "invalid", Message: msg}}}
+}

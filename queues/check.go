@@ -1,0 +1,336 @@
+package queues
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Report is what Check found in a queue's keys.
+type Report struct {
+	// Violations are sentences, each of which tells of one thing that must never be. None: the queue is healthy.
+	Violations []string
+	// Used says that the queue was used during the check. Then what it found may be no violation at all: it looked at
+	// one key before and at another one after a change. Check again while the queue is quiet.
+	Used bool
+
+	// A recount of what Stats says, by the queue clock. Retention plays no part in it: a message that it has ended
+	// counts until something tidies it away, as Stats does.
+	Available, InFlight, Delayed int64
+	Tombstones                   int64     // entries of deleted messages in the list
+	Now                          time.Time // by the queue clock
+	Changed                      time.Time // the last change, at which the queue clock cannot be earlier; zero: none yet
+}
+
+const (
+	// checkTries is how often a check begins anew because the queue was used.
+	checkTries = 3
+	// maxViolations bounds a report. One damaged key can break the rule for each message.
+	maxViolations = 100
+	// fence is how many delivery numbers a lease can tell apart; see lua/lib/queue.lua.
+	fence = 4096
+	// clockTolerance is by how much the clocks of Redis and of a server may differ; see lua/lib/clock.lua.
+	clockTolerance = 30 * time.Second
+)
+
+// Check reads all of a queue's keys, a hundred entries at a time, and holds the invariants against them: every message
+// is in exactly one place, every id has its record and every record its id, the counters equal a recount, who holds
+// what is told by a lease and its fence alone, and the queue clock is not ahead. It changes nothing.
+//
+// It is only meaningful while nobody uses the queue; see Report.Used.
+func (s *Store) Check(ctx context.Context, t tenants.ID, queue string) (Report, error) {
+	var r Report
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		for try := 1; ; try++ {
+			c := checker{desk: d, places: map[string]place{}, sides: map[string]side{}, age: map[string]string{}}
+			used, err := c.read(ctx)
+			if err != nil {
+				return err
+			}
+			if used && try < checkTries {
+				continue
+			}
+			if err := c.judge(ctx); err != nil {
+				return err
+			}
+			r = c.report
+			r.Used = used
+			return nil
+		}
+	})
+	return r, err
+}
+
+// checker is one reading of a queue's keys.
+type checker struct {
+	desk   *desk
+	report Report
+	more   int // violations that are not in the report
+
+	places map[string]place // of all ids but those of tombstones
+	bodies int64            // how many of `places` have a record
+	sides  map[string]side  // of ids of `places`
+	age    map[string]string
+	dedup  int64    // entries of `order` that `dedup` has
+	entry  [6]int64 // entries that were read, in the order of walk
+
+	redis, clock  int64 // the time of Redis and the queue clock, ms
+	tomb, largest int64
+	in, del, exp  int64
+	sizes         [9]int64
+	lacking       string
+}
+
+// place is where a message is.
+type place struct {
+	part   byte // r, a, f or d
+	stored bool // it has a record
+}
+
+// walk is the order in which check.lua shows the keys.
+const walk = "raxfdj"
+
+var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "j": "order",
+	"b": "body", "s": "side", "i": "dedup"}
+
+// read walks through the keys and reports whether anything changed meanwhile.
+func (c *checker) read(ctx context.Context) (bool, error) {
+	part, index, first := walk[:1], "0", ""
+	for {
+		reply, err := c.desk.alone(ctx, checkScript, func(*config) []any { return []any{part, index} })
+		if err != nil {
+			return false, err
+		}
+		if len(reply) < 9 {
+			return false, unexpected(reply)
+		}
+		now := fmt.Sprint(reply[5:9])
+		if first == "" {
+			first = now
+			c.head(reply)
+		}
+		for i := 9; i+4 < len(reply); i += 5 {
+			c.take(text(reply, i), text(reply, i+1), text(reply, i+2), number(reply, i+3), text(reply, i+4))
+		}
+		if now != first {
+			return true, nil
+		}
+		if part, index = text(reply, 2), text(reply, 3); part == "" {
+			return false, nil
+		}
+	}
+}
+
+func (c *checker) head(reply []any) {
+	c.report.Now = at(number(reply, 1))
+	c.redis, c.clock = number(reply, 4), number(reply, 5)
+	if c.clock > 0 {
+		c.report.Changed = at(c.clock)
+	}
+	list := func(i int) []any {
+		var out []any
+		for _, f := range strings.Fields(text(reply, i)) {
+			out = append(out, f)
+		}
+		return out
+	}
+	counters, sizes := list(6), list(7)
+	c.tomb, c.largest, c.in = number(counters, 0), number(counters, 1), number(counters, 2)
+	c.del, c.exp = number(counters, 4), number(counters, 5)
+	for i := range c.sizes {
+		c.sizes[i] = number(sizes, i)
+	}
+	c.lacking = text(reply, 8)
+}
+
+// wrong adds a violation.
+func (c *checker) wrong(format string, args ...any) {
+	if len(c.report.Violations) == maxViolations {
+		c.more++
+		return
+	}
+	c.report.Violations = append(c.report.Violations, fmt.Sprintf(format, args...))
+}
+
+// name writes an id as people see it.
+func name(id string) string {
+	if len(id) != engine.IDSize {
+		return fmt.Sprintf("%q, which is no id,", id)
+	}
+	return engine.ID([]byte(id)).String()
+}
+
+// take looks at one entry of a key.
+func (c *checker) take(part, id, score string, size int64, sideRecord string) {
+	index := c.entry[strings.Index(walk, part)]
+	c.entry[strings.Index(walk, part)]++
+	if id == "" {
+		if (part == "r" || part == "j") && index != 0 {
+			c.wrong("The list %s has a sentinel at index %d.", placeNames[part], index)
+		}
+		return
+	}
+	switch part {
+	case "j":
+		c.dedup += size
+		return
+	case "x":
+		c.age[id] = score
+		return
+	case "r":
+		if size == 0 {
+			c.report.Tombstones++
+			return
+		}
+	}
+	if other, ok := c.places[id]; ok {
+		c.wrong("Message %s is in %s and in %s.", name(id), placeNames[string(other.part)], placeNames[part])
+	} else if size > 0 {
+		c.bodies++
+	}
+	c.places[id] = place{part[0], size > 0}
+	if size == 0 {
+		c.wrong("Message %s is in %s and has no record.", name(id), placeNames[part])
+	}
+	if size > c.largest {
+		c.wrong("Message %s has a record of %d bytes; the head says that none has over %d.", name(id), size, c.largest)
+	}
+	c.takeSide(part, id, sideRecord)
+	at, _ := strconv.ParseInt(score, 10, 64)
+	c.count(part, id, at)
+}
+
+// takeSide looks at what is kept of a message's earlier deliveries.
+func (c *checker) takeSide(part, id, record string) {
+	if record == "" {
+		return
+	}
+	s, err := parseSide(record)
+	if err != nil {
+		c.wrong("The side record of message %s cannot be read: %q.", name(id), record)
+		return
+	}
+	c.sides[id] = s
+	switch {
+	case part == "r":
+		c.wrong("Message %s is new and has a side record, %q.", name(id), record)
+	case s.receives > int(s.deliveries), s.failures > s.receives:
+		c.wrong("Message %s was delivered %d times, received %d times and failed %d times.", name(id), s.deliveries, s.receives, s.failures)
+	case s.receives > 0 && s.first.IsZero(), s.receives == 0 && !s.first.IsZero() && part != "f":
+		c.wrong("Message %s was received %d times, for the first time at %q.", name(id), s.receives, record)
+	}
+}
+
+// count puts a message where Stats counts it.
+func (c *checker) count(part, id string, score int64) {
+	now := c.report.Now
+	switch part {
+	case "f":
+		if want := (int64(c.sides[id].deliveries) + 1) % fence; score%fence != want {
+			c.wrong("The lease of message %s has the fence %d; after %d deliveries it must be %d.", name(id), score%fence, c.sides[id].deliveries, want)
+		}
+		if score < fence {
+			c.wrong("Message %s is in flight and has no deadline.", name(id))
+		}
+		if leaseEnd(score).After(now) {
+			c.report.InFlight++
+			return
+		}
+	case "d":
+		if at(score).After(now) {
+			c.report.Delayed++
+			return
+		}
+	}
+	c.report.Available++
+}
+
+// judge holds together what was read.
+func (c *checker) judge(ctx context.Context) error {
+	for _, letter := range c.lacking {
+		c.wrong("The key %s lacks its sentinel.", placeNames[string(letter)])
+	}
+	for i, letter := range walk {
+		size := c.sizes[strings.IndexRune("braxfdsij", letter)]
+		if c.entry[i] != size {
+			c.wrong("The key %s has %d entries, of which %d were found.", placeNames[string(letter)], size, c.entry[i])
+		}
+	}
+	if c.tomb != c.report.Tombstones {
+		c.wrong("The list has %d entries without a record; the head counts %d.", c.report.Tombstones, c.tomb)
+	}
+	stored := c.sizes[0] - 1
+	if c.in-c.del-c.exp != stored {
+		c.wrong("%d messages are stored; the head counts %d sent, %d deleted and %d expired.", stored, c.in, c.del, c.exp)
+	}
+	c.judgeAge()
+	if err := c.orphans(ctx, "b", stored-c.bodies, func(id string) bool { return c.places[id].stored }); err != nil {
+		return err
+	}
+	known := func(id string) bool { _, ok := c.sides[id]; return ok }
+	if err := c.orphans(ctx, "s", c.sizes[6]-1-int64(len(c.sides)), known); err != nil {
+		return err
+	}
+	if n := c.sizes[7] - 1 - c.dedup; n != 0 {
+		c.wrong("%d idempotency keys are remembered, of which the order of forgetting has %d.", c.sizes[7]-1, c.dedup)
+	}
+	latest := max(c.redis, c.desk.store.clock.Now().UnixMilli())
+	if ahead := time.Duration(c.clock-latest) * time.Millisecond; ahead > clockTolerance {
+		c.wrong("The queue clock is %s ahead of all others: until they have caught up nothing becomes due.", ahead)
+	}
+	if c.more > 0 {
+		c.report.Violations = append(c.report.Violations, fmt.Sprintf("There are %d more.", c.more))
+	}
+	return nil
+}
+
+// judgeAge checks that `age` has the messages of `again`, each by the time at which it was made.
+func (c *checker) judgeAge() {
+	for id, score := range c.age {
+		if c.places[id].part != 'a' {
+			c.wrong("Message %s is in age and not in again.", name(id))
+		}
+		if len(id) == engine.IDSize {
+			if want := engine.ID([]byte(id)).Time().UnixMilli(); score != strconv.FormatInt(want, 10) {
+				c.wrong("Message %s is in age by %s; it was made at %d.", name(id), score, want)
+			}
+		}
+	}
+	for id, where := range c.places {
+		if _, ok := c.age[id]; !ok && where.part == 'a' {
+			c.wrong("Message %s is in again and not in age.", name(id))
+		}
+	}
+}
+
+// orphans names what a hash has beyond what the indexes led to. It looks only when the numbers say that there is any.
+func (c *checker) orphans(ctx context.Context, part string, n int64, known func(id string) bool) error {
+	if n == 0 {
+		return nil
+	}
+	found := map[string]bool{}
+	for cursor := "0"; ; {
+		reply, err := c.desk.alone(ctx, fieldsScript, func(*config) []any { return []any{part, cursor} })
+		if err != nil {
+			return err
+		}
+		for i := 2; i < len(reply); i++ {
+			if id := text(reply, i); !known(id) && !found[id] {
+				found[id] = true
+				c.wrong("Message %s is in %s and in no index.", name(id), placeNames[part])
+			}
+		}
+		if cursor = text(reply, 1); cursor == "0" || cursor == "" {
+			break
+		}
+	}
+	if int64(len(found)) != n {
+		c.wrong("The key %s has %d entries beyond those of the indexes; %d were found.", placeNames[part], n, len(found))
+	}
+	return nil
+}

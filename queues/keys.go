@@ -1,0 +1,69 @@
+package queues
+
+import (
+	"embed"
+	"strconv"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+//go:embed lua
+var files embed.FS
+
+// The scripts, named like their files in lua/. docs/redis.md says what the keys hold.
+var (
+	sendScript       = engine.MustLoad(files, "send")
+	receiveScript    = engine.MustLoad(files, "receive")
+	settleScript     = engine.MustLoad(files, "settle")
+	deleteScript     = engine.MustLoad(files, "delete")
+	peekScript       = engine.MustLoad(files, "peek")
+	messageScript    = engine.MustLoad(files, "message")
+	statsScript      = engine.MustLoad(files, "stats")
+	passScript       = engine.MustLoad(files, "pass")
+	purgeScript      = engine.MustLoad(files, "purge")
+	initScript       = engine.MustLoad(files, "init")
+	settingsScript   = engine.MustLoad(files, "settings")
+	configureScript  = engine.MustLoad(files, "configure")
+	retireScript     = engine.MustLoad(files, "retire")
+	eraseScript      = engine.MustLoad(files, "erase")
+	registerScript   = engine.MustLoad(files, "register")
+	confirmScript    = engine.MustLoad(files, "confirm")
+	unregisterScript = engine.MustLoad(files, "unregister")
+	forgetScript     = engine.MustLoad(files, "forget")
+	lookupScript     = engine.MustLoad(files, "lookup")
+	listScript       = engine.MustLoad(files, "list")
+	unfinishedScript = engine.MustLoad(files, "unfinished")
+	checkScript      = engine.MustLoad(files, "check")
+	fieldsScript     = engine.MustLoad(files, "fields")
+)
+
+// parts are the keys of a queue in the order in which every script declares them; see lua/lib/queue.lua.
+var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j"}
+
+// queueKeys returns the keys of the queue with the given uid.
+func queueKeys(t tenants.ID, uid string) []string {
+	keys := make([]string, len(parts))
+	for i, p := range parts {
+		keys[i] = engine.Key(t.String(), uid, p)
+	}
+	return keys
+}
+
+// The registry of a tenant's queues.
+func tenantKey(t tenants.ID) string   { return engine.TenantKey(t.String(), "tenant") }
+func registryKey(t tenants.ID) string { return engine.TenantKey(t.String(), "queues") }
+func namesKey(t tenants.ID) string    { return engine.TenantKey(t.String(), "names") }
+
+// lane is one line of calls to a queue's scripts: one is under way at a time, and each has the next number. The queue
+// remembers each lane's last answer, so that a call whose answer was lost can be sent again, and one that was given up
+// on and arrives late is refused. The numbers are those of the whole server: a queue that it forgot and meets again has
+// the same lanes, which must not begin anew.
+type lane struct {
+	field string
+	seq   int64
+}
+
+func newLane(session uint32, n int) *lane {
+	return &lane{field: "L" + strconv.FormatUint(uint64(session), 10) + "." + strconv.Itoa(n)}
+}

@@ -1,0 +1,343 @@
+package queues
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Queue is a queue with its settings.
+type Queue struct {
+	Name     string
+	Settings Settings
+	Created  time.Time
+	Updated  time.Time
+	ETag     string // changes with the settings, without quotes
+}
+
+// Condition is what the caller expects of the queue that it changes. The zero value expects nothing.
+type Condition struct {
+	ETag    string // the queue has this ETag ("*": it exists)
+	Missing bool   // there is no such queue
+}
+
+func (c *config) queue(uid string) Queue {
+	return Queue{Name: c.name, Settings: c.Settings, Created: c.created, Updated: c.updated, ETag: etag(uid, c.version)}
+}
+
+// etag differs between two queues of one name, the later made after the earlier was deleted.
+func etag(uid, version string) string {
+	sum := sha256.Sum256([]byte(uid + "/" + version))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Put creates a queue or replaces its settings, and reports whether it was created.
+func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings, cond Condition) (Queue, bool, error) {
+	if err := ValidName(name); err != nil {
+		return Queue{}, false, err
+	}
+	if err := set.Validate(); err != nil {
+		return Queue{}, false, err
+	}
+	q, err := s.change(ctx, t, name, cond, func(Settings) (Settings, error) { return set, nil })
+	if !errors.Is(err, ErrQueueNotFound) {
+		return q, false, err
+	}
+	if cond.ETag != "" {
+		return Queue{}, false, ErrPrecondition
+	}
+	q, created, err := s.create(ctx, t, name, set)
+	if err != nil || created {
+		return q, created, err
+	}
+	// Another caller created it in between.
+	q, err = s.change(ctx, t, name, cond, func(Settings) (Settings, error) { return set, nil })
+	return q, false, err
+}
+
+// Get returns a queue.
+func (s *Store) Get(ctx context.Context, t tenants.ID, name string) (Queue, error) {
+	var q Queue
+	err := s.with(ctx, t, name, func(d *desk) error {
+		c, err := s.load(ctx, t, d.uid)
+		if err != nil {
+			return err
+		}
+		d.config.Store(c)
+		q = c.queue(d.uid)
+		return nil
+	})
+	return q, err
+}
+
+// Update changes a queue's settings by a function of them. It may be called more than once.
+func (s *Store) Update(ctx context.Context, t tenants.ID, name string, cond Condition, f func(Settings) (Settings, error)) (Queue, error) {
+	return s.change(ctx, t, name, cond, func(have Settings) (Settings, error) {
+		want, err := f(have)
+		if err != nil {
+			return want, err
+		}
+		return want, want.Validate()
+	})
+}
+
+func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Condition, f func(Settings) (Settings, error)) (Queue, error) {
+	var q Queue
+	err := s.with(ctx, t, name, func(d *desk) error {
+		for range maxStale {
+			c, err := s.load(ctx, t, d.uid)
+			if err != nil {
+				return err
+			}
+			d.config.Store(c)
+			if cond.Missing || (cond.ETag != "" && cond.ETag != "*" && cond.ETag != etag(d.uid, c.version)) {
+				return ErrPrecondition
+			}
+			want, err := f(c.Settings)
+			if err != nil {
+				return err
+			}
+			if same(want, c.Settings) {
+				q = c.queue(d.uid)
+				return nil
+			}
+			next, err := s.configure(ctx, d, c, want)
+			if err != nil {
+				return err
+			}
+			if next != nil {
+				q = next.queue(d.uid)
+				return nil
+			}
+		}
+		return engine.ErrUnavailable
+	})
+	return q, err
+}
+
+// configure replaces the settings c by want. It returns nil when another change came first.
+func (s *Store) configure(ctx context.Context, d *desk, c *config, want Settings) (*config, error) {
+	raw, err := encodeSettings(c.name, c.created, s.clock.Now(), want)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := s.engine.Do(ctx, configureScript, d.keys[:1], c.version, raw)
+	if err != nil {
+		return nil, err
+	}
+	list, _ := reply.([]any)
+	switch text(list, 0) {
+	case "ok":
+		next, err := decodeConfig(text(list, 1), raw)
+		if err != nil {
+			return nil, err
+		}
+		d.config.Store(next)
+		return next, nil
+	case "stale":
+		return nil, nil
+	case "gone", "absent":
+		return nil, errGone
+	}
+	return nil, unexpected(reply)
+}
+
+func same(a, b Settings) bool {
+	labels := maps.Equal(a.Labels, b.Labels)
+	a.Labels, b.Labels = nil, nil
+	return labels && fmt.Sprint(a) == fmt.Sprint(b)
+}
+
+// create makes a queue: reserve the name, make the keys, make the name live. Each step can be repeated, and whoever
+// meets a reservation finishes it, so a crash in between leaves nothing that stays half done.
+func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Settings) (Queue, bool, error) {
+	reply, err := s.engine.Do(ctx, registerScript, []string{tenantKey(t), registryKey(t)}, name, newUID(), MaxQueues)
+	if err != nil {
+		return Queue{}, false, err
+	}
+	list, _ := reply.([]any)
+	switch text(list, 0) {
+	case "full":
+		return Queue{}, false, ErrQueueQuota
+	case "no_tenant":
+		return Queue{}, false, ErrTenantGone
+	case "live":
+		return Queue{}, false, nil
+	}
+	uid, now := text(list, 1), s.clock.Now()
+	raw, err := encodeSettings(name, now, now, set)
+	if err != nil {
+		return Queue{}, false, err
+	}
+	reply, err = s.engine.Do(ctx, initScript, queueKeys(t, uid), raw)
+	if err != nil {
+		return Queue{}, false, err
+	}
+	list, _ = reply.([]any)
+	c, err := decodeConfig(text(list, 1), raw)
+	if err != nil {
+		return Queue{}, false, err
+	}
+	ok, err := s.confirm(ctx, t, name, uid)
+	if err != nil || !ok {
+		return Queue{}, false, err
+	}
+	s.keep(address{t, name}, uid, c)
+	return c.queue(uid), true, nil
+}
+
+func (s *Store) confirm(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
+	reply, err := s.engine.Do(ctx, confirmScript, []string{registryKey(t), namesKey(t)}, name, uid)
+	if err != nil {
+		return false, err
+	}
+	list, _ := reply.([]any)
+	return text(list, 0) == "ok", nil
+}
+
+// newUID returns a name for a queue's keys: 60 random bits.
+func newUID() string {
+	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+	b := make([]byte, 12)
+	_, _ = rand.Read(b) // never fails
+	for i := range b {
+		b[i] = alphabet[b[i]%32]
+	}
+	return string(b)
+}
+
+// Delete deletes a queue with all its messages: mark it gone, take its name out of the registry, remove its keys.
+func (s *Store) Delete(ctx context.Context, t tenants.ID, name string, cond Condition) error {
+	return s.with(ctx, t, name, func(d *desk) error {
+		version := ""
+		if cond.ETag != "" && cond.ETag != "*" {
+			c, err := s.load(ctx, t, d.uid)
+			if err != nil {
+				return err
+			}
+			if cond.ETag != etag(d.uid, c.version) {
+				return ErrPrecondition
+			}
+			version = c.version
+		}
+		reply, err := s.engine.Do(ctx, retireScript, d.keys[:1], version)
+		if err != nil {
+			return err
+		}
+		list, _ := reply.([]any)
+		switch text(list, 0) {
+		case "stale":
+			return ErrPrecondition
+		case "absent":
+			return errGone
+		}
+		s.forget(d)
+		return s.bury(ctx, t, name, d.uid)
+	})
+}
+
+// bury finishes the deletion of a retired queue. It can be repeated.
+func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error {
+	if name != "" {
+		if _, err := s.engine.Do(ctx, unregisterScript, []string{registryKey(t), namesKey(t)}, name, uid); err != nil {
+			return err
+		}
+	}
+	if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, uid)); err != nil {
+		return err
+	}
+	_, err := s.engine.Do(ctx, forgetScript, []string{registryKey(t)}, uid)
+	return err
+}
+
+// Listing is a queue in a list, with its counts.
+type Listing struct {
+	Queue
+	Stats
+}
+
+// List returns up to limit queues whose names begin with prefix and come after the name after, by name, with their
+// counts, and the name after which the next page goes on, or "".
+func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]Listing, string, error) {
+	reply, err := s.engine.Do(ctx, listScript, []string{registryKey(t), namesKey(t)}, prefix, after, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	names, _ := reply.([]any)
+	next := ""
+	if len(names) > 2*limit {
+		names = names[:2*limit]
+		next = text(names, 2*limit-2)
+	}
+	found := make([]*Listing, len(names)/2)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for i := range found {
+		name := text(names, 2*i)
+		g.Go(func() error {
+			q, err := s.Get(gctx, t, name)
+			if errors.Is(err, ErrQueueNotFound) {
+				return nil // deleted meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			st, err := s.Stats(gctx, t, name)
+			if errors.Is(err, ErrQueueNotFound) {
+				return nil
+			}
+			found[i] = &Listing{q, st}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, "", err
+	}
+	list := make([]Listing, 0, len(found))
+	for _, l := range found {
+		if l != nil {
+			list = append(list, *l)
+		}
+	}
+	return list, next, nil
+}
+
+// lookup returns the uid of a live queue, or "".
+func (s *Store) lookup(ctx context.Context, t tenants.ID, name string) (string, error) {
+	reply, err := s.engine.Do(ctx, lookupScript, []string{registryKey(t)}, name)
+	if err != nil {
+		return "", err
+	}
+	uid, _ := reply.(string)
+	return uid, nil
+}
+
+// load reads a queue's settings from Redis.
+func (s *Store) load(ctx context.Context, t tenants.ID, uid string) (*config, error) {
+	reply, err := s.engine.Do(ctx, settingsScript, []string{engine.Key(t.String(), uid, parts[0])})
+	if err != nil {
+		return nil, err
+	}
+	list, _ := reply.([]any)
+	switch text(list, 0) {
+	case "ok":
+		c, err := decodeConfig(text(list, 1), text(list, 2))
+		if err != nil {
+			return nil, engine.ErrBroken.Because(err)
+		}
+		return c, nil
+	case "gone", "absent":
+		return nil, errGone
+	}
+	return nil, unexpected(reply)
+}

@@ -1,0 +1,33 @@
+-- How messages lie in a queue's indexes: times and scores, and back.
+
+-- The clock of the server that made an id, from its first 42 bits.
+local function made(id)
+  local a, b, c, d, e, f = string.byte(id, 1, 6)
+  return math.floor(((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 4 + f / 64) + EPOCH
+end
+
+-- The time sent, from a record's first 7 bytes.
+local function sent(record)
+  local _, a, b, c, d, e, f = string.byte(record, 1, 7)
+  return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
+end
+
+-- The score of a lease that ends at `deadline`, and its parts.
+local function lease(deadline, delivery) return num((deadline - EPOCH) * FENCE + delivery % FENCE) end
+local function lease_end(score) return math.floor(score / FENCE) + EPOCH end
+-- A lease whose score is below this bound has ended at `now`.
+local function lease_bound(now) return num((now - EPOCH + 1) * FENCE) end
+-- Above every score but that of the sentinels.
+local LAST = num(2 ^ 53)
+
+-- What is kept of a message that was delivered before: deliveries, receives, failures, first receive (0: none).
+local function read_side(s)
+  if not s then return 0, 0, 0, 0 end
+  local d, r, f, t = string.match(s, '^(%d+),(%d+),(%d+),(%d+)')
+  return tonumber(d), tonumber(r), tonumber(f), tonumber(t)
+end
+local function write_side(d, r, f, t) return num(d) .. ',' .. num(r) .. ',' .. num(f) .. ',' .. num(t) end
+
+-- How many of an ordered key's members are messages, without the sentinel.
+local function held(key) return redis.call('ZCARD', key) - 1 end
+local function listed() return redis.call('LLEN', READY) - (redis.call('LINDEX', READY, 0) == '' and 1 or 0) end

@@ -1,0 +1,112 @@
+--- @include "lib/index"
+-- Brings the indexes up to the queue clock, at most MOST messages a call: leases and delays that have ended become
+-- `again`, and what retention ends is deleted where nobody holds it. Every answer that depends on the time tidies
+-- first, so nothing depends on a background task.
+
+-- When something next becomes available by itself, in milliseconds, or 0.
+local function next_due()
+  local due = 0
+  local first = redis.call('ZRANGE', FLIGHT, 0, 0, 'WITHSCORES')
+  if first[1] ~= '' then due = lease_end(tonumber(first[2])) end
+  first = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
+  if first[1] ~= '' then
+    local at = tonumber(first[2])
+    if due == 0 or at < due then due = at end
+  end
+  return due
+end
+
+-- Moves what is due to `again`. Nothing is before `nd`, which spares most calls the look. timeout is the queue's visibility timeout: a first lease without a side record lasted
+-- just that long, which gives its beginning.
+local NEVER = 2 ^ 52
+local function tidy_due(q, timeout)
+  if q.nd > q.now then return 0 end
+  local ids, side, again, age = {}, {}, {}, {}
+  local due = redis.call('ZRANGEBYSCORE', FLIGHT, '-inf', '(' .. lease_bound(q.now), 'WITHSCORES', 'LIMIT', 0, MOST)
+  for i = 1, #due, 2 do ids[#ids + 1] = due[i] end
+  if #ids > 0 then
+    local old = redis.call('HMGET', SIDE, unpack(ids))
+    for i, id in ipairs(ids) do
+      local ended = lease_end(tonumber(due[2 * i]))
+      local d, r, f, first = read_side(old[i])
+      if first == 0 then first = ended - timeout end
+      side[#side + 1] = id
+      side[#side + 1] = write_side(d + 1, r + 1, f + 1, first)
+      again[#again + 1] = num(ended)
+      again[#again + 1] = id
+      age[#age + 1] = num(made(id))
+      age[#age + 1] = id
+    end
+    redis.call('ZREM', FLIGHT, unpack(ids))
+    redis.call('HSET', SIDE, unpack(side))
+  end
+  if #ids < MOST then
+    due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', num(q.now), 'WITHSCORES', 'LIMIT', 0, MOST - #ids)
+    local late = {}
+    for i = 1, #due, 2 do
+      late[#late + 1] = due[i]
+      again[#again + 1] = due[i + 1]
+      again[#again + 1] = due[i]
+      age[#age + 1] = num(made(due[i]))
+      age[#age + 1] = due[i]
+    end
+    if #late > 0 then redis.call('ZREM', DELAYED, unpack(late)) end
+  end
+  if #again > 0 then
+    redis.call('ZADD', AGAIN, unpack(again))
+    redis.call('ZADD', AGE, unpack(age))
+    if q.ag == 0 then set(q, 'ag', 1) end
+  end
+  local due = next_due()
+  set(q, 'nd', due > 0 and due or NEVER)
+  return #again / 2
+end
+
+-- Deletes up to `most` available messages whose retention has ended. The ids tell when they were sent by their makers'
+-- clocks, which may be off by the tolerance; near the end the record decides.
+local function tidy_expired(q, retention, most)
+  local gone, bytes, popped = {}, 0, 0
+  local function expired(id)
+    local record = redis.call('HGET', BODY, id)
+    if not record then return true, false end
+    bytes = bytes + #record
+    return sent(record) + retention <= q.now, true
+  end
+  local skip = redis.call('LINDEX', READY, 0) == '' and 1 or 0
+  for _, id in ipairs(redis.call('LRANGE', READY, skip, skip + most - 1)) do
+    if bytes > BYTES or made(id) + retention > q.now + WITNESS_TOLERANCE then
+      -- A message deleted by id leaves its entry in the list; at the head it can go.
+      if q.tomb == 0 or redis.call('HEXISTS', BODY, id) == 1 then break end
+    end
+    local over, stored = expired(id)
+    if not over then break end
+    popped = popped + 1
+    if stored then gone[#gone + 1] = id else set(q, 'tomb', q.tomb - 1) end
+  end
+  if popped > 0 then
+    redis.call('LPOP', READY, popped + skip)
+    set(q, 'pop', q.pop + popped)
+    if redis.call('LLEN', READY) == 0 then redis.call('RPUSH', READY, '') end
+  end
+  local returned = {}
+  if popped < most then
+    local till = num(q.now - retention + WITNESS_TOLERANCE)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGE, '-inf', till, 'LIMIT', 0, most - popped)) do
+      if bytes > BYTES then break end
+      if expired(id) then
+        returned[#returned + 1] = id
+        gone[#gone + 1] = id
+      end
+    end
+  end
+  if #returned > 0 then
+    redis.call('ZREM', AGAIN, unpack(returned))
+    redis.call('ZREM', AGE, unpack(returned))
+    redis.call('HDEL', SIDE, unpack(returned))
+  end
+  if #gone > 0 then
+    redis.call('HDEL', BODY, unpack(gone))
+    set(q, 'exp', q.exp + #gone)
+  end
+  return popped + #returned
+end

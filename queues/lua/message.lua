@@ -1,0 +1,28 @@
+-- Shows one message without changing anything.
+-- ARGV[6] id (12 bytes)
+-- ARGV[7] milliseconds: retention
+-- Returns: "ok", the time, letter of its state as in peek.lua or "", record, side record or "", the score of an ordered index or ""; or a refusal of lib/queue
+-- Flags: no-writes
+-- Again: it changes nothing.
+--- @include "lib/queue"
+--- @include "lib/index"
+local q = open_queue()
+if q.refusal then return q.refusal end
+local id = ARGV[6]
+local record = id ~= '' and redis.call('HGET', BODY, id)
+if not record then return { 'ok', num(q.now), '', '', '', '' } end
+local letter, score = 'r', ''
+local lent, later, again = redis.call('ZSCORE', FLIGHT, id), redis.call('ZSCORE', DELAYED, id), redis.call('ZSCORE', AGAIN, id)
+if lent then
+  score = num(tonumber(lent))
+  letter = lease_end(tonumber(lent)) <= q.now and 'f' or 'F'
+elseif later then
+  score = num(tonumber(later))
+  letter = tonumber(later) <= q.now and 'd' or 'D'
+elseif again then
+  letter, score = 'a', num(tonumber(again))
+end
+if letter ~= 'F' and letter ~= 'D' and sent(record) + tonumber(ARGV[7]) <= q.now then
+  return { 'ok', num(q.now), '', '', '', '' }
+end
+return { 'ok', num(q.now), letter, record, redis.call('HGET', SIDE, id) or '', score }

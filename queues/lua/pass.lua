@@ -1,0 +1,16 @@
+-- Passes a wake-up on: the caller's server was told of messages and has no receive waiting any more.
+-- ARGV[6] milliseconds: the queue's visibility timeout
+-- Returns: "ok"; or a refusal of lib/queue
+-- Flags: allow-oom
+-- Again: a second word wakes one server in vain.
+--- @include "lib/queue"
+--- @include "lib/wake"
+--- @include "lib/enlist"
+--- @include "lib/tidy"
+local q = open_queue('tomb', 'nd', 'ag')
+if q.refusal then return q.refusal end
+tidy_due(q, tonumber(ARGV[6]))
+enlist(q, false)
+wake(q, listed() - q.tomb + held(AGAIN), next_due(), string.match(ARGV[4], '^L(%d+)'))
+close_queue(q)
+return { 'ok' }

@@ -1,0 +1,40 @@
+-- Counts a queue's messages by state, after bringing it up to date.
+-- ARGV[6] milliseconds: retention
+-- ARGV[7] milliseconds: the queue's visibility timeout
+-- ARGV[8] sessions of living servers, "," before, between and behind them, or "" to leave dead ones' lanes alone
+-- Returns: "ok", the time, available, in flight, delayed, the time at which the oldest available message was sent or 0, sent, received, deleted and expired since the queue was made, "1" when the clocks agree, how many messages were tidied; or a refusal of lib/queue
+-- Flags: allow-oom
+-- Again: it brings up to date what is not; the second call finds nothing to do.
+--- @include "lib/queue"
+--- @include "lib/wake"
+--- @include "lib/tidy"
+local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag')
+if q.refusal then return q.refusal end
+local moved = tidy_due(q, tonumber(ARGV[7]))
+local ended = tidy_expired(q, tonumber(ARGV[6]), MOST)
+if ARGV[8] ~= '' then
+  for _, field in ipairs(redis.call('HKEYS', HEAD)) do
+    local session = string.match(field, '^L(%d+)%.')
+    if session and not string.find(ARGV[8], ',' .. session .. ',', 1, true) then redis.call('HDEL', HEAD, field) end
+  end
+end
+if moved > 0 then wake(q, moved, 0) end
+if #q.f > 0 then close_queue(q) end
+
+local held_now = redis.call('ZCOUNT', FLIGHT, lease_bound(q.now), LAST)
+local delayed = redis.call('ZCOUNT', DELAYED, '(' .. num(q.now), LAST)
+local available = listed() - q.tomb + held(AGAIN) + held(FLIGHT) - held_now + held(DELAYED) - delayed
+local oldest = 0
+local function older(id)
+  local record = redis.call('HGET', BODY, id)
+  if record and (oldest == 0 or sent(record) < oldest) then oldest = sent(record) end
+end
+local skip = redis.call('LINDEX', READY, 0) == '' and 1 or 0
+for _, id in ipairs(redis.call('LRANGE', READY, skip, skip + 9)) do
+  -- Deleted messages may stand at the head; a few are looked past.
+  if oldest == 0 then older(id) end
+end
+local returned = redis.call('ZRANGE', AGE, 0, 0)[1]
+if returned ~= '' then older(returned) end
+return { 'ok', num(q.now), num(available), num(held_now), num(delayed), num(oldest),
+  num(q['in']), num(q.out), num(q.del), num(q.exp), q.steady and '1' or '0', num(moved + ended) }

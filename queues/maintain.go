@@ -1,0 +1,163 @@
+package queues
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// listen hears what other servers' scripts say: "uid ready due".
+func (s *Store) listen(ctx context.Context) {
+	defer s.hearing.Store(false)
+	s.engine.Listen(ctx, func(up bool) {
+		s.hearing.Store(up)
+		if up {
+			s.recheckAll() // what was said while nobody listened is lost
+		}
+	}, func(word string) {
+		f := strings.Fields(word)
+		if len(f) != 3 {
+			return
+		}
+		if v, ok := s.byUID.Load(f[0]); ok {
+			ready, _ := strconv.Atoi(f[1])
+			due, _ := strconv.ParseInt(f[2], 10, 64)
+			v.(*desk).waiters.heard(ready, due)
+		}
+	})
+}
+
+// recheckAll lets one waiter of each queue look, spread over a second.
+func (s *Store) recheckAll() {
+	n := 0
+	s.desks.Range(func(_, v any) bool {
+		w := &v.(*desk).waiters
+		if w.count.Load() > 0 {
+			n++
+			s.clock.AfterFunc(time.Duration(n%1000)*time.Millisecond, w.tick)
+		}
+		return true
+	})
+}
+
+const (
+	// idleDesk is how long a desk that nobody uses is kept.
+	idleDesk = 10 * time.Minute
+	// sweepRate bounds a walk through all queues, in queues a second.
+	sweepRate = 20
+)
+
+// maintain says that this server lives, and forgets idle desks.
+func (s *Store) maintain(ctx context.Context) {
+	beat := time.NewTicker(engine.SessionBeat)
+	defer beat.Stop()
+	for {
+		if alive, err := s.engine.Beat(ctx); err == nil {
+			s.noteAlive(alive)
+		}
+		s.forgetIdle()
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+		}
+	}
+}
+
+// noteAlive keeps the numbers of living sessions in the form that stats.lua takes.
+func (s *Store) noteAlive(alive []uint32) {
+	var b strings.Builder
+	b.WriteByte(',')
+	for _, n := range alive {
+		b.WriteString(strconv.FormatUint(uint64(n), 10))
+		b.WriteByte(',')
+	}
+	list := b.String()
+	s.alive.Store(&list)
+}
+
+func (s *Store) forgetIdle() {
+	before := s.clock.Now().Add(-idleDesk).UnixMilli()
+	s.desks.Range(func(_, v any) bool {
+		d := v.(*desk)
+		if d.used.Load() < before && d.waiters.count.Load() == 0 {
+			s.forget(d)
+		}
+		return true
+	})
+}
+
+// Sweep walks a tenant's queues: it finishes creations and deletions that a crash left half done, and brings every
+// queue up to date. It makes at most sweepRate calls a second.
+func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
+	if err := s.finish(ctx, t); err != nil {
+		return err
+	}
+	pace := time.NewTicker(time.Second / sweepRate)
+	defer pace.Stop()
+	for after := ""; ; {
+		reply, err := s.engine.Do(ctx, listScript, []string{registryKey(t), namesKey(t)}, "", after, 100)
+		if err != nil {
+			return err
+		}
+		names, _ := reply.([]any)
+		for i := 0; i < len(names); i += 2 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-pace.C:
+			}
+			after = text(names, i)
+			if _, err := s.Stats(ctx, t, after); err != nil && !errors.Is(err, ErrQueueNotFound) {
+				return err
+			}
+		}
+		if len(names) < 200 {
+			return nil
+		}
+	}
+}
+
+// finish completes what was begun and not ended.
+func (s *Store) finish(ctx context.Context, t tenants.ID) error {
+	for cursor := "0"; ; {
+		reply, err := s.engine.Do(ctx, unfinishedScript, []string{registryKey(t)}, cursor)
+		if err != nil {
+			return err
+		}
+		list, _ := reply.([]any)
+		for i := 1; i+1 < len(list); i += 2 {
+			name, uid := text(list, i), text(list, i+1)
+			if name == "" {
+				err = s.bury(ctx, t, "", uid)
+			} else {
+				err = s.finishCreation(ctx, t, name, uid)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		cursor = text(list, 0)
+		if cursor == "0" || cursor == "" {
+			return nil
+		}
+	}
+}
+
+// finishCreation makes a reserved queue live if its keys are there, and otherwise gives the name back.
+func (s *Store) finishCreation(ctx context.Context, t tenants.ID, name, uid string) error {
+	_, err := s.load(ctx, t, uid)
+	if errors.Is(err, errGone) {
+		return s.bury(ctx, t, name, uid)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.confirm(ctx, t, name, uid)
+	return err
+}

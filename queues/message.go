@@ -1,0 +1,282 @@
+package queues
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+// State is where a message is.
+type State string
+
+// The states that a consumer can tell apart.
+const (
+	Available State = "available" // a receive can return it
+	InFlight  State = "in_flight" // someone holds it
+	Delayed   State = "delayed"   // it waits for its time
+)
+
+// Outgoing is a message to be stored. The queue does not keep the slices.
+type Outgoing struct {
+	Body        []byte
+	ContentType string // as the sender gave it, or ""
+	Attributes  []Attribute
+	TraceParent string         // W3C trace context, or ""
+	Delay       *time.Duration // nil: the queue's own
+	// IdempotencyKey makes a second send of the same message within five minutes return the first one. "": no key.
+	IdempotencyKey string
+}
+
+// Attribute is a typed value beside the body.
+type Attribute struct {
+	Name  string
+	Type  string // String, Number or Binary, also with a label behind a dot as in "Number.int"
+	Value string // of Binary the bytes themselves
+}
+
+// Message is a message as it is stored.
+type Message struct {
+	ID              engine.ID
+	Body            string // the bytes that were sent
+	ContentType     string
+	Attributes      []Attribute
+	TraceParent     string
+	State           State
+	SentAt          time.Time
+	ReceiveCount    int       // how often it was received and not returned unseen
+	FirstReceivedAt time.Time // zero: never
+	AvailableAt     time.Time // of a delayed message
+	LeaseExpiresAt  time.Time // of one in flight
+	ReceiptHandle   string    // only as the answer of a receive
+}
+
+// Formats of a record, its first byte. What follows the stamp of a plain record is, in this order: a byte that says
+// which parts there are, the parts, the body.
+const (
+	partContentType = 1 << iota // a byte below 128 of a known type, or 128 + length and the text
+	partAttributes              // count, then name, type and value of each, with their lengths
+	partTrace                   // length and text
+)
+
+const stampSize = 7 // written by the scripts: format and time sent
+
+// knownTypes are content types that take one byte. Append only: their numbers are stored.
+var knownTypes = []string{
+	"application/json", "text/plain; charset=utf-8", "application/octet-stream", "text/plain", "application/xml",
+}
+
+// appendRecord packs m behind dst, without the stamp.
+func appendRecord(dst []byte, m *Outgoing) []byte {
+	flags := byte(0)
+	if m.ContentType != "" {
+		flags |= partContentType
+	}
+	if len(m.Attributes) > 0 {
+		flags |= partAttributes
+	}
+	if m.TraceParent != "" {
+		flags |= partTrace
+	}
+	dst = append(dst, flags)
+	if m.ContentType != "" {
+		dst = appendType(dst, m.ContentType)
+	}
+	if len(m.Attributes) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(m.Attributes)))
+		for _, a := range m.Attributes {
+			dst = appendText(appendText(appendText(dst, a.Name), a.Type), a.Value)
+		}
+	}
+	if m.TraceParent != "" {
+		dst = appendText(dst, m.TraceParent)
+	}
+	return append(dst, m.Body...)
+}
+
+func appendType(dst []byte, t string) []byte {
+	for i, known := range knownTypes {
+		if t == known {
+			return append(dst, byte(i))
+		}
+	}
+	return append(append(dst, 128+byte(len(t))), t...) //nolint:gosec // at most maxContentType
+}
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+var errRecord = errors.New("the record is damaged")
+
+// parseRecord unpacks a stored record with its stamp. The texts share its memory.
+func parseRecord(rec string, m *Message) error {
+	if len(rec) <= stampSize || rec[0] != 0 {
+		return errRecord
+	}
+	ms := int64(0)
+	for i := 1; i < stampSize; i++ {
+		ms = ms<<8 | int64(rec[i])
+	}
+	m.SentAt = time.UnixMilli(ms).UTC()
+	flags, r := rec[stampSize], recordReader{rest: rec[stampSize+1:]}
+	if flags&partContentType != 0 {
+		m.ContentType = r.contentType()
+	}
+	if flags&partAttributes != 0 {
+		n := r.number()
+		if n > MaxAttributes {
+			return errRecord
+		}
+		m.Attributes = make([]Attribute, n)
+		for i := range m.Attributes {
+			m.Attributes[i] = Attribute{Name: r.text(), Type: r.text(), Value: r.text()}
+		}
+	}
+	if flags&partTrace != 0 {
+		m.TraceParent = r.text()
+	}
+	m.Body = r.rest
+	if r.failed {
+		return errRecord
+	}
+	return nil
+}
+
+type recordReader struct {
+	rest   string
+	failed bool
+}
+
+func (r *recordReader) take(n int) string {
+	if n < 0 || n > len(r.rest) {
+		r.failed, r.rest = true, ""
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *recordReader) contentType() string {
+	b := r.take(1)
+	switch {
+	case b == "":
+		return ""
+	case b[0] >= 128:
+		return r.take(int(b[0]) - 128)
+	case int(b[0]) < len(knownTypes):
+		return knownTypes[b[0]]
+	}
+	r.failed = true
+	return ""
+}
+
+func (r *recordReader) number() int {
+	n, shift := 0, 0
+	for {
+		b := r.take(1)
+		if b == "" || shift > 28 {
+			r.failed = true
+			return 0
+		}
+		n |= int(b[0]&0x7f) << shift
+		if b[0] < 0x80 {
+			return n
+		}
+		shift += 7
+	}
+}
+
+func (r *recordReader) text() string { return r.take(r.number()) }
+
+const maxContentType = 127
+
+// The rules for attributes are those of SQS, so that a message that came by one door can leave by the other.
+var (
+	attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+	attributeType = regexp.MustCompile(`^(String|Number|Binary)(\.[^\x00-\x1f]{1,249})?$`)
+	numberValue   = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$`)
+)
+
+const (
+	maxAttributeName = 256
+	maxNumberDigits  = 38
+)
+
+// Validate checks a message against a queue's settings. Errors point at the part at fault.
+func (m *Outgoing) Validate(s Settings) error {
+	size := len(m.Body)
+	seen := map[string]bool{}
+	if len(m.Attributes) > MaxAttributes {
+		return errs.Invalidf("/attributes", "A message has at most %d attributes, got %d.", MaxAttributes, len(m.Attributes))
+	}
+	for _, a := range m.Attributes {
+		size += len(a.Name) + len(a.Type) + len(a.Value)
+		pointer := "/attributes/" + pointerEscape(a.Name)
+		if err := a.validate(pointer); err != nil {
+			return err
+		}
+		if seen[a.Name] {
+			return errs.Invalidf(pointer, "Attribute %q is given twice.", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	if size > s.MaxMessageSize {
+		e := *ErrMessageTooLarge
+		e.Message = fmt.Sprintf("The message has %d bytes with its attributes; this queue takes at most %d.", size, s.MaxMessageSize)
+		return &e
+	}
+	if len(m.ContentType) > maxContentType {
+		return errs.Invalidf("", "The content type has %d characters, at most %d are kept.", len(m.ContentType), maxContentType)
+	}
+	if len(m.TraceParent) > 256 {
+		return errs.Invalidf("", "The traceparent has %d characters, at most 256 are kept.", len(m.TraceParent))
+	}
+	if len(m.IdempotencyKey) > 255 {
+		return errs.Invalidf("", "An Idempotency-Key has at most 255 characters, got %d.", len(m.IdempotencyKey))
+	}
+	if m.Delay != nil && (*m.Delay < 0 || *m.Delay > s.Retention) {
+		return errs.Invalidf("/delay", "The delay must be 0 to %d seconds, the queue's retention, got %g.",
+			int(s.Retention.Seconds()), m.Delay.Seconds())
+	}
+	return nil
+}
+
+func (a Attribute) validate(pointer string) error {
+	lower := strings.ToLower(a.Name)
+	switch {
+	case len(a.Name) > maxAttributeName || !attributeName.MatchString(a.Name):
+		return errs.Invalidf(pointer, "An attribute's name has 1 to %d letters, digits, - and _, and single dots inside it; got %q.", maxAttributeName, a.Name)
+	case strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon."):
+		return errs.Invalidf(pointer, "Attribute names must not start with AWS. or Amazon.; got %q.", a.Name)
+	case !attributeType.MatchString(a.Type):
+		return errs.Invalidf(pointer, "An attribute's type is String, Number or Binary, with a label behind a dot if you like; got %q.", a.Type)
+	case a.Value == "":
+		return errs.Invalidf(pointer, "Attribute %q must have a value that is not empty.", a.Name)
+	case strings.HasPrefix(a.Type, "Number") && !isNumber(a.Value):
+		return errs.Invalidf(pointer, "Attribute %q is of type Number; its value must be a decimal number with at most %d digits.", a.Name, maxNumberDigits)
+	}
+	return nil
+}
+
+func isNumber(s string) bool {
+	if !numberValue.MatchString(s) {
+		return false
+	}
+	digits := 0
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(s), "e")
+	for _, c := range mantissa {
+		if c >= '0' && c <= '9' {
+			digits++
+		}
+	}
+	e, _ := strconv.Atoi(exponent)
+	return digits <= maxNumberDigits && e >= -128 && e <= 126
+}

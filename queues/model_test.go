@@ -1,0 +1,779 @@
+package queues_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+)
+
+const (
+	// modelChecks is how many random histories TestModel plays on real Redis, and memoryChecks on the in-memory engine,
+	// whose Lua is slow.
+	modelChecks  = 300
+	memoryChecks = 60
+	// modelSize bounds the messages of the model, so that no call stops at its bound of a hundred.
+	modelSize = 80
+)
+
+// place is where the model has a message.
+type place int
+
+const (
+	fresh   place = iota // new: in the line of new messages
+	back                 // was returned, timed out or delayed: in the line of those, by since
+	held                 // lent out until until
+	delayed              // not before until
+)
+
+// letter is a message as the model has it.
+type letter struct {
+	id         engine.ID
+	body       string
+	sent       int64
+	place      place
+	since      int64 // in the line of those that came back
+	until      int64
+	deliveries uint32
+	receives   int
+	first      int64 // 0: never received
+}
+
+// slip is a receipt handle that the model has seen.
+type slip struct {
+	handle   string
+	id       engine.ID
+	delivery uint32
+	received int64
+}
+
+type keyed struct {
+	at    int64
+	id    engine.ID
+	print string
+}
+
+// model is what a queue does, told as plainly as possible. All times are milliseconds of the queue clock. It moves
+// nothing by itself: what has ended by now is worked out each time.
+type model struct {
+	set            queues.Settings
+	clock          int64 // of the last change
+	all            map[engine.ID]*letter
+	line           []engine.ID // new messages, in the order of their sends; those that are not new any more are skipped
+	keys           map[string]keyed
+	sent, received int64
+}
+
+// nowOf returns what and where a message is at now: what has ended is available since then.
+func (l letter) nowOf(now int64) letter {
+	if (l.place == held || l.place == delayed) && l.until <= now {
+		l.place, l.since, l.until = back, l.until, 0
+	}
+	return l
+}
+
+// over reports whether retention has ended a message. It never ends one that is held or delayed.
+func (m *model) over(l letter, now int64) bool {
+	return (l.place == fresh || l.place == back) && l.sent+m.set.Retention.Milliseconds() <= now
+}
+
+// look returns a message as a peek shows it, and whether it is there.
+func (m *model) look(id engine.ID, now int64) (letter, bool) {
+	l, ok := m.all[id]
+	if !ok {
+		return letter{}, false
+	}
+	seen := l.nowOf(now)
+	return seen, !m.over(seen, now)
+}
+
+// lines returns what a receive could return: the new messages and those that came back, each in order.
+func (m *model) lines(now int64) (news, returned []letter) {
+	for _, id := range m.line {
+		if l, ok := m.look(id, now); ok && l.place == fresh {
+			news = append(news, l)
+		}
+	}
+	for id := range m.all {
+		if l, ok := m.look(id, now); ok && l.place == back {
+			returned = append(returned, l)
+		}
+	}
+	slices.SortFunc(returned, func(a, b letter) int {
+		return cmp.Or(cmp.Compare(a.since, b.since), bytes.Compare(a.id[:], b.id[:]))
+	})
+	return news, returned
+}
+
+// next returns the messages in the order in which receives return them: the two lines merge, and of two messages the
+// one that has been available for longer comes first.
+func (m *model) next(now int64) []letter {
+	news, returned := m.lines(now)
+	var out []letter
+	for len(news) > 0 || len(returned) > 0 {
+		if len(news) == 0 || len(returned) > 0 && returned[0].since <= news[0].id.Time().UnixMilli() {
+			out, returned = append(out, returned[0]), returned[1:]
+		} else {
+			out, news = append(out, news[0]), news[1:]
+		}
+	}
+	return out
+}
+
+// drop forgets what retention has ended for good.
+func (m *model) drop(now int64) {
+	for id, l := range m.all {
+		if m.over(l.nowOf(now), now) {
+			delete(m.all, id)
+		}
+	}
+}
+
+func (m *model) counts(now int64) (n [3]int64) {
+	for id := range m.all {
+		if l, ok := m.look(id, now); ok {
+			n[[]int{0, 0, 1, 2}[l.place]]++
+		}
+	}
+	return n
+}
+
+// machine plays the same history on a queue and on the model.
+type machine struct {
+	servers []*bench // on one Redis
+	queue   string
+	foreign string // a receipt handle of another queue
+	m       model
+	ids     []engine.ID // all that were ever sent
+	slips   []slip
+	n       int
+	stepped bool  // the clock went back: ids and times of sends do not go together any more
+	made    int64 // the latest id that was made and not stored
+}
+
+func (s *machine) server(t *rapid.T) *bench {
+	return s.servers[rapid.IntRange(0, len(s.servers)-1).Draw(t, "server")]
+}
+
+// fake returns the clock of the test, and now the queue clock.
+func (s *machine) fake() int64 { return s.servers[0].clock.Now().UnixMilli() }
+func (s *machine) now() int64  { return max(s.fake(), s.m.clock) }
+
+func ms(n int64) time.Time { return time.UnixMilli(n).UTC() }
+
+// wrote notes that a call has changed the queue, and with it the queue clock.
+func (s *machine) wrote() { s.m.clock = s.now() }
+
+// outgoing draws a message. Its parts are few, so that keys meet again with the same and with another body.
+func (s *machine) outgoing(t *rapid.T) queues.Outgoing {
+	s.n++
+	m := queues.Outgoing{Body: fmt.Appendf(nil, "m%d", s.n)}
+	if rapid.IntRange(0, 2).Draw(t, "keyed") == 0 {
+		m.IdempotencyKey = rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "key")
+		m.Body = []byte(rapid.SampledFrom([]string{"same", "same", "other"}).Draw(t, "body"))
+	}
+	if rapid.Bool().Draw(t, "delayed") {
+		d := time.Duration(rapid.SampledFrom([]int64{0, 1, 1000, 30_000, 60_000, 2 * 3600_000}).Draw(t, "delay")) * time.Millisecond
+		m.Delay = &d
+	}
+	return m
+}
+
+// room keeps the queue small.
+func (s *machine) room(t *rapid.T, n int) {
+	if len(s.m.all)+n > modelSize {
+		t.Skip("full")
+	}
+}
+
+func (s *machine) Send(t *rapid.T) {
+	s.room(t, 1)
+	s.send(t, []queues.Outgoing{s.outgoing(t)}, false)
+}
+
+func (s *machine) SendBatch(t *rapid.T) {
+	n := rapid.IntRange(2, 6).Draw(t, "n")
+	s.room(t, n)
+	batch := make([]queues.Outgoing, n)
+	for i := range batch {
+		batch[i] = s.outgoing(t)
+	}
+	s.send(t, batch, rapid.Bool().Draw(t, "atomic"))
+}
+
+func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
+	type verdict struct {
+		err    *errs.Error
+		first  engine.ID // of a replay
+		replay bool
+	}
+	now, window := s.now(), (5 * time.Minute).Milliseconds()
+	verdicts := make([]verdict, len(batch))
+	keys := map[string]keyed{}
+	for k, v := range s.m.keys {
+		keys[k] = v
+	}
+	var failed *errs.Error
+	conflict, reached := false, false
+	for i, m := range batch {
+		v := &verdicts[i]
+		if m.Delay != nil && *m.Delay > s.m.set.Retention {
+			v.err = &errs.Error{Code: "validation_failed"}
+			failed = v.err
+			continue
+		}
+		reached = true
+		if m.IdempotencyKey == "" {
+			continue
+		}
+		print := fmt.Sprintf("%s %v", m.Body, m.Delay)
+		if m.Delay != nil {
+			print = fmt.Sprintf("%s %v", m.Body, *m.Delay)
+		}
+		first, ok := keys[m.IdempotencyKey]
+		switch {
+		case !ok || first.at+window <= now:
+			keys[m.IdempotencyKey] = keyed{now, engine.ID{}, print} // its id is not known yet
+		case first.print != print:
+			v.err, conflict = queues.ErrKeyReused, true
+		default:
+			v.replay, v.first = true, first.id
+		}
+	}
+	if failed == nil && conflict {
+		failed = queues.ErrKeyReused
+	}
+	b := s.server(t)
+	got, err := b.SendBatch(context.Background(), b.tenant, s.queue, batch, atomic)
+	if atomic && failed != nil {
+		if !errors.Is(err, failed) {
+			t.Fatalf("atomic send: got %v, want %v", err, failed)
+		}
+		s.made = s.fake()
+		return
+	}
+	if err != nil {
+		t.Fatalf("send: %v", err)
+	}
+	if reached {
+		s.wrote()
+	} else {
+		s.made = s.fake()
+	}
+	firsts := map[string]engine.ID{}
+	for i, m := range batch {
+		v, r := verdicts[i], got[i]
+		if v.err != nil {
+			if !errors.Is(r.Err, v.err) {
+				t.Fatalf("send %d of %d: got %v, want %v", i, len(batch), r.Err, v.err)
+			}
+			continue
+		}
+		if r.Err != nil || r.Replayed != v.replay || !r.Now.Equal(ms(now)) {
+			t.Fatalf("send %d of %d at %d: got %+v, replayed %v wanted", i, len(batch), now, r, v.replay)
+		}
+		if v.replay {
+			if v.first == (engine.ID{}) {
+				v.first = firsts[m.IdempotencyKey]
+			}
+			if r.ID != v.first {
+				t.Fatalf("send %d of %d: got id %s, want that of the first one, %s", i, len(batch), r.ID, v.first)
+			}
+			continue
+		}
+		delay := s.m.set.Delay
+		if m.Delay != nil {
+			delay = *m.Delay
+		}
+		if !r.AvailableAt.Equal(ms(now).Add(delay)) {
+			t.Fatalf("send %d of %d: available at %s, want %s", i, len(batch), r.AvailableAt, ms(now).Add(delay))
+		}
+		l := &letter{id: r.ID, body: string(m.Body), sent: now}
+		if delay > 0 {
+			l.place, l.until = delayed, now+delay.Milliseconds()
+		} else {
+			s.m.line = append(s.m.line, r.ID)
+		}
+		if _, twice := s.m.all[r.ID]; twice {
+			t.Fatalf("id %s was given twice", r.ID)
+		}
+		s.m.all[r.ID] = l
+		s.m.sent++
+		s.ids = append(s.ids, r.ID)
+		if m.IdempotencyKey != "" {
+			k := keys[m.IdempotencyKey]
+			k.id = r.ID
+			s.m.keys[m.IdempotencyKey] = k
+			firsts[m.IdempotencyKey] = r.ID
+		}
+	}
+}
+
+func (s *machine) Receive(t *rapid.T) {
+	opt := queues.ReceiveOptions{Max: rapid.SampledFrom([]int{1, 1, 2, 3, 10, 100}).Draw(t, "max")}
+	lasts := s.m.set.VisibilityTimeout
+	if rapid.Bool().Draw(t, "own timeout") {
+		lasts = time.Duration(rapid.SampledFrom([]int64{0, 1, 50, 1000, 30_000, 12 * 3600_000}).Draw(t, "timeout")) * time.Millisecond
+		opt.VisibilityTimeout = &lasts
+	}
+	now := s.now()
+	want := s.m.next(now)
+	want = want[:min(len(want), opt.Max)]
+	b := s.server(t)
+	got, err := b.Receive(context.Background(), b.tenant, s.queue, opt)
+	if err != nil {
+		t.Fatalf("receive: %v", err)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("receive at %d: got %d messages, want %d: %v", now, len(got), len(want), want)
+	}
+	if s.stepped {
+		want = s.anyMerge(t, got, now)
+	}
+	for i := range want {
+		l := s.m.all[want[i].id]
+		l.deliveries++
+		l.receives++
+		if l.first == 0 {
+			l.first = now
+		}
+		l.place, l.until = held, now+lasts.Milliseconds()
+		exp := queues.Message{
+			ID: l.id, Body: l.body, State: queues.InFlight, SentAt: ms(l.sent), ReceiveCount: l.receives,
+			FirstReceivedAt: ms(l.first), LeaseExpiresAt: ms(l.until), ReceiptHandle: got[i].ReceiptHandle,
+		}
+		if diff := gocmp.Diff(exp, got[i]); diff != "" {
+			t.Fatalf("received message %d of %d at %d (-want +got):\n%s", i, len(want), now, diff)
+		}
+		s.slips = append(s.slips, slip{got[i].ReceiptHandle, l.id, l.deliveries, now})
+	}
+	s.m.received += int64(len(want))
+	if len(want) > 0 {
+		s.wrote()
+	}
+}
+
+// anyMerge accepts what was received in any mixture of the two lines, as long as each keeps its own order.
+func (s *machine) anyMerge(t *rapid.T, got []queues.Message, now int64) []letter {
+	news, returned := s.m.lines(now)
+	var want []letter
+	for _, m := range got {
+		switch {
+		case len(news) > 0 && news[0].id == m.ID:
+			want, news = append(want, news[0]), news[1:]
+		case len(returned) > 0 && returned[0].id == m.ID:
+			want, returned = append(want, returned[0]), returned[1:]
+		default:
+			t.Fatalf("received %s, which is the next of neither line: %v, %v", m.ID, news, returned)
+		}
+	}
+	return want
+}
+
+// handle draws a receipt handle: mostly one that was given, current or not.
+func (s *machine) handle(t *rapid.T) (slip, bool) {
+	switch n := rapid.IntRange(0, 11).Draw(t, "kind of handle"); {
+	case n == 0:
+		return slip{handle: s.foreign}, false
+	case n == 1:
+		return slip{handle: rapid.SampledFrom([]string{"", "rh_", "garbage", "rh_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}).Draw(t, "garbage")}, false
+	case len(s.slips) == 0:
+		t.Skip("nothing was received yet")
+	}
+	recent := max(0, len(s.slips)-10)
+	return s.slips[rapid.IntRange(recent, len(s.slips)-1).Draw(t, "handle")], true
+}
+
+func (s *machine) Settle(t *rapid.T) {
+	n := rapid.IntRange(1, 4).Draw(t, "n")
+	list := make([]queues.Settlement, n)
+	slips, known := make([]slip, n), make([]bool, n)
+	reaches := false
+	for i := range list {
+		slips[i], known[i] = s.handle(t)
+		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Extend, queues.Return}).Draw(t, "verb")
+		span := rapid.SampledFrom([]int64{0, 1, 1000, 59_000}).Draw(t, "for")
+		if verb == queues.Extend {
+			span = rapid.SampledFrom([]int64{1, 1000, 30_000, 3600_000, 12 * 3600_000}).Draw(t, "for")
+		}
+		list[i] = queues.Settlement{Verb: verb, ReceiptHandle: slips[i].handle, For: time.Duration(span) * time.Millisecond}
+		reaches = reaches || known[i]
+	}
+	b := s.server(t)
+	got, err := b.Settle(context.Background(), b.tenant, s.queue, list)
+	if err != nil {
+		t.Fatalf("settle: %v", err)
+	}
+	now := s.now()
+	for i, one := range list {
+		want, either := s.settle(one, slips[i], known[i], now)
+		if either && (got[i].Err == nil || errors.Is(got[i].Err, queues.ErrReceiptExpired)) {
+			continue
+		}
+		if !errors.Is(got[i].Err, want.Err) || !got[i].LeaseExpiresAt.Equal(want.LeaseExpiresAt) || !got[i].AvailableAt.Equal(want.AvailableAt) {
+			t.Fatalf("settlement %d of %d (%c for %s, delivery %d of %s) at %d: got %+v, want %+v",
+				i, n, one.Verb, one.For, slips[i].delivery, slips[i].id, now, got[i], want)
+		}
+	}
+	if reaches {
+		s.wrote()
+	}
+}
+
+// settle says what becomes of one settlement. either: the message is over, and it depends on whether it has been
+// tidied away if an old receipt is still known to be old.
+func (s *machine) settle(one queues.Settlement, by slip, known bool, now int64) (want queues.Settled, either bool) {
+	if !known {
+		want.Err = queues.ErrReceiptInvalid
+		return want, false
+	}
+	l, ok := s.m.all[by.id]
+	if one.Verb == queues.Extend && now+one.For.Milliseconds()-by.received > queues.MaxVisibilityTimeout.Milliseconds() {
+		// Held for too long in all. If the lease is over that is said first.
+		if !ok || l.deliveries != by.delivery || l.nowOf(now).place != held {
+			want.Err = queues.ErrReceiptExpired
+		} else {
+			want.Err = &errs.Error{Code: "validation_failed"}
+		}
+		return want, false
+	}
+	if !ok {
+		if one.Verb != queues.Ack {
+			want.Err = queues.ErrReceiptExpired
+		}
+		return want, false
+	}
+	seen := l.nowOf(now)
+	if l.deliveries != by.delivery || one.Verb != queues.Ack && seen.place != held {
+		want.Err = queues.ErrReceiptExpired
+		return want, one.Verb == queues.Ack && s.m.over(seen, now)
+	}
+	switch one.Verb {
+	case queues.Ack:
+		delete(s.m.all, by.id)
+	case queues.Extend:
+		l.until = now + one.For.Milliseconds()
+		want.LeaseExpiresAt = ms(l.until)
+	case queues.Return:
+		l.place, l.since, l.until = back, now, 0
+		if one.For > 0 {
+			l.place, l.until = delayed, now+one.For.Milliseconds()
+		}
+		want.AvailableAt = ms(now).Add(one.For)
+	}
+	return want, false
+}
+
+// Unreceive puts back what never reached its consumer: it has its place again and was not received, but a receipt of
+// that delivery is an old one after the next.
+func (s *machine) Unreceive(t *rapid.T) {
+	if len(s.slips) == 0 {
+		t.Skip("nothing was received yet")
+	}
+	by := s.slips[rapid.IntRange(max(0, len(s.slips)-5), len(s.slips)-1).Draw(t, "handle")]
+	b := s.server(t)
+	b.Unreceive(context.Background(), b.tenant, s.queue, []queues.Message{{ID: by.id, ReceiptHandle: by.handle}})
+	now := s.now()
+	if l, ok := s.m.all[by.id]; ok && l.deliveries == by.delivery && l.nowOf(now).place == held {
+		l.place, l.since, l.until = back, l.id.Time().UnixMilli(), 0
+		l.receives--
+		if l.receives == 0 {
+			l.first = 0
+		}
+	}
+	s.wrote()
+}
+
+func (s *machine) DeleteMessage(t *rapid.T) {
+	if len(s.ids) == 0 {
+		t.Skip("nothing was sent yet")
+	}
+	id := s.ids[rapid.IntRange(max(0, len(s.ids)-12), len(s.ids)-1).Draw(t, "id")]
+	b := s.server(t)
+	err := b.DeleteMessage(context.Background(), b.tenant, s.queue, id)
+	var want error = queues.ErrMessageNotFound
+	if _, ok := s.m.look(id, s.now()); ok {
+		want = nil
+	}
+	if !errors.Is(err, want) {
+		t.Fatalf("delete %s at %d: got %v, want %v", id, s.now(), err, want)
+	}
+	delete(s.m.all, id)
+	s.wrote()
+}
+
+func (s *machine) Purge(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
+		t.Skip("not now")
+	}
+	now, most := s.now(), int64(len(s.m.all))
+	s.m.drop(now)
+	b := s.server(t)
+	n, err := b.Purge(context.Background(), b.tenant, s.queue)
+	// What is over and was not tidied away yet may count.
+	if err != nil || n < int64(len(s.m.all)) || n > most {
+		t.Fatalf("purge: got %d and %v, want %d to %d", n, err, len(s.m.all), most)
+	}
+	s.m.all, s.m.line = map[engine.ID]*letter{}, nil
+	s.wrote()
+}
+
+func (s *machine) Update(t *rapid.T) {
+	s.Stats(t) // what has ended by the settings until now is gone, whatever they become
+	set := s.m.set
+	set.Retention = time.Duration(rapid.SampledFrom([]int{60, 61, 3600, 4 * 86400}).Draw(t, "retention")) * time.Second
+	set.VisibilityTimeout = time.Duration(rapid.SampledFrom([]int{0, 1, 30, 12 * 3600}).Draw(t, "timeout")) * time.Second
+	set.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 0, 5, 60}).Draw(t, "delay")) * time.Second
+	b := s.server(t)
+	q, err := b.Update(context.Background(), b.tenant, s.queue, queues.Condition{}, func(queues.Settings) (queues.Settings, error) { return set, nil })
+	if err != nil {
+		t.Fatalf("update: %v", err)
+	}
+	if diff := gocmp.Diff(set, q.Settings); diff != "" {
+		t.Fatalf("settings after the update (-want +got):\n%s", diff)
+	}
+	s.m.set = set
+}
+
+// shown returns a message as a peek must show it.
+func (s *machine) shown(l letter) queues.Message {
+	m := queues.Message{ID: l.id, Body: l.body, SentAt: ms(l.sent), ReceiveCount: l.receives, State: queues.Available}
+	if l.first > 0 {
+		m.FirstReceivedAt = ms(l.first)
+	}
+	switch l.place {
+	case held:
+		m.State, m.LeaseExpiresAt = queues.InFlight, ms(l.until)
+	case delayed:
+		m.State, m.AvailableAt = queues.Delayed, ms(l.until)
+	}
+	return m
+}
+
+func (s *machine) Peek(t *rapid.T) {
+	opt := queues.PeekOptions{
+		State: rapid.SampledFrom([]queues.State{"", queues.Available, queues.InFlight, queues.Delayed}).Draw(t, "state"),
+		Limit: rapid.SampledFrom([]int{1, 2, 7, 100}).Draw(t, "limit"),
+	}
+	now := s.now()
+	want := []queues.Message{}
+	for id := range s.m.all {
+		if l, ok := s.m.look(id, now); ok {
+			if m := s.shown(l); opt.State == "" || m.State == opt.State {
+				want = append(want, m)
+			}
+		}
+	}
+	got := []queues.Message{}
+	for pages := 0; ; pages++ {
+		b := s.server(t)
+		page, err := b.Peek(context.Background(), b.tenant, s.queue, opt)
+		if err != nil {
+			t.Fatalf("peek: %v", err)
+		}
+		if len(page.Messages) > opt.Limit || pages > modelSize+len(s.ids) {
+			t.Fatalf("peek: page %d has %d messages, limit %d", pages, len(page.Messages), opt.Limit)
+		}
+		got = append(got, page.Messages...)
+		if opt.Cursor = page.Next; opt.Cursor == "" {
+			break
+		}
+	}
+	byID := func(a, b queues.Message) int { return bytes.Compare(a.ID[:], b.ID[:]) }
+	slices.SortFunc(want, byID)
+	slices.SortFunc(got, byID)
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Fatalf("peek of %q in pages of %d at %d (-want +got):\n%s", opt.State, opt.Limit, now, diff)
+	}
+}
+
+func (s *machine) Message(t *rapid.T) {
+	if len(s.ids) == 0 {
+		t.Skip("nothing was sent yet")
+	}
+	id := rapid.SampledFrom(s.ids).Draw(t, "id")
+	b := s.server(t)
+	got, err := b.Message(context.Background(), b.tenant, s.queue, id)
+	l, ok := s.m.look(id, s.now())
+	if !ok {
+		if !errors.Is(err, queues.ErrMessageNotFound) {
+			t.Fatalf("message %s at %d: got %v, want %v", id, s.now(), err, queues.ErrMessageNotFound)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("message %s at %d: %v", id, s.now(), err)
+	}
+	if diff := gocmp.Diff(s.shown(l), got); diff != "" {
+		t.Fatalf("message %s at %d (-want +got):\n%s", id, s.now(), diff)
+	}
+}
+
+func (s *machine) Stats(t *rapid.T) {
+	now := s.now()
+	b := s.server(t)
+	got, err := b.Stats(context.Background(), b.tenant, s.queue)
+	if err != nil {
+		t.Fatalf("stats: %v", err)
+	}
+	n := s.m.counts(now)
+	want := queues.Stats{
+		Available: n[0], InFlight: n[1], Delayed: n[2], OldestAge: s.oldest(now),
+		Sent: s.m.sent, Received: s.m.received, Deleted: got.Deleted, Expired: got.Expired, Now: ms(now),
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Fatalf("stats (-want +got):\n%s", diff)
+	}
+	// An ack of a message that is over deletes it if it has not been tidied away.
+	if gone := got.Sent - n[0] - n[1] - n[2]; got.Deleted+got.Expired != gone {
+		t.Fatalf("stats: %d deleted and %d expired, want %d together", got.Deleted, got.Expired, gone)
+	}
+	s.m.drop(now)
+}
+
+// oldest returns the age of the oldest message that a receive could return. Of those that came back it is the one that
+// was made first, which was also sent first unless a clock went back.
+func (s *machine) oldest(now int64) time.Duration {
+	news, returned := s.m.lines(now)
+	slices.SortFunc(returned, func(a, b letter) int { return bytes.Compare(a.id[:], b.id[:]) })
+	var heads []int64
+	if len(news) > 0 {
+		heads = append(heads, news[0].sent)
+	}
+	if len(returned) > 0 {
+		heads = append(heads, returned[0].sent)
+	}
+	if len(heads) == 0 {
+		return 0
+	}
+	return time.Duration(now-slices.Min(heads)) * time.Millisecond
+}
+
+func (s *machine) Advance(t *rapid.T) {
+	s.servers[0].clock.Advance(time.Duration(rapid.Int64Range(0, 40_000).Draw(t, "ms")) * time.Millisecond)
+}
+
+// AdvanceToEdge goes to an instant at which something ends, one before it or one after it.
+func (s *machine) AdvanceToEdge(t *rapid.T) {
+	var edges []int64
+	for _, l := range s.m.all {
+		edges = append(edges, l.sent+s.m.set.Retention.Milliseconds())
+		if l.place == held || l.place == delayed {
+			edges = append(edges, l.until, l.until) // twice as likely
+		}
+	}
+	for _, k := range s.m.keys {
+		edges = append(edges, k.at+(5*time.Minute).Milliseconds())
+	}
+	slices.Sort(edges)
+	edges = slices.DeleteFunc(edges, func(at int64) bool { return at < s.fake() })
+	if len(edges) == 0 {
+		t.Skip("nothing ends")
+	}
+	// Mostly one of the next few: a step far ahead ends everything.
+	n := min(len(edges)-1, rapid.SampledFrom([]int{0, 0, 1, 2, 5, 100}).Draw(t, "which"))
+	to := edges[n] + rapid.Int64Range(-1, 1).Draw(t, "off")
+	s.servers[0].clock.Set(ms(max(to, s.fake())))
+}
+
+// ClockBack steps both clocks back. Ids that were made and not stored must not come to lie further ahead than the
+// clocks may differ.
+func (s *machine) ClockBack(t *rapid.T) {
+	to := s.fake() - rapid.Int64Range(0, 90_000).Draw(t, "ms")
+	s.servers[0].clock.Set(ms(max(to, s.made-29_000)))
+	s.stepped = true
+}
+
+func (s *machine) ScriptFlush(t *rapid.T) {
+	if err := s.server(t).engine.Single().ScriptFlush(context.Background()).Err(); err != nil {
+		t.Fatalf("script flush: %v", err)
+	}
+}
+
+// ForgetDesk has a server forget what it knows of the queue, as it does after ten idle minutes.
+func (s *machine) ForgetDesk(t *rapid.T) { s.server(t).ForgetDesks() }
+
+func (s *machine) Check(t *rapid.T) {
+	b := s.servers[0]
+	r, err := b.Check(context.Background(), b.tenant, s.queue)
+	if err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	behind := s.m.clock-s.fake() > 30_000
+	if r.Used || len(r.Violations) > 0 && !behind || len(r.Violations) > 1 {
+		t.Fatalf("check: used %v, %q", r.Used, r.Violations)
+	}
+	// A call that may or may not have found something to tidy up may or may not have moved the queue clock.
+	if at := r.Changed.UnixMilli(); !r.Changed.IsZero() && at != s.m.clock {
+		if at != s.now() {
+			t.Fatalf("check: the queue clock is at %d; it was at %d and should be there or at %d", at, s.m.clock, s.now())
+		}
+		s.m.clock = at
+	}
+}
+
+// TestModel plays random histories on a queue, with two servers, and on a model of it that is too plain to be wrong.
+func TestModel(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		servers := []*bench{b, b.another(t)}
+		other := b.queue(t, nil)
+		b.send(t, other, "m")
+		foreign := b.receive(t, other, 1)[0].ReceiptHandle
+		began, steps, checks := time.Now(), 0, 0
+		latest := b.clock.Now() // of all histories so far
+		rapid.Check(t, func(rt *rapid.T) {
+			if checks++; b.engine.Memory() && checks > memoryChecks && !rapidFlagGiven() {
+				return
+			}
+			// Each history begins a day after all others, so that it goes the same way when it is played again.
+			b.clock.Set(latest.Add(24 * time.Hour))
+			s := &machine{servers: servers, foreign: foreign, m: model{
+				set: queues.DefaultSettings(), all: map[engine.ID]*letter{}, keys: map[string]keyed{},
+			}}
+			s.queue = b.queue(t, func(set *queues.Settings) { *set = s.m.set })
+			actions := rapid.StateMachineActions(s)
+			check := actions[""]
+			actions[""] = func(rt *rapid.T) {
+				steps++
+				if now := b.clock.Now(); now.After(latest) {
+					latest = now
+				}
+				check(rt)
+			}
+			rt.Repeat(actions)
+			if err := b.Delete(context.Background(), b.tenant, s.queue, queues.Condition{}); err != nil {
+				rt.Fatalf("delete the queue: %v", err)
+			}
+		})
+		t.Logf("%d steps in %s", steps, time.Since(began).Round(time.Millisecond))
+	})
+}
+
+// rapidFlagGiven reports whether somebody asks for a number of checks.
+func rapidFlagGiven() bool { return checksGiven }
+
+var checksGiven bool
+
+// setModelChecks sets how many histories TestModel plays, unless the command line says it. A failure prints the seed
+// that repeats it; files beside the source are not wanted.
+func setModelChecks() {
+	flag.Parse()
+	flag.Visit(func(f *flag.Flag) { checksGiven = checksGiven || f.Name == "rapid.checks" })
+	if !checksGiven {
+		_ = flag.Set("rapid.checks", strconv.Itoa(modelChecks))
+	}
+	_ = flag.Set("rapid.nofailfile", "true")
+}

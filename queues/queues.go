@@ -1,0 +1,279 @@
+// Package queues stores messages and lends them out for a visibility timeout, at least once.
+//
+// A Store is the queues of all tenants as one server sees them. What it knows of a queue (its settings and how to reach
+// its keys) it keeps in a desk, at which callers meet: calls for the same queue that arrive while others are at Redis
+// leave together, and receives that find nothing wait there to be woken. All state is in Redis and every change of it
+// is one script (lua/), so any number of servers may share one Redis.
+package queues
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Config is what a Store needs.
+type Config struct {
+	Engine *engine.Engine // with a started session
+	// ReceiptKey is the secret from which the receipt handles' keys are derived, 32 bytes.
+	ReceiptKey []byte
+	Clock      clock.Clock  // default: the machine's
+	Logger     *slog.Logger // default: nothing
+}
+
+// Store is the queues of all tenants.
+type Store struct {
+	engine     *engine.Engine
+	clock      clock.Clock
+	logger     *slog.Logger
+	receiptKey []byte
+	session    uint32
+
+	desks    sync.Map // address → *desk
+	byUID    sync.Map // uid → *desk, to find the desk of a wake-up
+	draining atomic.Bool
+	hearing  atomic.Bool // wake-ups from other servers arrive
+	skewed   atomic.Int64
+	alive    atomic.Pointer[string] // sessions of living servers, for stats.lua
+	calls    atomic.Int64           // numbers the calls of all lanes; see lane
+}
+
+// address names a queue among all tenants'.
+type address struct {
+	tenant tenants.ID
+	name   string
+}
+
+// New returns the store. Call Run before receives can wait across servers.
+func New(c Config) *Store {
+	if c.Clock == nil {
+		c.Clock = clock.Real{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{engine: c.Engine, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number()}
+	none := ""
+	s.alive.Store(&none)
+	return s
+}
+
+// Run listens for wake-ups and tidies up until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.listen(ctx) })
+	wg.Go(func() { s.maintain(ctx) })
+	wg.Wait()
+	return nil
+}
+
+// Drain ends every wait: receives that wait return what they have, and new ones do not wait.
+func (s *Store) Drain() {
+	s.draining.Store(true)
+	s.desks.Range(func(_, v any) bool {
+		v.(*desk).release()
+		return true
+	})
+}
+
+// Skewed reports whether the clocks of Redis and of this server differed by more than 30 seconds within the last
+// minute. While they do, nothing becomes due by the clock that is ahead.
+func (s *Store) Skewed() bool {
+	at := s.skewed.Load()
+	return at != 0 && s.clock.Now().UnixMilli()-at < time.Minute.Milliseconds()
+}
+
+// refusals of lib/queue.lua, by the word that they start with.
+var (
+	errGone = errors.New("the queue is gone") // deleted, or its name now means another queue
+	errLate = errors.New("a later call has taken the lane")
+)
+
+// errStale is why a call was not sent: its arguments depend on settings that have changed.
+var errStale = errors.New("the settings have changed")
+
+// desk is one queue as this server sees it.
+type desk struct {
+	store *Store
+	at    address
+	uid   string
+	keys  []string
+	sign  *signer
+
+	config atomic.Pointer[config]
+	used   atomic.Int64 // when it was last called, ms, for forgetting it
+
+	sends    merger[*sendCall]
+	receives merger[*receiveCall]
+	settles  merger[*settleCall]
+	others   chan *lane // for calls that are not joined
+
+	waiters waiters
+}
+
+// Lanes of one desk. Two of a kind keep Redis busy while one answer is on its way back; more would only make smaller
+// batches.
+const lanesPerKind = 2
+
+func (s *Store) newDesk(at address, uid string, c *config) *desk {
+	d := &desk{store: s, at: at, uid: uid, keys: queueKeys(at.tenant, uid)}
+	d.sign = newSigner(queueKey(s.receiptKey, at.tenant.String(), uid))
+	d.config.Store(c)
+	d.touch()
+	d.sends = merger[*sendCall]{run: d.runSends, load: (*sendCall).load}
+	d.receives = merger[*receiveCall]{run: d.runReceives, load: (*receiveCall).load}
+	d.settles = merger[*settleCall]{run: d.runSettles, load: (*settleCall).load}
+	d.others = make(chan *lane, lanesPerKind)
+	for i := range lanesPerKind {
+		d.sends.free = append(d.sends.free, newLane(s.session, i))
+		d.receives.free = append(d.receives.free, newLane(s.session, lanesPerKind+i))
+		d.settles.free = append(d.settles.free, newLane(s.session, 2*lanesPerKind+i))
+		d.others <- newLane(s.session, 3*lanesPerKind+i)
+	}
+	d.waiters.init(d)
+	return d
+}
+
+func (d *desk) touch() { d.used.Store(d.store.clock.Now().UnixMilli()) }
+
+// desk returns the desk of a queue, looking it up when this server does not know it.
+func (s *Store) desk(ctx context.Context, t tenants.ID, name string) (*desk, error) {
+	at := address{t, name}
+	if v, ok := s.desks.Load(at); ok {
+		d := v.(*desk)
+		d.touch()
+		return d, nil
+	}
+	if ValidName(name) != nil {
+		return nil, notFound(name)
+	}
+	uid, err := s.lookup(ctx, t, name)
+	if err != nil {
+		return nil, err
+	}
+	if uid == "" {
+		return nil, notFound(name)
+	}
+	c, err := s.load(ctx, t, uid)
+	if errors.Is(err, errGone) {
+		// Deleted between the two reads, or its data is lost: the registry, read again, tells which.
+		if again, err := s.lookup(ctx, t, name); err != nil || again != uid {
+			return nil, notFoundOr(err, name)
+		}
+		s.logger.Error("the data of a registered queue is missing", "tenant", t.String(), "queue", name, "uid", uid)
+		return nil, ErrDataLost
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(at, uid, c), nil
+}
+
+// keep returns the desk of a queue, made now unless another caller was first.
+func (s *Store) keep(at address, uid string, c *config) *desk {
+	fresh := s.newDesk(at, uid, c)
+	v, loaded := s.desks.LoadOrStore(at, fresh)
+	d := v.(*desk)
+	if loaded && d.uid != uid {
+		s.forget(d)
+		return s.keep(at, uid, c)
+	}
+	s.byUID.Store(uid, d)
+	return d
+}
+
+// forget drops a desk whose queue is gone. Its waiting receives are answered empty.
+func (s *Store) forget(d *desk) {
+	s.desks.CompareAndDelete(d.at, d)
+	s.byUID.CompareAndDelete(d.uid, d)
+	d.release()
+}
+
+// with calls f with the queue's desk, and once more when the desk turns out to be that of a queue that is gone.
+func (s *Store) with(ctx context.Context, t tenants.ID, name string, f func(*desk) error) error {
+	for try := 0; ; try++ {
+		d, err := s.desk(ctx, t, name)
+		if err != nil {
+			return err
+		}
+		err = f(d)
+		if !errors.Is(err, errGone) {
+			return err
+		}
+		s.forget(d)
+		if try > 0 {
+			return notFound(name)
+		}
+	}
+}
+
+// maxStale bounds how often one call is repeated because the settings changed under it.
+const maxStale = 10
+
+// call runs a queue's script in a lane. args are made anew when the settings have changed, or are nil to give up.
+func (d *desk) call(ctx context.Context, s *engine.Script, ln *lane, args func(*config) []any) ([]any, error) {
+	ln.seq = d.store.calls.Add(1)
+	for range maxStale {
+		c := d.config.Load()
+		list := args(c)
+		if list == nil {
+			return nil, errStale
+		}
+		reply, err := d.store.engine.Do(ctx, s, d.keys, append([]any{c.version, ln.field, ln.seq}, list...)...)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := d.read(reply)
+		if err == nil && answer == nil {
+			continue
+		}
+		return answer, err
+	}
+	return nil, engine.ErrUnavailable
+}
+
+// read sorts out the refusals of lib/queue.lua. It returns nil and no error when the settings were old and have been
+// renewed, so that the call can be repeated.
+func (d *desk) read(reply any) ([]any, error) {
+	list, ok := reply.([]any)
+	if !ok || len(list) == 0 {
+		return nil, unexpected(reply)
+	}
+	switch list[0] {
+	case "stale":
+		if len(list) != 3 {
+			return nil, unexpected(reply)
+		}
+		version, _ := list[1].(string)
+		raw, _ := list[2].(string)
+		c, err := decodeConfig(version, raw)
+		if err != nil {
+			return nil, engine.ErrBroken.Because(err)
+		}
+		d.config.Store(c)
+		return nil, nil
+	case "gone", "absent":
+		return nil, errGone
+	case "late":
+		return nil, engine.ErrUnknown.Because(errLate)
+	}
+	return list, nil
+}
+
+// alone runs a script that is not joined with others.
+func (d *desk) alone(ctx context.Context, s *engine.Script, args func(*config) []any) ([]any, error) {
+	select {
+	case ln := <-d.others:
+		defer func() { d.others <- ln }()
+		return d.call(ctx, s, ln, args)
+	case <-ctx.Done():
+		return nil, engine.ErrUnavailable.Because(ctx.Err())
+	}
+}

@@ -1,0 +1,89 @@
+package queues
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"hash"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+)
+
+// receipt is what a receipt handle says: which delivery of which message, and when it began.
+type receipt struct {
+	id       engine.ID
+	delivery uint32
+	received time.Time
+}
+
+const (
+	receiptPrefix  = "rh_"
+	receiptVersion = 1
+	receiptBody    = 1 + engine.IDSize + 4 + 6
+	receiptMAC     = 12 // bytes: 96 bits of HMAC-SHA-256
+)
+
+// signer writes and reads the receipt handles of one queue. Its key comes from the installation's master key, the
+// tenant and the queue's uid, so a handle of another queue, tenant or installation is just a wrong handle.
+type signer struct{ macs sync.Pool }
+
+func newSigner(key []byte) *signer {
+	return &signer{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// queueKey derives the key of one queue's receipts.
+func queueKey(master []byte, tenant, uid string) []byte {
+	m := hmac.New(sha256.New, master)
+	m.Write([]byte(tenant + "\x00" + uid))
+	return m.Sum(nil)
+}
+
+// write returns the handle: rh_ and 47 characters.
+func (s *signer) write(r receipt) string {
+	var b [receiptBody + sha256.Size]byte
+	b[0] = receiptVersion
+	copy(b[1:], r.id[:])
+	binary.BigEndian.PutUint32(b[13:], r.delivery)
+	ms := uint64(r.received.UnixMilli()) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint16(b[17:], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[19:], uint32(ms)) //nolint:gosec // the lower half
+	s.sum(b[:receiptBody], b[receiptBody:receiptBody])
+	var out [len(receiptPrefix) + (receiptBody+receiptMAC+2)/3*4]byte
+	copy(out[:], receiptPrefix)
+	n := base64.RawURLEncoding.EncodedLen(receiptBody + receiptMAC)
+	base64.RawURLEncoding.Encode(out[len(receiptPrefix):], b[:receiptBody+receiptMAC])
+	return string(out[:len(receiptPrefix)+n])
+}
+
+// read checks a handle. Anything that write did not return for this queue is ErrReceiptInvalid.
+func (s *signer) read(handle string) (receipt, error) {
+	text, ok := strings.CutPrefix(handle, receiptPrefix)
+	if !ok || len(text) != base64.RawURLEncoding.EncodedLen(receiptBody+receiptMAC) {
+		return receipt{}, ErrReceiptInvalid
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || b[0] != receiptVersion {
+		return receipt{}, ErrReceiptInvalid
+	}
+	if !hmac.Equal(s.sum(b[:receiptBody], nil)[:receiptMAC], b[receiptBody:]) {
+		return receipt{}, ErrReceiptInvalid
+	}
+	r := receipt{delivery: binary.BigEndian.Uint32(b[13:])}
+	copy(r.id[:], b[1:])
+	ms := uint64(binary.BigEndian.Uint16(b[17:]))<<32 | uint64(binary.BigEndian.Uint32(b[19:]))
+	r.received = time.UnixMilli(int64(ms)) //nolint:gosec // 48 bits
+	return r, nil
+}
+
+func (s *signer) sum(message, dst []byte) []byte {
+	m := s.macs.Get().(hash.Hash)
+	m.Reset()
+	m.Write(message)
+	out := m.Sum(dst)
+	s.macs.Put(m)
+	return out
+}

@@ -1,0 +1,228 @@
+package queues
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// ReceiveOptions say what a consumer wants.
+type ReceiveOptions struct {
+	Max               int            // 1 to MaxReceive; 0 means 1
+	Wait              *time.Duration // 0 to MaxWait; nil: the queue's own
+	VisibilityTimeout *time.Duration // 0 to MaxVisibilityTimeout; nil: the queue's own
+}
+
+func (o ReceiveOptions) validate() error {
+	field := func(name, format string, args ...any) error {
+		msg := fmt.Sprintf(format, args...)
+		return &errs.Error{Kind: errs.Invalid, Code: "validation_failed", Message: msg,
+			Fields: []errs.Field{{Query: name, Code: "out_of_range", Message: msg}}}
+	}
+	if o.Max < 0 || o.Max > MaxReceive {
+		return field("max", "max must be 1 to %d, got %d.", MaxReceive, o.Max)
+	}
+	if o.Wait != nil && (*o.Wait < 0 || *o.Wait > MaxWait) {
+		return field("wait", "wait must be 0 to %d seconds, got %g.", int(MaxWait.Seconds()), o.Wait.Seconds())
+	}
+	if v := o.VisibilityTimeout; v != nil && (*v < 0 || *v > MaxVisibilityTimeout) {
+		return field("visibility_timeout", "visibility_timeout must be 0 to %d seconds, got %g.", int(MaxVisibilityTimeout.Seconds()), v.Seconds())
+	}
+	return nil
+}
+
+// Receive lends out up to Max messages. Where there is none it waits until one comes, the wait is over, the server
+// drains or ctx ends; then it returns none. What a call that ctx ended was given goes back as if it had not been lent.
+func (s *Store) Receive(ctx context.Context, t tenants.ID, queue string, opt ReceiveOptions) ([]Message, error) {
+	if err := opt.validate(); err != nil {
+		return nil, err
+	}
+	var messages []Message
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		var err error
+		messages, err = d.receive(ctx, opt)
+		return err
+	})
+	return messages, err
+}
+
+func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, error) {
+	c := d.config.Load()
+	call := &receiveCall{max: max(opt.Max, 1), timeout: -1, done: make(chan struct{})}
+	if opt.VisibilityTimeout != nil {
+		call.timeout = *opt.VisibilityTimeout
+	}
+	wait := c.ReceiveWait
+	if opt.Wait != nil {
+		wait = *opt.Wait
+	}
+	if d.store.draining.Load() {
+		wait = 0
+	}
+	if wait > 0 {
+		call.patient = true
+		timer := d.store.clock.AfterFunc(wait, func() { d.waiters.giveUp(call) })
+		defer timer.Stop()
+		if !d.waiters.parkIfEmpty(call) {
+			d.receives.add(call)
+		}
+	} else {
+		d.receives.add(call)
+	}
+	select {
+	case <-call.done:
+		return call.messages, call.err
+	case <-ctx.Done():
+	}
+	d.waiters.giveUp(call)
+	<-call.done
+	if call.err == nil && len(call.messages) > 0 {
+		d.unreceive(call.messages)
+	}
+	return nil, engine.ErrUnavailable.Because(ctx.Err())
+}
+
+// receiveCall is one consumer's wish.
+type receiveCall struct {
+	max      int
+	timeout  time.Duration // negative: the queue's own
+	messages []Message
+	err      error
+	done     chan struct{}
+
+	// Guarded by waiters.mu.
+	patient    bool // waits when there is nothing
+	retried    bool // asked a second time at once
+	parked     bool
+	next, prev *receiveCall
+}
+
+// load says what the call adds to a script.
+func (c *receiveCall) load() (int, int) { return c.max, 0 }
+
+// runReceives serves several consumers in one script call.
+func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
+	seen := d.waiters.begin()
+	waiting, asked := "0", *d.config.Load()
+	reply, err := d.call(context.Background(), receiveScript, ln, func(c *config) []any {
+		asked = *c
+		waiting = d.waiters.waiting(batch)
+		args := make([]any, 0, 3+2*len(batch))
+		args = append(args, c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), waiting)
+		for _, call := range batch {
+			args = append(args, call.max, call.lasts(c).Milliseconds())
+		}
+		return args
+	})
+	var answer receiveAnswer
+	if err == nil {
+		answer, err = d.parseReceive(reply, batch, &asked)
+	}
+	d.waiters.end(batch, seen, answer, waiting == "2", err)
+}
+
+// lasts is how long what the call receives stays hidden.
+func (c *receiveCall) lasts(q *config) time.Duration {
+	if c.timeout >= 0 {
+		return c.timeout
+	}
+	return q.VisibilityTimeout
+}
+
+// receiveAnswer is what a receive script says besides the messages.
+type receiveAnswer struct {
+	now  int64 // queue clock, ms
+	more int   // messages left, as far as anyone asked
+	due  int64 // when the next message becomes available by itself, ms, or 0
+}
+
+// parseReceive hands each caller of the batch its messages.
+func (d *desk) parseReceive(reply []any, batch []*receiveCall, c *config) (receiveAnswer, error) {
+	head := strings.Fields(text(reply, 1))
+	if text(reply, 0) != "ok" || len(head) < 3 {
+		return receiveAnswer{}, unexpected(reply)
+	}
+	num := func(i int) int64 { n, _ := strconv.ParseInt(head[i], 10, 64); return n }
+	a := receiveAnswer{now: num(0), more: int(num(1)), due: num(2)}
+	next := 2
+	for i, call := range batch {
+		count := 0
+		if 3+i < len(head) {
+			count = int(num(3 + i))
+		}
+		if count == 0 {
+			continue
+		}
+		call.messages = make([]Message, 0, count)
+		for range count {
+			m := Message{State: InFlight, LeaseExpiresAt: at(a.now).Add(call.lasts(c))}
+			if err := d.parseDelivery(text(reply, next), text(reply, next+1), a.now, &m); err != nil {
+				// One damaged record must not hold up the others. It stays hidden for its lease and is seen again.
+				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
+			} else {
+				call.messages = append(call.messages, m)
+			}
+			next += 2
+		}
+	}
+	return a, nil
+}
+
+var errDelivery = errors.New("the delivery is damaged")
+
+// parseDelivery reads one message of a receive: its id with what is known of earlier deliveries, and its record.
+func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
+	if len(head) < engine.IDSize {
+		return errDelivery
+	}
+	copy(m.ID[:], head)
+	if err := parseRecord(record, m); err != nil {
+		return err
+	}
+	delivery := uint32(1)
+	m.ReceiveCount, m.FirstReceivedAt = 1, at(now)
+	if len(head) > engine.IDSize {
+		side, err := parseSide(head[engine.IDSize:])
+		if err != nil {
+			return err
+		}
+		delivery, m.ReceiveCount, m.FirstReceivedAt = side.deliveries, side.receives, side.first
+	}
+	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, delivery: delivery, received: at(now)})
+	return nil
+}
+
+// side is what a queue keeps of a message that was delivered before.
+type side struct {
+	deliveries uint32
+	receives   int
+	failures   int
+	first      time.Time // zero: never received
+}
+
+func parseSide(s string) (side, error) {
+	f := strings.SplitN(s, ",", 5)
+	if len(f) < 4 {
+		return side{}, errDelivery
+	}
+	var n [4]int64
+	for i := range n {
+		v, err := strconv.ParseInt(f[i], 10, 64)
+		if err != nil {
+			return side{}, errDelivery
+		}
+		n[i] = v
+	}
+	out := side{deliveries: uint32(n[0]), receives: int(n[1]), failures: int(n[2])} //nolint:gosec // counts
+	if n[3] > 0 {
+		out.first = at(n[3])
+	}
+	return out, nil
+}

@@ -1,0 +1,59 @@
+package queues
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+// unexpected is an answer that no script of ours gives.
+func unexpected(reply any) error {
+	return engine.ErrBroken.Because(fmt.Errorf("unexpected answer of %T", reply))
+}
+
+func notFound(name string) error {
+	e := *ErrQueueNotFound
+	e.Message = fmt.Sprintf("There is no queue %q.", name)
+	e.Fix = "Create it: PUT /v1/queues/{queue}."
+	return &e
+}
+
+func notFoundOr(err error, name string) error {
+	if err != nil {
+		return err
+	}
+	return notFound(name)
+}
+
+// text returns element i of an answer, and "" where there is none.
+func text(list []any, i int) string {
+	if i >= len(list) {
+		return ""
+	}
+	s, _ := list[i].(string)
+	return s
+}
+
+// number returns element i of an answer as a number.
+func number(list []any, i int) int64 {
+	n, _ := strconv.ParseInt(text(list, i), 10, 64)
+	return n
+}
+
+func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// refused is an error that concerns a whole call.
+func refused(word string) error {
+	switch word {
+	case "full":
+		return ErrQueueFull
+	case "dedup_full":
+		return ErrKeysFull
+	case "conflict":
+		return ErrKeyReused
+	}
+	return &errs.Error{Kind: errs.Internal, Code: "internal", Message: "unexpected refusal " + word}
+}

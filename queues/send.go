@@ -1,0 +1,298 @@
+package queues
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Sent is the answer to a send.
+type Sent struct {
+	ID          engine.ID
+	AvailableAt time.Time
+	Replayed    bool // an earlier send with the same idempotency key stored it
+	Now         time.Time
+}
+
+// SendResult is what became of one message of a batch: Sent, or Err.
+type SendResult struct {
+	Sent
+	Err error
+}
+
+const (
+	// dedupWindow is how long an idempotency key of a send is remembered.
+	dedupWindow = 5 * time.Minute
+	// maxDedupKeys bounds the keys that one queue remembers, about 16 MB.
+	maxDedupKeys = 100_000
+	// memoryMessages bounds a queue of the in-memory engine, which has no maxmemory.
+	memoryMessages = 100_000
+)
+
+// Send stores one message. When the outcome is unknown the error has the id that the message has if it was stored.
+func (s *Store) Send(ctx context.Context, t tenants.ID, queue string, m Outgoing) (Sent, error) {
+	results, err := s.SendBatch(ctx, t, queue, []Outgoing{m}, false)
+	if err != nil {
+		return Sent{}, err
+	}
+	return results[0].Sent, results[0].Err
+}
+
+// SendBatch stores messages in their order, as many as go in one step at a time, and says of each what became of it.
+// With atomic all are stored in one step or none; then an error of one is the error of all.
+func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch []Outgoing, atomic bool) ([]SendResult, error) {
+	var results []SendResult
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		var err error
+		results, err = d.sendBatch(batch, atomic)
+		return err
+	})
+	return results, err
+}
+
+func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
+	results := make([]SendResult, len(batch))
+	c, renewed := d.config.Load(), false
+	// check judges a message by the settings. Before it refuses it makes sure once that they are those of now.
+	check := func(m *Outgoing) error {
+		err := m.Validate(c.Settings)
+		if err == nil || renewed {
+			return err
+		}
+		renewed = true
+		now, lost := d.store.load(context.Background(), d.at.tenant, d.uid)
+		if lost != nil || now.version == c.version {
+			return err
+		}
+		d.config.Store(now)
+		c = now
+		return m.Validate(c.Settings)
+	}
+	call := &sendCall{config: c, atomic: atomic, done: make(chan struct{})}
+	flush := func() error {
+		for try := 1; len(call.items) > 0; try++ {
+			d.sends.add(call)
+			<-call.done
+			if !errors.Is(call.err, errStale) || try == maxStale {
+				break
+			}
+			var err error
+			c = d.config.Load()
+			if call, err = d.repack(call, c); err != nil {
+				return err
+			}
+		}
+		if errors.Is(call.err, errStale) {
+			call.fail(engine.ErrUnavailable) // the settings never stood still
+		}
+		if atomic || errors.Is(call.err, errGone) {
+			return call.err
+		}
+		call = &sendCall{config: c, done: make(chan struct{})}
+		return nil
+	}
+	for i := range batch {
+		m := &batch[i]
+		if err := check(m); err != nil {
+			if atomic {
+				return nil, err
+			}
+			results[i].Err = err
+			continue
+		}
+		item := d.pack(m, c, &results[i])
+		if n, size := call.load(); n > 0 && (n+1 > callMessages || size+len(item.record) > callBytes) && !atomic {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+		call.add(item)
+	}
+	if atomic && (len(call.items) > MaxAtomicBatch || call.size > MaxAtomicBytes) {
+		return nil, ErrAtomicTooLarge
+	}
+	return results, flush()
+}
+
+// repack prepares the messages of a call anew, after the settings have changed. Those that are not allowed any more
+// are refused.
+func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
+	call := &sendCall{config: c, atomic: old.atomic, done: make(chan struct{})}
+	for i := range old.items {
+		m, result := old.items[i].message, old.items[i].result
+		*result = SendResult{}
+		if err := m.Validate(c.Settings); err != nil {
+			if call.atomic {
+				return nil, err
+			}
+			result.Err = err
+			continue
+		}
+		call.add(d.pack(m, c, result))
+	}
+	return call, nil
+}
+
+// sendCall is one caller's messages for one script call.
+type sendCall struct {
+	config *config // by which they were prepared
+	items  []sendItem
+	size   int
+	atomic bool
+	err    error
+	done   chan struct{}
+}
+
+// sendItem is one message on its way.
+type sendItem struct {
+	message      *Outgoing
+	head, record []byte
+	delay        time.Duration
+	result       *SendResult
+}
+
+func (c *sendCall) add(item sendItem) {
+	c.items = append(c.items, item)
+	c.size += len(item.record)
+}
+
+// fail says of all its messages that err became of them.
+func (c *sendCall) fail(err error) {
+	c.err = err
+	for i := range c.items {
+		c.items[i].result.Err = err
+	}
+}
+
+// load says what the call adds to a script. An atomic one travels alone.
+func (c *sendCall) load() (int, int) {
+	if c.atomic {
+		return callMessages, c.size
+	}
+	return len(c.items), c.size
+}
+
+// pack prepares a message as send.lua takes it. Its id is made here, before the call, so that a call that is repeated
+// stores the same message.
+func (d *desk) pack(m *Outgoing, c *config, result *SendResult) sendItem {
+	item := sendItem{message: m, result: result, delay: c.Delay}
+	if m.Delay != nil {
+		item.delay = *m.Delay
+	}
+	id := d.store.engine.NewID(0)
+	result.ID = id
+	item.head = append(make([]byte, 0, 64), id[:]...)
+	item.record = appendRecord(make([]byte, 0, len(m.Body)+64), m)
+	if item.delay > 0 || m.IdempotencyKey != "" {
+		item.head = strconv.AppendInt(item.head, item.delay.Milliseconds(), 10)
+		item.head = append(item.head, '|')
+	}
+	if m.IdempotencyKey != "" {
+		key, print := sha256.Sum256([]byte("i\x00"+m.IdempotencyKey)), m.fingerprint()
+		item.head = append(append(item.head, key[:16]...), print[:8]...)
+	}
+	return item
+}
+
+// fingerprint tells one message from another under the same idempotency key. Who sends a message again may begin a new
+// trace and may list the attributes in another order.
+func (m *Outgoing) fingerprint() [sha256.Size]byte {
+	same := *m
+	same.TraceParent = ""
+	same.Attributes = slices.SortedFunc(slices.Values(m.Attributes), func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
+	delay := int64(-1) // the queue's
+	if m.Delay != nil {
+		delay = m.Delay.Milliseconds()
+	}
+	return sha256.Sum256(binary.AppendVarint(appendRecord(nil, &same), delay))
+}
+
+// runSends stores the messages of several callers in one script call.
+func (d *desk) runSends(ln *lane, batch []*sendCall) {
+	reply, err := d.call(context.Background(), sendScript, ln, func(now *config) []any {
+		for _, c := range batch {
+			if c.config.version != now.version {
+				return nil
+			}
+		}
+		atomic, most := 0, 0
+		if batch[0].atomic {
+			atomic = 1
+		}
+		if d.store.engine.Memory() {
+			most = memoryMessages
+		}
+		args := make([]any, 0, 5+2*len(batch)*len(batch[0].items))
+		args = append(args, d.waiters.flag(), dedupWindow.Milliseconds(), most, maxDedupKeys, atomic)
+		for _, c := range batch {
+			for i := range c.items {
+				args = append(args, c.items[i].head, c.items[i].record)
+			}
+		}
+		return args
+	})
+	if err == nil && text(reply, 0) != "ok" {
+		err = refused(text(reply, 0))
+	}
+	now, verdicts := number(reply, 1), text(reply, 2)
+	ready, due := 0, int64(0)
+	n := 0
+	for _, c := range batch {
+		for i := range c.items {
+			item := &c.items[i]
+			item.result.Now = at(now)
+			item.result.AvailableAt = at(now).Add(item.delay)
+			stored := false
+			if err != nil {
+				item.result.Err = err
+			} else {
+				stored = item.judge(verdicts, n)
+			}
+			n++
+			switch {
+			case !stored:
+			case item.delay == 0:
+				ready++
+			case due == 0 || now+item.delay.Milliseconds() < due:
+				due = now + item.delay.Milliseconds()
+			}
+		}
+		c.err = err
+		close(c.done)
+	}
+	if ready > 0 || due > 0 {
+		d.waiters.wake(ready, due, now)
+	}
+}
+
+const verdictSize = 1 + engine.IDSize
+
+// judge reads the verdict on message n and reports whether it was stored by this call.
+func (item *sendItem) judge(verdicts string, n int) bool {
+	if verdicts == "" {
+		return true
+	}
+	if len(verdicts) < (n+1)*verdictSize {
+		item.result.Err = unexpected(verdicts)
+		return false
+	}
+	v := verdicts[n*verdictSize : (n+1)*verdictSize]
+	switch v[0] {
+	case 'd':
+		copy(item.result.ID[:], v[1:])
+		item.result.Replayed = true
+		return false
+	case 'c':
+		item.result.Err = ErrKeyReused
+		return false
+	}
+	return true
+}

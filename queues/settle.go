@@ -1,0 +1,215 @@
+package queues
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Verb says what a consumer wants done with a message that it holds.
+type Verb byte
+
+// The verbs. Their letters are those of lua/settle.lua.
+const (
+	Ack    Verb = 'a' // it is done: delete it
+	Extend Verb = 'e' // hide it for For, from now on
+	Return Verb = 'r' // make it available again, after For
+
+	unseen Verb = 'u' // it never reached the consumer: put it back as if it had not been lent
+)
+
+// Settlement is one verb on one lease.
+type Settlement struct {
+	Verb          Verb
+	ReceiptHandle string
+	For           time.Duration // Extend: the new visibility timeout, over 0; Return: the delay, 0 or more
+}
+
+// Settled is what became of a settlement.
+type Settled struct {
+	// LeaseExpiresAt is when an extended lease ends, and AvailableAt when a returned message is available.
+	LeaseExpiresAt time.Time
+	AvailableAt    time.Time
+	// Err is nil when it is done, and for the ack of a message that is gone already, so that an ack can be repeated.
+	Err error
+}
+
+// Settle ends, prolongs or returns up to MaxSettle leases and says of each what became of it.
+func (s *Store) Settle(ctx context.Context, t tenants.ID, queue string, list []Settlement) ([]Settled, error) {
+	var results []Settled
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		var err error
+		results, err = d.settle(list)
+		return err
+	})
+	return results, err
+}
+
+func (d *desk) settle(list []Settlement) ([]Settled, error) {
+	results := make([]Settled, len(list))
+	call := &settleCall{done: make(chan struct{})}
+	flush := func() error {
+		if len(call.items) == 0 {
+			return nil
+		}
+		d.settles.add(call)
+		<-call.done
+		if errors.Is(call.err, errGone) {
+			return call.err
+		}
+		call = &settleCall{done: make(chan struct{})}
+		return nil
+	}
+	for i, one := range list {
+		r, err := d.sign.read(one.ReceiptHandle)
+		if err == nil {
+			err = one.validate(r, d.config.Load(), d.store.clock.Now())
+		}
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		call.items = append(call.items, settleItem{verb: one.Verb, receipt: r, span: one.For, result: &results[i]})
+		if len(call.items) == callMessages {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return results, flush()
+}
+
+func (one Settlement) validate(r receipt, c *config, now time.Time) error {
+	switch {
+	case one.Verb == Extend && (one.For <= 0 || one.For > MaxVisibilityTimeout):
+		return errs.Invalidf("/visibility_timeout", "visibility_timeout must be 0 to %d seconds, got %g.", int(MaxVisibilityTimeout.Seconds()), one.For.Seconds())
+	case one.Verb == Extend && now.Add(one.For).Sub(r.received) > MaxVisibilityTimeout:
+		return errs.Invalidf("/visibility_timeout", "A message may be held for at most %d seconds since it was received.", int(MaxVisibilityTimeout.Seconds()))
+	case one.Verb == Return && (one.For < 0 || one.For > c.Retention):
+		return errs.Invalidf("/delay", "delay must be 0 to %d seconds, the queue's retention, got %g.", int(c.Retention.Seconds()), one.For.Seconds())
+	}
+	return nil
+}
+
+// unreceive puts messages back that their consumer did not get. What fails comes back by itself when the leases end.
+func (d *desk) unreceive(messages []Message) {
+	call := &settleCall{done: make(chan struct{})}
+	for i := range messages {
+		r, err := d.sign.read(messages[i].ReceiptHandle)
+		if err != nil {
+			continue
+		}
+		call.items = append(call.items, settleItem{verb: unseen, receipt: r, result: &Settled{}})
+	}
+	if len(call.items) == 0 {
+		return
+	}
+	d.settles.add(call)
+	<-call.done
+	if call.err != nil {
+		d.store.logger.Warn("messages whose consumer has gone could not be put back; they come back when their leases end",
+			"queue", d.at.name, "count", len(call.items), "error", call.err.Error())
+	}
+}
+
+// Unreceive puts messages back whose answer never reached the consumer, as if they had not been lent. Only their
+// deliveries are counted.
+func (s *Store) Unreceive(ctx context.Context, t tenants.ID, queue string, messages []Message) {
+	_ = s.with(ctx, t, queue, func(d *desk) error {
+		d.unreceive(messages)
+		return nil
+	})
+}
+
+// settleCall is one caller's settlements for one script call.
+type settleCall struct {
+	items []settleItem
+	err   error
+	done  chan struct{}
+}
+
+type settleItem struct {
+	verb    Verb
+	receipt receipt
+	span    time.Duration
+	result  *Settled
+}
+
+func (c *settleCall) load() (int, int) { return len(c.items), 0 }
+
+// runSettles carries out the settlements of several callers in one script call.
+func (d *desk) runSettles(ln *lane, batch []*settleCall) {
+	flag := "0"
+	reply, err := d.call(context.Background(), settleScript, ln, func(*config) []any {
+		flag = d.waiters.flag()
+		args := make([]any, 0, 1+len(batch)*len(batch[0].items))
+		args = append(args, flag)
+		for _, c := range batch {
+			for i := range c.items {
+				args = append(args, c.items[i].encode())
+			}
+		}
+		return args
+	})
+	if err == nil && text(reply, 0) != "ok" {
+		err = refused(text(reply, 0))
+	}
+	now, verdicts := number(reply, 1), text(reply, 2)
+	n := 0
+	for _, c := range batch {
+		for i := range c.items {
+			item := &c.items[i]
+			switch {
+			case err != nil:
+				item.result.Err = err
+			case n >= len(verdicts):
+				item.result.Err = unexpected(reply)
+			default:
+				item.judge(verdicts[n], at(now))
+			}
+			n++
+		}
+		c.err = err
+		close(c.done)
+	}
+	if ready, due := number(reply, 3), number(reply, 4); err == nil && flag == "1" && (ready > 0 || due > 0) {
+		d.waiters.wake(int(ready), due, now)
+	}
+}
+
+// encode writes the item as settle.lua takes it.
+func (item *settleItem) encode() []byte {
+	b := make([]byte, 0, 48)
+	b = append(append(b, byte(item.verb)), item.receipt.id[:]...)
+	b = strconv.AppendUint(b, uint64(item.receipt.delivery), 10)
+	if item.verb == Ack {
+		return b
+	}
+	b = append(strconv.AppendInt(append(b, ','), item.receipt.received.UnixMilli(), 10), ',')
+	return strconv.AppendInt(b, item.span.Milliseconds(), 10)
+}
+
+func (item *settleItem) judge(verdict byte, now time.Time) {
+	switch verdict {
+	case 'k':
+		switch item.verb {
+		case Extend:
+			item.result.LeaseExpiresAt = now.Add(item.span)
+		case Return:
+			item.result.AvailableAt = now.Add(item.span)
+		}
+	case 'g':
+		if item.verb != Ack {
+			item.result.Err = ErrReceiptExpired
+		}
+	case 'x', 'n':
+		item.result.Err = ErrReceiptExpired
+	default:
+		item.result.Err = unexpected(fmt.Sprintf("verdict %q", verdict))
+	}
+}

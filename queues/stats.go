@@ -1,0 +1,60 @@
+package queues
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Stats are a queue's counts. They are exact: a count of the messages at that instant would give the same.
+type Stats struct {
+	Available int64
+	InFlight  int64
+	Delayed   int64
+	// OldestAge is how long ago the oldest message that a receive could return was sent. 0: there is none.
+	OldestAge time.Duration
+	// Totals since the queue was made.
+	Sent, Received, Deleted, Expired int64
+	Now                              time.Time
+}
+
+// Stats counts a queue's messages.
+func (s *Store) Stats(ctx context.Context, t tenants.ID, queue string) (Stats, error) {
+	var st Stats
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		var err error
+		st, err = d.stats(ctx)
+		return err
+	})
+	return st, err
+}
+
+// maxTidy bounds the steps with which one count brings a queue up to date, 100 messages each.
+const maxTidy = 10
+
+func (d *desk) stats(ctx context.Context) (Stats, error) {
+	for step := 1; ; step++ {
+		reply, err := d.alone(ctx, statsScript, func(c *config) []any {
+			return []any{c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), *d.store.alive.Load()}
+		})
+		if err != nil {
+			return Stats{}, err
+		}
+		if text(reply, 10) == "0" {
+			d.store.skewed.Store(d.store.clock.Now().UnixMilli())
+		}
+		if number(reply, 11) >= callMessages && step < maxTidy {
+			continue
+		}
+		st := Stats{
+			Available: number(reply, 2), InFlight: number(reply, 3), Delayed: number(reply, 4),
+			Sent: number(reply, 6), Received: number(reply, 7), Deleted: number(reply, 8), Expired: number(reply, 9),
+			Now: at(number(reply, 1)),
+		}
+		if oldest := number(reply, 5); oldest > 0 {
+			st.OldestAge = max(st.Now.Sub(at(oldest)), 0)
+		}
+		return st, nil
+	}
+}
