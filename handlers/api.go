@@ -1,0 +1,285 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// API is the REST door. Fill its fields in, then call Register once.
+type API struct {
+	Queues  *queues.Store
+	Tenants *tenants.Store
+	Keys    *auth.KeyStore
+	Auth    *auth.Authenticator
+	Tasks   Tasks
+	// NewID makes the ids of requests: engine.Engine.NewID.
+	NewID func(shard int) engine.ID
+
+	Clock  clock.Clock  // default: the machine's
+	Logger *slog.Logger // default: nothing
+	// Region is part of the ARNs of queues. Default: us-east-1.
+	Region string
+	// BasePath is where the API lives on the public address, such as "/queues". Addresses in answers begin with it; the
+	// paths that arrive here do not. Default: none.
+	BasePath string
+	// MaxWaitingReceives bounds the receives that wait for a message at the same time. One more is answered at once.
+	// Default: 20,000.
+	MaxWaitingReceives int
+	// TestHeaders adds Sluice-Now to every answer. For tests.
+	TestHeaders bool
+
+	waiting  atomic.Int64
+	guessed  atomic.Int64 // when a name was last guessed, ms
+	accounts sync.Map     // tenants.ID → account number, which never changes
+}
+
+// Tasks keeps a record of long work. A tenant is named by its id.
+type Tasks interface {
+	// Add stores a task, new or changed, and returns its id.
+	Add(ctx context.Context, tenant string, t tasks.Task) (string, error)
+	Get(ctx context.Context, tenant, id string) (tasks.Task, error)
+	// List returns up to limit tasks, newest first, behind after, and the after of the next page.
+	List(ctx context.Context, tenant string, limit int, after string) (page []tasks.Task, next string, err error)
+}
+
+const (
+	defaultRegion     = "us-east-1"
+	defaultMaxWaiting = 20_000
+)
+
+// Register adds the routes to e, makes a.ErrorHandler its error handler and gives every answer of e, also those of
+// other routes, a Request-Id. Middleware that e has already runs before that and sees it when the handler is done.
+func (a *API) Register(e *echo.Echo) {
+	if a.Clock == nil {
+		a.Clock = clock.Real{}
+	}
+	if a.Logger == nil {
+		a.Logger = slog.New(slog.DiscardHandler)
+	}
+	if a.Region == "" {
+		a.Region = defaultRegion
+	}
+	if a.MaxWaitingReceives == 0 {
+		a.MaxWaitingReceives = defaultMaxWaiting
+	}
+	e.HTTPErrorHandler = a.ErrorHandler
+	e.Use(a.identify)
+	for _, r := range a.routes() {
+		h := a.guard(r)
+		e.Add(r.method, r.path, h)
+		if r.method == http.MethodGet {
+			e.HEAD(r.path, h)
+		}
+	}
+}
+
+// Waiting returns how many receives wait for a message, or are about to.
+func (a *API) Waiting() int64 { return a.waiting.Load() }
+
+// Request is what is known of a request while it is handled: what the one line in the log says of it.
+type Request struct {
+	ID        string         // sent back as Request-Id
+	ClientID  string         // the Request-Id that the client sent, or ""
+	Operation string         // its id in the description of the API, or "" for none
+	Principal auth.Principal // zero until the caller is known
+	Tenant    tenants.ID     // zero for what belongs to no tenant
+
+	route *route
+}
+
+const requestKey = "sluice.request"
+
+// RequestOf returns what is known of the request of c. It is nil for one that never came to Register's middleware.
+func RequestOf(c echo.Context) *Request {
+	r, _ := c.Get(requestKey).(*Request)
+	return r
+}
+
+// maxClientID bounds the Request-Id of a client that is kept.
+const maxClientID = 128
+
+// identify gives a request its id.
+func (a *API) identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := a.NewID(0)
+		r := &Request{ID: "req_" + id.String(), ClientID: printable(c.Request().Header.Get("Request-Id"), maxClientID)}
+		c.Set(requestKey, r)
+		h := c.Response().Header()
+		h["Request-Id"] = []string{r.ID}
+		if a.TestHeaders {
+			c.Response().Before(func() {
+				if h.Get(nowHeader) == "" {
+					h.Set(nowHeader, strconv.FormatInt(a.Clock.Now().UnixMilli(), 10))
+				}
+			})
+		}
+		if m := c.Request().Method; m == http.MethodTrace || m == http.MethodConnect {
+			h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+			return echo.ErrMethodNotAllowed
+		}
+		return next(c)
+	}
+}
+
+const nowHeader = "Sluice-Now"
+
+// printable returns the start of s if it is printable ASCII, and "" otherwise: it goes into a log.
+func printable(s string, limit int) string {
+	if len(s) > limit || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ""
+	}
+	return s
+}
+
+// guard lets those requests through to a route's handler that may go there.
+func (a *API) guard(rt route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		req, hr := RequestOf(c), c.Request()
+		req.Operation, req.route = rt.operation, &rt
+		if err := unescapeParams(c); err != nil {
+			return err
+		}
+		if hr.URL.RawQuery != "" {
+			if err := refuseCredentials(hr.URL.RawQuery); err != nil {
+				return err
+			}
+		}
+		c.Response().Header()["Cache-Control"] = noStore
+		if rt.needs != public {
+			if err := a.authenticate(c, req, rt); err != nil {
+				return err
+			}
+		}
+		if e := hr.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+			return errEncoding
+		}
+		if err := rt.checkIdempotencyKey(hr.Header); err != nil {
+			return err
+		}
+		return rt.handler(c)
+	}
+}
+
+var noStore = []string{"no-store"}
+
+// unescapeParams makes the parameters of the path what their sender meant. An empty one, and one that reaches over a
+// slash, is no path of ours.
+func unescapeParams(c echo.Context) error {
+	values := c.ParamValues()
+	raw := c.Request().URL.RawPath != "" // otherwise the router has seen the unescaped path
+	for i, v := range values {
+		if v == "" || strings.IndexByte(v, '/') >= 0 {
+			return echo.ErrNotFound
+		}
+		if raw {
+			plain, err := url.PathUnescape(v)
+			if err != nil {
+				return echo.ErrNotFound
+			}
+			values[i] = plain
+		}
+	}
+	if raw && len(values) > 0 {
+		c.SetParamValues(values...)
+	}
+	return nil
+}
+
+// authenticate finds out who calls, and for which tenant.
+func (a *API) authenticate(c echo.Context, req *Request, rt route) error {
+	header := c.Request().Header["Authorization"]
+	switch {
+	case len(header) == 0:
+		return auth.ErrUnauthenticated
+	case len(header) > 1:
+		return errTwoCredentials
+	}
+	credential, err := auth.FromHeader(header[0])
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	p, err := a.Auth.Authenticate(ctx, credential)
+	if err != nil {
+		return err
+	}
+	req.Principal = p
+	name := c.Request().Header.Get("Tenant")
+	switch {
+	case rt.needs == operator && p.Kind != auth.KindOperator:
+		e := *errOperatorOnly
+		e.Message = "This needs an operator's key (scope " + rt.scope + ")."
+		return &e
+	case rt.needs == operator, rt.needs == anyKey && p.Kind == auth.KindOperator && name == "":
+		return nil
+	}
+	req.Tenant, err = a.Auth.Resolve(ctx, p, name)
+	return err
+}
+
+var (
+	errTwoCredentials = &errs.Error{Kind: errs.Unauthenticated, Code: "unauthenticated",
+		Message: "The request carries two Authorization headers.",
+		Fix:     "Send one key, in one way."}
+	errOperatorOnly = &errs.Error{Kind: errs.Forbidden, Code: "permission_denied",
+		Message: "This needs an operator's key.",
+		Fix:     "Use a key that begins with slo_."}
+	errEncoding = &errs.Error{Kind: errs.Malformed, Code: codeMediaType,
+		Message: "Bodies are taken as they are: no Content-Encoding but identity is understood.",
+		Fix:     "Send the body uncompressed; to store compressed bytes say so in Content-Type only.",
+		Fields:  []errs.Field{{Header: "Content-Encoding", Code: "not_supported", Message: "must be identity or absent"}}}
+	errCredentialsInURL = &errs.Error{Kind: errs.Malformed, Code: "credentials_in_url",
+		Message: "A key in a URL ends up in logs and histories, so none is taken from there.",
+		Fix:     "Send it as a header, with curl as -u $KEY: , and replace the key that was in the URL."}
+)
+
+// credentialNames are parameters by which people try to send a key.
+var credentialNames = map[string]bool{
+	"key": true, "api_key": true, "apikey": true, "api-key": true, "access_token": true, "token": true, "authorization": true,
+}
+
+func refuseCredentials(rawQuery string) error {
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if credentialNames[strings.ToLower(name)] {
+			return errCredentialsInURL
+		}
+	}
+	return nil
+}
+
+// link returns the address of a thing of the API, for answers.
+func (a *API) link(path string) string { return a.BasePath + path }
+
+// account returns the account number of a tenant.
+func (a *API) account(ctx context.Context, id tenants.ID) (string, error) {
+	if n, ok := a.accounts.Load(id); ok {
+		return n.(string), nil
+	}
+	t, err := a.Tenants.ByID(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	a.accounts.Store(id, t.AccountNumber)
+	return t.AccountNumber, nil
+}
+
+// millis rounds a time down to what answers show.
+func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

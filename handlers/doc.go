@@ -1,0 +1,32 @@
+// Package handlers translates REST requests to calls on the domain, and errors to problems.
+//
+// routes.go is the one table of what there is; a handler binds, checks, calls and answers. What the comments on the
+// handlers say becomes openapi/openapi.json.
+//
+//	@title			Sluice
+//	@version		1
+//	@description	Queues for many tenants, on Redis.
+//	@description
+//	@description	**Credentials.** Send an API key as `Authorization: Bearer slk_…`, or as the user name of Basic authentication: `curl -u slk_…:`. An operator's key (`slo_…`) acts for the tenant that the header `Tenant` names. Keys never go into a URL.
+//	@description
+//	@description	**Times** are RFC 3339 in UTC with milliseconds. **Durations** are whole seconds; where they go in, `"30s"`, `"5m"`, `"12h"` and `"4d"` are fine too.
+//	@description
+//	@description	**Failures** are `application/problem+json` with a stable `code`; `errors` points at the parts of the request at fault. `503` with `outcome_unknown` may have been done, any other `503` was not. Every answer has a `Request-Id`.
+//	@description
+//	@description	**Conditions.** `ETag` names a version of a queue or tenant. Changes with `If-Match` fail with 412 when it is another one; `If-None-Match: *` only creates.
+//	@description
+//	@description	**Pages.** A list has `next_cursor`, and a `Link` with `rel="next"`; a page may be short although more follow.
+//
+//	@tag.name			queues
+//	@tag.description	Create, change and look at queues.
+//	@tag.name			messages
+//	@tag.description	Send, look at and delete messages.
+//	@tag.name			consuming
+//	@tag.description	Receive messages and say what became of them.
+//	@tag.name			tasks
+//	@tag.description	Work that was asked for, and how far it is.
+//	@tag.name			tenants
+//	@tag.description	Tenants and their keys. For operators.
+//	@tag.name			identity
+//	@tag.description	Who is calling.
+package handlers

@@ -1,0 +1,419 @@
+package handlers
+
+import (
+	"crypto/md5" //nolint:gosec // part of the SQS protocol
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+)
+
+// Message is a message as a look at the queue shows it.
+type Message struct {
+	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	State string `json:"state" enums:"available,in_flight,delayed"`
+	MessageContent
+	// When a message that waits, or waited, becomes or became available; null for one that always was.
+	AvailableAt *time.Time `json:"available_at" format:"date-time" extensions:"x-nullable"`
+	// When a message in flight becomes available again; null for others.
+	LeaseExpiresAt *time.Time `json:"lease_expires_at" format:"date-time" extensions:"x-nullable"`
+}
+
+// MessageContent is what every view of a message shows.
+type MessageContent struct {
+	// The body as text, or in base64 when it is not UTF-8.
+	Body         string `json:"body" example:"{\"order\":7}"`
+	BodyEncoding string `json:"body_encoding" enums:"utf8,base64"`
+	// As the sender gave it.
+	ContentType string `json:"content_type" example:"application/json"`
+	// Bytes of the body.
+	Size       int                         `json:"size" example:"11"`
+	Attributes map[string]MessageAttribute `json:"attributes"`
+	// Always null so far.
+	GroupID *string `json:"group_id" extensions:"x-nullable"`
+	// How often it was received, this time included.
+	ReceiveCount    int        `json:"receive_count" example:"1"`
+	SentAt          time.Time  `json:"sent_at" format:"date-time"`
+	FirstReceivedAt *time.Time `json:"first_received_at" format:"date-time" extensions:"x-nullable"`
+	// W3C trace context of the sender, where there was one.
+	Traceparent string `json:"traceparent,omitempty"`
+}
+
+// MessageAttribute is a typed value beside the body.
+type MessageAttribute struct {
+	// String, Number or Binary, also with a label behind a dot as in Number.int.
+	Type string `json:"type" example:"String"`
+	// Text; of Binary the bytes in base64.
+	Value string `json:"value" example:"order.created"`
+}
+
+// SentMessage is the answer to a send.
+type SentMessage struct {
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	// Bytes of the body.
+	Size        int       `json:"size" example:"11"`
+	MD5OfBody   string    `json:"md5_of_body" example:"5d41402abc4b2a76b9719d911017c592"`
+	AvailableAt time.Time `json:"available_at" format:"date-time"`
+}
+
+const (
+	binaryMedia = "application/octet-stream"
+	textMedia   = "text/plain; charset=utf-8"
+)
+
+var errEmptyMessage = &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
+	Message: "The message is empty.",
+	Fix:     "Send at least one byte as the body of the request: curl … -d 'hello'.",
+	Fields:  []errs.Field{{Code: "required", Message: "the body must have at least one byte"}}}
+
+// sendMessage stores the body of the request as a message.
+//
+//	@Summary		Send a message
+//	@Description	The body is the message, whatever its content type, and is never changed. Without a content type, or with the `application/x-www-form-urlencoded` of `curl -d`, it is kept as JSON, text or bytes, whichever it is.
+//	@Description
+//	@Description	Headers `Message-Attr-NAME: value` become attributes of type String; their names are lower-cased, because HTTP does not keep case. Other headers that begin with `Message-` are refused.
+//	@ID				sendMessage
+//	@Tags			messages
+//	@Param			queue				path		string		true	"Name of the queue"
+//	@Param			message				body		string		true	"The message"
+//	@Param			delay				query		int			false	"Seconds that it stays hidden, or text such as 5m; the same as Message-Delay"	minimum(0)	maximum(1209600)
+//	@Param			Message-Delay		header		int			false	"Seconds that it stays hidden, or text such as 5m"	minimum(0)	maximum(1209600)
+//	@Param			Message-Attributes	header		string		false	"Attributes as JSON, with types and in exact case: {\"OrderId\":{\"type\":\"Number\",\"value\":\"7\"}}"
+//	@Param			Traceparent			header		string		false	"W3C trace context, passed on"
+//	@Param			Idempotency-Key		header		string		false	"The same key with the same message stores it once within five minutes"	maxlength(255)
+//	@Success		201					{object}	SentMessage	"Stored"
+//	@Header			201					{string}	Location	"The message"
+//	@Header			201					{string}	Idempotent-Replayed	"true when an earlier send with this key stored it"
+//	@Failure		400					{object}	Problem		"The request is malformed"
+//	@Failure		404					{object}	Problem		"No such queue"
+//	@Failure		408					{object}	Problem		"The body did not arrive in time"
+//	@Failure		413					{object}	Problem		"The message is too large"
+//	@Failure		415					{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422					{object}	Problem		"A value is not allowed"
+//	@Failure		507					{object}	Problem		"The storage is full; receiving goes on"
+//	@Router			/v1/queues/{queue}/messages [post]
+func (a *API) sendMessage(c echo.Context) error {
+	q, err := readQuery(c, "delay")
+	if err != nil {
+		return err
+	}
+	var m queues.Outgoing
+	if err := readMessageHeaders(c.Request().Header, &m); err != nil {
+		return err
+	}
+	if err := delayOf(&q, &m); err != nil {
+		return err
+	}
+	buf := getBuffer()
+	defer buf.release()
+	if m.Body, err = readBody(c, buf, queues.MaxMessageSize, messageTooLarge); err != nil {
+		return err
+	}
+	if len(m.Body) == 0 {
+		return errEmptyMessage
+	}
+	if m.ContentType, err = messageType(c.Request(), m.Body); err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	sent, err := a.Queues.Send(ctx, t, name, m)
+	if err != nil {
+		return a.guess(c, placeInHeaders(unknownOutcome(err, sent.ID), q.has("delay")))
+	}
+	if a.TestHeaders {
+		setNow(c, sent.Now)
+	}
+	h := c.Response().Header()
+	h["Location"] = []string{a.link("/v1/queues/" + name + "/messages/" + messageID(sent.ID))}
+	if sent.Replayed {
+		h.Set("Idempotent-Replayed", "true")
+	}
+	answer := getBuffer()
+	defer answer.release()
+	answer.b = appendSent(answer.b, &sent, len(m.Body), md5.Sum(m.Body))
+	return a.write(c, http.StatusCreated, jsonType, answer.b)
+}
+
+// delayOf takes the delay from the query, which may say it in place of the header.
+func delayOf(q *query, m *queues.Outgoing) error {
+	d, err := q.duration("delay")
+	switch {
+	case err != nil:
+		return err
+	case d != nil && m.Delay != nil && *d != *m.Delay:
+		return queryFault("delay", "contradiction", "says another time than the header Message-Delay")
+	case d != nil:
+		m.Delay = d
+	}
+	return nil
+}
+
+func messageTooLarge(limit int) error {
+	e := *queues.ErrMessageTooLarge
+	e.Message = fmt.Sprintf("A message has at most %d bytes.", limit)
+	return &e
+}
+
+// unknownOutcome adds the id of a message that may have been stored to the error that says so.
+func unknownOutcome(err error, id engine.ID) error {
+	if errors.Is(err, engine.ErrUnknown) && id != (engine.ID{}) {
+		return withMessageID{err, messageID(id)}
+	}
+	return err
+}
+
+// messageType returns the content type with which a message is kept.
+func messageType(r *http.Request, body []byte) (string, error) {
+	t := r.Header.Get("Content-Type")
+	if t == "" || isForm(t) {
+		return guessType(body), nil
+	}
+	if !isPrintable(t) {
+		return "", headerFault("Content-Type", "invalid", "must be printable ASCII")
+	}
+	return t, nil
+}
+
+// isForm reports whether t is what curl -d calls a body of which nobody said what it is.
+func isForm(t string) bool {
+	t, _, _ = strings.Cut(t, ";")
+	return strings.EqualFold(strings.TrimSpace(t), formMedia)
+}
+
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// guessType returns a content type for bytes of which nobody said what they are.
+func guessType(body []byte) string {
+	switch {
+	case isJSON(body):
+		return jsonMedia
+	case utf8.Valid(body):
+		return textMedia
+	}
+	return binaryMedia
+}
+
+// attributes reads the attributes of a message, and returns them by name.
+func (r *reader) attributes() []queues.Attribute {
+	var list []queues.Attribute
+	r.members(func(key []byte) {
+		a := queues.Attribute{Name: string(key)}
+		ok := true
+		value, has := []byte(nil), false
+		r.object([]string{"type", "value"}, func(key []byte) {
+			switch string(key) {
+			case "type":
+				var s []byte
+				if s, has = r.str(); !has {
+					ok = false
+				}
+				a.Type = string(s)
+			case "value":
+				s, got := r.str()
+				ok = ok && got
+				value = s
+			}
+		})
+		if !ok || r.err != nil {
+			return
+		}
+		if isBinary(a.Type) {
+			raw, err := base64.StdEncoding.Strict().DecodeString(string(value))
+			if err != nil {
+				r.fault("invalid", "of type Binary must have a value in base64")
+				return
+			}
+			value = raw
+		}
+		a.Value = string(value)
+		list = append(list, a)
+	})
+	slices.SortFunc(list, func(a, b queues.Attribute) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func isBinary(t string) bool { return t == "Binary" || strings.HasPrefix(t, "Binary.") }
+
+// peekMessages shows messages and changes nothing.
+//
+//	@Summary		Look at messages
+//	@Description	Takes nothing and changes nothing. A part may be short, or empty, although more follow: go on while there is a `next_cursor`. What is in the queue throughout is shown once.
+//	@ID				peekMessages
+//	@Tags			messages
+//	@Param			queue	path		string			true	"Name of the queue"
+//	@Param			state	query		string			false	"Only messages in this state"	Enums(all, available, in_flight, delayed)	default(all)
+//	@Param			limit	query		int				false	"How many at most"	minimum(1)	maximum(100)	default(50)
+//	@Param			cursor	query		string			false	"next_cursor of the part before"
+//	@Success		200		{object}	Page[Message]	"A part of the messages"
+//	@Header			200		{string}	Link			"The next part, with rel=next"
+//	@Failure		400		{object}	Problem			"The request is malformed"
+//	@Failure		404		{object}	Problem			"No such queue"
+//	@Failure		415		{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem			"A value is not allowed"
+//	@Router			/v1/queues/{queue}/messages [get]
+func (a *API) peekMessages(c echo.Context) error {
+	q, err := readQuery(c, "state", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	state, err := q.choice("state", "all", "available", "in_flight", "delayed")
+	if err != nil {
+		return err
+	}
+	limit, err := q.number("limit", defaultLimit, 1, queues.MaxPeek)
+	if err != nil {
+		return err
+	}
+	after, err := decodeCursor("messages", state, &q)
+	if err != nil {
+		return err
+	}
+	opt := queues.PeekOptions{Limit: limit, Cursor: after}
+	if state != "all" {
+		opt.State = queues.State(state)
+	}
+	ctx, t, name := scope(c)
+	page, err := a.Queues.Peek(ctx, t, name, opt)
+	if err != nil {
+		return a.guess(c, err)
+	}
+	answer := getBuffer()
+	defer answer.release()
+	b := append(answer.b, `{"data":[`...)
+	for i := range page.Messages {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendPeeked(b, &page.Messages[i])
+	}
+	b = append(b, `],"next_cursor":`...)
+	if next := encodeCursor("messages", state, page.Next); next != "" {
+		setNext(c, next)
+		b = appendString(b, next)
+	} else {
+		b = append(b, "null"...)
+	}
+	answer.b = append(b, '}')
+	return a.write(c, http.StatusOK, jsonType, answer.b)
+}
+
+// messageOf returns the message that the path names.
+func (a *API) messageOf(c echo.Context) (queues.Message, error) {
+	if _, err := readQuery(c); err != nil {
+		return queues.Message{}, err
+	}
+	ctx, t, name := scope(c)
+	m, err := a.Queues.Message(ctx, t, name, messageParam(c))
+	return m, a.guess(c, err)
+}
+
+// messageParam returns the id of a message in the path. Text that is none becomes the id that no message has.
+func messageParam(c echo.Context) engine.ID {
+	text, ok := strings.CutPrefix(c.Param("id"), messagePrefix)
+	id, isID := engine.ParseID(text)
+	if !ok || !isID {
+		return engine.ID{}
+	}
+	return id
+}
+
+// getMessage shows one message and changes nothing.
+//
+//	@Summary		Look at one message
+//	@ID				getMessage
+//	@Tags			messages
+//	@Param			queue	path		string	true	"Name of the queue"
+//	@Param			id		path		string	true	"Id of the message"
+//	@Success		200		{object}	Message	"The message"
+//	@Failure		400		{object}	Problem	"The request is malformed"
+//	@Failure		404		{object}	Problem	"No such message, or no such queue"
+//	@Failure		415		{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem	"A value is not allowed"
+//	@Router			/v1/queues/{queue}/messages/{id} [get]
+func (a *API) getMessage(c echo.Context) error {
+	m, err := a.messageOf(c)
+	if err != nil {
+		return err
+	}
+	answer := getBuffer()
+	defer answer.release()
+	answer.b = appendPeeked(answer.b, &m)
+	return a.write(c, http.StatusOK, jsonType, answer.b)
+}
+
+// getMessageBody answers with the bytes of one message's body.
+//
+//	@Summary		Get the body of a message
+//	@Description	Exactly the bytes that were sent, in their content type. Browsers save them instead of showing them.
+//	@ID				getMessageBody
+//	@Tags			messages
+//	@Param			queue	path		string	true	"Name of the queue"
+//	@Param			id		path		string	true	"Id of the message"
+//	@Success		200		{string}	string	"The bytes"
+//	@Header			200		{string}	Content-Disposition	"attachment, with a file name"
+//	@Failure		400		{object}	Problem	"The request is malformed"
+//	@Failure		404		{object}	Problem	"No such message, or no such queue"
+//	@Failure		415		{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem	"A value is not allowed"
+//	@Router			/v1/queues/{queue}/messages/{id}/body [get]
+func (a *API) getMessageBody(c echo.Context) error {
+	m, err := a.messageOf(c)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Content-Disposition", `attachment; filename="`+messageID(m.ID)+`"`)
+	return a.writeBody(c, &m)
+}
+
+// writeBody answers with the bytes of a message. They may be a hostile page: no browser shows or runs them.
+func (a *API) writeBody(c echo.Context, m *queues.Message) error {
+	c.Response().Header()["Content-Security-Policy"] = inertPolicy
+	answer := getBuffer()
+	defer answer.release()
+	answer.b = append(answer.b, m.Body...)
+	return a.write(c, http.StatusOK, []string{contentType(m)}, answer.b)
+}
+
+var inertPolicy = []string{"default-src 'none'; sandbox"}
+
+// deleteMessage deletes one message, whoever holds it.
+//
+//	@Summary		Delete a message
+//	@Description	Whoever holds it. To acknowledge what you received use its receipt.
+//	@ID				deleteMessage
+//	@Tags			messages
+//	@Param			queue	path	string	true	"Name of the queue"
+//	@Param			id		path	string	true	"Id of the message"
+//	@Success		204		"Deleted"
+//	@Failure		400		{object}	Problem	"The request is malformed"
+//	@Failure		404		{object}	Problem	"No such message, or no such queue"
+//	@Failure		415		{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem	"A value is not allowed"
+//	@Router			/v1/queues/{queue}/messages/{id} [delete]
+func (a *API) deleteMessage(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	if err := a.Queues.DeleteMessage(ctx, t, name, messageParam(c)); err != nil {
+		return a.guess(c, err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}

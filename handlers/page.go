@@ -1,0 +1,67 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Page is one part of a list.
+type Page[T any] struct {
+	Data []T `json:"data"`
+	// Send it as `cursor` to get the next part; null on the last one.
+	NextCursor *string `json:"next_cursor" extensions:"x-nullable" example:"cQBvAG9yZGVycw"`
+}
+
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// encodeCursor returns the cursor of a list that goes on behind after. It holds only for the same list with the same
+// filter.
+func encodeCursor(list, filter, after string) string {
+	if after == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(list + "\x00" + filter + "\x00" + after))
+}
+
+// decodeCursor returns what encodeCursor was given for after, and "" for no cursor.
+func decodeCursor(list, filter string, q *query) (after string, err error) {
+	if !q.has("cursor") {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.text("cursor"))
+	if err == nil {
+		if after, ok := strings.CutPrefix(string(raw), list+"\x00"+filter+"\x00"); ok && after != "" {
+			return after, nil
+		}
+	}
+	return "", queryFault("cursor", "invalid", "must be the next_cursor of this list with the same filters; start again without it")
+}
+
+// answerPage answers with one part of a list. next is the cursor of the following part, and "" on the last one.
+func answerPage[T any](a *API, c echo.Context, data []T, next string) error {
+	p := Page[T]{Data: data}
+	if next != "" {
+		p.NextCursor = &next
+		setNext(c, next)
+	}
+	return a.json(c, 200, p)
+}
+
+// setNext adds the link to the next part. It is relative, so it holds below any prefix that a proxy adds.
+func setNext(c echo.Context, cursor string) {
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return
+	}
+	values.Set("cursor", cursor)
+	c.Response().Header().Set("Link", `<?`+values.Encode()+`>; rel="next"`)
+}
+
+// pageQuery reads limit.
+func pageQuery(q *query) (limit int, err error) { return q.number("limit", defaultLimit, 1, maxLimit) }

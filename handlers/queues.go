@@ -1,0 +1,570 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Queue is a queue with its settings and what is in it.
+type Queue struct {
+	Name string `json:"name" example:"orders"`
+	// Always standard so far.
+	Type string `json:"type" enums:"standard"`
+	// Seconds that a received message stays hidden.
+	VisibilityTimeout int `json:"visibility_timeout" example:"30"`
+	// Seconds that a message is kept.
+	MessageRetention int `json:"message_retention" example:"345600"`
+	// Seconds that a new message stays hidden.
+	Delay int `json:"delay" example:"0"`
+	// Seconds that a receive waits which does not say how long.
+	ReceiveWait int `json:"receive_wait" example:"0"`
+	// Bytes that a body may have with its attributes.
+	MaxMessageSize int               `json:"max_message_size" example:"1048576"`
+	Labels         map[string]string `json:"labels"`
+	Counts         Counts            `json:"counts"`
+	// Seconds since the oldest message was sent that a receive could return; 0 when there is none.
+	OldestAge float64     `json:"oldest_age" example:"12.5"`
+	Totals    QueueTotals `json:"totals"`
+	ARN       string      `json:"arn" example:"arn:aws:sqs:us-east-1:000000000000:orders"`
+	CreatedAt time.Time   `json:"created_at" format:"date-time"`
+	UpdatedAt time.Time   `json:"updated_at" format:"date-time"`
+	// Changes with the settings; the header ETag has it in quotes.
+	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
+}
+
+// Counts are the messages in a queue, by state.
+type Counts struct {
+	Available int64 `json:"available" example:"3"`
+	InFlight  int64 `json:"in_flight" example:"1"`
+	Delayed   int64 `json:"delayed" example:"0"`
+}
+
+// QueueTotals are what happened to messages since the queue was made.
+type QueueTotals struct {
+	Sent     int64 `json:"sent"`
+	Received int64 `json:"received"`
+	// Acknowledged, deleted or purged.
+	Deleted int64 `json:"deleted"`
+	// Ended by retention.
+	Expired int64 `json:"expired"`
+}
+
+// QueueInput is what a client says of a queue. What is missing or null has its default.
+type QueueInput struct {
+	// Cannot be changed.
+	Type string `json:"type,omitempty" enums:"standard" default:"standard"`
+	// Seconds that a received message stays hidden, or text such as "5m".
+	VisibilityTimeout *int `json:"visibility_timeout,omitempty" validate:"min=0,max=43200" default:"30" extensions:"x-nullable"`
+	// Seconds that a message is kept, or text such as "4d".
+	MessageRetention *int `json:"message_retention,omitempty" validate:"min=60,max=1209600" default:"345600" extensions:"x-nullable"`
+	// Seconds that a new message stays hidden, up to the retention, or text such as "5m".
+	Delay *int `json:"delay,omitempty" validate:"min=0,max=1209600" default:"0" extensions:"x-nullable"`
+	// Seconds that a receive waits which does not say how long, or text such as "20s".
+	ReceiveWait *int `json:"receive_wait,omitempty" validate:"min=0,max=20" default:"0" extensions:"x-nullable"`
+	// Bytes that a body may have with its attributes.
+	MaxMessageSize *int `json:"max_message_size,omitempty" validate:"min=1024,max=1048576" default:"1048576" extensions:"x-nullable"`
+	// At most 50. In a PATCH they are merged, and null removes one.
+	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
+}
+
+// settingNames are the members of QueueInput.
+var settingNames = []string{
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "labels",
+}
+
+// readOnlyNames are the members of Queue that nobody sets.
+var readOnlyNames = map[string]bool{
+	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true,
+}
+
+// settingsChange is what a body says of a queue's settings.
+type settingsChange struct {
+	changes []func(*queues.Settings)
+}
+
+// on returns the settings after the change.
+func (s *settingsChange) on(set queues.Settings) queues.Settings {
+	set.Labels = maps.Clone(set.Labels)
+	for _, change := range s.changes {
+		change(&set)
+	}
+	return set
+}
+
+// readSettings reads a QueueInput. With merge a label that is null goes.
+func (r *reader) readSettings(merge bool) *settingsChange {
+	s := &settingsChange{}
+	usual := queues.DefaultSettings()
+	add := func(change func(*queues.Settings)) { s.changes = append(s.changes, change) }
+	span := func(otherwise time.Duration, set func(*queues.Settings, time.Duration)) {
+		d, ok := otherwise, true
+		if !r.null() {
+			d, ok = r.duration()
+		}
+		if ok {
+			add(func(q *queues.Settings) { set(q, d) })
+		}
+	}
+	r.object(settingNames, func(key []byte) {
+		switch string(key) {
+		case "type":
+			r.queueType()
+		case "visibility_timeout":
+			span(usual.VisibilityTimeout, func(q *queues.Settings, d time.Duration) { q.VisibilityTimeout = d })
+		case "message_retention":
+			span(usual.Retention, func(q *queues.Settings, d time.Duration) { q.Retention = d })
+		case "delay":
+			span(usual.Delay, func(q *queues.Settings, d time.Duration) { q.Delay = d })
+		case "receive_wait":
+			span(usual.ReceiveWait, func(q *queues.Settings, d time.Duration) { q.ReceiveWait = d })
+		case "max_message_size":
+			n, ok := int64(usual.MaxMessageSize), true
+			if !r.null() {
+				n, ok = r.integer(queues.MinMessageSize, queues.MaxMessageSize)
+			}
+			if ok {
+				add(func(q *queues.Settings) { q.MaxMessageSize = int(n) })
+			}
+		case "labels":
+			r.labels(merge, add)
+		default:
+			if readOnlyNames[string(key)] {
+				r.fault(unknownField, "is read-only: leave it out")
+				r.skip()
+			}
+		}
+	})
+	return s
+}
+
+func (r *reader) queueType() {
+	if r.null() {
+		return
+	}
+	t, ok := r.str()
+	switch {
+	case !ok || string(t) == "standard":
+	case string(t) == "fifo":
+		r.fault("not_available", "must be standard: FIFO queues are not available yet")
+	default:
+		r.fault("not_allowed", "must be standard")
+	}
+}
+
+func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
+	none := r.null()
+	if none || !merge {
+		add(func(q *queues.Settings) { q.Labels = nil })
+	}
+	if none {
+		return
+	}
+	r.members(func(key []byte) {
+		name := string(key)
+		if merge && r.null() {
+			add(func(q *queues.Settings) { delete(q.Labels, name) })
+			return
+		}
+		value, ok := r.str()
+		if !ok {
+			return
+		}
+		text := string(value)
+		add(func(q *queues.Settings) {
+			if q.Labels == nil {
+				q.Labels = map[string]string{}
+			}
+			q.Labels[name] = text
+		})
+	})
+}
+
+// putQueue makes a queue or replaces its settings.
+//
+//	@Summary		Create or replace a queue
+//	@Description	What the body leaves out has its default, also when the queue is there already. To change single settings use PATCH.
+//	@ID				putQueue
+//	@Tags			queues
+//	@Accept			json
+//	@Param			queue			path		string		true	"Name of the queue: 1 to 80 letters, digits, - and _"
+//	@Param			If-Match		header		string		false	"Only when the queue has this ETag"
+//	@Param			If-None-Match	header		string		false	"* to create only"
+//	@Param			settings		body		QueueInput	false	"The settings"
+//	@Success		200				{object}	Queue		"Replaced, or as it was"
+//	@Header			200				{string}	ETag		"Version of the settings"
+//	@Success		201				{object}	Queue		"Created"
+//	@Header			201				{string}	ETag		"Version of the settings"
+//	@Header			201				{string}	Location	"The new queue"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"No such tenant"
+//	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		412				{object}	Problem		"If-Match or If-None-Match did not hold"
+//	@Failure		413				{object}	Problem		"The body is too large"
+//	@Failure		415				{object}	Problem		"The body is not JSON"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Failure		507				{object}	Problem		"The storage is full"
+//	@Router			/v1/queues/{queue} [put]
+func (a *API) putQueue(c echo.Context) error {
+	var change *settingsChange
+	if err := a.readControl(c, func(r *reader) { change = r.readSettings(false) }); err != nil {
+		return err
+	}
+	cond, err := a.queueCondition(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	q, created, err := a.Queues.Put(ctx, t, name, change.on(queues.DefaultSettings()), cond)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		c.Response().Header().Set("Location", a.link("/v1/queues/"+q.Name))
+	}
+	return a.answerQueue(c, status, q)
+}
+
+// getQueue shows a queue.
+//
+//	@Summary		Get a queue
+//	@Description	Counts are exact. With `If-None-Match` the answer is 304 while the settings are the same, whatever the counts.
+//	@ID				getQueue
+//	@Tags			queues
+//	@Param			queue			path		string	true	"Name of the queue"
+//	@Param			If-None-Match	header		string	false	"Only when the queue has another ETag"
+//	@Success		200				{object}	Queue	"The queue"
+//	@Header			200				{string}	ETag	"Version of the settings"
+//	@Success		304				"The settings are the same"
+//	@Failure		400				{object}	Problem	"The request is malformed"
+//	@Failure		404				{object}	Problem	"No such queue"
+//	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Router			/v1/queues/{queue} [get]
+func (a *API) getQueue(c echo.Context) error {
+	cond, err := readCondition(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	q, err := a.Queues.Get(ctx, t, name)
+	if err != nil {
+		return a.guess(c, err)
+	}
+	if cond.unchanged(q.ETag) {
+		c.Response().Header().Set("ETag", quoteTag(q.ETag))
+		return c.NoContent(http.StatusNotModified)
+	}
+	return a.answerQueue(c, http.StatusOK, q)
+}
+
+// updateQueue changes single settings of a queue.
+//
+//	@Summary		Change settings of a queue
+//	@Description	A JSON Merge Patch (RFC 7396): what the body leaves out stays, null brings back the default.
+//	@ID				updateQueue
+//	@Tags			queues
+//	@Accept			json
+//	@Param			queue			path		string		true	"Name of the queue"
+//	@Param			If-Match		header		string		false	"Only when the queue has this ETag"
+//	@Param			If-None-Match	header		string		false	"Only when the queue has another ETag"
+//	@Param			settings		body		QueueInput	true	"The settings to change"
+//	@Success		200				{object}	Queue		"Changed, or as it was"
+//	@Header			200				{string}	ETag		"Version of the settings"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"No such queue"
+//	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		412				{object}	Problem		"If-Match or If-None-Match did not hold"
+//	@Failure		413				{object}	Problem		"The body is too large"
+//	@Failure		415				{object}	Problem		"The body is not JSON"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Failure		507				{object}	Problem		"The storage is full"
+//	@Router			/v1/queues/{queue} [patch]
+func (a *API) updateQueue(c echo.Context) error {
+	var change *settingsChange
+	if err := a.readControl(c, func(r *reader) { change = r.readSettings(true) }); err != nil {
+		return err
+	}
+	cond, err := a.queueCondition(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	q, err := a.Queues.Update(ctx, t, name, cond, func(have queues.Settings) (queues.Settings, error) { return change.on(have), nil })
+	if err != nil {
+		return a.guess(c, err)
+	}
+	return a.answerQueue(c, http.StatusOK, q)
+}
+
+// deleteQueue deletes a queue with all its messages.
+//
+//	@Summary		Delete a queue
+//	@Description	With all its messages, also those that somebody holds.
+//	@ID				deleteQueue
+//	@Tags			queues
+//	@Param			queue			path	string	true	"Name of the queue"
+//	@Param			If-Match		header	string	false	"Only when the queue has this ETag"
+//	@Param			If-None-Match	header	string	false	"Only when the queue has another ETag"
+//	@Success		204				"Deleted"
+//	@Failure		400				{object}	Problem	"The request is malformed"
+//	@Failure		404				{object}	Problem	"No such queue"
+//	@Failure		412				{object}	Problem	"If-Match or If-None-Match did not hold"
+//	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Router			/v1/queues/{queue} [delete]
+func (a *API) deleteQueue(c echo.Context) error {
+	cond, err := a.queueCondition(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	if cond.Missing {
+		if _, err := a.Queues.Get(ctx, t, name); err != nil {
+			return a.guess(c, err)
+		}
+		return queues.ErrPrecondition
+	}
+	if err := a.Queues.Delete(ctx, t, name, cond); err != nil {
+		return a.guess(c, err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// listQueues shows a part of a tenant's queues.
+//
+//	@Summary		List queues
+//	@Description	By name, with live counts.
+//	@ID				listQueues
+//	@Tags			queues
+//	@Param			prefix	query		string		false	"Only names that begin with this"	maxlength(80)
+//	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
+//	@Param			cursor	query		string		false	"next_cursor of the part before"
+//	@Success		200		{object}	Page[Queue]	"A part of the list"
+//	@Header			200		{string}	Link		"The next part, with rel=next"
+//	@Failure		400		{object}	Problem		"The request is malformed"
+//	@Failure		404		{object}	Problem		"No such tenant"
+//	@Failure		415		{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem		"A value is not allowed"
+//	@Router			/v1/queues [get]
+func (a *API) listQueues(c echo.Context) error {
+	q, err := readQuery(c, "prefix", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageQuery(&q)
+	if err != nil {
+		return err
+	}
+	prefix := q.text("prefix")
+	after, err := decodeCursor("queues", prefix, &q)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	number, err := a.account(ctx, t)
+	if err != nil {
+		return err
+	}
+	list, next, err := a.Queues.List(ctx, t, prefix, after, limit)
+	if err != nil {
+		return err
+	}
+	data := make([]Queue, len(list))
+	for i, l := range list {
+		data[i] = a.queue(l.Queue, l.Stats, number)
+	}
+	return answerPage(a, c, data, encodeCursor("queues", prefix, next))
+}
+
+// Purge is what a client says to purge a queue.
+type Purge struct {
+	// The name of the queue, so that no other one is emptied by mistake.
+	Confirm string `json:"confirm" example:"orders"`
+}
+
+var errConfirm = &errs.Error{Kind: errs.Invalid, Code: "confirmation_mismatch"}
+
+// purgeQueue deletes all messages of a queue.
+//
+//	@Summary		Delete all messages of a queue
+//	@Description	All that are in it now, also delayed ones and those that somebody holds.
+//	@ID				purgeQueue
+//	@Tags			queues
+//	@Accept			json
+//	@Param			queue	path		string	true	"Name of the queue"
+//	@Param			purge	body		Purge	true	"The confirmation"
+//	@Success		202		{object}	Task	"The task; it is finished already"
+//	@Header			202		{string}	Location	"The task"
+//	@Failure		400		{object}	Problem	"The request is malformed"
+//	@Failure		404		{object}	Problem	"No such queue"
+//	@Failure		408		{object}	Problem	"The body did not arrive in time"
+//	@Failure		413		{object}	Problem	"The body is too large"
+//	@Failure		415		{object}	Problem	"The body is not JSON"
+//	@Failure		422		{object}	Problem	"`confirm` is not the queue's name"
+//	@Failure		507		{object}	Problem	"The storage is full"
+//	@Router			/v1/queues/{queue}/purge [post]
+func (a *API) purgeQueue(c echo.Context) error {
+	confirm := ""
+	err := a.readControl(c, func(r *reader) {
+		r.object([]string{"confirm"}, func(key []byte) {
+			if string(key) == "confirm" {
+				s, _ := r.str()
+				confirm = string(s)
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	if _, err := a.Queues.Get(ctx, t, name); err != nil {
+		return a.guess(c, err)
+	}
+	if confirm != name {
+		e := *errConfirm
+		e.Message = fmt.Sprintf("confirm must be the name of the queue, %q.", name)
+		e.Fix = fmt.Sprintf(`Send {"confirm":%q} to delete all its messages.`, name)
+		e.Fields = []errs.Field{{Pointer: "/confirm", Code: "not_allowed", Message: "must be the name of the queue"}}
+		return &e
+	}
+	task, err := a.purge(context.WithoutCancel(ctx), t, name)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Location", a.link("/v1/tasks/"+task.ID))
+	return a.json(c, http.StatusAccepted, newTask(task))
+}
+
+func (a *API) answerQueue(c echo.Context, status int, q queues.Queue) error {
+	ctx, t, _ := scope(c)
+	number, err := a.account(ctx, t)
+	if err != nil {
+		return err
+	}
+	stats, err := a.Queues.Stats(ctx, t, q.Name)
+	if err != nil {
+		return err
+	}
+	if a.TestHeaders {
+		setNow(c, stats.Now)
+	}
+	c.Response().Header().Set("ETag", quoteTag(q.ETag))
+	return a.json(c, status, a.queue(q, stats, number))
+}
+
+func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
+	out := Queue{
+		Name: q.Name, Type: "standard",
+		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
+		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
+		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
+		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed},
+		OldestAge: math.Round(s.OldestAge.Seconds()*1000) / 1000,
+		Totals:    QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired},
+		ARN:       "arn:aws:sqs:" + a.Region + ":" + account + ":" + q.Name,
+		CreatedAt: millis(q.Created), UpdatedAt: millis(q.Updated), ETag: q.ETag,
+	}
+	if out.Labels == nil {
+		out.Labels = map[string]string{}
+	}
+	return out
+}
+
+func wholeSeconds(d time.Duration) int { return int(d / time.Second) }
+
+// scope returns what most calls begin with: the context, the tenant and the queue's name, "" where the path has none.
+func scope(c echo.Context) (context.Context, tenants.ID, string) {
+	return c.Request().Context(), RequestOf(c).Tenant, c.Param("queue")
+}
+
+// queueCondition reads If-Match and If-None-Match for a change.
+func (a *API) queueCondition(c echo.Context) (queues.Condition, error) {
+	if _, err := readQuery(c); err != nil {
+		return queues.Condition{}, err
+	}
+	cond, err := readCondition(c.Request().Header)
+	if err != nil {
+		return queues.Condition{}, err
+	}
+	ctx, t, name := scope(c)
+	current := func() (string, error) {
+		q, err := a.Queues.Get(ctx, t, name)
+		return q.ETag, err
+	}
+	match, none, err := cond.one(current)
+	if err != nil {
+		return queues.Condition{}, err
+	}
+	if none != "" && none != "*" {
+		// The store knows no "not this one": be sure that it is another one, and that it stays that.
+		etag, err := current()
+		switch {
+		case errors.Is(err, queues.ErrQueueNotFound):
+			return queues.Condition{ETag: match}, nil
+		case err != nil:
+			return queues.Condition{}, err
+		case etag == none || match != "" && match != "*" && match != etag:
+			return queues.Condition{}, queues.ErrPrecondition
+		}
+		return queues.Condition{ETag: etag}, nil
+	}
+	return queues.Condition{ETag: match, Missing: none == "*"}, nil
+}
+
+const (
+	// guessEvery bounds how often a server looks for the name that was meant.
+	guessEvery = 100 * time.Millisecond
+	// guessAmong bounds the names it compares.
+	guessAmong = 8
+)
+
+// guess adds the name that was probably meant to an error about a queue that does not exist.
+func (a *API) guess(c echo.Context, err error) error {
+	e, ok := errors.AsType[*errs.Error](err)
+	if !ok || !errors.Is(e, queues.ErrQueueNotFound) {
+		return err
+	}
+	ctx, t, name := scope(c)
+	if queues.ValidName(name) != nil || len(name) < 2 {
+		return err
+	}
+	now, last := a.Clock.Now().UnixMilli(), a.guessed.Load()
+	if now-last < guessEvery.Milliseconds() && now >= last || !a.guessed.CompareAndSwap(last, now) {
+		return err
+	}
+	list, _, listErr := a.Queues.List(ctx, t, name[:min(len(name)-1, 3)], "", guessAmong)
+	if listErr != nil {
+		return err
+	}
+	names := make([]string, len(list))
+	for i, l := range list {
+		names[i] = l.Name
+	}
+	if meant := nearest(name, names); meant != "" {
+		known := *e
+		known.Message += fmt.Sprintf(" Did you mean %q?", meant)
+		return &known
+	}
+	return err
+}
+
+// setNow tells a test what time it is for the queue.
+func setNow(c echo.Context, t time.Time) {
+	c.Response().Header().Set(nowHeader, fmt.Sprint(t.UnixMilli()))
+}

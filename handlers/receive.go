@@ -1,0 +1,263 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+)
+
+// Received is the answer to a receive.
+type Received struct {
+	// In the order in which they became available; empty when there is none.
+	Messages []ReceivedMessage `json:"messages"`
+	// What became of the acks that the request carried, in their order.
+	Acked []Result `json:"acked,omitempty"`
+}
+
+// ReceivedMessage is a message that the caller holds now.
+type ReceivedMessage struct {
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	// Names this delivery: with it the message is acknowledged, returned or held for longer.
+	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
+	// DELETE it to acknowledge the message.
+	AckURL string `json:"ack_url" example:"/v1/queues/orders/receipts/rh_AQYl…"`
+	MessageContent
+	// When it becomes available again, unless it is acknowledged before.
+	LeaseExpiresAt time.Time `json:"lease_expires_at" format:"date-time"`
+	// With `body=json`: the body, when it is JSON.
+	JSON any `json:"json,omitempty" extensions:"x-nullable"`
+}
+
+// ReceiveInput is what a receive may carry.
+type ReceiveInput struct {
+	// Receipt handles of messages that are done, at most 1,000. They are acknowledged first.
+	Ack []string `json:"ack,omitempty" validate:"max=1000"`
+}
+
+// receiveOptions are how a client wants to receive.
+type receiveOptions struct {
+	queues.ReceiveOptions
+	raw    bool
+	asJSON bool
+}
+
+// receiveMessages lends messages to the caller.
+//
+//	@Summary		Receive messages
+//	@Description	Lends up to `max` messages to the caller, for the visibility timeout. Until that is over nobody else gets them; acknowledge them before. Where there is none it waits up to `wait` seconds for the first one.
+//	@Description
+//	@Description	With `raw=true` the answer is one message as its sender wrote it, with the rest in headers: DELETE the `Location` to acknowledge it. When there is none it is 204.
+//	@Description
+//	@Description	What a client that has gone was given returns to the queue.
+//	@ID				receiveMessages
+//	@Tags			consuming
+//	@Accept			json
+//	@Param			queue				path		string			true	"Name of the queue"
+//	@Param			max					query		int				false	"How many at most"	minimum(1)	maximum(100)	default(1)
+//	@Param			wait				query		int				false	"Seconds to wait for the first one, or text such as 20s; default: as the queue says"	minimum(0)	maximum(20)
+//	@Param			visibility_timeout	query		int				false	"Seconds for which they are lent, or text such as 5m; default: as the queue says"	minimum(0)	maximum(43200)
+//	@Param			raw					query		bool			false	"Answer with the bytes of one message"	default(false)
+//	@Param			body				query		string			false	"json adds the parsed body of messages that are JSON"	Enums(text, json)	default(text)
+//	@Param			Prefer				header		string			false	"wait=20 is the same as the parameter"
+//	@Param			acks				body		ReceiveInput	false	"Messages that are done"
+//	@Success		200					{object}	Received		"Messages, or none"
+//	@Header			200					{integer}	Retry-After		"Seconds: too many receives wait, so this one did not"
+//	@Header			200					{string}	Preference-Applied	"The wait that was asked for by Prefer"
+//	@Header			200					{string}	Location		"With raw=true: DELETE it to acknowledge the message"
+//	@Header			200					{string}	Message-Id		"With raw=true: id of the message"
+//	@Header			200					{string}	Receipt-Handle	"With raw=true: names this delivery"
+//	@Header			200					{integer}	Message-Receive-Count	"With raw=true: how often it was received"
+//	@Header			200					{string}	Lease-Expires-At	"With raw=true: when it becomes available again"
+//	@Header			200					{string}	Message-Attributes	"With raw=true: the attributes as JSON, unless they are longer than 8 KiB"
+//	@Success		204					"With raw=true: there is none"
+//	@Failure		400					{object}	Problem			"The request is malformed"
+//	@Failure		404					{object}	Problem			"No such queue"
+//	@Failure		408					{object}	Problem			"The body did not arrive in time"
+//	@Failure		413					{object}	Problem			"The body is too large"
+//	@Failure		415					{object}	Problem			"The body is not JSON"
+//	@Failure		422					{object}	Problem			"A value is not allowed"
+//	@Router			/v1/queues/{queue}/receive [post]
+func (a *API) receiveMessages(c echo.Context) error {
+	opt, err := readReceiveOptions(c)
+	if err != nil {
+		return err
+	}
+	acks, err := a.readAcks(c)
+	if err != nil {
+		return err
+	}
+	if opt.raw && len(acks) > 0 {
+		return invalid([]errs.Field{{Pointer: "/ack", Code: "contradiction", Message: "must be empty with raw=true, whose answer has no room for results"}})
+	}
+	ctx, t, name := scope(c)
+	answer := getBuffer()
+	defer answer.release()
+	if answer.b = append(answer.b, '{'); len(acks) > 0 {
+		r := results{b: append(answer.b, `"acked":[`...)}
+		if err := a.settle(c, acks, &r); err != nil {
+			return a.guess(c, err)
+		}
+		answer.b = append(r.b, "],"...)
+	}
+	messages, busy, err := a.receive(ctx, c, opt.ReceiveOptions)
+	if err != nil {
+		return a.guess(c, err)
+	}
+	if busy && len(messages) == 0 {
+		c.Response().Header().Set("Retry-After", "1")
+	}
+	if opt.raw {
+		err = a.answerRaw(c, messages)
+	} else {
+		answer.b = append(a.appendMessages(answer.b, messages, name, opt.asJSON), '}')
+		err = a.deliver(c, http.StatusOK, jsonType, answer.b)
+	}
+	if err != nil {
+		a.Queues.Unreceive(context.WithoutCancel(ctx), t, name, messages)
+		a.Logger.Debug("a consumer has gone; its messages are back", "queue", name, "count", len(messages), "error", err.Error())
+	}
+	return nil
+}
+
+func readReceiveOptions(c echo.Context) (receiveOptions, error) {
+	var o receiveOptions
+	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body")
+	if err != nil {
+		return o, err
+	}
+	if o.Max, err = q.number("max", 1, 1, queues.MaxReceive); err != nil {
+		return o, err
+	}
+	if o.Wait, err = q.duration("wait"); err != nil {
+		return o, err
+	}
+	if o.VisibilityTimeout, err = q.duration("visibility_timeout"); err != nil {
+		return o, err
+	}
+	if o.raw, err = q.flag("raw"); err != nil {
+		return o, err
+	}
+	body, err := q.choice("body", "text", "json")
+	if err != nil {
+		return o, err
+	}
+	o.asJSON = body == "json"
+	switch {
+	case o.raw && o.Max > 1:
+		return o, queryFault("max", "contradiction", "must be 1 with raw=true")
+	case o.raw && o.asJSON:
+		return o, queryFault("body", "contradiction", "must be text with raw=true")
+	}
+	if o.Wait == nil {
+		if o.Wait = preferredWait(c.Request().Header); o.Wait != nil {
+			c.Response().Header().Set("Preference-Applied", "wait="+strconv.Itoa(wholeSeconds(*o.Wait)))
+		}
+	}
+	return o, nil
+}
+
+// readAcks reads the receipt handles that a receive carries.
+func (a *API) readAcks(c echo.Context) ([]settlement, error) {
+	if n := c.Request().ContentLength; n == 0 {
+		return nil, nil
+	}
+	var acks []settlement
+	err := a.readControl(c, func(r *reader) {
+		r.object([]string{"ack"}, func(key []byte) {
+			if string(key) == "ack" {
+				acks = r.acks(acks)
+			}
+		})
+	})
+	return acks, err
+}
+
+// receive waits for messages, unless too many receives wait already: busy says that this one did not.
+func (a *API) receive(ctx context.Context, c echo.Context, opt queues.ReceiveOptions) (messages []queues.Message, busy bool, err error) {
+	if opt.Wait == nil || *opt.Wait > 0 { // without a word the queue decides, which may mean to wait
+		defer a.waiting.Add(-1)
+		if a.waiting.Add(1) > int64(a.MaxWaitingReceives) {
+			none := time.Duration(0)
+			opt.Wait, busy = &none, true
+		}
+	}
+	_, t, name := scope(c)
+	messages, err = a.Queues.Receive(ctx, t, name, opt)
+	return messages, busy, err
+}
+
+// appendMessages writes the member messages of a Received.
+func (a *API) appendMessages(b []byte, messages []queues.Message, queue string, asJSON bool) []byte {
+	b = append(b, `"messages":[`...)
+	base := a.link("/v1/queues/" + queue + "/receipts/")
+	for i := range messages {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendReceived(b, &messages[i], base, asJSON)
+	}
+	return append(b, ']')
+}
+
+// maxAttributesHeader bounds the attributes in a header: many clients and proxies take no more than 8 or 16 KiB.
+const maxAttributesHeader = 8 << 10
+
+// answerRaw answers with one message as it was sent.
+func (a *API) answerRaw(c echo.Context, messages []queues.Message) error {
+	if len(messages) == 0 {
+		return c.NoContent(http.StatusNoContent)
+	}
+	m := &messages[0]
+	_, _, name := scope(c)
+	h := c.Response().Header()
+	h.Set("Location", a.link("/v1/queues/"+name+"/receipts/"+m.ReceiptHandle))
+	h.Set("Message-Id", messageID(m.ID))
+	h.Set("Receipt-Handle", m.ReceiptHandle)
+	h.Set("Message-Receive-Count", strconv.Itoa(m.ReceiveCount))
+	h.Set("Lease-Expires-At", unquoted(appendTime(nil, m.LeaseExpiresAt)))
+	h.Set("Message-Sent-At", unquoted(appendTime(nil, m.SentAt)))
+	if len(m.Attributes) > 0 {
+		attributes := appendAttributes(nil, m.Attributes, appendASCII)
+		if len(attributes) > maxAttributesHeader {
+			h.Set("Message-Attributes-Omitted", strconv.Itoa(len(attributes)))
+		} else {
+			h.Set(attributesHeader, string(attributes))
+		}
+	}
+	if m.TraceParent != "" {
+		h.Set("Traceparent", m.TraceParent)
+	}
+	h["Content-Security-Policy"] = inertPolicy
+	answer := getBuffer()
+	defer answer.release()
+	answer.b = append(answer.b, m.Body...)
+	return a.deliver(c, http.StatusOK, []string{contentType(m)}, answer.b)
+}
+
+func unquoted(b []byte) string { return string(b[1 : len(b)-1]) }
+
+var errGone = errors.New("the client has gone")
+
+// deliver answers with messages. An error says that the client did not get them: it has gone, or the connection broke.
+func (a *API) deliver(c echo.Context, status int, contentType []string, body []byte) error {
+	if c.Request().Context().Err() != nil {
+		return errGone
+	}
+	if err := a.write(c, status, contentType, body); err != nil {
+		return err
+	}
+	// Small answers stay in a buffer until the handler returns, and nobody would hear that they could not be sent. Echo's
+	// own Flush does not tell either.
+	err := http.NewResponseController(c.Response().Writer).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}

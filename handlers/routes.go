@@ -1,0 +1,110 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+// needs says who may use a route.
+type needs uint8
+
+const (
+	public   needs = iota // anybody
+	anyKey                // any key; an operator's need not name a tenant
+	tenant                // a key that acts for a tenant: the tenant's own, or an operator's with the header Tenant
+	operator              // an operator's key
+)
+
+// repeats says what a route does with an Idempotency-Key.
+type repeats uint8
+
+const (
+	harmless repeats = iota // doing it again changes nothing, so the key is not looked at
+	keyed                   // the handler uses the key
+	refused                 // doing it again does more, and nothing remembers the key yet
+)
+
+// route is one operation: how it is reached, who may, and what does it.
+type route struct {
+	method, path string
+	operation    string // its id in the description of the API
+	handler      echo.HandlerFunc
+	scope        string // what a key must be allowed; named here and not enforced yet
+	needs        needs
+	repeats      repeats
+}
+
+// routes is the only place that says which operations there are.
+func (a *API) routes() []route {
+	const (
+		get, put, post, patch, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
+
+		queue   = "/v1/queues/:queue"
+		message = queue + "/messages/:id"
+		receipt = queue + "/receipts/:handle"
+		owner   = "/v1/tenants/:tenant"
+	)
+	return []route{
+		{get, "/v1/whoami", "whoami", a.whoami, "", anyKey, harmless},
+
+		{get, "/v1/queues", "listQueues", a.listQueues, "queues:read", tenant, harmless},
+		{put, queue, "putQueue", a.putQueue, "queues:write", tenant, harmless},
+		{get, queue, "getQueue", a.getQueue, "queues:read", tenant, harmless},
+		{patch, queue, "updateQueue", a.updateQueue, "queues:write", tenant, harmless},
+		{del, queue, "deleteQueue", a.deleteQueue, "queues:write", tenant, harmless},
+		{post, queue + "/purge", "purgeQueue", a.purgeQueue, "queues:purge", tenant, refused},
+
+		{post, queue + "/messages", "sendMessage", a.sendMessage, "messages:send", tenant, keyed},
+		{post, queue + "/messages/batch", "sendMessages", a.sendMessages, "messages:send", tenant, keyed},
+		{get, queue + "/messages", "peekMessages", a.peekMessages, "messages:peek", tenant, harmless},
+		{get, message, "getMessage", a.getMessage, "messages:peek", tenant, harmless},
+		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:peek", tenant, harmless},
+		{del, message, "deleteMessage", a.deleteMessage, "messages:delete", tenant, harmless},
+
+		{post, queue + "/receive", "receiveMessages", a.receiveMessages, "messages:consume", tenant, refused},
+		{del, receipt, "ackMessage", a.ackMessage, "messages:consume", tenant, harmless},
+		{patch, receipt, "changeReceipt", a.changeReceipt, "messages:consume", tenant, harmless},
+		{post, queue + "/ack", "ackMessages", a.ackMessages, "messages:consume", tenant, harmless},
+
+		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", tenant, harmless},
+		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", tenant, harmless},
+
+		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
+		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},
+		{get, owner, "getTenant", a.getTenant, "tenants:read", operator, harmless},
+		{del, owner, "deleteTenant", a.deleteTenant, "tenants:write", operator, harmless},
+		{post, owner + "/keys", "createTenantKey", a.createTenantKey, "keys:write", operator, refused},
+		{get, owner + "/keys", "listTenantKeys", a.listTenantKeys, "keys:read", operator, harmless},
+		{del, owner + "/keys/:id", "revokeTenantKey", a.revokeTenantKey, "keys:write", operator, harmless},
+	}
+}
+
+const maxIdempotencyKey = 255
+
+// checkIdempotencyKey refuses a key that would not do what its sender expects of it.
+func (rt *route) checkIdempotencyKey(h http.Header) error {
+	values := h["Idempotency-Key"]
+	if len(values) == 0 {
+		return nil
+	}
+	field := func(code, message string) error {
+		return invalid([]errs.Field{{Header: "Idempotency-Key", Code: code, Message: message}})
+	}
+	switch key := values[0]; {
+	case rt.repeats == refused:
+		return errNoIdempotency
+	case len(values) > 1:
+		return field("duplicate", "must be given once")
+	case key == "" || len(key) > maxIdempotencyKey:
+		return field("out_of_range", "must have 1 to 255 characters")
+	}
+	return nil
+}
+
+var errNoIdempotency = &errs.Error{Kind: errs.Invalid, Code: "idempotency_key_not_supported",
+	Message: "This operation takes no Idempotency-Key: doing it again does more.",
+	Fix:     "Leave the header out.",
+	Fields:  []errs.Field{{Header: "Idempotency-Key", Code: "not_supported", Message: "must be absent"}}}

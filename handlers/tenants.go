@@ -1,0 +1,242 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Tenant is one customer of the installation.
+type Tenant struct {
+	Name string `json:"name" example:"acme"`
+	// As in the log.
+	ID string `json:"id" example:"4t1bq0zk7m"`
+	// Account number in ARNs.
+	AccountNumber string `json:"account_number" example:"482915073316"`
+	// lost: the storage has lost the tenant's record, and an operator must look.
+	State  string            `json:"state" enums:"active,lost"`
+	Labels map[string]string `json:"labels"`
+	// When it was made.
+	CreatedAt time.Time `json:"created_at" format:"date-time"`
+	// When its settings last changed.
+	UpdatedAt time.Time `json:"updated_at" format:"date-time"`
+	// Changes with the settings; the header ETag has it in quotes.
+	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
+}
+
+// TenantInput is what an operator says of a tenant.
+type TenantInput struct {
+	// 12 digits. Default: what the tenant has, and random digits for a new one. It cannot be changed.
+	AccountNumber string `json:"account_number,omitempty" example:"482915073316"`
+	// At most 50. What is missing goes.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+func newTenant(t tenants.Tenant) Tenant {
+	out := Tenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber, State: string(t.State), Labels: t.Labels,
+		CreatedAt: millis(t.CreatedAt), UpdatedAt: millis(t.UpdatedAt), ETag: t.ETag}
+	if out.Labels == nil {
+		out.Labels = map[string]string{}
+	}
+	return out
+}
+
+// tenantReadOnly are the members of Tenant that nobody sets.
+var tenantReadOnly = map[string]bool{
+	"name": true, "id": true, "state": true, "created_at": true, "updated_at": true, "etag": true,
+}
+
+// putTenant makes a tenant or replaces its settings.
+//
+//	@Summary		Create or replace a tenant
+//	@ID				putTenant
+//	@Tags			tenants
+//	@Accept			json
+//	@Param			tenant			path		string		true	"Name of the tenant: 1 to 63 of a-z, 0-9 and -"
+//	@Param			If-Match		header		string		false	"Only when the tenant has this ETag"
+//	@Param			If-None-Match	header		string		false	"* to create only"
+//	@Param			settings		body		TenantInput	false	"The settings"
+//	@Success		200				{object}	Tenant		"Replaced, or as it was"
+//	@Header			200				{string}	ETag		"Version of the settings"
+//	@Success		201				{object}	Tenant		"Created"
+//	@Header			201				{string}	ETag		"Version of the settings"
+//	@Header			201				{string}	Location	"The new tenant"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"It was deleted meanwhile"
+//	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		409				{object}	Problem		"The account number is taken, or would change"
+//	@Failure		412				{object}	Problem		"If-Match or If-None-Match did not hold"
+//	@Failure		413				{object}	Problem		"The body is too large"
+//	@Failure		415				{object}	Problem		"The body is not JSON"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Failure		507				{object}	Problem		"The storage is full"
+//	@Router			/v1/tenants/{tenant} [put]
+func (a *API) putTenant(c echo.Context) error {
+	cond, err := a.tenantCondition(c)
+	if err != nil {
+		return err
+	}
+	var set tenants.Settings
+	err = a.readControl(c, func(r *reader) {
+		r.object([]string{"account_number", "labels"}, func(key []byte) {
+			switch string(key) {
+			case "account_number":
+				s, _ := r.str()
+				set.AccountNumber = string(s)
+			case "labels":
+				set.Labels = r.textMap()
+			default:
+				if tenantReadOnly[string(key)] {
+					r.fault(unknownField, "is read-only: leave it out")
+					r.skip()
+				}
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	t, created, err := a.Tenants.Put(c.Request().Context(), c.Param("tenant"), set, cond)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		c.Response().Header().Set("Location", a.link("/v1/tenants/"+t.Name))
+	}
+	c.Response().Header().Set("ETag", quoteTag(t.ETag))
+	return a.json(c, status, newTenant(t))
+}
+
+// textMap reads an object whose values are text.
+func (r *reader) textMap() map[string]string {
+	m := map[string]string{}
+	r.members(func(key []byte) {
+		if s, ok := r.str(); ok {
+			m[string(key)] = string(s)
+		}
+	})
+	return m
+}
+
+// getTenant shows a tenant.
+//
+//	@Summary		Get a tenant
+//	@ID				getTenant
+//	@Tags			tenants
+//	@Param			tenant			path		string	true	"Name of the tenant"
+//	@Param			If-None-Match	header		string	false	"Only when the tenant has another ETag"
+//	@Success		200				{object}	Tenant	"The tenant"
+//	@Header			200				{string}	ETag	"Version of the settings"
+//	@Success		304				"The settings are the same"
+//	@Failure		400				{object}	Problem	"The request is malformed"
+//	@Failure		404				{object}	Problem	"No such tenant"
+//	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Router			/v1/tenants/{tenant} [get]
+func (a *API) getTenant(c echo.Context) error {
+	cond, err := readCondition(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	t, err := a.Tenants.Get(c.Request().Context(), c.Param("tenant"))
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("ETag", quoteTag(t.ETag))
+	if cond.unchanged(t.ETag) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return a.json(c, http.StatusOK, newTenant(t))
+}
+
+// deleteTenant deletes a tenant that has no queues.
+//
+//	@Summary		Delete a tenant
+//	@Description	With its keys and tasks. Its queues must be deleted before.
+//	@ID				deleteTenant
+//	@Tags			tenants
+//	@Param			tenant			path	string	true	"Name of the tenant"
+//	@Param			If-Match		header	string	false	"Only when the tenant has this ETag"
+//	@Param			If-None-Match	header	string	false	"Only when the tenant has another ETag"
+//	@Success		204				"Deleted"
+//	@Failure		400				{object}	Problem	"The request is malformed"
+//	@Failure		404				{object}	Problem	"No such tenant"
+//	@Failure		409				{object}	Problem	"The tenant has queues"
+//	@Failure		412				{object}	Problem	"If-Match or If-None-Match did not hold"
+//	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Router			/v1/tenants/{tenant} [delete]
+func (a *API) deleteTenant(c echo.Context) error {
+	cond, err := a.tenantCondition(c)
+	if err != nil {
+		return err
+	}
+	if err := a.Tenants.Delete(c.Request().Context(), c.Param("tenant"), cond); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// listTenants shows a part of the tenants.
+//
+//	@Summary		List tenants
+//	@Description	By name. A part may be short, because tenants that are being deleted are left out.
+//	@ID				listTenants
+//	@Tags			tenants
+//	@Param			prefix	query		string			false	"Only names that begin with this"	maxlength(63)
+//	@Param			limit	query		int				false	"How many at most"	minimum(1)	maximum(500)	default(50)
+//	@Param			cursor	query		string			false	"next_cursor of the part before"
+//	@Success		200		{object}	Page[Tenant]	"A part of the list"
+//	@Header			200		{string}	Link			"The next part, with rel=next"
+//	@Failure		400		{object}	Problem			"The request is malformed"
+//	@Failure		415		{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem			"A value is not allowed"
+//	@Router			/v1/tenants [get]
+func (a *API) listTenants(c echo.Context) error {
+	q, err := readQuery(c, "prefix", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageQuery(&q)
+	if err != nil {
+		return err
+	}
+	prefix := q.text("prefix")
+	after, err := decodeCursor("tenants", prefix, &q)
+	if err != nil {
+		return err
+	}
+	list, next, err := a.Tenants.List(c.Request().Context(), prefix, limit, after)
+	if err != nil {
+		return err
+	}
+	data := make([]Tenant, len(list))
+	for i, t := range list {
+		data[i] = newTenant(t)
+	}
+	return answerPage(a, c, data, encodeCursor("tenants", prefix, next))
+}
+
+// tenantCondition reads If-Match and If-None-Match for a change.
+func (a *API) tenantCondition(c echo.Context) (tenants.Condition, error) {
+	if _, err := readQuery(c); err != nil {
+		return tenants.Condition{}, err
+	}
+	cond, err := readCondition(c.Request().Header)
+	if err != nil {
+		return tenants.Condition{}, err
+	}
+	match, none, err := cond.one(func() (string, error) {
+		t, err := a.Tenants.Get(c.Request().Context(), c.Param("tenant"))
+		return t.ETag, err
+	})
+	return tenants.Condition{IfMatch: match, IfNoneMatch: none}, err
+}
