@@ -11,7 +11,7 @@ TEST_TIMEOUT ?= 10m
 # More flags for "go test", such as -count=1 or -run=TestG7.
 TEST_FLAGS ?=
 # More flags for "sluice bench".
-BENCH_FLAGS ?=
+BENCH_FLAGS ?= --budgets
 
 # The packages whose types appear in the API. The first holds the general part, in doc.go.
 spec_dirs := handlers $(patsubst %/,%,$(dir $(firstword $(wildcard queues/*.go)) $(firstword $(wildcard topics/*.go)) \
@@ -55,9 +55,8 @@ test-race: needs ## Test everything with the race detector (slower, needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
 
 .PHONY: bench
-bench: needs build ## Run the Go benchmarks, then "sluice bench"
-	$(GO) test -run '^$$' -bench . -benchmem ./...
-	./bin/sluice bench $(BENCH_FLAGS)
+bench: needs build ## Measure a fresh server beside the budgets, and Redis with the same scripts alone
+	./tools/bench.sh $(BENCH_FLAGS)
 
 .PHONY: check
 check: verify lint test ## Everything a commit must pass

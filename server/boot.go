@@ -1,0 +1,324 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/embedded"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// parts are what runs once Redis answers.
+type parts struct {
+	embedded *embedded.Server // nil with a Redis of the operator's own
+	engine   *engine.Engine
+	tenants  *tenants.Store
+	keys     *auth.KeyStore
+	auth     *auth.Authenticator
+	queues   *queues.Store
+	tasks    *tasks.Store
+	watch    func(context.Context) error
+}
+
+// boot brings up Redis, checks that it may be trusted with messages, and makes the first keys.
+func (s *Server) boot(ctx context.Context) (*parts, error) {
+	p := &parts{}
+	opt, name, err := s.chooseRedis(ctx, p)
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	if p.engine, err = engine.Open(opt); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	if err := s.prepare(ctx, p, name); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// chooseRedis returns how to reach the Redis that was configured, or starts one. A configured Redis is waited for and
+// never replaced.
+func (s *Server) chooseRedis(ctx context.Context, p *parts) (engine.Options, string, error) {
+	opt := engine.Options{Logger: s.logger, TestNow: s.clock}
+	if !s.config.RedisURL.IsZero() {
+		opt.URL = s.config.RedisURL.Reveal()
+		return opt, "redis", nil
+	}
+	e, err := embedded.Start(ctx, embedded.Options{
+		DataDir: s.config.DataDir, RequireDurable: s.config.RequireDurable, Logger: s.logger,
+	})
+	if err != nil {
+		return opt, "", err
+	}
+	p.embedded = e
+	opt.URL, opt.Memory = e.URL(), !e.Durable()
+	if opt.Memory {
+		fmt.Fprintf(s.greet, "\n%s\n\n", embedded.MemoryBanner)
+	}
+	return opt, e.Engine(), nil
+}
+
+func (s *Server) prepare(ctx context.Context, p *parts, name string) error {
+	lastLog := time.Time{}
+	err := p.engine.WaitReady(ctx, func(err error) {
+		s.health.set("starting", "Redis does not answer yet.")
+		if time.Since(lastLog) > 5*time.Second {
+			lastLog = time.Now()
+			s.logger.Warn("waiting for redis", "redis", s.config.RedisURL.String(), "error", err.Error())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	d, err := p.engine.Durability(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.trust(p, d); err != nil {
+		return err
+	}
+	d, err = p.engine.Durability(ctx) // once more: with the replicas that must confirm
+	if err != nil {
+		return err
+	}
+	if err := s.enough(d); err != nil {
+		return err
+	}
+	s.health.setDurability(name, d)
+	if err := p.engine.StartSession(ctx); err != nil {
+		return err
+	}
+	epoch, err := s.claim(ctx, p)
+	if err != nil {
+		return err
+	}
+	p.tenants = tenants.New(p.engine, clock.Real{})
+	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
+	p.auth = auth.NewAuthenticator(p.keys)
+	p.tasks = tasks.New(p.engine)
+	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger})
+	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name, epoch) }
+	if err := s.firstKeys(ctx, p); err != nil {
+		return err
+	}
+	s.health.set("starting", "")
+	return nil
+}
+
+// trust refuses a Redis whose settings lose messages silently, and asks for the confirmation of replicas where the
+// wanted level needs it.
+func (s *Server) trust(p *parts, d engine.Durability) error {
+	if len(d.Unsafe) > 0 && !s.config.UnsafeRedis {
+		return fmt.Errorf("%w: this Redis is not safe for messages:\n  %s\nChange that, or start with --unsafe-redis", ErrUsage, strings.Join(d.Unsafe, "\n  "))
+	}
+	for _, w := range d.Warnings {
+		s.logger.Warn(w)
+	}
+	if strings.HasPrefix(s.config.Durability, "replicated") {
+		n := s.config.DurabilityReplicas
+		if n == 0 {
+			n = d.Replicas
+		}
+		if n < 1 || d.Replicas < n {
+			return fmt.Errorf("%w: durability %s needs %d replicas behind each master, and one has %d", ErrUsage, s.config.Durability, max(n, 1), d.Replicas)
+		}
+		p.engine.SetReplicas(n)
+	}
+	return nil
+}
+
+// enough refuses a Redis that gives less than was asked for.
+func (s *Server) enough(d engine.Durability) error {
+	if s.config.RequireDurable && d.Verified && d.Level == engine.LevelMemory {
+		return fmt.Errorf("%w: require_durable is set and this Redis keeps nothing on disk: set appendonly yes", ErrUsage)
+	}
+	if s.config.Durability == "" {
+		return nil
+	}
+	want, err := engine.ParseLevel(s.config.Durability)
+	if err != nil {
+		return err
+	}
+	if d.Verified && d.Level < want {
+		return fmt.Errorf("%w: durability %s is asked for and Redis gives %s", ErrUsage, want, d.Level)
+	}
+	return nil
+}
+
+// installationFile holds the epoch of the data set that this data directory belongs to.
+const installationFile = "installation"
+
+// claim makes sure that Redis holds this installation's data and that the master key is the one it was founded with.
+// A server that knows an installation never founds another one in an empty Redis: its data is gone, and that must be
+// seen.
+func (s *Server) claim(ctx context.Context, p *parts) (string, error) {
+	path := filepath.Join(s.config.DataDir, installationFile)
+	known := ""
+	if raw, err := os.ReadFile(path); err == nil && !p.engine.Memory() {
+		known = strings.TrimSpace(string(raw))
+	}
+	want := s.identity()
+	want.Epoch = rand.Text()
+	have, err := p.engine.Claim(ctx, want, known == "")
+	switch {
+	case errors.Is(err, engine.ErrNoInstallation):
+		return "", fmt.Errorf("%w: Redis is empty, but %s says that it held installation %s. "+
+			"Bring that data back, or remove the file to begin anew", ErrUsage, path, known)
+	case err != nil:
+		return "", err
+	case known != "" && have.Epoch != known:
+		return "", fmt.Errorf("%w: Redis holds installation %s, but %s names %s: it is another Redis, or was restored from another backup. "+
+			"Use the right one, or remove the file to go on with this one", ErrUsage, have.Epoch, path, known)
+	case have.Fingerprint != want.Fingerprint:
+		return "", fmt.Errorf("%w: the data in Redis was made with another master key (fingerprint %s, this server has %s). "+
+			"Give all servers the same SLUICE_MASTER_KEY or master-key file", ErrUsage, have.Fingerprint, want.Fingerprint)
+	case have.Region != want.Region:
+		return "", fmt.Errorf("%w: the data in Redis belongs to region %s, and this server has region %s", ErrUsage, have.Region, want.Region)
+	}
+	if known == "" && !p.engine.Memory() {
+		if err := keyring.CreateFile(path, []byte(have.Epoch+"\n")); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+	}
+	return have.Epoch, nil
+}
+
+const (
+	watchEvery      = time.Second
+	durabilityEvery = time.Minute
+)
+
+// watch keeps /readyz true: does Redis answer, is it still the same data set, and what does it promise.
+func (s *Server) watch(ctx context.Context, p *parts, name, epoch string) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	lastLevel := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s.look(ctx, p, epoch)
+		if time.Since(lastLevel) > durabilityEvery {
+			lastLevel = time.Now()
+			if d, err := p.engine.Durability(ctx); err == nil {
+				s.health.setDurability(name, d)
+			}
+		}
+	}
+}
+
+func (s *Server) look(ctx context.Context, p *parts, epoch string) {
+	have, err := p.engine.Claim(ctx, s.identity(), false)
+	unreachable, replaced := "", ""
+	switch {
+	case errors.Is(err, engine.ErrNoInstallation):
+		replaced = "Redis came back empty: the data of this installation is gone."
+	case err != nil:
+		unreachable = "Redis does not answer."
+		if p.embedded != nil {
+			if err := p.embedded.Ready(); err != nil {
+				unreachable += " " + err.Error()
+			}
+		}
+	case have.Epoch != epoch:
+		replaced = "Redis holds another installation's data."
+	}
+	if replaced != "" && !s.health.has("data_replaced") {
+		s.logger.Error("the data set in redis was replaced; requests are refused until the right one is back", "reason", replaced)
+	}
+	s.health.set("redis_unavailable", unreachable)
+	if err == nil || replaced != "" {
+		s.health.set("data_replaced", replaced)
+	}
+	skewed := ""
+	if p.queues.Skewed() {
+		skewed = "The clocks of Redis and of this server differ by more than 30 seconds."
+	}
+	s.health.set("clock_skew", skewed)
+}
+
+// The files of the first keys, in the data directory.
+const (
+	operatorKeyFile = "operator-key"
+	defaultKeyFile  = "default-key"
+	defaultTenant   = "default"
+)
+
+// firstKeys makes the operator's key, the tenant "default" and its key where they are missing, and shows new ones once.
+func (s *Server) firstKeys(ctx context.Context, p *parts) error {
+	file := filepath.Join(s.config.DataDir, operatorKeyFile)
+	operator, made, err := p.keys.EnsureOperatorKey(ctx, file)
+	if err != nil {
+		return err
+	}
+	if made {
+		fmt.Fprintf(s.greet, "Operator key, also in %s:\n\n  %s\n\n", file, operator.Reveal())
+	}
+	t, err := p.tenants.Get(ctx, defaultTenant)
+	if errors.Is(err, tenants.ErrNotFound) {
+		t, _, err = p.tenants.Put(ctx, defaultTenant, tenants.Settings{}, tenants.Condition{})
+	}
+	if err != nil {
+		return err
+	}
+	file = filepath.Join(s.config.DataDir, defaultKeyFile)
+	key, made, err := p.keys.EnsureTenantKey(ctx, t.ID, file)
+	if err != nil {
+		return err
+	}
+	if made {
+		s.greeting(key.Reveal(), file)
+	}
+	return nil
+}
+
+// greeting shows a newcomer the first commands, ready to paste.
+func (s *Server) greeting(key, file string) {
+	fmt.Fprintf(s.greet, `Key of tenant "default", also in %[3]s. Try:
+
+  export KEY=%[1]s
+  curl -u $KEY: -X PUT %[2]s/v1/queues/orders
+  curl -u $KEY: %[2]s/v1/queues/orders/messages -d 'hello'
+  curl -u $KEY: -X POST '%[2]s/v1/queues/orders/receive?wait=20'
+
+The API: %[2]s/docs
+
+`, key, s.URL(), file)
+}
+
+// run runs the background work until ctx ends.
+func (p *parts) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.queues.Run(ctx) })
+	g.Go(func() error { return p.auth.Run(ctx) })
+	g.Go(func() error { return p.watch(ctx) })
+	g.Go(func() error { return p.sweep(ctx) })
+	return g.Wait()
+}
+
+func (p *parts) close() error {
+	var err error
+	if p.engine != nil {
+		err = p.engine.Close()
+	}
+	if p.embedded != nil {
+		err = errors.Join(err, p.embedded.Close())
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/sluicemq/sluice/internal/addr"
+)
+
+// maxTrustedProxies bounds the list that every request is compared with.
+const maxTrustedProxies = 256
+
+var (
+	regionPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	// subPathPattern leaves out everything that needs escapes, which proxies and routers read in different ways.
+	subPathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+	errPublicURL = errors.New("must be an http or https address such as https://queues.example.com, " +
+		"without user, query or fragment")
+)
+
+func checkListen(c Config) error { return checkAddress(c.Listen) }
+
+func checkMetricsListen(c Config) error {
+	if c.MetricsListen == "" {
+		return nil
+	}
+	if err := checkAddress(c.MetricsListen); err != nil {
+		return err
+	}
+	if c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		return fmt.Errorf("must differ from listen, %s", c.Listen)
+	}
+	return nil
+}
+
+func checkAddress(place string) error {
+	host, port, err := net.SplitHostPort(place)
+	if err != nil || host != "" && !addr.IsHost(host) || !addr.IsPort(port, 0) {
+		return fmt.Errorf("must be host:port such as 127.0.0.1:8080, or :8080 for all addresses, not %q", place)
+	}
+	return nil
+}
+
+func checkPublicURL(c Config) error {
+	u := c.PublicURL
+	if u == nil {
+		return nil
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || !addr.IsHost(u.Hostname()) || u.Port() != "" && !addr.IsPort(u.Port(), 1) ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errPublicURL
+	}
+	if u.Path != "" && (!subPathPattern.MatchString(u.Path) || u.Path != path.Clean(u.Path)) {
+		return errors.New("must have a path of letters, digits, dots, dashes and underscores, such as /queues")
+	}
+	return nil
+}
+
+func checkTrustedProxies(c Config) error {
+	if len(c.TrustedProxies) > maxTrustedProxies {
+		return fmt.Errorf("must be at most %d networks, not %d", maxTrustedProxies, len(c.TrustedProxies))
+	}
+	for _, p := range c.TrustedProxies {
+		if p != p.Masked() {
+			return fmt.Errorf("has %s, which is an address inside a network: write %s", p, p.Masked())
+		}
+	}
+	return nil
+}
+
+func checkDataDir(c Config) error {
+	if c.DataDir == "" || strings.ContainsRune(c.DataDir, 0) {
+		return errors.New("must be a directory")
+	}
+	return nil
+}
+
+func checkRegion(c Config) error {
+	if !regionPattern.MatchString(c.Region) {
+		return fmt.Errorf("must be 1 to 32 of a-z, 0-9 and dash, not %q", c.Region)
+	}
+	return nil
+}
+
+func checkRequireDurable(c Config) error {
+	if c.RequireDurable && c.Durability == "memory" {
+		return errors.New("contradicts durability: memory")
+	}
+	return nil
+}
+
+// checkTestHeaders keeps the headers, which tell one tenant about the pace of others, away from shared installations.
+func checkTestHeaders(c Config) error {
+	if c.TestHeaders && !c.RedisURL.IsZero() && !c.RedisURL.IsLoopback() {
+		return errors.New("is for tests and needs a Redis on a loopback address or a unix socket")
+	}
+	return nil
+}

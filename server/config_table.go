@@ -1,0 +1,190 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// configSetting names the setting that names the file.
+const configSetting = "config"
+
+// setting is one row of the settings table.
+type setting struct {
+	name  string            // the key in the file; the flag is the same word with dashes
+	env   string            // the variable, or "": none
+	def   string            // the default, spelt as a user would spell it
+	none  string            // a word for the empty value, because an empty variable counts as not set
+	help  string            // what it does; the bounds are added from the fields below
+	field func(*Config) any // pointer to its place; the type there decides how text is read
+
+	oneOf    []string // the words allowed, when only some are
+	min, max int64    // the bounds of a number, or of a duration in nanoseconds
+	valid    func(Config) error
+
+	noFile bool                  // not a key of the file
+	secret func(raw string) bool // whether this text holds a secret; nil: never
+}
+
+// settings is the one place where a setting is named. Flags, variables, file keys, the help, the printed
+// configuration, docs/configuration.md and the suggestions for misspelt names all come from it. To add a setting, add
+// a field to Config and a row here, then run: go test ./server -run TestDocs -update
+var settings = []setting{
+	{name: configSetting, env: "SLUICE_CONFIG", noFile: true,
+		help:  "YAML file with settings. A file that is named must exist; none is read unasked.",
+		field: func(c *Config) any { return &c.File }},
+	{name: "print_config", noFile: true, def: "false",
+		help:  "Print every setting with its value and origin, secrets hidden, then exit.",
+		field: func(c *Config) any { return &c.PrintAndExit }},
+
+	{name: "listen", env: "SLUICE_LISTEN", def: "127.0.0.1:8080",
+		help:  "Address of the API and the console, host:port. Without a host: all addresses.",
+		field: func(c *Config) any { return &c.Listen }, valid: checkListen},
+	{name: "metrics_listen", env: "SLUICE_METRICS_LISTEN", def: "127.0.0.1:8081", none: "off",
+		help:  "Address of the metrics, host:port, or off.",
+		field: func(c *Config) any { return &c.MetricsListen }, valid: checkMetricsListen},
+	{name: "public_url", env: "SLUICE_PUBLIC_URL",
+		help:  "Public http or https address, perhaps with a path. Empty: taken from each request.",
+		field: func(c *Config) any { return &c.PublicURL }, valid: checkPublicURL},
+	{name: "trusted_proxies", env: "SLUICE_TRUSTED_PROXIES",
+		help:  "Networks whose X-Forwarded headers count, such as 10.0.0.0/8,192.0.2.7.",
+		field: func(c *Config) any { return &c.TrustedProxies }, valid: checkTrustedProxies},
+
+	{name: "data_dir", env: "SLUICE_DATA_DIR", def: "./data",
+		help:  "Directory of the generated keys and of the embedded Redis.",
+		field: func(c *Config) any { return &c.DataDir }, valid: checkDataDir},
+	{name: "master_key", env: "SLUICE_MASTER_KEY",
+		help:   "Base64 of at least 32 random bytes. Empty: made once, kept in <data_dir>/master-key.",
+		field:  func(c *Config) any { return &c.MasterKey },
+		valid:  func(c Config) error { return c.MasterKey.check() },
+		secret: func(raw string) bool { return raw != "" }},
+	{name: "region", env: "SLUICE_REGION", def: "us-east-1",
+		help:  "Region in ARNs and AWS signatures: 1 to 32 of a-z, 0-9 and dash.",
+		field: func(c *Config) any { return &c.Region }, valid: checkRegion},
+
+	{name: "redis_url", env: "SLUICE_REDIS_URL",
+		help:   "redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// address. Empty: an embedded one.",
+		field:  func(c *Config) any { return &c.RedisURL },
+		secret: func(raw string) bool { return strings.Contains(raw, "@") }},
+	{name: "require_durable", env: "SLUICE_REQUIRE_DURABLE", def: "false",
+		help:  "Refuse to start on the in-memory engine, which loses everything at exit.",
+		field: func(c *Config) any { return &c.RequireDurable }, valid: checkRequireDurable},
+	{name: "durability", env: "SLUICE_DURABILITY", none: "any",
+		help:  "Refuse to start when Redis gives less than this level.",
+		field: func(c *Config) any { return &c.Durability },
+		oneOf: []string{"any", "memory", "everysec", "fsync", "replicated", "replicated+fsync"}},
+	{name: "durability_replicas", env: "SLUICE_DURABILITY_REPLICAS", def: "0", min: 0, max: 5,
+		help:  "Replicas that confirm each write at the replicated levels; 0: all.",
+		field: func(c *Config) any { return &c.DurabilityReplicas }},
+	{name: "unsafe_redis", env: "SLUICE_UNSAFE_REDIS", def: "false",
+		help:  "Start although the settings of Redis can lose messages.",
+		field: func(c *Config) any { return &c.UnsafeRedis }},
+
+	{name: "log_format", env: "SLUICE_LOG_FORMAT", def: "auto", oneOf: []string{"auto", "json", "text"},
+		help:  "Form of the log; auto is text on a terminal and json elsewhere.",
+		field: func(c *Config) any { return &c.LogFormat }},
+	{name: "log_level", env: "SLUICE_LOG_LEVEL", def: "info", oneOf: []string{"debug", "info", "warn", "error"},
+		help:  "Least level that is logged.",
+		field: func(c *Config) any { return &c.LogLevel }},
+	{name: "log_requests", env: "SLUICE_LOG_REQUESTS", def: "true",
+		help:  "Log one line for each request.",
+		field: func(c *Config) any { return &c.LogRequests }},
+
+	{name: "drain_timeout", env: "SLUICE_DRAIN_TIMEOUT", def: "25s", min: int64(time.Second), max: int64(10 * time.Minute),
+		help:  "Time that running requests get after the signal to stop.",
+		field: func(c *Config) any { return &c.DrainTimeout }},
+	{name: "max_in_flight_requests", env: "SLUICE_MAX_REQUESTS", def: "4096", min: 1, max: 1_000_000,
+		help:  "Requests worked on at once, without the waiting receives.",
+		field: func(c *Config) any { return &c.MaxInFlightRequests }},
+	{name: "max_waiting_receives", env: "SLUICE_MAX_WAITING_RECEIVES", def: "20000", min: 1, max: 1_000_000,
+		help:  "Receives that wait for a message at once.",
+		field: func(c *Config) any { return &c.MaxWaitingReceives }},
+	{name: "test_headers", env: "SLUICE_TEST_HEADERS", def: "false",
+		help:  "Add Sluice-Now and Sluice-Seq to answers, for tests; needs a Redis on this machine.",
+		field: func(c *Config) any { return &c.TestHeaders }, valid: checkTestHeaders},
+}
+
+func settingNamed(name string) (setting, bool) {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return setting{}, false
+	}
+	return settings[i], true
+}
+
+// flag is the setting's name on the command line, without the two dashes.
+func (s setting) flag() string { return strings.ReplaceAll(s.name, "_", "-") }
+
+// fileKey is the setting's name in the file, or "" when it has none.
+func (s setting) fileKey() string {
+	if s.noFile {
+		return ""
+	}
+	return s.name
+}
+
+// isList reports whether the file may give the setting as a YAML list.
+func (s setting) isList() bool { return isList(s.field(&Config{})) }
+
+// isSwitch reports whether the flag stands for true when it has no value.
+func (s setting) isSwitch() bool {
+	_, ok := s.field(&Config{}).(*bool)
+	return ok
+}
+
+// parse reads raw into c, or leaves c as it is.
+func (s setting) parse(c *Config, raw string) error {
+	raw = strings.TrimSpace(raw)
+	if s.none != "" && raw == s.none {
+		raw = ""
+	}
+	if err := s.checkWord(raw); err != nil {
+		return err
+	}
+	return parseValue(s.field(c), raw)
+}
+
+// checkWord holds a setting of a few words to them.
+func (s setting) checkWord(word string) error {
+	word = cmp.Or(word, s.none)
+	if len(s.oneOf) == 0 || slices.Contains(s.oneOf, word) {
+		return nil
+	}
+	return fmt.Errorf("must be one of %s, not %q%s", strings.Join(s.oneOf, ", "), word, didYouMean("", word, s.oneOf))
+}
+
+// text is the value in c as a user would spell it, with secrets hidden.
+func (s setting) text(c *Config) string {
+	return cmp.Or(valueText(s.field(c)), s.none)
+}
+
+// check says what is wrong with the value in c.
+func (s setting) check(c *Config) error {
+	if err := checkRange(s.field(c), s.min, s.max); err != nil {
+		return err
+	}
+	if v := valueText(s.field(c)); v != "" && v == s.none {
+		return fmt.Errorf("must be empty and not %q, which only users write", v)
+	}
+	if err := s.checkWord(s.text(c)); err != nil {
+		return err
+	}
+	if s.valid != nil {
+		return s.valid(*c)
+	}
+	return nil
+}
+
+// meaning is the help with the bounds.
+func (s setting) meaning() string {
+	switch {
+	case len(s.oneOf) > 0:
+		return s.help + " One of " + strings.Join(s.oneOf, ", ") + "."
+	case s.max > 0:
+		lo, hi := rangeText(s.field(&Config{}), s.min, s.max)
+		return fmt.Sprintf("%s From %s to %s.", s.help, lo, hi)
+	}
+	return s.help
+}

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/openapi"
+)
+
+// Time-outs and bounds of the listener. A receive waits for at most 20 seconds, so an answer has a minute.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = time.Minute
+	idleTimeout       = 75 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
+
+func (s *Server) newHTTP() *http.Server {
+	return &http.Server{
+		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: s.httpErrors(),
+	}
+}
+
+// serve is the front door: what every request meets, whatever answers it.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	switch r.URL.Path {
+	case "/healthz":
+		s.health.serveLive(w, r)
+		return
+	case "/readyz":
+		s.health.serveReady(w, r)
+		return
+	case "/":
+		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			http.Redirect(w, r, "docs/", http.StatusFound)
+			return
+		}
+	}
+	h := s.handler.Load()
+	if h == nil || s.health.has("data_replaced") {
+		s.refuse(w, r)
+		return
+	}
+	(*h).ServeHTTP(w, r)
+}
+
+// refuse answers requests that come while the server has no Redis, or the wrong one.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
+	e := *engine.ErrUnavailable
+	if why, _ := s.health.report(); len(why.Reasons) > 0 {
+		e.Message = why.Reasons[0].Detail + " Nothing was changed."
+	}
+	api := handlers.API{Logger: slog.New(slog.DiscardHandler)}
+	api.ErrorHandler(&e, echo.New().NewContext(r, w))
+}
+
+// errOverloaded is the answer to one request too many.
+var errOverloaded = &errs.Error{Kind: errs.Unavailable, Code: "overloaded", RetryAfter: time.Second,
+	Message: "The server is working on as many requests as it can. Nothing was changed.",
+	Fix:     "Send the request again after the time in Retry-After, or start more servers."}
+
+// routes builds the handler of everything that needs Redis.
+func (s *Server) routes(p *parts) http.Handler {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.Logger.SetOutput(s.logOut)
+	e.IPExtractor = s.clientAddress()
+	api := &handlers.API{
+		Queues: p.queues, Tenants: p.tenants, Keys: p.keys, Auth: p.auth, Tasks: p.tasks, NewID: p.engine.NewID,
+		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
+		MaxWaitingReceives: s.config.MaxWaitingReceives,
+	}
+	e.Use(s.observe(api))
+	api.Register(e)
+	e.Any("/openapi.json", echo.WrapHandler(openapi.Handler()))
+	docs := echo.WrapHandler(openapi.Docs("../openapi.json"))
+	e.Any("/docs", docs)
+	e.Any("/docs/*", docs)
+	return e
+}
+
+// clientAddress takes the client's address from X-Forwarded-For only where a trusted proxy says so.
+func (s *Server) clientAddress() echo.IPExtractor {
+	if len(s.config.TrustedProxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range s.config.TrustedProxies {
+		options = append(options, echo.TrustIPRange(ipNet(p)))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// basePath is the path of the public address, below which a proxy serves the API.
+func (s *Server) basePath() string {
+	if s.config.PublicURL == nil {
+		return ""
+	}
+	return strings.TrimRight(s.config.PublicURL.Path, "/")
+}
+
+// observe bounds the requests under way, without those that only wait, counts each, and logs it in one line. It never
+// sees a body or a credential.
+func (s *Server) observe(api *handlers.API) echo.MiddlewareFunc {
+	var busy atomic.Int64
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			begin := time.Now()
+			err := error(errOverloaded)
+			if busy.Add(1)-api.Waiting() <= int64(s.config.MaxInFlightRequests) {
+				err = next(c)
+			}
+			busy.Add(-1)
+			if err != nil {
+				c.Error(err)
+			}
+			took := time.Since(begin)
+			s.metrics.request(c, took)
+			if s.config.LogRequests {
+				s.logRequest(c, took)
+			}
+			return nil
+		}
+	}
+}
+
+// logRequest writes what an operator asks of a request. The route stands for the path: paths hold receipt handles.
+func (s *Server) logRequest(c echo.Context, took time.Duration) {
+	r, w := c.Request(), c.Response()
+	level := slog.LevelInfo
+	if w.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if !s.logger.Enabled(r.Context(), level) {
+		return
+	}
+	who := handlers.RequestOf(c)
+	if who == nil {
+		who = &handlers.Request{}
+	}
+	s.logger.LogAttrs(r.Context(), level, "request",
+		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
+		slog.String("queue", c.Param("queue")), slog.String("tenant", who.Tenant.String()), slog.String("key", who.Principal.KeyID),
+		slog.String("client", c.RealIP()), slog.Int64("in", r.ContentLength), slog.Int64("out", w.Size),
+		slog.Float64("ms", float64(took.Microseconds())/1000),
+		slog.String("request_id", who.ID), slog.String("client_request_id", who.ClientID))
+}

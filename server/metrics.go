@@ -1,0 +1,109 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluicemq/sluice/internal/engine"
+)
+
+// metrics are what /metrics shows. No label holds what a tenant chose, so their number is bounded.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "sluice_http_request_seconds", Help: "Time to answer a request, by route and status. Waiting receives count their wait.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25},
+		}, []string{"method", "route", "status"}),
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	m.registry.MustRegister(m.requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("sluice_ready", "1 when /readyz is green.", func() float64 {
+			if _, ready := s.health.report(); ready {
+				return 1
+			}
+			return 0
+		}),
+		gauge("sluice_durability_level", "What an acknowledged write survives: 0 memory, 1 everysec, 2 fsync, 3 replicated, 4 replicated+fsync.", func() float64 {
+			level, err := engine.ParseLevel(s.health.durabilityLevel())
+			if err != nil {
+				return -1
+			}
+			return float64(level)
+		}),
+		gauge("sluice_waiting_receives", "Receives that wait for a message on this server.", func() float64 {
+			if p := s.parts.Load(); p != nil {
+				return float64(p.queues.Waiting())
+			}
+			return 0
+		}),
+		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
+	)
+	return m
+}
+
+// engineCollector shows the engine's own counts.
+type engineCollector struct {
+	server *Server
+	calls  *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (e *engineCollector) Describe(ch chan<- *prometheus.Desc) { ch <- e.calls }
+
+// Collect implements prometheus.Collector.
+func (e *engineCollector) Collect(ch chan<- prometheus.Metric) {
+	p := e.server.parts.Load()
+	if p == nil {
+		return
+	}
+	for outcome, n := range p.engine.Outcomes() {
+		ch <- prometheus.MustNewConstMetric(e.calls, prometheus.CounterValue, float64(n), outcome)
+	}
+}
+
+// request counts one. Requests that match no route share a label.
+func (m *metrics) request(c echo.Context, took time.Duration) {
+	route := c.Path()
+	if route == "" {
+		route = "none"
+	}
+	m.requests.WithLabelValues(method(c.Request().Method), route, strconv.Itoa(c.Response().Status)).Observe(took.Seconds())
+}
+
+// method keeps made-up methods from making metrics.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+// adminHandler serves the metrics listener.
+func (s *Server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", s.health.serveLive)
+	mux.HandleFunc("GET /readyz", s.health.serveReady)
+	return mux
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,221 @@
+// Package server assembles the parts of Sluice from a Config and runs them until told to stop.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/keyring"
+)
+
+// Version is what `sluice version` and /readyz say. A release build sets it.
+var Version = "dev"
+
+// Server is one running Sluice. It listens from New on; until its Redis answers it says so.
+type Server struct {
+	config Config
+	logger *slog.Logger
+	logOut *logWriter
+	keys   *keyring.Keyring
+	clock  testClock
+	greet  io.Writer
+
+	api, admin net.Listener
+	health     *health
+	metrics    *metrics
+	http       *http.Server
+	handler    atomic.Pointer[http.Handler]
+	draining   atomic.Bool
+	running    sync.WaitGroup // requests being answered
+
+	parts   atomic.Pointer[parts]
+	booted  chan struct{}
+	closers []func() error
+}
+
+// testClock, when set by a test, replaces the time of Redis in every script; see engine.Options.TestNow.
+type testClock func() int64
+
+// Option changes what a Config cannot say: only tests and main use them.
+type Option func(*Server)
+
+// WithLog sends the log to w instead of standard error.
+func WithLog(w io.Writer) Option { return func(s *Server) { s.logOut = newLogWriter(w) } }
+
+// WithGreeting writes the keys and commands for newcomers to w at the first start. Default: nowhere.
+func WithGreeting(w io.Writer) Option { return func(s *Server) { s.greet = w } }
+
+// WithTestNow replaces the time of Redis by now, in milliseconds, in every script.
+func WithTestNow(now func() int64) Option { return func(s *Server) { s.clock = now } }
+
+// New checks the configuration, opens the data directory and the listeners. It does not wait for Redis.
+func New(c Config, options ...Option) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, booted: make(chan struct{}), greet: io.Discard}
+	for _, o := range options {
+		o(s)
+	}
+	if s.logOut == nil {
+		s.logOut = newLogWriter(os.Stderr)
+	}
+	s.logger = newLogger(c, s.logOut)
+	s.closers = append(s.closers, s.logOut.Close)
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open() error {
+	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	keys, _, err := keyring.Open(s.config.DataDir, s.config.MasterKey.base64(), nil)
+	if err != nil {
+		return err
+	}
+	s.keys = keys
+	for _, w := range append(s.config.Warnings(), keys.Warnings()...) {
+		s.logger.Warn(w)
+	}
+	if s.api, err = net.Listen("tcp", s.config.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.closers = append(s.closers, ignoreClosed(s.api.Close))
+	if s.config.MetricsListen != "" {
+		if s.admin, err = net.Listen("tcp", s.config.MetricsListen); err != nil {
+			return fmt.Errorf("metrics_listen: %w", err)
+		}
+		s.closers = append(s.closers, ignoreClosed(s.admin.Close))
+	}
+	s.health = newHealth()
+	s.metrics = newMetrics(s)
+	s.http = s.newHTTP()
+	return nil
+}
+
+// URL returns the address of the API, such as http://127.0.0.1:8080.
+func (s *Server) URL() string { return "http://" + s.api.Addr().String() }
+
+// MetricsURL returns the address of the metrics listener, or "".
+func (s *Server) MetricsURL() string {
+	if s.admin == nil {
+		return ""
+	}
+	return "http://" + s.admin.Addr().String()
+}
+
+// Booted is closed once the server answers requests.
+func (s *Server) Booted() <-chan struct{} { return s.booted }
+
+// Run serves until ctx ends, then answers what it has accepted, for at most the drain timeout. It returns early with
+// an error when the server refuses to start, for example on a Redis whose settings lose messages.
+func (s *Server) Run(ctx context.Context) error {
+	g, running := errgroup.WithContext(ctx)
+	// The workers outlive ctx: requests that drain still need them.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	admin := &http.Server{Handler: s.adminHandler(), ReadHeaderTimeout: readHeaderTimeout, ErrorLog: s.httpErrors()}
+	if s.admin != nil {
+		g.Go(func() error { return ignoreServerClosed(admin.Serve(s.admin)) })
+	}
+	g.Go(func() error { return ignoreServerClosed(s.http.Serve(s.api)) })
+	g.Go(func() error {
+		p, err := s.boot(running)
+		if err != nil {
+			if running.Err() != nil {
+				return nil // told to stop while it waited for Redis
+			}
+			return err
+		}
+		s.parts.Store(p)
+		h := s.routes(p)
+		s.handler.Store(&h)
+		close(s.booted)
+		s.logger.Info("ready", "url", s.URL(), "version", Version, "durability", s.health.durabilityLevel())
+		return p.run(work)
+	})
+	g.Go(func() error {
+		<-running.Done()
+		err := s.drain()
+		stopWork()
+		_ = admin.Close()
+		return err
+	})
+	return g.Wait()
+}
+
+const (
+	// lameDuck is how long a draining server still accepts requests, answering each with "Connection: close": clients
+	// and load balancers that have not noticed yet get their answers.
+	lameDuck = time.Second
+)
+
+// drain answers what was accepted, then ends the listener.
+func (s *Server) drain() error {
+	s.draining.Store(true)
+	s.health.set("draining", "The server is stopping.")
+	s.logger.Info("draining", "timeout", s.config.DrainTimeout.String())
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
+	defer cancel()
+	p := s.parts.Load()
+	if p != nil {
+		p.queues.Drain()
+		select {
+		case <-time.After(lameDuck):
+		case <-ctx.Done():
+		}
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close()
+		return fmt.Errorf("some requests did not end within drain_timeout: %w", err)
+	}
+	return nil
+}
+
+// Close releases everything. Call it after Run has returned.
+func (s *Server) Close() error {
+	var err error
+	if p := s.parts.Load(); p != nil {
+		err = p.close()
+	}
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closers[i]())
+	}
+	return err
+}
+
+func ignoreClosed(f func() error) func() error {
+	return func() error {
+		if err := f(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+func ignoreServerClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// identity is what this server expects of the data set.
+func (s *Server) identity() engine.Identity {
+	return engine.Identity{Fingerprint: s.keys.Fingerprint(), Region: s.config.Region}
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+	"time"
+)
+
+// sweepEvery is how often the queues of all tenants are walked, to free the memory of what has expired in queues that
+// nobody calls, and to finish what a crash left half done. No answer depends on it.
+const sweepEvery = 10 * time.Minute
+
+// sweep walks all queues from time to time. Several servers that do so at once only do it twice.
+func (p *parts) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if mine, err := p.engine.Lease(ctx, "sweep", sweepEvery/2); err != nil || !mine {
+			continue
+		}
+		for after := ""; ; {
+			page, next, err := p.tenants.List(ctx, "", 100, after)
+			if err != nil {
+				break
+			}
+			for _, t := range page {
+				_ = p.queues.Sweep(ctx, t.ID) // what fails is done at the next walk
+			}
+			if next == "" {
+				break
+			}
+			after = next
+		}
+	}
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Starts a fresh server, measures it beside the budgets, and then drives Redis with the same scripts but without Sluice
+# around them, so that both are measured in one go. Arguments go to "sluice bench".
+set -euo pipefail
+data=$(mktemp -d)
+server=
+stop() {
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
+  rm -rf "$data"
+}
+trap stop EXIT
+export SLUICE_DATA_DIR=$data
+SLUICE_LISTEN=127.0.0.1:18080 SLUICE_METRICS_LISTEN=off ./bin/sluice serve 2>"$data/log" &
+server=$!
+for _ in $(seq 100); do
+  [ -s "$data/default-key" ] && curl -sf http://127.0.0.1:18080/readyz >/dev/null && break
+  sleep 0.1
+done
+status=0
+./bin/sluice bench --url http://127.0.0.1:18080 --server-pid "$server" "$@" || status=$?
+stop
+server=
+echo
+echo "The scripts alone, in pipelines, and the same work through the store (redis-ms/1000: CPU of Redis):"
+go test ./queues -run '^$' -bench BareAndStore -benchtime 100000x
+exit "$status"
