@@ -24,19 +24,15 @@ var (
 // is no file it makes a key and writes it there first, readable by its owner only. A Redis that does not know the key,
 // because it is new, is told; a key that was revoked is ErrFileRevoked.
 func (k *KeyStore) EnsureOperatorKey(ctx context.Context, file string) (Secret, bool, error) {
-	return k.ensure(ctx, file, record{Name: "operator-key", Kind: KindOperator}, k.addOperatorKey)
+	return k.ensure(ctx, file, record{Name: "operator-key", Kind: KindOperator}, tenants.ID{})
 }
 
 // EnsureTenantKey does for a tenant's key what EnsureOperatorKey does for an operator's.
 func (k *KeyStore) EnsureTenantKey(ctx context.Context, t tenants.ID, file string) (Secret, bool, error) {
-	return k.ensure(ctx, file, record{Name: "default-key", Kind: KindTenant, Tenant: t.String()},
-		func(ctx context.Context, text Secret, r record) (record, error) {
-			return k.addTenantKey(ctx, t, text, r)
-		})
+	return k.ensure(ctx, file, record{Name: "default-key", Kind: KindTenant, Tenant: t.String()}, t)
 }
 
-func (k *KeyStore) ensure(ctx context.Context, file string, want record,
-	add func(context.Context, Secret, record) (record, error)) (Secret, bool, error) {
+func (k *KeyStore) ensure(ctx context.Context, file string, want record, t tenants.ID) (Secret, bool, error) {
 	text, created, err := keyFile(file, want.Kind)
 	if err != nil {
 		return "", false, fmt.Errorf("key file: %w", err)
@@ -45,17 +41,7 @@ func (k *KeyStore) ensure(ctx context.Context, file string, want record,
 		return "", false, err
 	}
 	want.File, want.Scopes, want.CreatedAt = true, []string{"*"}, k.clock.Now().UnixMilli()
-	found, err := k.lookup(ctx, []digest{k.hasher.digest(string(text))})
-	if err != nil {
-		return "", false, err
-	}
-	var r record
-	if found.records[0] != "" {
-		r, err = parseRecord(found.records[0])
-	}
-	if err == nil && r.RevokedAt == 0 && (r.ID == "" || r.Tenant == want.Tenant) {
-		r, err = add(ctx, text, want) // also what is there: the start before may have died half way
-	}
+	r, err := k.addFileKey(ctx, t, text, want)
 	switch {
 	case err != nil:
 		return "", false, fmt.Errorf("key of %s: %w", file, err)
@@ -65,6 +51,27 @@ func (k *KeyStore) ensure(ctx context.Context, file string, want record,
 		return "", false, fmt.Errorf("%s: %w: the key acts for another tenant", file, ErrFileDamaged)
 	}
 	return text, created, nil
+}
+
+// addFileKey makes text a key, and returns its record: the existing one where it has been one before. Then nothing has
+// to be written, so that a server also starts while Redis is full.
+func (k *KeyStore) addFileKey(ctx context.Context, t tenants.ID, text Secret, want record) (record, error) {
+	d := k.hasher.digest(string(text))
+	found, err := k.lookup(ctx, []digest{d})
+	if err != nil {
+		return record{}, err
+	}
+	if found.records[0] != "" {
+		r, err := parseRecord(found.records[0])
+		if err == nil && r.RevokedAt == 0 && want.Kind == KindTenant && r.Tenant == want.Tenant {
+			_, _ = k.index(ctx, t, d, true) // in case the start before died half way: the key works without
+		}
+		return r, err
+	}
+	if want.Kind == KindOperator {
+		return k.addOperatorKey(ctx, text, want)
+	}
+	return k.addTenantKey(ctx, t, text, want)
 }
 
 // keyFile returns the key in a file, and makes both where there is no file.

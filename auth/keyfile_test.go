@@ -230,6 +230,52 @@ func TestAStartThatDiedHalfWayIsRepeated(t *testing.T) {
 	}
 }
 
+func TestAStartThatLostRedisHalfWayIsRepeated(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"written", "indexed", "registered"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 30 * time.Millisecond})
+			file := filepath.Join(t.TempDir(), "key")
+			w.SetStep(func(done string) error {
+				if done == step {
+					w.net.cut()
+				}
+				return nil
+			})
+			if _, _, err := w.EnsureTenantKey(t.Context(), w.tenant.ID, file); !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrUnknown) {
+				t.Errorf("got %v, want ErrUnavailable or ErrUnknown", err)
+			}
+			w.net.back()
+			key, created, err := w.another().EnsureTenantKey(t.Context(), w.tenant.ID, file)
+			if err != nil || created {
+				t.Fatalf("next start: created %v, %v; want the key of the file", created, err)
+			}
+			w.checkAuth(t, "after the next start", key.Reveal(), nil)
+		})
+	}
+}
+
+func TestAServerStartsWhileRedisIsFull(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{NoAOF: true})
+	w := newWorld(t, engine.Options{URL: server.URL()})
+	dir := t.TempDir()
+	for kind, ensure := range ensurers {
+		if _, _, err := ensure(w, t.Context(), filepath.Join(dir, string(kind))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.redis.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for kind, ensure := range ensurers {
+		if _, _, err := ensure(w.another(), t.Context(), filepath.Join(dir, string(kind))); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 func TestServersThatStartTogetherShareTheKeyOfAFile(t *testing.T) {
 	t.Parallel()
 	onBothKinds(t, func(t *testing.T, w *world, kind auth.Kind, file string) {

@@ -202,8 +202,12 @@ func (k *KeyStore) addTenantKey(ctx context.Context, t tenants.ID, text Secret, 
 		return record{}, err
 	}
 	// Others may have revoked all keys, or made room, while this one was only noted: then it is noted anew.
-	if _, err := k.index(ctx, t, d, true); err != nil {
-		return record{}, errors.Join(err, k.drop(ctx, []digest{d}))
+	_, err = k.index(ctx, t, d, true)
+	if errors.Is(err, ErrTooManyKeys) || errors.Is(err, tenants.ErrNotFound) {
+		err = errors.Join(err, k.drop(ctx, []digest{d}))
+	}
+	if err != nil {
+		return record{}, err
 	}
 	return got, nil
 }

@@ -56,8 +56,12 @@ func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
 func newWorld(tb testing.TB, opt engine.Options) *world {
 	tb.Helper()
 	w := &world{clock: clock.NewFake(start), net: &network{}}
-	opt.TestNow = func() int64 { return w.clock.Now().UnixMilli() }
-	opt.Clock = w.clock
+	if wrong, ok := opt.Clock.(*clock.Fake); ok {
+		w.clock = wrong // of the server; Redis has its own
+	} else {
+		opt.Clock = w.clock
+		opt.TestNow = func() int64 { return w.clock.Now().UnixMilli() }
+	}
 	opt.Dialer = w.net.dial
 	e, err := engine.Open(opt)
 	if err != nil {
@@ -79,16 +83,6 @@ func (w *world) another() *world {
 	other := *w
 	other.tenants = tenants.New(w.engine, w.clock)
 	other.KeyStore = auth.NewKeyStore(w.engine, w.ring, other.tenants, w.clock)
-	other.auth = auth.NewAuthenticator(other.KeyStore)
-	return &other
-}
-
-// newWorldLike returns a server of the same installation whose own clock is wrong by skew. Redis' is right.
-func newWorldLike(tb testing.TB, w *world, skew time.Duration) *world {
-	tb.Helper()
-	other := *w
-	other.clock = clock.NewFake(w.clock.Now().Add(skew))
-	other.KeyStore = auth.NewKeyStore(w.engine, w.ring, tenants.New(w.engine, other.clock), other.clock)
 	other.auth = auth.NewAuthenticator(other.KeyStore)
 	return &other
 }

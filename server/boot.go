@@ -107,6 +107,7 @@ func (s *Server) prepare(ctx context.Context, p *parts, name string) error {
 		return err
 	}
 	p.tenants = tenants.New(p.engine, clock.Real{})
+	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)
 	p.tasks = tasks.New(p.engine)
@@ -257,35 +258,47 @@ func (s *Server) look(ctx context.Context, p *parts, epoch string) {
 const (
 	operatorKeyFile = "operator-key"
 	defaultKeyFile  = "default-key"
-	defaultTenant   = "default"
 )
 
-// firstKeys makes the operator's key, the tenant "default" and its key where they are missing, and shows new ones once.
+// firstKeys makes the operator's key, the tenant "default" and its key at the first start, and shows new ones once. What
+// an operator has deleted or revoked since stays so.
 func (s *Server) firstKeys(ctx context.Context, p *parts) error {
 	file := filepath.Join(s.config.DataDir, operatorKeyFile)
 	operator, made, err := p.keys.EnsureOperatorKey(ctx, file)
-	if err != nil {
+	if err = s.tolerate(err, file); err != nil {
 		return err
 	}
 	if made {
 		fmt.Fprintf(s.greet, "Operator key, also in %s:\n\n  %s\n\n", file, operator.Reveal())
 	}
-	t, err := p.tenants.Get(ctx, defaultTenant)
+	file = filepath.Join(s.config.DataDir, defaultKeyFile)
+	t, err := p.tenants.Get(ctx, tenants.Default)
 	if errors.Is(err, tenants.ErrNotFound) {
-		t, _, err = p.tenants.Put(ctx, defaultTenant, tenants.Settings{}, tenants.Condition{})
+		if _, err := os.Stat(file); err == nil {
+			return nil
+		}
+		t, _, err = p.tenants.Put(ctx, tenants.Default, tenants.Settings{}, tenants.Condition{})
 	}
 	if err != nil {
 		return err
 	}
-	file = filepath.Join(s.config.DataDir, defaultKeyFile)
 	key, made, err := p.keys.EnsureTenantKey(ctx, t.ID, file)
-	if err != nil {
+	if err = s.tolerate(err, file); err != nil {
 		return err
 	}
 	if made {
 		s.greeting(key.Reveal(), file)
 	}
 	return nil
+}
+
+// tolerate logs why a key file is of no use where that is somebody's decision and no reason not to start.
+func (s *Server) tolerate(err error, file string) error {
+	if errors.Is(err, auth.ErrFileRevoked) || errors.Is(err, auth.ErrTooManyKeys) || errors.Is(err, tenants.ErrNotFound) {
+		s.logger.Warn("the key in this file is not in use", "file", file, "reason", err.Error())
+		return nil
+	}
+	return err
 }
 
 // greeting shows a newcomer the first commands, ready to paste.

@@ -287,6 +287,69 @@ func TestALateCreatorLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestALateCreatorFindsADeletionThatDied(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"marked", "left", "hooked", "purged"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, w *world) {
+				var deleted tenants.Tenant
+				late := w.another()
+				late.SetStep(func(done string) error {
+					if done != "reserved" || !deleted.ID.IsZero() {
+						return nil
+					}
+					dying := w.another()
+					dying.SetStep(crashAfter(step))
+					var err error
+					deleted, err = dying.Get(t.Context(), w.name("acme"))
+					_ = dying.Delete(t.Context(), w.name("acme"), tenants.Condition{})
+					return err
+				})
+				got, created, err := late.Put(t.Context(), w.name("acme"), tenants.Settings{}, tenants.Condition{})
+				if err != nil || !created || got.ID == deleted.ID {
+					t.Errorf("Put: %+v, created %v, %v; want a tenant of its own", got, created, err)
+				}
+				w.checkGone(t, deleted)
+			})
+		})
+	}
+}
+
+func TestALateCreatorKeepsWhatOthersChanged(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		var changed tenants.Tenant
+		late := w.another()
+		late.SetStep(func(done string) error {
+			if done == "reserved" {
+				changed = w.mustPut(t, w.name("acme"), tenants.Settings{Labels: map[string]string{"a": "b"}})
+			}
+			return nil
+		})
+		if _, created, err := late.Put(t.Context(), w.name("acme"), tenants.Settings{}, tenants.Condition{IfNoneMatch: "*"}); err != nil || !created {
+			t.Errorf("Put: created %v, %v; want true", created, err)
+		}
+		got, err := w.Get(t.Context(), w.name("acme"))
+		if diff := cmp.Diff(changed, got, sameTenant); diff != "" || err != nil {
+			t.Errorf("Get: %v (-want +got):\n%s", err, diff)
+		}
+	})
+}
+
+func TestAnActiveTenantIsNeverPurged(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
+		if answer, err := w.Purge(t.Context(), acme.ID); answer != "active" || err != nil {
+			t.Errorf("purge: %q, %v; want active", answer, err)
+		}
+		if _, err := w.Get(t.Context(), acme.Name); err != nil {
+			t.Errorf("Get: %v", err)
+		}
+	})
+}
+
 func TestALostAnswerChangesNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
@@ -339,7 +402,8 @@ func TestAConditionalUpdateSurvivesALostAnswer(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
 		old := w.mustPut(t, w.name("acme"), tenants.Settings{})
-		w.net.lose.Store(2) // of find and of update
+		w.net.of.Store(&old.ETag) // which only the update names
+		w.net.lose.Store(1)
 		got, _, err := w.Put(t.Context(), old.Name, tenants.Settings{Labels: map[string]string{"a": "b"}}, tenants.Condition{IfMatch: old.ETag})
 		if err != nil || got.ETag == old.ETag {
 			t.Errorf("Put: %+v, %v; want the change, once", got, err)

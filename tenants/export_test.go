@@ -1,7 +1,18 @@
 package tenants
 
+import "context"
+
 // ScriptFiles are the scripts of this package.
 var ScriptFiles = scripts
 
 // SetStep has f called between the steps of a creation or deletion; its error ends the call there.
 func (s *Store) SetStep(f func(done string) error) { s.step = f }
+
+// Purge is the step of a deletion that frees the tenant's own slot.
+func (s *Store) Purge(ctx context.Context, id ID) (string, error) {
+	answer, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id)})
+	if err != nil {
+		return "", err
+	}
+	return answer[0], nil
+}

@@ -108,7 +108,10 @@ func (w *world) checkGone(t *testing.T, gone tenants.Tenant) {
 }
 
 // lossy makes connections on which a test can lose answers: Redis has done what it was asked, and nobody is told.
-type lossy struct{ lose atomic.Int32 }
+type lossy struct {
+	lose atomic.Int32
+	of   atomic.Pointer[string] // only of calls that contain this; nil for all
+}
 
 func (l *lossy) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -125,7 +128,7 @@ type lossyConn struct {
 }
 
 func (c *lossyConn) Write(b []byte) (int, error) {
-	if strings.Contains(string(b), "evalsha") {
+	if of := c.from.of.Load(); strings.Contains(string(b), "evalsha") && (of == nil || strings.Contains(string(b), *of)) {
 		for n := c.from.lose.Load(); n > 0 && !c.doomed; n = c.from.lose.Load() {
 			c.doomed = c.from.lose.CompareAndSwap(n, n-1)
 		}

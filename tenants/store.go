@@ -86,14 +86,11 @@ func (s *Store) put(ctx context.Context, want entry, account string, cond Condit
 		}
 		return t, true, nil
 	}
-	if e.state != entryReady || cond.IfNoneMatch == "*" {
+	if e.state != entryReady {
 		_, err := s.load(ctx, e)
-		if err == nil && cond.IfNoneMatch == "*" {
-			err = ErrPrecondition
-		}
 		return Tenant{}, false, again(err)
 	}
-	if account != "" && account != e.account {
+	if account != "" && account != e.account && cond.IfNoneMatch != "*" { // which is refused in any case
 		return Tenant{}, false, ErrAccountFixed
 	}
 	t, err := s.update(ctx, e.id, want, cond)
@@ -129,7 +126,7 @@ func (s *Store) findOrReserve(ctx context.Context, want entry, account string, c
 	}
 	e, taken, err := s.reserve(ctx, want)
 	switch {
-	case taken == "account_taken" && account != "":
+	case taken == "account_taken" && (account != "" || want.name == Default):
 		return entry{}, ErrAccountTaken
 	case taken != "":
 		return entry{}, errAgain // random digits or letters met others: roll again

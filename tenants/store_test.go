@@ -150,6 +150,9 @@ func TestAccountNumbers(t *testing.T) {
 				t.Errorf("Put(%s) with account %s: got %v, want %v", c.name, c.account, err, c.want)
 			}
 		}
+		if _, _, err := w.Put(t.Context(), w.name("acme"), tenants.Settings{AccountNumber: "123456789012"}, tenants.Condition{IfNoneMatch: "*"}); !errors.Is(err, tenants.ErrPrecondition) {
+			t.Errorf("Put of a new tenant in place of an old one: got %v, want ErrPrecondition", err)
+		}
 		if _, err := w.Get(t.Context(), w.name("other")); !errors.Is(err, tenants.ErrNotFound) {
 			t.Errorf("a refused tenant: Get gives %v, want ErrNotFound", err)
 		}
@@ -280,6 +283,9 @@ func TestListPagesInTheOrderOfNames(t *testing.T) {
 		if err != nil || len(page) != 2 || page[0].Name != w.name("a-1") || page[1].Name != w.name("a-10") || next != "" {
 			t.Errorf("prefix a-1: got %v, next %q, %v; want a-1 and a-10", page, next, err)
 		}
+		if page, _, err := w.List(t.Context(), w.name("a-1"), 0, w.name("0")); len(page) != 2 || err != nil {
+			t.Errorf("prefix a-1 after 0, which stands before it: got %v, %v; want a-1 and a-10", page, err)
+		}
 		for _, odd := range []string{w.prefix + "*", w.prefix + "[a", "\xff", w.prefix + "A"} {
 			if page, _, err := w.List(t.Context(), odd, 0, ""); len(page) != 0 || err != nil {
 				t.Errorf("prefix %q: got %v, %v; want nothing", odd, page, err)
@@ -289,6 +295,18 @@ func TestListPagesInTheOrderOfNames(t *testing.T) {
 			if _, _, err := w.List(t.Context(), "", limit, ""); errs.KindOf(err) != errs.Invalid {
 				t.Errorf("limit %d: got %v, want Invalid", limit, err)
 			}
+		}
+	})
+}
+
+func TestAnIDThatLeadsToAnotherTenantIsNotFound(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
+		stray, _ := tenants.ParseID("0" + acme.ID.String()[:9])
+		w.redis.HSet(t.Context(), engine.SystemKey("tenant-ids"), stray.String(), acme.Name)
+		if _, err := w.ByID(t.Context(), stray); !errors.Is(err, tenants.ErrNotFound) {
+			t.Errorf("ByID: got %v, want ErrNotFound", err)
 		}
 	})
 }

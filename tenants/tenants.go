@@ -114,7 +114,7 @@ var (
 		Message: "There is no such tenant, or this key does not act for it."}
 	ErrNotEmpty = &errs.Error{Kind: errs.Conflict, Code: "tenant_not_empty",
 		Message: "The tenant still has queues.",
-		Fix:     "Delete its queues first; their messages go with them."}
+		Fix:     "Delete its queues first. One with many messages counts until the last of them is gone."}
 	ErrPrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",
 		Message: "The tenant is not as If-Match or If-None-Match asks.",
 		Fix:     "Read the tenant again and decide anew with its current ETag."}

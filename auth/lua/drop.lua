@@ -6,7 +6,7 @@
 -- Flags: allow-oom
 -- Again: the second call finds nothing, or what the first one remembered.
 --- @include "lib/clock"
-local now = string.format('%.0f', (read_clock(0)))
+local _, _, now = read_clock(0)
 for i = 4, #ARGV do
   local text = redis.call('HGET', KEYS[1], ARGV[i])
   if text then
@@ -14,7 +14,7 @@ for i = 4, #ARGV do
     if not record.file then
       redis.call('HDEL', KEYS[1], ARGV[i])
     elseif not record.revoked_at then
-      redis.call('HSET', KEYS[1], ARGV[i], '{"id":"' .. record.id .. '","file":true,"revoked_at":' .. now .. '}')
+      redis.call('HSET', KEYS[1], ARGV[i], '{"id":"' .. record.id .. '","file":true,"revoked_at":' .. string.format('%.0f', now) .. '}')
     end
     redis.call('HSET', KEYS[1], '', ARGV[3])
   end

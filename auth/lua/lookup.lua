@@ -5,6 +5,6 @@
 -- Flags: no-writes
 -- Again: it only reads.
 --- @include "lib/clock"
-local now = read_clock(0)
+local _, _, now = read_clock(0) -- that of Redis, whatever the asking server's clock says
 local found = redis.call('HMGET', KEYS[1], '', unpack(ARGV, 3))
 return { string.format('%.0f', now), unpack(found) }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -305,8 +306,7 @@ func processes() []int {
 	return pids
 }
 
-// childRedis returns the URL of the Redis that the server started, or nothing. Redis and Valkey show their socket in
-// their command line: "redis-server unixsocket:/data/redis.sock".
+// childRedis returns the URL of the Redis that the server started, or nothing. Its command line names its socket.
 func childRedis(server int) string {
 	if server == 0 {
 		return ""
@@ -317,11 +317,12 @@ func childRedis(server int) string {
 			continue
 		}
 		commandLine, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		title := strings.TrimRight(strings.ReplaceAll(string(commandLine), "\x00", " "), " ")
-		_, socket, found := strings.Cut(title, " unixsocket:")
-		if !found {
+		args := strings.Split(string(commandLine), "\x00")
+		at := slices.Index(args, "--unixsocket")
+		if at < 0 || at+1 >= len(args) {
 			continue
 		}
+		socket := args[at+1]
 		if !filepath.IsAbs(socket) {
 			dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 			if err != nil {

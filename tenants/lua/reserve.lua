@@ -17,8 +17,8 @@ local have = redis.call('HGET', KEYS[1], ARGV[3])
 if have then return { 'entry', have } end
 if redis.call('HEXISTS', KEYS[4], ARGV[5]) == 1 then return { 'account_taken' } end
 if redis.call('HEXISTS', KEYS[3], ARGV[4]) == 1 then return { 'id_taken' } end
-local created = string.format('%.0f', (read_clock(0)))
-local entry = table.concat({ 'creating', ARGV[4], ARGV[5], ARGV[6], created, ARGV[7] }, ' ')
+local _, _, now = read_clock(0)
+local entry = table.concat({ 'creating', ARGV[4], ARGV[5], ARGV[6], string.format('%.0f', now), ARGV[7] }, ' ')
 redis.call('HSET', KEYS[1], ARGV[3], entry)
 redis.call('ZADD', KEYS[2], 0, ARGV[3])
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[3])

@@ -14,7 +14,7 @@ if not state or state == 'deleting' then return { 'gone' } end
 if etag ~= ARGV[4] then
   if not holds(etag, ARGV[5], ARGV[6]) then return { 'precondition' } end
   if labels ~= ARGV[3] then
-    local now = read_clock(tonumber(updated))
+    local _, _, now = read_clock(tonumber(updated))
     redis.call('HSET', KEYS[1], 'labels', ARGV[3], 'updated', string.format('%.0f', now), 'etag', ARGV[4])
   end
 end
