@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,6 +22,7 @@ type Dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 type clients struct {
 	single  *redis.Client
 	cluster *redis.ClusterClient
+	others  *sync.Map // address → *redis.Client, of nodes that a Cluster has redirected to
 }
 
 const (
@@ -44,7 +47,7 @@ func connect(opt Options) (clients, error) {
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch to.Mode {
 	case addr.Cluster:
-		return clients{cluster: redis.NewClusterClient(&redis.ClusterOptions{
+		return clients{others: &sync.Map{}, cluster: redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: to.Addrs, Username: to.Username, Password: to.Password, TLSConfig: secure, Dialer: opt.Dialer,
 			Protocol: 2, MaxRetries: -1, MaxRedirects: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 			DialTimeout: dialTimeout, ReadTimeout: attemptTimeout, WriteTimeout: attemptTimeout,
@@ -76,10 +79,15 @@ func connect(opt Options) (clients, error) {
 }
 
 func (c clients) close() error {
-	if c.cluster != nil {
-		return c.cluster.Close()
+	if c.cluster == nil {
+		return c.single.Close()
 	}
-	return c.single.Close()
+	err := c.cluster.Close()
+	c.others.Range(func(_, n any) bool {
+		err = errors.Join(err, n.(*redis.Client).Close())
+		return true
+	})
+	return err
 }
 
 // owner returns the node that has the slot of key.
@@ -90,25 +98,22 @@ func (c clients) owner(ctx context.Context, key string) (*redis.Client, error) {
 	return c.cluster.MasterForKey(ctx, key)
 }
 
-// named returns the master with the address addr, as a redirection names it.
-func (c clients) named(ctx context.Context, place string) (*redis.Client, error) {
-	found := make(chan *redis.Client, 1)
-	err := c.cluster.ForEachMaster(ctx, func(_ context.Context, n *redis.Client) error {
-		if n.Options().Addr == place {
-			select {
-			case found <- n:
-			default:
-			}
-		}
-		return nil
+// named returns a client of the node at place, as a redirection names it. It is not the Cluster's own client of that
+// node, which cannot be had: that knows only nodes with slots, and a node that is being given its first has none.
+func (c clients) named(place string) *redis.Client {
+	if n, ok := c.others.Load(place); ok {
+		return n.(*redis.Client)
+	}
+	o := c.cluster.Options()
+	fresh := redis.NewClient(&redis.Options{
+		Addr: place, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig, Dialer: o.Dialer,
+		Protocol: 2, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+		DialTimeout: dialTimeout, ReadTimeout: attemptTimeout, WriteTimeout: attemptTimeout,
+		PoolSize: poolSize, PoolTimeout: poolTimeout, DisableIdentity: true, MaintNotificationsConfig: o.MaintNotificationsConfig,
 	})
-	if err != nil {
-		return nil, err
+	n, loaded := c.others.LoadOrStore(place, fresh)
+	if loaded {
+		_ = fresh.Close()
 	}
-	select {
-	case n := <-found:
-		return n, nil
-	default:
-		return nil, fmt.Errorf("no master at %s is known yet", place)
-	}
+	return n.(*redis.Client)
 }

@@ -13,59 +13,86 @@ import (
 // Do runs s on the slot of its keys and returns Redis' answer: a string, an int64, or a []any of those.
 //
 // A failed call is tried again inside the budget when it was certainly not run, and also when that is unknown, because
-// running any script again with the same arguments is harmless (see Script). ctx ends the wait before the call is
-// sent, never a call on its way: what a client gives up may be carried out all the same.
+// running any script again with the same arguments is harmless (see Script). ctx ends the wait while the call is
+// certainly not carried out, never a call on its way: what a client gives up may be carried out all the same.
 //
 // Errors are ErrUnavailable, ErrUnknown, ErrFull and ErrBroken with their causes.
 func (e *Engine) Do(ctx context.Context, s *Script, keys []string, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, ErrUnavailable.Because(err)
 	}
+	if e.closed.Load() {
+		return nil, ErrUnavailable.Because(redis.ErrClosed)
+	}
 	deadline := time.Now().Add(e.opt.Budget)
 	unknown, pause := error(nil), firstPause
-	ask := ""
+	var to redirection
 	for {
-		reply, err := e.once(s, keys, args, ask, deadline)
+		reply, err := e.once(s, keys, args, attempt{to: to, again: unknown != nil, deadline: deadline})
 		o := OutcomeOf(err)
 		e.counts[o].Add(1)
-		ask = ""
+		to = redirection{}
 		switch o {
 		case Done:
 			return reply, nil
 		case Full, Broken:
 			e.opt.Logger.Error("redis refused a script", "script", s.Name, "outcome", o.String(), "error", err.Error())
+			if o == Full && unknown != nil {
+				return nil, problem(Unknown, unknown) // this attempt was refused, but an earlier one may have run
+			}
 			return nil, problem(o, err)
 		case Unknown:
 			unknown = err
 			e.relearn()
 		case Elsewhere:
-			ask = e.follow(err)
+			to = e.follow(err)
 		default:
 			e.relearn()
 		}
-		if time.Now().Add(pause).After(deadline) {
+		if time.Now().Add(pause).After(deadline) || e.closed.Load() {
 			e.opt.Logger.Error("redis did not carry out a script in time", "script", s.Name, "outcome", o.String(), "error", err.Error())
 			if unknown != nil {
 				return nil, problem(Unknown, unknown)
 			}
 			return nil, problem(o, err)
 		}
-		time.Sleep(pause)
+		left := ctx.Done()
+		if unknown != nil {
+			left = nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-left:
+			return nil, ErrUnavailable.Because(ctx.Err())
+		}
 		pause = min(2*pause, maxPause)
 	}
 }
 
-// follow prepares for the next attempt after a redirection. For ASK it returns the address that the next attempt, and
-// only that, must go to.
-func (e *Engine) follow(err error) (ask string) {
+// attempt says how a call is sent this time.
+type attempt struct {
+	to       redirection
+	again    bool // an earlier attempt may have been carried out
+	deadline time.Time
+}
+
+// redirection is a node that the next attempt, and only that, must go to. The zero value: to the owner of the slot.
+type redirection struct {
+	addr   string
+	asking bool // the node does not own the slot yet
+}
+
+// follow prepares for the next attempt after a redirection.
+func (e *Engine) follow(err error) redirection {
 	if e.clients.cluster == nil {
-		return "" // READONLY: the old master of a Sentinel set; its client is told of the new one
+		return redirection{} // READONLY: the old master of a Sentinel set; its client is told of the new one
 	}
 	if addr, ok := redis.IsAskError(err); ok {
-		return addr
+		return redirection{addr: addr, asking: true}
 	}
 	e.relearn()
-	return ""
+	addr, _ := redis.IsMovedError(err)
+	return redirection{addr: addr}
 }
 
 // relearn asks a Cluster which node has which slots now. The client does so by itself only from time to time, and not
@@ -77,21 +104,18 @@ func (e *Engine) relearn() {
 }
 
 // once sends the call one time and waits for its answer.
-func (e *Engine) once(s *Script, keys []string, args []any, ask string, deadline time.Time) (any, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), minTime(deadline, time.Now().Add(attemptTimeout)))
+func (e *Engine) once(s *Script, keys []string, args []any, a attempt) (any, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), minTime(a.deadline, time.Now().Add(attemptTimeout)))
 	defer cancel()
 	var client *redis.Client
 	var err error
-	if ask != "" {
-		client, err = e.clients.named(ctx, ask)
-	} else {
-		client, err = e.clients.owner(ctx, keys[0])
-	}
-	if err != nil {
+	if a.to.addr != "" {
+		client = e.clients.named(a.to.addr)
+	} else if client, err = e.clients.owner(ctx, keys[0]); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	c := &call{cmd: e.command(ctx, s, keys, args), writes: !s.ReadOnly, asking: ask != "", done: make(chan struct{})}
-	e.node(client).send(c, int(e.wait.Load()))
+	c := e.call(ctx, s, keys, args, a)
+	e.node(client).send(c)
 	if c.err != nil && OutcomeOf(c.err) == Reload {
 		text := s.real.text
 		if e.opt.Memory {
@@ -100,8 +124,8 @@ func (e *Engine) once(s *Script, keys []string, args []any, ask string, deadline
 		if err := client.ScriptLoad(ctx, text).Err(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotSent, err)
 		}
-		c = &call{cmd: e.command(ctx, s, keys, args), writes: !s.ReadOnly, asking: ask != "", done: make(chan struct{})}
-		e.node(client).send(c, int(e.wait.Load()))
+		c = e.call(ctx, s, keys, args, a)
+		e.node(client).send(c)
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -138,12 +162,30 @@ func (e *Engine) command(ctx context.Context, s *Script, keys []string, args []a
 
 // call is one script on its way.
 type call struct {
-	cmd    *redis.Cmd
-	writes bool
-	asking bool
-	err    error
-	done   chan struct{}
+	cmd      *redis.Cmd
+	asking   bool
+	replicas int        // that must confirm what it writes
+	mark     *redis.Cmd // see marked; nil for none
+	deadline time.Time  // a call that could not be sent by then is not
+	err      error
+	done     chan struct{}
 }
+
+func (e *Engine) call(ctx context.Context, s *Script, keys []string, args []any, a attempt) *call {
+	c := &call{cmd: e.command(ctx, s, keys, args), asking: a.to.asking, deadline: a.deadline, done: make(chan struct{})}
+	if !s.ReadOnly {
+		c.replicas = int(e.wait.Load())
+	}
+	if a.again && c.replicas > 0 {
+		c.mark = redis.NewCmd(ctx, "eval", marked, 1, keys[0]+":mark")
+	}
+	return c
+}
+
+// marked is a write that leaves nothing behind. A call that is sent again may find its work done and write nothing.
+// Valkey and newer Redis then take a WAIT on another connection to ask about nothing, and answer at once. Behind a mark
+// it asks about all that came before on that node.
+const marked = "#!lua flags=allow-oom\nredis.call('SET', KEYS[1], '') redis.call('DEL', KEYS[1])"
 
 // node joins the calls to one Redis server. While fewer than maxFlushes round trips are under way a call leaves at
 // once; otherwise it leaves together with all that gathered meanwhile, as soon as one of them is back.
@@ -169,7 +211,7 @@ func (e *Engine) node(c *redis.Client) *node {
 }
 
 // send returns when c has its answer.
-func (n *node) send(c *call, replicas int) {
+func (n *node) send(c *call) {
 	n.mu.Lock()
 	if n.flushes >= maxFlushes {
 		n.pending = append(n.pending, c)
@@ -179,45 +221,68 @@ func (n *node) send(c *call, replicas int) {
 	}
 	n.flushes++
 	n.mu.Unlock()
-	n.flush([]*call{c}, replicas)
+	n.flush([]*call{c})
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.pending) == 0 {
 		n.flushes--
 		return
 	}
-	go n.drain(replicas)
+	go n.drain()
 }
 
 // drain sends what gathered, and gives its place back when nothing is left.
-func (n *node) drain(replicas int) {
+func (n *node) drain() {
 	for {
 		n.mu.Lock()
-		if len(n.pending) == 0 {
+		batch := n.take(time.Now())
+		if len(batch) == 0 {
 			n.flushes--
 			n.mu.Unlock()
 			return
 		}
-		k := min(len(n.pending), maxFlush)
-		batch := n.pending[:k:k]
-		n.pending = n.pending[k:]
 		n.mu.Unlock()
-		n.flush(batch, replicas)
+		n.flush(batch)
 	}
+}
+
+var errCrowded = fmt.Errorf("%w: no round trip to redis was free in time", errNotSent)
+
+// take removes the calls of the next round trip from pending. Those whose time is over are told so: while Redis hangs,
+// each round trip takes long, and nobody shall wait for many. It is called locked.
+func (n *node) take(now time.Time) []*call {
+	var batch []*call
+	taken := 0
+	for _, c := range n.pending {
+		if len(batch) == maxFlush {
+			break
+		}
+		taken++
+		if now.After(c.deadline) {
+			c.err = errCrowded
+			close(c.done)
+			continue
+		}
+		batch = append(batch, c)
+	}
+	n.pending = n.pending[taken:]
+	if len(n.pending) == 0 {
+		n.pending = nil // or the array would keep finished calls
+	}
+	return batch
 }
 
 // flush sends calls in one round trip and hands each its answer. Where replicas must confirm, one WAIT follows the
 // calls on the same connection: it covers all that was written on it.
-func (n *node) flush(calls []*call, replicas int) {
-	// The longest-lived call decides: the others' contexts have all but the same end.
+func (n *node) flush(calls []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
 	defer cancel()
-	wait := false
+	replicas := 0
 	for _, c := range calls {
-		wait = wait || (c.writes && replicas > 0)
+		replicas = max(replicas, c.replicas)
 	}
 	switch {
-	case wait:
+	case replicas > 0:
 		n.flushWait(ctx, calls, replicas)
 	case len(calls) == 1 && !calls[0].asking:
 		_ = n.client.Process(ctx, calls[0].cmd)
@@ -239,10 +304,15 @@ func (n *node) flush(calls []*call, replicas int) {
 
 func queue(ctx context.Context, pipe redis.Pipeliner, calls []*call) {
 	for _, c := range calls {
-		if c.asking {
-			pipe.Do(ctx, "asking")
+		for _, cmd := range []*redis.Cmd{c.cmd, c.mark} {
+			if cmd == nil {
+				continue
+			}
+			if c.asking {
+				pipe.Do(ctx, "asking")
+			}
+			_ = pipe.Process(ctx, cmd)
 		}
-		_ = pipe.Process(ctx, c.cmd)
 	}
 }
 
@@ -260,14 +330,10 @@ func (n *node) flushWait(ctx context.Context, calls []*call, replicas int) {
 	for err == nil && got < replicas && ctx.Err() == nil {
 		got, err = conn.Do(ctx, "wait", replicas, once.Milliseconds()).Int()
 	}
-	if err == nil && got >= replicas {
-		return
-	}
-	if err == nil || timedOut(err) {
-		err = errWait
-	}
+	confirmed := err == nil && got >= replicas
 	for _, c := range calls {
-		if c.writes && (c.cmd.Err() == nil || errors.Is(c.cmd.Err(), redis.Nil)) {
+		proven := confirmed && (c.mark == nil || c.mark.Err() == nil || errors.Is(c.mark.Err(), redis.Nil))
+		if c.replicas > 0 && !proven && (c.cmd.Err() == nil || errors.Is(c.cmd.Err(), redis.Nil)) {
 			c.err = errWait
 		}
 	}

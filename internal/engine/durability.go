@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,15 +103,23 @@ func (e *Engine) nodeDurability(ctx context.Context, c *redis.Client) (Durabilit
 		}
 		conf[name] = m[name]
 	}
-	d.Level = level(conf, facts, d.Verified, int(e.wait.Load()), d.Replicas)
-	if p := conf["maxmemory-policy"]; p != "" && p != "noeviction" {
+	wait := int(e.wait.Load())
+	d.Level = level(conf, facts, d.Verified, wait, d.Replicas)
+	if p := cmp.Or(conf["maxmemory-policy"], facts["maxmemory_policy"]); p != "" && p != "noeviction" {
 		d.Unsafe = append(d.Unsafe, fmt.Sprintf("maxmemory-policy is %q: Redis would delete messages silently when memory runs out; set it to noeviction", p))
 	}
 	if conf["appendfsync"] == "always" && conf["no-appendfsync-on-rewrite"] == "yes" {
 		d.Unsafe = append(d.Unsafe, `no-appendfsync-on-rewrite is "yes": it switches appendfsync "always" off during every rewrite; set it to no`)
 	}
-	if d.Verified && d.Level == LevelMemory {
+	switch {
+	case !d.Verified || d.Level != LevelMemory:
+	case conf["appendonly"] == "yes":
+		d.Warnings = append(d.Warnings, `appendfsync is "no": what the operating system has not written is lost on power failure`)
+	default:
 		d.Warnings = append(d.Warnings, "appendonly is off: everything since the last snapshot is lost when Redis stops")
+	}
+	if wait > 0 && wait < d.Replicas {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("%d of %d replicas confirm each write: a failover to another one loses what that lacks", wait, d.Replicas))
 	}
 	if !d.Verified {
 		d.Warnings = append(d.Warnings, "Redis forbids CONFIG: the durability level cannot be verified")

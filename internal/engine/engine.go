@@ -55,6 +55,7 @@ type Engine struct {
 	nodes   sync.Map // *redis.Client → *node: the calls on their way to that node
 	wait    atomic.Int32
 	session Session
+	closed  atomic.Bool
 	counts  [Unknown + 1]atomic.Int64
 }
 
@@ -79,7 +80,10 @@ func Open(opt Options) (*Engine, error) {
 }
 
 // Close ends all connections. Calls that are on their way come back as unknown.
-func (e *Engine) Close() error { return e.clients.close() }
+func (e *Engine) Close() error {
+	e.closed.Store(true)
+	return e.clients.close()
+}
 
 // Memory reports whether this is the in-memory engine.
 func (e *Engine) Memory() bool { return e.opt.Memory }

@@ -74,6 +74,9 @@ func (s Session) NewID(now time.Time, shard int) ID {
 	src.mu.Lock()
 	src.last = max(src.last, now.UnixMilli()-idEpoch, 0)
 	src.counter++
+	if src.counter&0xffffff == 0 {
+		src.last++ // the counter begins anew, and never twice in one millisecond, even if the clock stands still
+	}
 	ms, n := src.last, src.counter
 	src.mu.Unlock()
 	var id ID

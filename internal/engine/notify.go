@@ -24,6 +24,7 @@ func (e *Engine) Listen(ctx context.Context, connected func(up bool), heard func
 	for ctx.Err() == nil {
 		e.listenOnce(ctx, channel, connected, heard)
 		connected(false)
+		e.relearn()
 		select {
 		case <-ctx.Done():
 		case <-time.After(listenPause):

@@ -71,6 +71,10 @@ func Load(files fs.FS, name string) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, rest, ok := strings.Cut(text, "@include"); ok { // misspelt, it would be a comment like any other
+		line, _, _ := strings.Cut(rest, "\n")
+		return nil, fmt.Errorf(`@include%s: want a line of its own: --- @include "lib/name"`, line)
+	}
 	head, err := parseHeader(string(raw), text)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@
 -- ARGV[5] region of the asking server
 -- ARGV[6] "1" to found an installation where there is none
 -- Returns: epoch, fingerprint and region as stored; empty where there is none and none was to be founded
--- Flags: none
+-- Flags: allow-oom
 -- Again: the second call finds what the first one wrote.
 local have = redis.call('HMGET', KEYS[1], 'epoch', 'fingerprint', 'region')
 if have[1] then return have end
