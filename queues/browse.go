@@ -137,10 +137,6 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 	n, _ := strconv.ParseInt(score, 10, 64)
 	if view == "F" || view == "f" {
 		m.ReceiveCount++ // the delivery under way is counted when it ends
-		if m.FirstReceivedAt.IsZero() {
-			// A first lease without a side record lasts for the queue's visibility timeout.
-			m.FirstReceivedAt = leaseEnd(n).Add(-d.config.Load().VisibilityTimeout)
-		}
 	}
 	switch view {
 	case "F":

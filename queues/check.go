@@ -82,6 +82,7 @@ type checker struct {
 	redis, clock  int64 // the time of Redis and the queue clock, ms
 	tomb, largest int64
 	in, del, exp  int64
+	next, again   int64 // what the head says: nothing becomes available by itself before next; 0: nothing is in `again`
 	sizes         [9]int64
 	lacking       string
 }
@@ -142,6 +143,7 @@ func (c *checker) head(reply []any) {
 	counters, sizes := list(6), list(7)
 	c.tomb, c.largest, c.in = number(counters, 0), number(counters, 1), number(counters, 2)
 	c.del, c.exp = number(counters, 4), number(counters, 5)
+	c.next, c.again = number(counters, 6), number(counters, 7)
 	for i := range c.sizes {
 		c.sizes[i] = number(sizes, i)
 	}
@@ -237,17 +239,30 @@ func (c *checker) count(part, id string, score int64) {
 		if score < fence {
 			c.wrong("Message %s is in flight and has no deadline.", name(id))
 		}
+		c.countDue(id, leaseEnd(score))
 		if leaseEnd(score).After(now) {
 			c.report.InFlight++
 			return
 		}
+	case "a":
+		if c.again == 0 {
+			c.wrong("Message %s is in again; the head says that there is none.", name(id))
+		}
 	case "d":
+		c.countDue(id, at(score))
 		if at(score).After(now) {
 			c.report.Delayed++
 			return
 		}
 	}
 	c.report.Available++
+}
+
+// countDue checks that the head does not promise that nothing is due before a message is.
+func (c *checker) countDue(id string, due time.Time) {
+	if at(c.next).After(due) {
+		c.wrong("Message %s becomes available at %s; the head says that nothing does before %s.", name(id), due, at(c.next))
+	}
 }
 
 // judge holds together what was read.

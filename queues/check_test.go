@@ -177,6 +177,12 @@ func TestCheckFindsEachDamage(t *testing.T) {
 			{"a record larger than the largest", "the head says that none has over 1", func(ctx context.Context, p place) error {
 				return p.HSet(ctx, p.keys["h"], "mx", 1).Err()
 			}},
+			{"a due time too late", "the head says that nothing does before", func(ctx context.Context, p place) error {
+				return p.HSet(ctx, p.keys["h"], "nd", b.clock.Now().Add(2*time.Hour).UnixMilli()).Err()
+			}},
+			{"a message that came back is denied", "is in again; the head says that there is none", func(ctx context.Context, p place) error {
+				return p.HSet(ctx, p.keys["h"], "ag", 0).Err()
+			}},
 			{"no sentinel in a hash", "The key side lacks its sentinel", func(ctx context.Context, p place) error {
 				return p.HDel(ctx, p.keys["s"], "").Err()
 			}},

@@ -60,7 +60,7 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 	if err != nil || created {
 		return q, created, err
 	}
-	// Another caller created it in between.
+	// Another caller created it, now or before a crash.
 	q, err = s.change(ctx, t, name, cond, func(Settings) (Settings, error) { return set, nil })
 	return q, false, err
 }
@@ -146,7 +146,9 @@ func (s *Store) configure(ctx context.Context, d *desk, c *config, want Settings
 		return next, nil
 	case "stale":
 		return nil, nil
-	case "gone", "absent":
+	case "gone":
+		return nil, errRetired
+	case "absent":
 		return nil, errGone
 	}
 	return nil, unexpected(reply)
@@ -159,41 +161,63 @@ func same(a, b Settings) bool {
 }
 
 // create makes a queue: reserve the name, make the keys, make the name live. Each step can be repeated, and whoever
-// meets a reservation finishes it, so a crash in between leaves nothing that stays half done.
+// meets a reservation finishes it, so a crash in between leaves nothing that stays half done. It reports false when the
+// queue is there by then and somebody else has made its keys.
 func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Settings) (Queue, bool, error) {
-	reply, err := s.engine.Do(ctx, registerScript, []string{tenantKey(t), registryKey(t)}, name, newUID(), MaxQueues)
-	if err != nil {
-		return Queue{}, false, err
-	}
-	list, _ := reply.([]any)
-	switch text(list, 0) {
-	case "full":
-		return Queue{}, false, ErrQueueQuota
-	case "no_tenant":
-		return Queue{}, false, ErrTenantGone
-	case "live":
-		return Queue{}, false, nil
-	}
-	uid, now := text(list, 1), s.clock.Now()
+	now := s.clock.Now()
 	raw, err := encodeSettings(name, now, now, set)
 	if err != nil {
 		return Queue{}, false, err
 	}
-	reply, err = s.engine.Do(ctx, initScript, queueKeys(t, uid), raw)
+	for range maxStale {
+		uid, err := s.reserve(ctx, t, name)
+		if err != nil || uid == "" {
+			return Queue{}, false, err
+		}
+		reply, err := s.engine.Do(ctx, initScript, queueKeys(t, uid), raw)
+		if err != nil {
+			return Queue{}, false, err
+		}
+		list, _ := reply.([]any)
+		c, err := decodeConfig(text(list, 1), text(list, 2))
+		if err != nil {
+			return Queue{}, false, engine.ErrBroken.Because(err)
+		}
+		if err := s.step("made"); err != nil {
+			return Queue{}, false, err
+		}
+		live, err := s.confirm(ctx, t, name, uid)
+		if err != nil {
+			return Queue{}, false, err
+		}
+		if live {
+			s.keep(address{t, name}, uid, c)
+			return c.queue(uid), text(list, 2) == raw, nil
+		}
+		// A sweep took the reservation for that of a dead server.
+		if err := s.discard(ctx, t, uid); err != nil {
+			return Queue{}, false, err
+		}
+	}
+	return Queue{}, false, engine.ErrUnavailable
+}
+
+// reserve returns the uid for a queue's keys, "" where the queue is live already.
+func (s *Store) reserve(ctx context.Context, t tenants.ID, name string) (string, error) {
+	reply, err := s.engine.Do(ctx, registerScript, []string{tenantKey(t), registryKey(t)}, name, newUID(), MaxQueues)
 	if err != nil {
-		return Queue{}, false, err
+		return "", err
 	}
-	list, _ = reply.([]any)
-	c, err := decodeConfig(text(list, 1), raw)
-	if err != nil {
-		return Queue{}, false, err
+	list, _ := reply.([]any)
+	switch text(list, 0) {
+	case "full":
+		return "", ErrQueueQuota
+	case "no_tenant":
+		return "", ErrTenantGone
+	case "live":
+		return "", nil
 	}
-	ok, err := s.confirm(ctx, t, name, uid)
-	if err != nil || !ok {
-		return Queue{}, false, err
-	}
-	s.keep(address{t, name}, uid, c)
-	return c.queue(uid), true, nil
+	return text(list, 1), s.step("reserved")
 }
 
 func (s *Store) confirm(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
@@ -203,6 +227,16 @@ func (s *Store) confirm(ctx context.Context, t tenants.ID, name, uid string) (bo
 	}
 	list, _ := reply.([]any)
 	return text(list, 0) == "ok", nil
+}
+
+// discard removes keys to which no name leads.
+func (s *Store) discard(ctx context.Context, t tenants.ID, uid string) error {
+	keys := queueKeys(t, uid)
+	if _, err := s.engine.Do(ctx, retireScript, keys[:1], ""); err != nil {
+		return err
+	}
+	_, err := s.engine.Do(ctx, eraseScript, keys)
+	return err
 }
 
 // newUID returns a name for a queue's keys: 60 random bits.
@@ -242,6 +276,9 @@ func (s *Store) Delete(ctx context.Context, t tenants.ID, name string, cond Cond
 			return errGone
 		}
 		s.forget(d)
+		if err := s.step("retired"); err != nil {
+			return err
+		}
 		return s.bury(ctx, t, name, d.uid)
 	})
 }
@@ -252,8 +289,14 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 		if _, err := s.engine.Do(ctx, unregisterScript, []string{registryKey(t), namesKey(t)}, name, uid); err != nil {
 			return err
 		}
+		if err := s.step("unregistered"); err != nil {
+			return err
+		}
 	}
 	if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, uid)); err != nil {
+		return err
+	}
+	if err := s.step("erased"); err != nil {
 		return err
 	}
 	_, err := s.engine.Do(ctx, forgetScript, []string{registryKey(t)}, uid)
@@ -336,7 +379,9 @@ func (s *Store) load(ctx context.Context, t tenants.ID, uid string) (*config, er
 			return nil, engine.ErrBroken.Because(err)
 		}
 		return c, nil
-	case "gone", "absent":
+	case "gone":
+		return nil, errRetired
+	case "absent":
 		return nil, errGone
 	}
 	return nil, unexpected(reply)

@@ -3,6 +3,7 @@ package queues
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// listen hears what other servers' scripts say: "uid ready due".
+// listen hears what other servers' scripts say; see lua/lib/wake.lua.
 func (s *Store) listen(ctx context.Context) {
 	defer s.hearing.Store(false)
 	s.engine.Listen(ctx, func(up bool) {
@@ -27,7 +28,7 @@ func (s *Store) listen(ctx context.Context) {
 		if v, ok := s.byUID.Load(f[0]); ok {
 			ready, _ := strconv.Atoi(f[1])
 			due, _ := strconv.ParseInt(f[2], 10, 64)
-			v.(*desk).waiters.heard(ready, due)
+			v.(*desk).waiters.wake(ready, time.Duration(due)*time.Millisecond)
 		}
 	})
 }
@@ -73,6 +74,7 @@ func (s *Store) maintain(ctx context.Context) {
 func (s *Store) noteAlive(alive []uint32) {
 	var b strings.Builder
 	b.WriteByte(',')
+	slices.Sort(alive)
 	for _, n := range alive {
 		b.WriteString(strconv.FormatUint(uint64(n), 10))
 		b.WriteByte(',')
@@ -113,7 +115,8 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 			case <-pace.C:
 			}
 			after = text(names, i)
-			if _, err := s.Stats(ctx, t, after); err != nil && !errors.Is(err, ErrQueueNotFound) {
+			_, err := s.Stats(ctx, t, after)
+			if err != nil && !errors.Is(err, ErrQueueNotFound) && !errors.Is(err, ErrDataLost) {
 				return err
 			}
 		}

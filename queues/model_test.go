@@ -17,14 +17,16 @@ import (
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/queues"
 )
 
 const (
 	// modelChecks is how many random histories TestModel plays on real Redis, and memoryChecks on the in-memory engine,
-	// whose Lua is slow.
+	// whose Lua is slow. Each has about modelSteps steps.
 	modelChecks  = 300
-	memoryChecks = 60
+	memoryChecks = 40
+	modelSteps   = 50
 	// modelSize bounds the messages of the model, so that no call stops at its bound of a hundred.
 	modelSize = 80
 )
@@ -727,44 +729,58 @@ func (s *machine) Check(t *rapid.T) {
 
 // TestModel plays random histories on a queue, with two servers, and on a model of it that is too plain to be wrong.
 func TestModel(t *testing.T) {
-	engines(t, func(t *testing.T, b *bench) {
-		servers := []*bench{b, b.another(t)}
-		other := b.queue(t, nil)
-		b.send(t, other, "m")
-		foreign := b.receive(t, other, 1)[0].ReceiptHandle
-		began, steps, checks := time.Now(), 0, 0
-		latest := b.clock.Now() // of all histories so far
-		rapid.Check(t, func(rt *rapid.T) {
-			if checks++; b.engine.Memory() && checks > memoryChecks && !rapidFlagGiven() {
-				return
-			}
-			// Each history begins a day after all others, so that it goes the same way when it is played again.
-			b.clock.Set(latest.Add(24 * time.Hour))
-			s := &machine{servers: servers, foreign: foreign, m: model{
-				set: queues.DefaultSettings(), all: map[engine.ID]*letter{}, keys: map[string]keyed{},
-			}}
-			s.queue = b.queue(t, func(set *queues.Settings) { *set = s.m.set })
-			actions := rapid.StateMachineActions(s)
-			check := actions[""]
-			actions[""] = func(rt *rapid.T) {
-				steps++
-				if now := b.clock.Now(); now.After(latest) {
-					latest = now
-				}
-				check(rt)
-			}
-			rt.Repeat(actions)
-			if err := b.Delete(context.Background(), b.tenant, s.queue, queues.Condition{}); err != nil {
-				rt.Fatalf("delete the queue: %v", err)
-			}
-		})
-		t.Logf("%d steps in %s", steps, time.Since(began).Round(time.Millisecond))
+	t.Parallel()
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		// On a Redis without a disk: thousands of steps, and no promise about disks.
+		server := redistest.Start(t, redistest.Options{NoAOF: true})
+		playModel(t, newBench(t, engine.Options{URL: server.URL()}))
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		playModel(t, newBench(t, engine.Options{URL: redistest.Memory(t), Memory: true}))
 	})
 }
 
-// rapidFlagGiven reports whether somebody asks for a number of checks.
-func rapidFlagGiven() bool { return checksGiven }
+func playModel(t *testing.T, b *bench) {
+	servers := []*bench{b, b.another(t)}
+	other := b.queue(t, nil)
+	b.send(t, other, "m")
+	foreign := b.receive(t, other, 1)[0].ReceiptHandle
+	began, steps, checks := time.Now(), 0, 0
+	latest := b.clock.Now() // of all histories so far
+	rapid.Check(t, func(rt *rapid.T) {
+		if b.engine.Memory() && checks >= memoryChecks && !checksGiven {
+			return
+		}
+		checks++
+		// Each history begins a day after all others, so that it goes the same way when it is played again.
+		b.clock.Set(latest.Add(24 * time.Hour))
+		s := &machine{servers: servers, foreign: foreign, m: model{
+			set: queues.DefaultSettings(), all: map[engine.ID]*letter{}, keys: map[string]keyed{},
+		}}
+		s.queue = b.queue(t, func(set *queues.Settings) { *set = s.m.set })
+		actions := rapid.StateMachineActions(s)
+		for _, often := range []string{"Send", "SendBatch", "Receive", "Settle", "AdvanceToEdge"} {
+			actions[often+" "] = actions[often]
+		}
+		check := actions[""]
+		actions[""] = func(rt *rapid.T) {
+			steps++
+			if now := b.clock.Now(); now.After(latest) {
+				latest = now
+			}
+			check(rt)
+		}
+		rt.Repeat(actions)
+		if err := b.Delete(context.Background(), b.tenant, s.queue, queues.Condition{}); err != nil {
+			rt.Fatalf("delete the queue: %v", err)
+		}
+	})
+	t.Logf("%d histories, %d steps in %s", checks, steps, time.Since(began).Round(time.Millisecond))
+}
 
+// checksGiven says that the command line asks for a number of checks.
 var checksGiven bool
 
 // setModelChecks sets how many histories TestModel plays, unless the command line says it. A failure prints the seed
@@ -774,6 +790,7 @@ func setModelChecks() {
 	flag.Visit(func(f *flag.Flag) { checksGiven = checksGiven || f.Name == "rapid.checks" })
 	if !checksGiven {
 		_ = flag.Set("rapid.checks", strconv.Itoa(modelChecks))
+		_ = flag.Set("rapid.steps", strconv.Itoa(modelSteps))
 	}
 	_ = flag.Set("rapid.nofailfile", "true")
 }

@@ -9,6 +9,7 @@ package queues
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -41,8 +42,9 @@ type Store struct {
 	draining atomic.Bool
 	hearing  atomic.Bool // wake-ups from other servers arrive
 	skewed   atomic.Int64
-	alive    atomic.Pointer[string] // sessions of living servers, for stats.lua
-	calls    atomic.Int64           // numbers the calls of all lanes; see lane
+	alive    atomic.Pointer[string]  // sessions of living servers, for stats.lua
+	calls    atomic.Int64            // numbers the calls of all lanes; see lane
+	step     func(done string) error // between the steps of a creation or deletion; for tests
 }
 
 // address names a queue among all tenants'.
@@ -62,6 +64,7 @@ func New(c Config) *Store {
 	s := &Store{engine: c.Engine, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number()}
 	none := ""
 	s.alive.Store(&none)
+	s.step = func(string) error { return nil }
 	return s
 }
 
@@ -92,8 +95,9 @@ func (s *Store) Skewed() bool {
 
 // refusals of lib/queue.lua, by the word that they start with.
 var (
-	errGone = errors.New("the queue is gone") // deleted, or its name now means another queue
-	errLate = errors.New("a later call has taken the lane")
+	errGone    = errors.New("the queue is gone")                // deleted, or its name now means another queue
+	errRetired = fmt.Errorf("%w: it is being deleted", errGone) // its keys may still be there
+	errLate    = errors.New("a later call has taken the lane")
 )
 
 // errStale is why a call was not sent: its arguments depend on settings that have changed.
@@ -163,9 +167,12 @@ func (s *Store) desk(ctx context.Context, t tenants.ID, name string) (*desk, err
 	}
 	c, err := s.load(ctx, t, uid)
 	if errors.Is(err, errGone) {
-		// Deleted between the two reads, or its data is lost: the registry, read again, tells which.
+		// Deleted between the two reads, half deleted, or its data is lost: the registry, read again, tells which.
 		if again, err := s.lookup(ctx, t, name); err != nil || again != uid {
 			return nil, notFoundOr(err, name)
+		}
+		if errors.Is(err, errRetired) {
+			return nil, notFoundOr(s.bury(ctx, t, name, uid), name)
 		}
 		s.logger.Error("the data of a registered queue is missing", "tenant", t.String(), "queue", name, "uid", uid)
 		return nil, ErrDataLost
@@ -259,7 +266,9 @@ func (d *desk) read(reply any) ([]any, error) {
 		}
 		d.config.Store(c)
 		return nil, nil
-	case "gone", "absent":
+	case "gone":
+		return nil, errRetired
+	case "absent":
 		return nil, errGone
 	case "late":
 		return nil, engine.ErrUnknown.Because(errLate)

@@ -99,7 +99,7 @@ type receiveCall struct {
 
 	// Guarded by waiters.mu.
 	patient    bool // waits when there is nothing
-	retried    bool // asked a second time at once
+	tries      int  // how often it asked again at once
 	parked     bool
 	next, prev *receiveCall
 }
@@ -140,7 +140,7 @@ func (c *receiveCall) lasts(q *config) time.Duration {
 type receiveAnswer struct {
 	now  int64 // queue clock, ms
 	more int   // messages left, as far as anyone asked
-	due  int64 // when the next message becomes available by itself, ms, or 0
+	due  int64 // in how many milliseconds the next message may become available by itself, or 0
 }
 
 // parseReceive hands each caller of the batch its messages.

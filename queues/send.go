@@ -217,6 +217,7 @@ func (m *Outgoing) fingerprint() [sha256.Size]byte {
 
 // runSends stores the messages of several callers in one script call.
 func (d *desk) runSends(ln *lane, batch []*sendCall) {
+	flag := "0"
 	reply, err := d.call(context.Background(), sendScript, ln, func(now *config) []any {
 		for _, c := range batch {
 			if c.config.version != now.version {
@@ -231,7 +232,8 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 			most = memoryMessages
 		}
 		args := make([]any, 0, 5+2*len(batch)*len(batch[0].items))
-		args = append(args, d.waiters.flag(), dedupWindow.Milliseconds(), most, maxDedupKeys, atomic)
+		flag = d.waiters.flag()
+		args = append(args, flag, dedupWindow.Milliseconds(), most, maxDedupKeys, atomic)
 		for _, c := range batch {
 			for i := range c.items {
 				args = append(args, c.items[i].head, c.items[i].record)
@@ -243,7 +245,7 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		err = refused(text(reply, 0))
 	}
 	now, verdicts := number(reply, 1), text(reply, 2)
-	ready, due := 0, int64(0)
+	ready, due := 0, time.Duration(0)
 	n := 0
 	for _, c := range batch {
 		for i := range c.items {
@@ -261,15 +263,15 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 			case !stored:
 			case item.delay == 0:
 				ready++
-			case due == 0 || now+item.delay.Milliseconds() < due:
-				due = now + item.delay.Milliseconds()
+			case due == 0 || item.delay < due:
+				due = item.delay
 			}
 		}
 		c.err = err
 		close(c.done)
 	}
-	if ready > 0 || due > 0 {
-		d.waiters.wake(ready, due, now)
+	if flag == "1" && (ready > 0 || due > 0) {
+		d.waiters.wake(ready, due)
 	}
 }
 

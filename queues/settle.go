@@ -68,7 +68,7 @@ func (d *desk) settle(list []Settlement) ([]Settled, error) {
 	for i, one := range list {
 		r, err := d.sign.read(one.ReceiptHandle)
 		if err == nil {
-			err = one.validate(r, d.config.Load(), d.store.clock.Now())
+			err = one.validate(d.config.Load())
 		}
 		if err != nil {
 			results[i].Err = err
@@ -84,12 +84,10 @@ func (d *desk) settle(list []Settlement) ([]Settled, error) {
 	return results, flush()
 }
 
-func (one Settlement) validate(r receipt, c *config, now time.Time) error {
+func (one Settlement) validate(c *config) error {
 	switch {
 	case one.Verb == Extend && (one.For <= 0 || one.For > MaxVisibilityTimeout):
 		return errs.Invalidf("/visibility_timeout", "visibility_timeout must be 0 to %d seconds, got %g.", int(MaxVisibilityTimeout.Seconds()), one.For.Seconds())
-	case one.Verb == Extend && now.Add(one.For).Sub(r.received) > MaxVisibilityTimeout:
-		return errs.Invalidf("/visibility_timeout", "A message may be held for at most %d seconds since it was received.", int(MaxVisibilityTimeout.Seconds()))
 	case one.Verb == Return && (one.For < 0 || one.For > c.Retention):
 		return errs.Invalidf("/delay", "delay must be 0 to %d seconds, the queue's retention, got %g.", int(c.Retention.Seconds()), one.For.Seconds())
 	}
@@ -178,7 +176,7 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 		close(c.done)
 	}
 	if ready, due := number(reply, 3), number(reply, 4); err == nil && flag == "1" && (ready > 0 || due > 0) {
-		d.waiters.wake(int(ready), due, now)
+		d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
 	}
 }
 
@@ -209,6 +207,8 @@ func (item *settleItem) judge(verdict byte, now time.Time) {
 		}
 	case 'x', 'n':
 		item.result.Err = ErrReceiptExpired
+	case 'l':
+		item.result.Err = errs.Invalidf("/visibility_timeout", "A message may be held for at most %d seconds since it was received.", int(MaxVisibilityTimeout.Seconds()))
 	default:
 		item.result.Err = unexpected(fmt.Sprintf("verdict %q", verdict))
 	}

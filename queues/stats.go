@@ -30,13 +30,13 @@ func (s *Store) Stats(ctx context.Context, t tenants.ID, queue string) (Stats, e
 	return st, err
 }
 
-// maxTidy bounds the steps with which one count brings a queue up to date, 100 messages each.
-const maxTidy = 10
+// maxTidy bounds the steps with which one call brings a queue up to date, 100 messages or 512 KiB each.
+const maxTidy = 100
 
 func (d *desk) stats(ctx context.Context) (Stats, error) {
 	for step := 1; ; step++ {
 		reply, err := d.alone(ctx, statsScript, func(c *config) []any {
-			return []any{c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), *d.store.alive.Load()}
+			return []any{c.Retention.Milliseconds(), *d.store.alive.Load()}
 		})
 		if err != nil {
 			return Stats{}, err

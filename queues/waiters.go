@@ -29,10 +29,12 @@ type waiters struct {
 	first, last *receiveCall
 	running     int       // receive scripts under way
 	words       uint64    // wake-ups so far: a receive that was under way when one came must look again
+	told        bool      // a word came while nobody waited but a receive was under way, which may not look again
 	empty       bool      // the queue is known to be empty and this server is in its list
 	emptyUntil  time.Time // for that long at most
 	timer       clock.Timer
 	timerAt     time.Time
+	due         bool // when the timer goes off something becomes available, and no other server may know
 }
 
 func (w *waiters) init(d *desk) { w.desk = d }
@@ -65,7 +67,7 @@ func (w *waiters) parkIfEmpty(c *receiveCall) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.desk.store
-	if !w.empty || !c.patient || !s.hearing.Load() || !s.clock.Now().Before(w.emptyUntil) {
+	if !w.empty || !c.patient || s.draining.Load() || !s.hearing.Load() || !s.clock.Now().Before(w.emptyUntil) {
 		return false
 	}
 	w.park(c)
@@ -98,9 +100,9 @@ func (w *waiters) end(batch []*receiveCall, seen uint64, a receiveAnswer, hadOth
 		case c.patient:
 			w.park(c)
 			parked = true
-		case a.more > 0 && !c.retried:
+		case a.more > 0 && c.tries < maxTidy:
 			// The call stopped at a bound before it found anything for this one.
-			c.retried = true
+			c.tries++
 			again = append(again, c)
 		default:
 			c.finish(nil)
@@ -115,14 +117,16 @@ func (w *waiters) end(batch []*receiveCall, seen uint64, a receiveAnswer, hadOth
 	}
 	if w.first != nil {
 		w.arm(now, w.interval())
-		if a.due > 0 {
-			w.arm(now, time.Duration(a.due-a.now+1)*time.Millisecond)
-		}
+	}
+	if a.due > 0 {
+		w.due = true
+		w.arm(now, time.Duration(a.due+1)*time.Millisecond)
 	}
 	if err == nil && a.more > 0 {
 		again = append(again, w.takeParked(a.more-len(again))...)
 	}
-	pass := err == nil && a.more > 0 && hadOthers && len(again) == 0
+	pass := len(again) == 0 && (err == nil && a.more > 0 && hadOthers || w.told && w.running == 0)
+	w.told = w.told && w.running > 0 && len(again) == 0
 	w.mu.Unlock()
 	if len(again) > 0 {
 		go w.desk.receives.addAll(again)
@@ -135,18 +139,21 @@ func (w *waiters) end(batch []*receiveCall, seen uint64, a receiveAnswer, hadOth
 	}
 }
 
-// wake is told that ready messages became available, or that the next does at due (queue clock; now is that clock's
-// time), both by this server's own calls and by other servers' words.
-func (w *waiters) wake(ready int, due, now int64) {
+// wake is told that ready messages became available, or that the next does in due, or 0, both by this server's own
+// calls and by other servers' words.
+func (w *waiters) wake(ready int, due time.Duration) {
 	w.mu.Lock()
 	w.words++
 	w.empty = false
 	again := w.takeParked(ready)
 	if due > 0 {
-		w.arm(w.desk.store.clock.Now(), time.Duration(due-now+1)*time.Millisecond)
+		w.due = true
+		w.arm(w.desk.store.clock.Now(), due+time.Millisecond)
 	}
-	// Nobody here waits any more. If a receive is under way it looks again; otherwise another server may want to know.
-	pass := ready > 0 && len(again) == 0 && w.running == 0
+	// Nobody here waits any more. If a receive is under way it may look again; otherwise another server may want to know.
+	idle := ready > 0 && len(again) == 0
+	pass := idle && w.running == 0
+	w.told = w.told || idle && !pass
 	w.mu.Unlock()
 	if len(again) > 0 {
 		go w.desk.receives.addAll(again)
@@ -155,17 +162,10 @@ func (w *waiters) wake(ready int, due, now int64) {
 	}
 }
 
-// heard deals with a word from another server.
-func (w *waiters) heard(ready int, due int64) {
-	w.wake(ready, due, w.desk.store.clock.Now().UnixMilli())
-}
-
 // pass tells the next server in the queue's list.
 func (w *waiters) pass() {
 	d := w.desk
-	_, err := d.alone(context.Background(), passScript, func(c *config) []any {
-		return []any{c.VisibilityTimeout.Milliseconds()}
-	})
+	_, err := d.alone(context.Background(), passScript, func(*config) []any { return []any{} })
 	if err != nil && !errors.Is(err, errGone) {
 		d.store.logger.Warn("a wake-up was not passed on; the next check finds the message", "queue", d.at.name, "error", err.Error())
 	}
@@ -193,13 +193,23 @@ func (w *waiters) arm(now time.Time, d time.Duration) {
 	w.timer = w.desk.store.clock.AfterFunc(d, w.tick)
 }
 
-// tick lets one waiter look. If it finds more than it wants the others follow.
+// tick lets one waiter look. If it finds more than it wants the others follow. If nobody waits here any more another
+// server may.
 func (w *waiters) tick() {
 	w.mu.Lock()
-	w.timer = nil
+	if w.timer != nil {
+		w.timer.Stop() // it may be another one that has gone off
+		w.timer = nil
+	}
 	w.empty = false
 	again := w.takeParked(1)
+	pass := w.due && len(again) == 0
+	w.due = false
 	w.mu.Unlock()
+	if pass {
+		w.pass()
+		return
+	}
 	w.desk.receives.addAll(again)
 }
 

@@ -1,11 +1,11 @@
 -- Shows what lies in a queue's keys just as it lies there, up to 100 entries a call, for a check of the invariants.
 -- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed or "j" order, in this order
 -- ARGV[7] index in that part at which to go on, 0 for its first entry
--- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp" of the head, "b r a x f d s i j": how many entries the keys have, letters of the keys that lack their sentinel, then per entry five: part, id, score or "", bytes of its record, side record or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, ""; or a refusal of lib/queue
+-- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag" of the head, "b r a x f d s i j": how many entries the keys have, letters of the keys that lack their sentinel, then per entry five: part, id, score or "", bytes of its record, side record or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, ""; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
-local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp')
+local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag')
 if q.refusal then return q.refusal end
 local ordered = { a = AGAIN, x = AGE, f = FLIGHT, d = DELAYED }
 local out, left, walk = {}, MOST, 'raxfdj'
@@ -71,7 +71,8 @@ if time == 0 then
   local t = redis.call('TIME')
   time = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local counters = { q.tomb, q.mx, q['in'], q.out, q.del, q.exp }
+local counters = {}
+for i, name in ipairs({ 'tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag' }) do counters[i] = num(q[name]) end
 local sizes = {
   redis.call('HLEN', BODY), redis.call('LLEN', READY), redis.call('ZCARD', AGAIN), redis.call('ZCARD', AGE),
   redis.call('ZCARD', FLIGHT), redis.call('ZCARD', DELAYED), redis.call('HLEN', SIDE), redis.call('HLEN', DEDUP),

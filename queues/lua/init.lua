@@ -10,11 +10,11 @@
 -- KEYS[9] HASH dedup
 -- KEYS[10] LIST order
 -- ARGV[3] settings, JSON
--- Returns: "ok" and the version of the settings
+-- Returns: "ok", the version of the settings and the settings: those of whoever made the keys
 -- Flags: none
 -- Again: it makes only what is not there.
-local version = redis.call('HGET', KEYS[1], 'v')
-if version then return { 'ok', version } end
+local h = redis.call('HMGET', KEYS[1], 'v', 'set')
+if h[1] then return { 'ok', h[1], h[2] } end
 for _, key in ipairs({ KEYS[2], KEYS[8], KEYS[9] }) do redis.call('HSET', key, '', '') end
 for _, key in ipairs({ KEYS[4], KEYS[5], KEYS[6], KEYS[7] }) do redis.call('ZADD', key, '+inf', '') end
 for _, key in ipairs({ KEYS[3], KEYS[10] }) do
@@ -22,4 +22,4 @@ for _, key in ipairs({ KEYS[3], KEYS[10] }) do
   redis.call('RPUSH', key, '')
 end
 redis.call('HSET', KEYS[1], 'v', '1', 'set', ARGV[3])
-return { 'ok', '1' }
+return { 'ok', '1', ARGV[3] }

@@ -5,8 +5,8 @@
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
---- @include "lib/index"
-local q = open_queue()
+--- @include "lib/past"
+local q = open_queue('vt')
 if q.refusal then return q.refusal end
 local id = ARGV[6]
 local record = id ~= '' and redis.call('HGET', BODY, id)
@@ -25,4 +25,4 @@ end
 if letter ~= 'F' and letter ~= 'D' and sent(record) + tonumber(ARGV[7]) <= q.now then
   return { 'ok', num(q.now), '', '', '', '' }
 end
-return { 'ok', num(q.now), letter, record, redis.call('HGET', SIDE, id) or '', score }
+return { 'ok', num(q.now), letter, record, past(q, letter, id, score), score }

@@ -1,5 +1,4 @@
 -- Passes a wake-up on: the caller's server was told of messages and has no receive waiting any more.
--- ARGV[6] milliseconds: the queue's visibility timeout
 -- Returns: "ok"; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: a second word wakes one server in vain.
@@ -7,9 +6,9 @@
 --- @include "lib/wake"
 --- @include "lib/enlist"
 --- @include "lib/tidy"
-local q = open_queue('tomb', 'nd', 'ag')
+local q = open_queue('tomb', 'nd', 'ag', 'vt')
 if q.refusal then return q.refusal end
-tidy_due(q, tonumber(ARGV[6]))
+tidy_due(q)
 enlist(q, false)
 wake(q, listed() - q.tomb + held(AGAIN), next_due(), string.match(ARGV[4], '^L(%d+)'))
 close_queue(q)

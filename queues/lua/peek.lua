@@ -9,8 +9,8 @@
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
---- @include "lib/index"
-local q = open_queue('pop')
+--- @include "lib/past"
+local q = open_queue('pop', 'vt')
 if q.refusal then return q.refusal end
 local out, bytes, looked = { 'ok', num(q.now), '', '', '' }, 0, 0
 local last = { ARGV[7], ARGV[8], ARGV[9] }
@@ -27,7 +27,7 @@ local function show(letter, position, id, score)
   local over = record and letter ~= 'F' and letter ~= 'D' and sent(record) + retention <= q.now
   if record and not over then
     bytes = bytes + size
-    for _, v in ipairs({ letter, position, id, record, redis.call('HGET', SIDE, id) or '', score }) do out[#out + 1] = v end
+    for _, v in ipairs({ letter, position, id, record, past(q, letter, id, score), score }) do out[#out + 1] = v end
   end
   return true
 end

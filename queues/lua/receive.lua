@@ -3,28 +3,30 @@
 -- ARGV[7] milliseconds: the queue's visibility timeout
 -- ARGV[8] "2" when the caller's server has other receives waiting, "1" when it will have some if this call finds too little, else "0"
 -- ARGV[9+] per caller two: how many messages at most; milliseconds: its visibility timeout
--- Returns: "ok", "time more due count…" (more: how many messages are left, as far as anyone asked; due: when the next becomes available by itself, or 0; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive"; record. Or a refusal of lib/queue
+-- Returns: "ok", "time more due count…" (more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive"; record. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers which messages were lent; those that are still lent are given again.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/enlist"
 --- @include "lib/tidy"
-local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag')
+local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt')
 if q.refusal then return q.refusal end
 
-local out, n = { 'ok', '' }, 2
+local out, n, lasts = { 'ok', '' }, 2, {}
+for i = 10, #ARGV, 2 do lasts[#lasts + 1] = tonumber(ARGV[i]) end
 if q.last then
   -- The caller never saw the answer to this call: it gets the messages that are still lent by it.
   local now, counts, ids = string.match(q.last, '^(%d+)|([%d ]*)|(.*)$')
   local at, kept = 0, {}
   for count in string.gmatch(counts, '%d+') do
-    local before = n
+    local before, ends = n, tonumber(now) + lasts[#kept + 1]
     for i = at + 1, at + tonumber(count) do
       local id = string.sub(ids, 12 * i - 11, 12 * i)
       local score, record = redis.call('ZSCORE', FLIGHT, id), redis.call('HGET', BODY, id)
       local d, r, f, first = read_side(redis.call('HGET', SIDE, id))
-      if score and record and tonumber(score) % FENCE == (d + 1) % FENCE then
+      -- A lease with another end is someone else's, and one that has ended may be so at any time.
+      if score and record and lease_end(tonumber(score)) == ends and ends > q.now then
         out[n + 1] = d == 0 and id or id .. write_side(d + 1, r + 1, f, first)
         out[n + 2] = record
         n = n + 2
@@ -38,13 +40,13 @@ if q.last then
 end
 
 local retention, timeout, waiting = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] ~= '0'
-local callers, want, most, lasts = (#ARGV - 8) / 2, 0, {}, {}
+local callers, want, most = #lasts, 0, {}
 for i = 1, callers do
-  most[i], lasts[i] = tonumber(ARGV[7 + 2 * i]), tonumber(ARGV[8 + 2 * i])
+  most[i] = tonumber(ARGV[7 + 2 * i])
   want = want + most[i]
 end
 if want > MOST then want = MOST end
-local tidied = tidy_due(q, timeout)
+local tidied = tidy_due(q)
 
 -- Merges the heads of `ready` and `again` up to `room` ids, the one that has been available for longer first, and no
 -- more bytes than a script may carry. Returns them, and for those of `again` true.
@@ -100,7 +102,7 @@ local function take(room)
 end
 
 -- Collects live messages. What is deleted or over its retention is dropped on the way.
-local popped, ids, back, records, count, looked, bytes = q.pop, {}, {}, {}, 0, 0, 0
+local popped, ids, back, records, count, looked, bytes, heavy = q.pop, {}, {}, {}, 0, 0, 0, false
 while count < want and looked < MOST do
   local got, returned = take(math.min(want - count, MOST - looked))
   if #got == 0 then break end
@@ -109,15 +111,15 @@ while count < want and looked < MOST do
   local young = false -- in the list a message is not older than the one before it
   for i, id in ipairs(got) do
     local record = found[i]
+    if record then bytes = bytes + #record end
     if not record then
       tombs = tombs + 1
-    elseif not young and sent(record) + retention <= q.now then
+    elseif (returned[i] or not young) and sent(record) + retention <= q.now then
       over[#over + 1] = id
     else
-      young = not returned[i]
+      young = young or not returned[i]
       count = count + 1
       ids[count], records[count], back[count] = id, record, returned[i]
-      bytes = bytes + #record
     end
   end
   if tombs > 0 then set(q, 'tomb', q.tomb - tombs) end
@@ -126,7 +128,8 @@ while count < want and looked < MOST do
     redis.call('HDEL', SIDE, unpack(over))
     set(q, 'exp', q.exp + #over)
   end
-  if count > 0 and bytes + q.mx > BYTES then break end
+  heavy = bytes + q.mx > BYTES
+  if heavy then break end
 end
 if q.pop ~= popped then set(q, 'pop', q.pop) end
 
@@ -142,14 +145,18 @@ for i = 1, callers do
   left = left - more
 end
 
-local flight, side, at, short = {}, {}, 0, false
+-- A first lease of just `vt` needs no side record: its end tells when it began. `vt` follows the queue's visibility
+-- timeout as soon as nothing is in flight.
+if count > 0 and q.vt ~= timeout and held(FLIGHT) == 0 then set(q, 'vt', timeout) end
+local flight, side, at, short, sooner = {}, {}, 0, false, false
 for i = 1, callers do
   local lent = lasts[i]
-  local first_lease = lease(q.now + lent, 1)
+  local first_lease = lease(q.time + lent, 1)
   if counts[i] == 0 then
     short = true
-  elseif q.now + lent < q.nd then
-    set(q, 'nd', q.now + lent)
+  elseif q.time + lent < q.nd then
+    set(q, 'nd', q.time + lent)
+    sooner = true
   end
   for k = at + 1, at + counts[i] do
     local id, score = ids[k], first_lease
@@ -158,16 +165,15 @@ for i = 1, callers do
     if old then
       local d, r, f, first = read_side(old)
       if first == 0 then
-        first = q.now
+        first = q.time
         side[#side + 1] = id
         side[#side + 1] = write_side(d, r, f, first)
       end
-      score = lease(q.now + lent, d + 1)
+      score = lease(q.time + lent, d + 1)
       out[n + 1] = id .. write_side(d + 1, r + 1, f, first)
-    elseif lent ~= timeout then
-      -- Without this the end of the lease would not tell when it began.
+    elseif lent ~= q.vt then
       side[#side + 1] = id
-      side[#side + 1] = write_side(0, 0, 0, q.now)
+      side[#side + 1] = write_side(0, 0, 0, q.time)
     end
     flight[2 * k - 1], flight[2 * k] = score, id
     out[n + 2] = records[k]
@@ -186,18 +192,19 @@ if short or waiting or q.w ~= '' then
   local rest = listed() - q.tomb + held(AGAIN)
   if count > 0 then more = rest end
   -- Another hundred may be due or dead: whoever asks again at once gets on with them.
-  if more == 0 and (looked >= MOST or tidied >= MOST) then more = 1 end
-  if short and waiting then
-    due = next_due()
+  if more == 0 and (heavy or looked >= MOST or tidied >= MOST) then more = 1 end
+  -- A server with waiting receives sees to it itself that someone looks when something becomes available.
+  if waiting and q.nd < NEVER then due = math.max(q.nd - q.now, 1) end
+  if waiting and short then
     enlist(q, true)
-  elseif rest > 0 and ARGV[8] ~= '2' then
-    wake(q, rest, 0, string.match(ARGV[4], '^L(%d+)'))
+  elseif ARGV[8] ~= '2' and (rest > 0 or sooner and not waiting) then
+    wake(q, rest, sooner and not waiting and q.nd or 0, string.match(ARGV[4], '^L(%d+)'))
   end
 end
 local told = table.concat(counts, ' ')
-out[2] = num(q.now) .. ' ' .. num(more) .. ' ' .. num(due) .. ' ' .. told
+out[2] = num(q.time) .. ' ' .. num(more) .. ' ' .. num(due) .. ' ' .. told
 if count > 0 then
-  close_queue(q, num(q.now) .. '|' .. told .. '|' .. table.concat(ids))
+  close_queue(q, num(q.time) .. '|' .. told .. '|' .. table.concat(ids))
 elseif #q.f > 0 then
   close_queue(q)
 end

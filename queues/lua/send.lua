@@ -49,7 +49,7 @@ if next(keyed) then
         verdicts[i] = (same and 'd' or 'c') .. string.sub(first, mark + 1, mark + 12)
         twins[i] = true
       else
-        seen[key] = num(q.now) .. '|' .. ids[i] .. print
+        seen[key] = num(q.time) .. '|' .. ids[i] .. print
         fresh = fresh + 1
       end
     end
@@ -64,7 +64,7 @@ end
 if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) then return { 'full' } end
 
 local bodies, ready, delayed, due, largest = {}, {}, {}, 0, q.mx
-local mark, n = stamp(q.now), 0
+local mark, n = stamp(q.time), 0
 for i = 1, count do
   if not twins[i] then
     local record = mark .. ARGV[10 + 2 * i]
@@ -72,7 +72,7 @@ for i = 1, count do
     n = n + 2
     if #record > largest then largest = #record end
     if delays[i] and delays[i] > 0 then
-      local at = q.now + delays[i]
+      local at = q.time + delays[i]
       delayed[#delayed + 1] = num(at)
       delayed[#delayed + 1] = ids[i]
       if due == 0 or at < due then due = at end
@@ -80,8 +80,8 @@ for i = 1, count do
       ready[#ready + 1] = ids[i]
     end
     if keyed[i] then
-      redis.call('HSET', DEDUP, keyed[i][1], num(q.now) .. '|' .. ids[i] .. keyed[i][2])
-      redis.call('RPUSH', ORDER, keyed[i][1] .. num(q.now))
+      redis.call('HSET', DEDUP, keyed[i][1], num(q.time) .. '|' .. ids[i] .. keyed[i][2])
+      redis.call('RPUSH', ORDER, keyed[i][1] .. num(q.time))
     end
   end
 end
@@ -109,5 +109,5 @@ end
 if ARGV[6] ~= '1' then wake(q, #ready, due) end
 if largest > q.mx then set(q, 'mx', largest) end
 set(q, 'in', q['in'] + n / 2)
-close_queue(q, num(q.now) .. '|' .. answer)
-return { 'ok', num(q.now), answer }
+close_queue(q, num(q.time) .. '|' .. answer)
+return { 'ok', num(q.time), answer }

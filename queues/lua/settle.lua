@@ -1,7 +1,7 @@
 -- Ends, prolongs or returns leases: what consumers say of messages that they hold.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
 -- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return or "u" unreceive (the caller never saw it); id (12 bytes); delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds
--- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun; how many messages became available; when the next does, or 0. Or a refusal of lib/queue
+-- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long; how many messages became available; in how many milliseconds the next does, or 0. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
@@ -14,6 +14,8 @@ if q.last then
   return { 'ok', now, verdicts, '0', '0' }
 end
 
+-- How long a message may be held in all since it was received, in milliseconds.
+local LONGEST = 43200000
 local count, ids = #ARGV - 6, {}
 for i = 1, count do ids[i] = string.sub(ARGV[6 + i], 2, 13) end
 local scores = redis.call('ZMSCORE', FLIGHT, unpack(ids))
@@ -21,6 +23,10 @@ local flight = {} -- score by id; kept up to date, for one call may say several 
 for i = 1, count do
   if scores[i] then flight[ids[i]] = tonumber(scores[i]) end
 end
+
+-- The score tells deliveries apart that are fewer than FENCE from each other; the side record tells all.
+local returned = redis.call('HLEN', SIDE) > 1
+local sides = returned and redis.call('HMGET', SIDE, unpack(ids)) or {}
 
 local verdicts, acked, unheld, dropped = {}, {}, {}, {}
 local ready, due = 0, 0
@@ -50,7 +56,7 @@ for i = 1, count do
     else
       verdict = (not dropped[id] and redis.call('HEXISTS', BODY, id) == 1) and 'x' or 'g'
     end
-  elseif score % FENCE ~= delivery % FENCE then
+  elseif score % FENCE ~= delivery % FENCE or read_side(sides[i]) + 1 ~= delivery then
     verdict = 'n'
   elseif op == 'a' then
     acked[#acked + 1] = id
@@ -58,15 +64,18 @@ for i = 1, count do
     flight[id] = nil
   elseif lease_end(score) <= q.now then
     verdict = 'x'
+  elseif op == 'e' and q.time + span - received > LONGEST then
+    verdict = 'l'
   else
-    local d, r, f, first = read_side(redis.call('HGET', SIDE, id))
+    local d, r, f, first = read_side(sides[i])
     if first == 0 then first = received end
+    returned = true
     if op == 'e' then
-      local ends = lease(q.now + span, delivery)
+      local ends = lease(q.time + span, delivery)
       redis.call('HSET', SIDE, id, write_side(d, r, f, first))
       redis.call('ZADD', FLIGHT, ends, id)
       flight[id] = tonumber(ends)
-      if q.now + span < lease_end(score) and (due == 0 or q.now + span < due) then due = q.now + span end
+      if q.time + span < lease_end(score) and (due == 0 or q.time + span < due) then due = q.time + span end
     else
       redis.call('ZREM', FLIGHT, id)
       flight[id] = nil
@@ -79,8 +88,8 @@ for i = 1, count do
         redis.call('HSET', SIDE, id, write_side(d + 1, r + 1, f + 1, first))
       end
       if span > 0 then
-        redis.call('ZADD', DELAYED, num(q.now + span), id)
-        if due == 0 or q.now + span < due then due = q.now + span end
+        redis.call('ZADD', DELAYED, num(q.time + span), id)
+        if due == 0 or q.time + span < due then due = q.time + span end
       else
         redis.call('ZADD', AGAIN, num(at), id)
         redis.call('ZADD', AGE, num(made(id)), id)
@@ -98,12 +107,12 @@ end
 if #acked > 0 then
   redis.call('ZREM', FLIGHT, unpack(acked))
   redis.call('HDEL', BODY, unpack(acked))
-  if redis.call('HLEN', SIDE) > 1 then redis.call('HDEL', SIDE, unpack(acked)) end
+  if returned then redis.call('HDEL', SIDE, unpack(acked)) end
   set(q, 'del', q.del + #acked)
 end
 if ready > 0 and q.ag == 0 then set(q, 'ag', 1) end
 if due > 0 and due < q.nd then set(q, 'nd', due) end
 if ARGV[6] ~= '1' then wake(q, ready, due) end
 local answer = table.concat(verdicts)
-close_queue(q, num(q.now) .. '|' .. answer)
-return { 'ok', num(q.now), answer, num(ready), num(due) }
+close_queue(q, num(q.time) .. '|' .. answer)
+return { 'ok', num(q.time), answer, num(ready), num(due > 0 and due - q.now or 0) }

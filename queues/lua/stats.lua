@@ -1,21 +1,24 @@
 -- Counts a queue's messages by state, after bringing it up to date.
 -- ARGV[6] milliseconds: retention
--- ARGV[7] milliseconds: the queue's visibility timeout
--- ARGV[8] sessions of living servers, "," before, between and behind them, or "" to leave dead ones' lanes alone
+-- ARGV[7] sessions of living servers in ascending order, "," before, between and behind them, or "" to leave dead ones' lanes alone
 -- Returns: "ok", the time, available, in flight, delayed, the time at which the oldest available message was sent or 0, sent, received, deleted and expired since the queue was made, "1" when the clocks agree, how many messages were tidied; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: it brings up to date what is not; the second call finds nothing to do.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/tidy"
-local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag')
+local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt')
 if q.refusal then return q.refusal end
-local moved = tidy_due(q, tonumber(ARGV[7]))
+local moved = tidy_due(q)
 local ended = tidy_expired(q, tonumber(ARGV[6]), MOST)
-if ARGV[8] ~= '' then
+if ARGV[7] ~= '' then
+  -- A session that is newer than all in the list may have begun since the list was made.
+  local newest = tonumber(string.match(ARGV[7], '(%d+),$'))
   for _, field in ipairs(redis.call('HKEYS', HEAD)) do
     local session = string.match(field, '^L(%d+)%.')
-    if session and not string.find(ARGV[8], ',' .. session .. ',', 1, true) then redis.call('HDEL', HEAD, field) end
+    if session and tonumber(session) < newest and not string.find(ARGV[7], ',' .. session .. ',', 1, true) then
+      redis.call('HDEL', HEAD, field)
+    end
   end
 end
 if moved > 0 then wake(q, moved, 0) end

@@ -24,7 +24,7 @@ local MOST, BYTES = 100, 524288
 local function num(n) return string.format('%.0f', n) end
 
 -- Returns the head with the named numbers, with `refusal` set to the answer when the call must not run, and `last` to
--- what the lane remembers when the call has run before.
+-- what the lane remembers when the call has run before. `now` is the time to judge by, `time` the time to write down.
 local function open_queue(...)
   local h = redis.call('HMGET', HEAD, 'v', 'clk', 'w', ARGV[4], ...)
   local q = { f = {} }
@@ -44,7 +44,7 @@ local function open_queue(...)
     q.refusal = { 'stale', h[1], redis.call('HGET', HEAD, 'set') }
     return q
   end
-  q.now, q.steady = read_clock(tonumber(h[2]) or 0)
+  q.now, q.steady, q.time = read_clock(tonumber(h[2]) or 0)
   q.w = h[3] or ''
   for i, name in ipairs({ ... }) do q[name] = tonumber(h[4 + i]) or 0 end
   return q

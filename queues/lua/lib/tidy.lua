@@ -16,10 +16,10 @@ local function next_due()
   return due
 end
 
--- Moves what is due to `again`. Nothing is before `nd`, which spares most calls the look. timeout is the queue's visibility timeout: a first lease without a side record lasted
--- just that long, which gives its beginning.
+-- Moves what is due to `again`. Nothing is before `nd`, which spares most calls the look. A first lease without a side
+-- record lasted for just `vt`, which gives its beginning.
 local NEVER = 2 ^ 52
-local function tidy_due(q, timeout)
+local function tidy_due(q)
   if q.nd > q.now then return 0 end
   local ids, side, again, age = {}, {}, {}, {}
   local due = redis.call('ZRANGEBYSCORE', FLIGHT, '-inf', '(' .. lease_bound(q.now), 'WITHSCORES', 'LIMIT', 0, MOST)
@@ -29,7 +29,7 @@ local function tidy_due(q, timeout)
     for i, id in ipairs(ids) do
       local ended = lease_end(tonumber(due[2 * i]))
       local d, r, f, first = read_side(old[i])
-      if first == 0 then first = ended - timeout end
+      if first == 0 then first = ended - q.vt end
       side[#side + 1] = id
       side[#side + 1] = write_side(d + 1, r + 1, f + 1, first)
       again[#again + 1] = num(ended)
@@ -62,10 +62,10 @@ local function tidy_due(q, timeout)
   return #again / 2
 end
 
--- Deletes up to `most` available messages whose retention has ended. The ids tell when they were sent by their makers'
+-- Deletes up to `most` available messages whose retention has ended, and returns how many, or MOST if there may be more. The ids tell when they were sent by their makers'
 -- clocks, which may be off by the tolerance; near the end the record decides.
 local function tidy_expired(q, retention, most)
-  local gone, bytes, popped = {}, 0, 0
+  local gone, bytes, popped, cut = {}, 0, 0, false
   local function expired(id)
     local record = redis.call('HGET', BODY, id)
     if not record then return true, false end
@@ -76,10 +76,16 @@ local function tidy_expired(q, retention, most)
   for _, id in ipairs(redis.call('LRANGE', READY, skip, skip + most - 1)) do
     if bytes > BYTES or made(id) + retention > q.now + WITNESS_TOLERANCE then
       -- A message deleted by id leaves its entry in the list; at the head it can go.
-      if q.tomb == 0 or redis.call('HEXISTS', BODY, id) == 1 then break end
+      if q.tomb == 0 or redis.call('HEXISTS', BODY, id) == 1 then
+        cut = bytes > BYTES
+        break
+      end
     end
     local over, stored = expired(id)
-    if not over then break end
+    if not over then
+      if popped == 0 then bytes = 0 end
+      break
+    end
     popped = popped + 1
     if stored then gone[#gone + 1] = id else set(q, 'tomb', q.tomb - 1) end
   end
@@ -92,7 +98,8 @@ local function tidy_expired(q, retention, most)
   if popped < most then
     local till = num(q.now - retention + WITNESS_TOLERANCE)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGE, '-inf', till, 'LIMIT', 0, most - popped)) do
-      if bytes > BYTES then break end
+      cut = cut or bytes > BYTES
+      if cut then break end
       if expired(id) then
         returned[#returned + 1] = id
         gone[#gone + 1] = id
@@ -108,5 +115,7 @@ local function tidy_expired(q, retention, most)
     redis.call('HDEL', BODY, unpack(gone))
     set(q, 'exp', q.exp + #gone)
   end
-  return popped + #returned
+  local n = popped + #returned
+  -- Where the bound in bytes has stopped it there may be more to do, as after a hundred.
+  return cut and n > 0 and MOST or n
 end
