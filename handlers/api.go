@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -115,14 +115,11 @@ func RequestOf(c echo.Context) *Request {
 // maxClientID bounds the Request-Id of a client that is kept.
 const maxClientID = 128
 
-// identify gives a request its id.
+// identify gives a request its id, and refuses methods that no address takes.
 func (a *API) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		id := a.NewID(0)
-		r := &Request{ID: "req_" + id.String(), ClientID: printable(c.Request().Header.Get("Request-Id"), maxClientID)}
-		c.Set(requestKey, r)
+		a.ensureID(c)
 		h := c.Response().Header()
-		h["Request-Id"] = []string{r.ID}
 		if a.TestHeaders {
 			c.Response().Before(func() {
 				if h.Get(nowHeader) == "" {
@@ -136,6 +133,22 @@ func (a *API) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+// ensureID gives an id to a request that was refused before identify saw it.
+func (a *API) ensureID(c echo.Context) {
+	if RequestOf(c) != nil {
+		return
+	}
+	var id engine.ID
+	if a.NewID != nil {
+		id = a.NewID(0)
+	} else {
+		_, _ = rand.Read(id[:]) // never fails
+	}
+	r := &Request{ID: "req_" + id.String(), ClientID: printable(c.Request().Header.Get("Request-Id"), maxClientID)}
+	c.Set(requestKey, r)
+	c.Response().Header()["Request-Id"] = []string{r.ID}
 }
 
 const nowHeader = "Sluice-Now"
@@ -280,6 +293,3 @@ func (a *API) account(ctx context.Context, id tenants.ID) (string, error) {
 	a.accounts.Store(id, t.AccountNumber)
 	return t.AccountNumber, nil
 }
-
-// millis rounds a time down to what answers show.
-func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -189,8 +189,8 @@ func (r *reader) batchMessage() (m queues.Outgoing, ref string) {
 		case "content_type":
 			s, ok := r.str()
 			m.ContentType = string(s)
-			if ok && !isPrintable(m.ContentType) {
-				r.fault("invalid", "must be printable ASCII")
+			if ok && (len(s) > maxContentType || !isPrintable(m.ContentType)) {
+				r.fault("invalid", "must be printable ASCII with at most %d characters", maxContentType)
 			}
 		case "delay":
 			if d, ok := r.duration(); ok {

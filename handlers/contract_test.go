@@ -29,13 +29,23 @@ import (
 
 func TestMain(m *testing.M) {
 	code := redistest.Main(m)
-	if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" {
+	if code == 0 && !narrowed() {
 		if untouched := contract.untouched(); len(untouched) > 0 {
 			fmt.Fprintf(os.Stderr, "FAIL: no test has got a success from these operations: %s\n", strings.Join(untouched, ", "))
 			code = 1
 		}
 	}
 	os.Exit(code)
+}
+
+// narrowed reports whether only some of the tests were asked for.
+func narrowed() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.list"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // contract is the description of the API, against which every answer of every test is held.
@@ -112,7 +122,7 @@ func (d *described) check(h *apiTest, req *http.Request, body []byte, a *answer)
 	d.mu.Lock()
 	d.touched[route.Operation.OperationID] = true
 	d.mu.Unlock()
-	if usesText(req, body) {
+	if a.status == http.StatusMultiStatus || usesText(req, body) {
 		return // durations may be text, which the description mentions in words only
 	}
 	asked := req.Clone(context.Background())

@@ -312,29 +312,41 @@ func (r *reader) str() ([]byte, bool) {
 func (r *reader) text() []byte {
 	r.i++
 	start := r.i
-	for r.i < len(r.b) {
-		switch c := r.b[r.i]; {
-		case c == '"':
+	for r.run() {
+		switch r.b[r.i] {
+		case '"':
 			s := r.b[start:r.i]
 			r.i++
 			return s
-		case c == '\\':
+		case '\\':
 			return r.escaped(start)
-		case c < ' ':
-			r.fail("a string holds a control character, which must be escaped")
-			return nil
-		case c < utf8.RuneSelf:
-			r.i++
-		default:
-			n := r.runeSize()
-			if n == 0 {
-				return nil
-			}
-			r.i += n
 		}
 	}
-	r.fail("a string has no end")
 	return nil
+}
+
+// run passes what stands for itself in a string by. It reports false when the string is not as it should be.
+func (r *reader) run() bool {
+	for {
+		for r.i < len(r.b) && plain[r.b[r.i]] {
+			r.i++
+		}
+		switch {
+		case r.i >= len(r.b):
+			r.fail("a string has no end")
+			return false
+		case r.b[r.i] == '"' || r.b[r.i] == '\\':
+			return true
+		case r.b[r.i] < ' ':
+			r.fail("a string holds a control character, which must be escaped")
+			return false
+		}
+		n := r.runeSize()
+		if n == 0 {
+			return false
+		}
+		r.i += n
+	}
 }
 
 // runeSize returns the size of the character that comes, which is not ASCII, and 0 when it is none.
@@ -351,42 +363,44 @@ var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n
 
 // escaped reads the rest of a string that has a backslash where the reader is.
 func (r *reader) escaped(start int) []byte {
-	out := append(make([]byte, 0, 2*(r.i-start)+32), r.b[start:r.i]...)
-	for r.i < len(r.b) {
-		switch c := r.b[r.i]; {
-		case c == '"':
+	out := append(make([]byte, 0, r.rest()-start), r.b[start:r.i]...)
+	for {
+		from := r.i
+		if !r.run() {
+			return nil
+		}
+		out = append(out, r.b[from:r.i]...)
+		switch {
+		case r.b[r.i] == '"':
 			r.i++
 			return out
-		case c == '\\' && r.i+1 < len(r.b) && r.b[r.i+1] == 'u':
+		case r.i+1 < len(r.b) && r.b[r.i+1] == 'u':
 			c, ok := r.codePoint()
 			if !ok {
 				return nil
 			}
 			out = utf8.AppendRune(out, c)
-		case c == '\\':
-			if r.i+1 >= len(r.b) || escapes[r.b[r.i+1]] == 0 {
-				r.fail("a backslash is followed by what is no escape")
-				return nil
-			}
+		case r.i+1 >= len(r.b) || escapes[r.b[r.i+1]] == 0:
+			r.fail("a backslash is followed by what is no escape")
+			return nil
+		default:
 			out = append(out, escapes[r.b[r.i+1]])
 			r.i += 2
-		case c < ' ':
-			r.fail("a string holds a control character, which must be escaped")
-			return nil
-		case c < utf8.RuneSelf:
-			out = append(out, c)
-			r.i++
-		default:
-			n := r.runeSize()
-			if n == 0 {
-				return nil
-			}
-			out = append(out, r.b[r.i:r.i+n]...)
-			r.i += n
 		}
 	}
-	r.fail("a string has no end")
-	return nil
+}
+
+// rest returns about where the string ends that is being read, so that room for it is made once.
+func (r *reader) rest() int {
+	for i := r.i; ; i++ {
+		n := bytes.IndexByte(r.b[i:], '"')
+		if n < 0 {
+			return len(r.b)
+		}
+		if i += n; r.b[i-1] != '\\' || i > 1 && r.b[i-2] == '\\' {
+			return i
+		}
+	}
 }
 
 // codePoint reads \uXXXX, or two of them that make one character.

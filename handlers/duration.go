@@ -14,11 +14,14 @@ const (
 
 var units = map[byte]int64{'s': 1, 'm': 60, 'h': 3600, 'd': 24 * 3600}
 
-// parseDuration reads whole seconds ("30") or numbers with the units s, m, h and d ("5m", "1h30m"). What is behind it
-// is checked by whoever uses it, so "-1" is read too.
+// parseDuration reads whole seconds ("30") or numbers with the units s, m, h and d ("5m", "1h30m"). Whoever uses it
+// checks its bounds, so "-1" is read too.
 func parseDuration(s string) (time.Duration, bool) {
 	if n, ok := parseNumber(s); ok {
 		return time.Duration(n) * time.Second, n <= maxSeconds && n >= -maxSeconds
+	}
+	if s == "" {
+		return 0, false
 	}
 	total := int64(0)
 	for s != "" {

@@ -71,7 +71,7 @@ func appendASCII(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s {
 		switch {
-		case r < utf8.RuneSelf && plain[r]:
+		case r < 0x7f && plain[r]:
 			b = append(b, byte(r))
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
@@ -103,6 +103,20 @@ func appendTimeOrNull(b []byte, t time.Time) []byte {
 		return append(b, "null"...)
 	}
 	return appendTime(b, t)
+}
+
+// Instant is a time as answers show it: in UTC, always with three digits of milliseconds.
+type Instant struct{ time.Time }
+
+// MarshalJSON writes the time.
+func (i Instant) MarshalJSON() ([]byte, error) { return appendTime(nil, i.Time), nil }
+
+// instant returns a time for an answer, and nil for one that is not set.
+func instant(t time.Time) *Instant {
+	if t.IsZero() {
+		return nil
+	}
+	return &Instant{t}
 }
 
 const messagePrefix = "msg_"

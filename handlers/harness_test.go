@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -208,6 +209,7 @@ func (a *answer) is(status int) *answer {
 // into reads the answer, which has no member that v does not know.
 func (a *answer) into(v any) {
 	a.Helper()
+	reflect.ValueOf(v).Elem().SetZero() // maps would keep what an earlier answer left
 	dec := json.NewDecoder(bytes.NewReader(a.body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
@@ -275,6 +277,13 @@ func bodies(list []handlers.ReceivedMessage) []string {
 	return out
 }
 
+// later asks in the background.
+func (h *apiTest) later(ask func() *answer) <-chan *answer {
+	got := make(chan *answer, 1)
+	go func() { got <- ask() }()
+	return got
+}
+
 // until polls a condition for at most ten seconds.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
@@ -291,6 +300,9 @@ func diff(tb testing.TB, what string, want, got any) {
 		tb.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
+
+// instant is a time after the start, as answers hold it.
+func instant(after time.Duration) *handlers.Instant { return &handlers.Instant{Time: start.Add(after)} }
 
 type lockedBuffer struct {
 	mu sync.Mutex

@@ -17,22 +17,22 @@ type Key struct {
 	Name string `json:"name" example:"ci"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// What the key may do; not enforced yet.
-	Scopes    []string  `json:"scopes" example:"*"`
-	CreatedAt time.Time `json:"created_at" format:"date-time"`
+	Scopes    []string `json:"scopes" example:"*"`
+	CreatedAt Instant  `json:"created_at" swaggertype:"string" format:"date-time"`
 	// When it stops working; null for never.
-	ExpiresAt *time.Time `json:"expires_at" format:"date-time" extensions:"x-nullable"`
+	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // CreatedKey is a new key with its text, which nobody can show again.
 type CreatedKey struct {
 	// The key itself.
-	Key       string     `json:"key" example:"slk_…"`
-	ID        string     `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
-	Name      string     `json:"name" example:"ci"`
-	Kind      string     `json:"kind" enums:"tenant,operator"`
-	Scopes    []string   `json:"scopes" example:"*"`
-	CreatedAt time.Time  `json:"created_at" format:"date-time"`
-	ExpiresAt *time.Time `json:"expires_at" format:"date-time" extensions:"x-nullable"`
+	Key       string   `json:"key" example:"slk_…"`
+	ID        string   `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	Name      string   `json:"name" example:"ci"`
+	Kind      string   `json:"kind" enums:"tenant,operator"`
+	Scopes    []string `json:"scopes" example:"*"`
+	CreatedAt Instant  `json:"created_at" swaggertype:"string" format:"date-time"`
+	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // KeyInput is what an operator says of a new key.
@@ -42,17 +42,14 @@ type KeyInput struct {
 	// What the key may do; kept and shown, and not enforced yet. Default: everything.
 	Scopes []string `json:"scopes,omitempty" validate:"max=50" example:"*"`
 	// When it stops working. Default: never.
-	ExpiresAt *time.Time `json:"expires_at,omitempty" format:"date-time" extensions:"x-nullable"`
+	ExpiresAt *Instant `json:"expires_at,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 func newKey(k auth.Key) Key {
-	out := Key{ID: k.ID, Name: k.Name, Kind: string(k.Kind), Scopes: k.Scopes, CreatedAt: millis(k.CreatedAt)}
+	out := Key{ID: k.ID, Name: k.Name, Kind: string(k.Kind), Scopes: k.Scopes, CreatedAt: Instant{k.CreatedAt},
+		ExpiresAt: instant(k.ExpiresAt)}
 	if out.Scopes == nil {
 		out.Scopes = []string{}
-	}
-	if !k.ExpiresAt.IsZero() {
-		at := millis(k.ExpiresAt)
-		out.ExpiresAt = &at
 	}
 	return out
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -24,9 +23,9 @@ type Message struct {
 	State string `json:"state" enums:"available,in_flight,delayed"`
 	MessageContent
 	// When a message that waits, or waited, becomes or became available; null for one that always was.
-	AvailableAt *time.Time `json:"available_at" format:"date-time" extensions:"x-nullable"`
+	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// When a message in flight becomes available again; null for others.
-	LeaseExpiresAt *time.Time `json:"lease_expires_at" format:"date-time" extensions:"x-nullable"`
+	LeaseExpiresAt *Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // MessageContent is what every view of a message shows.
@@ -42,9 +41,9 @@ type MessageContent struct {
 	// Always null so far.
 	GroupID *string `json:"group_id" extensions:"x-nullable"`
 	// How often it was received, this time included.
-	ReceiveCount    int        `json:"receive_count" example:"1"`
-	SentAt          time.Time  `json:"sent_at" format:"date-time"`
-	FirstReceivedAt *time.Time `json:"first_received_at" format:"date-time" extensions:"x-nullable"`
+	ReceiveCount    int      `json:"receive_count" example:"1"`
+	SentAt          Instant  `json:"sent_at" swaggertype:"string" format:"date-time"`
+	FirstReceivedAt *Instant `json:"first_received_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// W3C trace context of the sender, where there was one.
 	Traceparent string `json:"traceparent,omitempty"`
 }
@@ -61,12 +60,14 @@ type MessageAttribute struct {
 type SentMessage struct {
 	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
 	// Bytes of the body.
-	Size        int       `json:"size" example:"11"`
-	MD5OfBody   string    `json:"md5_of_body" example:"5d41402abc4b2a76b9719d911017c592"`
-	AvailableAt time.Time `json:"available_at" format:"date-time"`
+	Size        int     `json:"size" example:"11"`
+	MD5OfBody   string  `json:"md5_of_body" example:"5d41402abc4b2a76b9719d911017c592"`
+	AvailableAt Instant `json:"available_at" swaggertype:"string" format:"date-time"`
 }
 
 const (
+	maxContentType = 127 // what a queue keeps
+
 	binaryMedia = "application/octet-stream"
 	textMedia   = "text/plain; charset=utf-8"
 )
@@ -178,8 +179,8 @@ func messageType(r *http.Request, body []byte) (string, error) {
 	if t == "" || isForm(t) {
 		return guessType(body), nil
 	}
-	if !isPrintable(t) {
-		return "", headerFault("Content-Type", "invalid", "must be printable ASCII")
+	if len(t) > maxContentType || !isPrintable(t) {
+		return "", headerFault("Content-Type", "invalid", fmt.Sprintf("must be printable ASCII with at most %d characters", maxContentType))
 	}
 	return t, nil
 }

@@ -160,9 +160,13 @@ type withMessageID struct {
 
 func (e withMessageID) Unwrap() error { return e.error }
 
-// ErrorHandler answers what failed with a problem, and logs what an operator should look at.
+// ErrorHandler answers what failed with a problem, and logs what an operator should look at. It works without Register.
 func (a *API) ErrorHandler(err error, c echo.Context) {
 	e := asError(err)
+	if m := c.Request().Method; e.Kind == errs.Unknown && (m == http.MethodGet || m == http.MethodHead) {
+		e = engine.ErrUnavailable.Because(e) // what only reads has changed nothing
+	}
+	a.ensureID(c)
 	p := problem(c, e)
 	if m, ok := errors.AsType[withMessageID](err); ok {
 		p.MessageID = m.id
@@ -198,7 +202,7 @@ func setRetryAfter(h http.Header, d time.Duration) {
 
 // note logs a failure that is the server's own. A client that has gone does not make one.
 func (a *API) note(c echo.Context, e *errs.Error, status int) {
-	if status < http.StatusInternalServerError || c.Request().Context().Err() != nil {
+	if status < http.StatusInternalServerError || a.Logger == nil || c.Request().Context().Err() != nil {
 		return
 	}
 	attrs := []slog.Attr{

@@ -37,8 +37,8 @@ type Queue struct {
 	OldestAge float64     `json:"oldest_age" example:"12.5"`
 	Totals    QueueTotals `json:"totals"`
 	ARN       string      `json:"arn" example:"arn:aws:sqs:us-east-1:000000000000:orders"`
-	CreatedAt time.Time   `json:"created_at" format:"date-time"`
-	UpdatedAt time.Time   `json:"updated_at" format:"date-time"`
+	CreatedAt Instant     `json:"created_at" swaggertype:"string" format:"date-time"`
+	UpdatedAt Instant     `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
 }
@@ -478,7 +478,7 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		OldestAge: math.Round(s.OldestAge.Seconds()*1000) / 1000,
 		Totals:    QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired},
 		ARN:       "arn:aws:sqs:" + a.Region + ":" + account + ":" + q.Name,
-		CreatedAt: millis(q.Created), UpdatedAt: millis(q.Updated), ETag: q.ETag,
+		CreatedAt: Instant{q.Created}, UpdatedAt: Instant{q.Updated}, ETag: q.ETag,
 	}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}

@@ -20,9 +20,9 @@ type Result struct {
 	// Of an item that was sent: the id of the message.
 	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
 	// Of a lease that was extended: when it ends.
-	LeaseExpiresAt *time.Time `json:"lease_expires_at,omitempty" format:"date-time"`
+	LeaseExpiresAt *Instant `json:"lease_expires_at,omitempty" swaggertype:"string" format:"date-time"`
 	// Of a message that was returned: when it is available.
-	AvailableAt *time.Time `json:"available_at,omitempty" format:"date-time"`
+	AvailableAt *Instant `json:"available_at,omitempty" swaggertype:"string" format:"date-time"`
 	// Of an item that failed: why.
 	Error *Problem `json:"error,omitempty"`
 }
@@ -37,9 +37,9 @@ type Receipt struct {
 	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
 	State         string `json:"state" enums:"available,in_flight,delayed"`
 	// When the message becomes available again; null unless it is in flight.
-	LeaseExpiresAt *time.Time `json:"lease_expires_at" format:"date-time" extensions:"x-nullable"`
+	LeaseExpiresAt *Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// Since when, or from when on, the message is available; null while it is in flight.
-	AvailableAt *time.Time `json:"available_at" format:"date-time" extensions:"x-nullable"`
+	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // ReceiptInput is what a client wants done with a message that it holds: one of the two.
@@ -217,14 +217,13 @@ func (a *API) changeReceipt(c echo.Context) error {
 		return a.guess(c, err)
 	}
 	out := Receipt{ReceiptHandle: s.ReceiptHandle}
-	switch at := millis(done.AvailableAt); {
+	switch {
 	case s.Verb == queues.Extend:
-		end := millis(done.LeaseExpiresAt)
-		out.State, out.LeaseExpiresAt = string(queues.InFlight), &end
+		out.State, out.LeaseExpiresAt = string(queues.InFlight), instant(done.LeaseExpiresAt)
 	case s.For > 0:
-		out.State, out.AvailableAt = string(queues.Delayed), &at
+		out.State, out.AvailableAt = string(queues.Delayed), instant(done.AvailableAt)
 	default:
-		out.State, out.AvailableAt = string(queues.Available), &at
+		out.State, out.AvailableAt = string(queues.Available), instant(done.AvailableAt)
 	}
 	return a.json(c, http.StatusOK, out)
 }

@@ -30,7 +30,7 @@ type ReceivedMessage struct {
 	AckURL string `json:"ack_url" example:"/v1/queues/orders/receipts/rh_AQYl…"`
 	MessageContent
 	// When it becomes available again, unless it is acknowledged before.
-	LeaseExpiresAt time.Time `json:"lease_expires_at" format:"date-time"`
+	LeaseExpiresAt Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time"`
 	// With `body=json`: the body, when it is JSON.
 	JSON any `json:"json,omitempty" extensions:"x-nullable"`
 }

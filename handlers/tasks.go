@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,9 +18,9 @@ type Task struct {
 	// Name of the queue that it works on.
 	Queue     string       `json:"queue" example:"orders"`
 	Progress  TaskProgress `json:"progress"`
-	CreatedAt time.Time    `json:"created_at" format:"date-time"`
+	CreatedAt Instant      `json:"created_at" swaggertype:"string" format:"date-time"`
 	// null while it is running.
-	FinishedAt *time.Time `json:"finished_at" format:"date-time" extensions:"x-nullable"`
+	FinishedAt *Instant `json:"finished_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // TaskProgress counts the messages of a task.
@@ -31,13 +30,9 @@ type TaskProgress struct {
 }
 
 func newTask(t tasks.Task) Task {
-	out := Task{ID: t.ID, Type: t.Type, Status: string(t.Status), Queue: t.Queue,
-		Progress: TaskProgress{Total: t.Progress.Total, Done: t.Progress.Done}, CreatedAt: millis(t.CreatedAt)}
-	if !t.FinishedAt.IsZero() {
-		at := millis(t.FinishedAt)
-		out.FinishedAt = &at
-	}
-	return out
+	return Task{ID: t.ID, Type: t.Type, Status: string(t.Status), Queue: t.Queue,
+		Progress:  TaskProgress{Total: t.Progress.Total, Done: t.Progress.Done},
+		CreatedAt: Instant{t.CreatedAt}, FinishedAt: instant(t.FinishedAt)}
 }
 
 // purge deletes all messages of a queue and keeps a record of it. The record is begun first, so that an error of it

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -20,9 +19,9 @@ type Tenant struct {
 	State  string            `json:"state" enums:"active,lost"`
 	Labels map[string]string `json:"labels"`
 	// When it was made.
-	CreatedAt time.Time `json:"created_at" format:"date-time"`
+	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// When its settings last changed.
-	UpdatedAt time.Time `json:"updated_at" format:"date-time"`
+	UpdatedAt Instant `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
 }
@@ -37,7 +36,7 @@ type TenantInput struct {
 
 func newTenant(t tenants.Tenant) Tenant {
 	out := Tenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber, State: string(t.State), Labels: t.Labels,
-		CreatedAt: millis(t.CreatedAt), UpdatedAt: millis(t.UpdatedAt), ETag: t.ETag}
+		CreatedAt: Instant{t.CreatedAt}, UpdatedAt: Instant{t.UpdatedAt}, ETag: t.ETag}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
 	}
