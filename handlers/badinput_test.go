@@ -202,6 +202,8 @@ var badInputs = []bad{
 	{"a negative wait", "POST", "/v1/queues/Q/receive?wait=-1", "", nil, 422, "validation_failed", "wait"},
 	{"a wait of 21 s", "POST", "/v1/queues/Q/receive?wait=21", "", nil, 422, "validation_failed", "wait"},
 	{"a wait in milliseconds", "POST", "/v1/queues/Q/receive?wait=500ms", "", nil, 422, "validation_failed", "wait"},
+	{"a wait of 21 s with acks", "POST", "/v1/queues/Q/receive?wait=21", `{"ack":["R"]}`, nil, 422, "validation_failed", "wait"},
+	{"a lease over 12 h with acks", "POST", "/v1/queues/Q/receive?visibility_timeout=43201", `{"ack":["R"]}`, nil, 422, "validation_failed", "visibility_timeout"},
 	{"a lease over 12 h", "POST", "/v1/queues/Q/receive?visibility_timeout=43201", "", nil, 422, "validation_failed", "visibility_timeout"},
 	{"raw and many", "POST", "/v1/queues/Q/receive?raw=true&max=2", "", nil, 422, "validation_failed", "max"},
 	{"raw and parsed", "POST", "/v1/queues/Q/receive?raw=true&body=json", "", nil, 422, "validation_failed", "body"},
@@ -289,7 +291,7 @@ func TestMistakesAreAnsweredWithWhatWasMeant(t *testing.T) {
 		want                       string
 	}{
 		{"POST", path + "/messages", "x", "Message-Dealy", "Message-Delay"},
-		{"POST", path + "/messages", "x", "Message-Atributes", "Message-Attributes"},
+		{"POST", path + "/messages", "x", "Message-Attribute", "Message-Attributes"},
 		{"POST", path + "/messages", "x", "Message-Colour", "Message-Attr-"},
 		{"POST", path + "/receive?vait=1", "", "", `"wait"`},
 		{"POST", path + "/receive?visibilityTimeout=1", "", "", `"visibility_timeout"`},

@@ -115,10 +115,10 @@ func TestABadItemHarmsNoOther(t *testing.T) {
 	diff(t, "faults", want, faults)
 	for i, s := range statuses {
 		expect := 422
-		switch {
-		case want[i] == "":
+		switch want[i] {
+		case "":
 			expect = 201
-		case want[i] == "message_too_large":
+		case "message_too_large":
 			expect = 413
 		}
 		if s != expect {

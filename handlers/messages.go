@@ -1,7 +1,7 @@
 package handlers
 
 import (
-	"crypto/md5" //nolint:gosec // part of the SQS protocol
+	"crypto/md5" // part of the SQS protocol
 	"encoding/base64"
 	"errors"
 	"fmt"

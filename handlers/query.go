@@ -124,6 +124,15 @@ func (q *query) duration(name string) (*time.Duration, error) {
 	return &d, nil
 }
 
+// upTo is duration for one that is between 0 and limit.
+func (q *query) upTo(name string, limit time.Duration) (*time.Duration, error) {
+	d, err := q.duration(name)
+	if err == nil && d != nil && (*d < 0 || *d > limit) {
+		err = queryFault(name, "out_of_range", fmt.Sprintf("must be 0 to %d seconds", wholeSeconds(limit)))
+	}
+	return d, err
+}
+
 // choice returns a parameter that is one of words, of which the first one stands for none.
 func (q *query) choice(name string, words ...string) (string, error) {
 	if !q.has(name) {

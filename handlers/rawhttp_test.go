@@ -17,10 +17,10 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 )
 
-// wire is a listener with the bounds that a server has, in a hurry.
-func (h *apiTest) wire() *httptest.Server {
+// wire is a listener with the bounds that a server has. It waits for a request no longer than patience.
+func (h *apiTest) wire(patience time.Duration) *httptest.Server {
 	srv := httptest.NewUnstartedServer(h.echo)
-	srv.Config.ReadHeaderTimeout, srv.Config.ReadTimeout, srv.Config.MaxHeaderBytes = 300*time.Millisecond, 300*time.Millisecond, 16<<10
+	srv.Config.ReadHeaderTimeout, srv.Config.ReadTimeout, srv.Config.MaxHeaderBytes = patience, patience, 16<<10
 	srv.Start()
 	h.Cleanup(srv.Close)
 	return srv
@@ -30,7 +30,7 @@ func TestBrokenHTTPIsRefusedAndStoresNothing(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")
-	srv := h.wire()
+	patient, hasty := h.wire(time.Minute), h.wire(200*time.Millisecond)
 	key := "Authorization: Bearer " + h.key + "\r\n"
 	post := "POST " + path + "/messages HTTP/1.1\r\nHost: x\r\n" + key
 	chunked := post + "Transfer-Encoding: chunked\r\n\r\n"
@@ -95,6 +95,10 @@ func TestBrokenHTTPIsRefusedAndStoresNothing(t *testing.T) {
 		{"a body cut off", post + "Content-Length: 20\r\n\r\nhi" + cut, 400, "malformed_request", true},
 		{"chunks cut off", chunked + "20\r\nhi" + cut, 400, "malformed_request", true},
 	} {
+		srv := patient
+		if c.status == 0 || c.code == "request_timeout" {
+			srv = hasty
+		}
 		res, body := exchange(t, srv.Listener.Addr().String(), c.raw)
 		switch {
 		case res == nil:

@@ -75,7 +75,10 @@ type receiveOptions struct {
 //	@Header			200					{string}	Receipt-Handle	"With raw=true: names this delivery"
 //	@Header			200					{integer}	Message-Receive-Count	"With raw=true: how often it was received"
 //	@Header			200					{string}	Lease-Expires-At	"With raw=true: when it becomes available again"
+//	@Header			200					{string}	Message-Sent-At	"With raw=true: when it was sent"
 //	@Header			200					{string}	Message-Attributes	"With raw=true: the attributes as JSON, unless they are longer than 8 KiB"
+//	@Header			200					{integer}	Message-Attributes-Omitted	"With raw=true: the length of attributes that are longer than that"
+//	@Header			200					{string}	Traceparent	"With raw=true: the trace context of the sender"
 //	@Success		204					"With raw=true: there is none"
 //	@Failure		400					{object}	Problem			"The request is malformed"
 //	@Failure		404					{object}	Problem			"No such queue"
@@ -135,10 +138,10 @@ func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 	if o.Max, err = q.number("max", 1, 1, queues.MaxReceive); err != nil {
 		return o, err
 	}
-	if o.Wait, err = q.duration("wait"); err != nil {
+	if o.Wait, err = q.upTo("wait", queues.MaxWait); err != nil {
 		return o, err
 	}
-	if o.VisibilityTimeout, err = q.duration("visibility_timeout"); err != nil {
+	if o.VisibilityTimeout, err = q.upTo("visibility_timeout", queues.MaxVisibilityTimeout); err != nil {
 		return o, err
 	}
 	if o.raw, err = q.flag("raw"); err != nil {

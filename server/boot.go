@@ -31,6 +31,8 @@ type parts struct {
 	auth     *auth.Authenticator
 	queues   *queues.Store
 	tasks    *tasks.Store
+	epoch    string // of the data set
+	looks    looks
 	watch    func(context.Context) error
 }
 
@@ -61,6 +63,9 @@ func (s *Server) chooseRedis(ctx context.Context, p *parts) (engine.Options, str
 	e, err := embedded.Start(ctx, embedded.Options{
 		DataDir: s.config.DataDir, RequireDurable: s.config.RequireDurable, Logger: s.logger,
 	})
+	if errors.Is(err, embedded.ErrNotDurable) || errors.Is(err, embedded.ErrWrongEngine) {
+		return opt, "", fmt.Errorf("%w: %w", ErrUsage, err) // it will not get better by trying again
+	}
 	if err != nil {
 		return opt, "", err
 	}
@@ -72,26 +77,44 @@ func (s *Server) chooseRedis(ctx context.Context, p *parts) (engine.Options, str
 	return opt, e.Engine(), nil
 }
 
+// prepare makes p ready to work. A Redis that goes away meanwhile is waited for, as one that is not there yet.
 func (s *Server) prepare(ctx context.Context, p *parts, name string) error {
+	epoch := rand.Text() // of the installation that is founded, if one is
+	for {
+		if err := s.awaitRedis(ctx, p); err != nil {
+			return err
+		}
+		err := s.adopt(ctx, p, name, epoch)
+		if !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrUnknown) {
+			return err
+		}
+		s.logger.Warn("redis went away while the server started", "error", err.Error())
+	}
+}
+
+// awaitRedis returns once Redis answers.
+func (s *Server) awaitRedis(ctx context.Context, p *parts) error {
 	lastLog := time.Time{}
-	err := p.engine.WaitReady(ctx, func(err error) {
+	return p.engine.WaitReady(ctx, func(err error) {
 		s.health.set("starting", "Redis does not answer yet.")
 		if time.Since(lastLog) > 5*time.Second {
 			lastLog = time.Now()
 			s.logger.Warn("waiting for redis", "redis", s.config.RedisURL.String(), "error", err.Error())
 		}
 	})
-	if err != nil {
-		return err
-	}
-	d, err := p.engine.Durability(ctx)
+}
+
+// adopt looks whether this Redis may be trusted and is the right one, and starts to work on it. Doing it again is
+// harmless.
+func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) error {
+	d, err := s.durability(ctx, p)
 	if err != nil {
 		return err
 	}
 	if err := s.trust(p, d); err != nil {
 		return err
 	}
-	d, err = p.engine.Durability(ctx) // once more: with the replicas that must confirm
+	d, err = s.durability(ctx, p) // once more: with the replicas that must confirm
 	if err != nil {
 		return err
 	}
@@ -102,7 +125,7 @@ func (s *Server) prepare(ctx context.Context, p *parts, name string) error {
 	if err := p.engine.StartSession(ctx); err != nil {
 		return err
 	}
-	epoch, err := s.claim(ctx, p)
+	epoch, err := s.claim(ctx, p, newEpoch)
 	if err != nil {
 		return err
 	}
@@ -111,13 +134,24 @@ func (s *Server) prepare(ctx context.Context, p *parts, name string) error {
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)
 	p.tasks = tasks.New(p.engine)
+	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger})
-	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name, epoch) }
-	if err := s.firstKeys(ctx, p); err != nil {
+	p.epoch = epoch
+	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name) }
+	if err := s.firstKeys(ctx, p, epoch == newEpoch); err != nil {
 		return err
 	}
 	s.health.set("starting", "")
 	return nil
+}
+
+// durability asks Redis what it promises. No answer is engine.ErrUnavailable.
+func (s *Server) durability(ctx context.Context, p *parts) (engine.Durability, error) {
+	d, err := p.engine.Durability(ctx)
+	if err != nil && engine.OutcomeOf(err) != engine.Broken {
+		return d, engine.ErrUnavailable.Because(err)
+	}
+	return d, err
 }
 
 // trust refuses a Redis whose settings lose messages silently, and asks for the confirmation of replicas where the
@@ -166,14 +200,14 @@ const installationFile = "installation"
 // claim makes sure that Redis holds this installation's data and that the master key is the one it was founded with.
 // A server that knows an installation never founds another one in an empty Redis: its data is gone, and that must be
 // seen.
-func (s *Server) claim(ctx context.Context, p *parts) (string, error) {
+func (s *Server) claim(ctx context.Context, p *parts, newEpoch string) (string, error) {
 	path := filepath.Join(s.config.DataDir, installationFile)
 	known := ""
 	if raw, err := os.ReadFile(path); err == nil && !p.engine.Memory() {
 		known = strings.TrimSpace(string(raw))
 	}
 	want := s.identity()
-	want.Epoch = rand.Text()
+	want.Epoch = newEpoch
 	have, err := p.engine.Claim(ctx, want, known == "")
 	switch {
 	case errors.Is(err, engine.ErrNoInstallation):
@@ -204,7 +238,7 @@ const (
 )
 
 // watch keeps /readyz true: does Redis answer, is it still the same data set, and what does it promise.
-func (s *Server) watch(ctx context.Context, p *parts, name, epoch string) error {
+func (s *Server) watch(ctx context.Context, p *parts, name string) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	lastLevel := time.Now()
@@ -214,7 +248,7 @@ func (s *Server) watch(ctx context.Context, p *parts, name, epoch string) error 
 			return nil
 		case <-tick.C:
 		}
-		s.look(ctx, p, epoch)
+		p.looks.after(func() { s.look(ctx, p) })
 		if time.Since(lastLevel) > durabilityEvery {
 			lastLevel = time.Now()
 			if d, err := p.engine.Durability(ctx); err == nil {
@@ -224,7 +258,7 @@ func (s *Server) watch(ctx context.Context, p *parts, name, epoch string) error 
 	}
 }
 
-func (s *Server) look(ctx context.Context, p *parts, epoch string) {
+func (s *Server) look(ctx context.Context, p *parts) {
 	have, err := p.engine.Claim(ctx, s.identity(), false)
 	unreachable, replaced := "", ""
 	switch {
@@ -237,7 +271,7 @@ func (s *Server) look(ctx context.Context, p *parts, epoch string) {
 				unreachable += " " + err.Error()
 			}
 		}
-	case have.Epoch != epoch:
+	case have.Epoch != p.epoch:
 		replaced = "Redis holds another installation's data."
 	}
 	if replaced != "" && !s.health.has("data_replaced") {
@@ -261,8 +295,9 @@ const (
 )
 
 // firstKeys makes the operator's key, the tenant "default" and its key at the first start, and shows new ones once. What
-// an operator has deleted or revoked since stays so.
-func (s *Server) firstKeys(ctx context.Context, p *parts) error {
+// an operator has deleted or revoked since stays so; an installation that was founded just now has nothing of that kind,
+// although the data directory may have key files from one before.
+func (s *Server) firstKeys(ctx context.Context, p *parts, founded bool) error {
 	file := filepath.Join(s.config.DataDir, operatorKeyFile)
 	operator, made, err := p.keys.EnsureOperatorKey(ctx, file)
 	if err = s.tolerate(err, file); err != nil {
@@ -274,7 +309,7 @@ func (s *Server) firstKeys(ctx context.Context, p *parts) error {
 	file = filepath.Join(s.config.DataDir, defaultKeyFile)
 	t, err := p.tenants.Get(ctx, tenants.Default)
 	if errors.Is(err, tenants.ErrNotFound) {
-		if _, err := os.Stat(file); err == nil {
+		if _, err := os.Stat(file); err == nil && !founded {
 			return nil
 		}
 		t, _, err = p.tenants.Put(ctx, tenants.Default, tenants.Settings{}, tenants.Condition{})
@@ -292,8 +327,13 @@ func (s *Server) firstKeys(ctx context.Context, p *parts) error {
 	return nil
 }
 
-// tolerate logs why a key file is of no use where that is somebody's decision and no reason not to start.
+// tolerate logs why a key file is of no use where that is somebody's decision and no reason not to start. A Redis that is
+// full is none either: without servers nobody could empty it.
 func (s *Server) tolerate(err error, file string) error {
+	if errors.Is(err, engine.ErrFull) {
+		s.logger.Warn("redis is full, so a key that it does not know yet cannot be used", "file", file)
+		return nil
+	}
 	if errors.Is(err, auth.ErrFileRevoked) || errors.Is(err, auth.ErrTooManyKeys) || errors.Is(err, tenants.ErrNotFound) {
 		s.logger.Warn("the key in this file is not in use", "file", file, "reason", err.Error())
 		return nil

@@ -83,7 +83,7 @@ func (s *Server) routes(p *parts) http.Handler {
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
 		MaxWaitingReceives: s.config.MaxWaitingReceives,
 	}
-	e.Use(s.observe(api))
+	e.Use(s.observe(api), s.doubt(p))
 	api.Register(e)
 	e.Any("/openapi.json", echo.WrapHandler(openapi.Handler()))
 	docs := echo.WrapHandler(openapi.Docs("../openapi.json"))

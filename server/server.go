@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -73,6 +74,9 @@ func New(c Config, options ...Option) (*Server, error) {
 		s.logOut = newLogWriter(os.Stderr)
 	}
 	s.logger = newLogger(c, s.logOut)
+	// The Redis client writes a line of its own, and not in our form, for every connection that it fails to make:
+	// hundreds a second while Redis is away. The engine logs what became of calls.
+	logging.Disable()
 	s.closers = append(s.closers, s.logOut.Close)
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -25,6 +25,15 @@ type clients struct {
 	others  *sync.Map // address → *redis.Client, of nodes that a Cluster has redirected to
 }
 
+func init() {
+	redis.SetLogger(silence{}) // it would print to standard error what the engine reports in its own way
+}
+
+type silence struct{}
+
+// Printf drops what the client says.
+func (silence) Printf(context.Context, string, ...any) {}
+
 const (
 	dialTimeout = time.Second
 	// poolSize bounds the connections to one node. Calls are joined, so few are ever busy.

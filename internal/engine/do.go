@@ -51,10 +51,10 @@ func (e *Engine) Do(ctx context.Context, s *Script, keys []string, args ...any) 
 		}
 		if time.Now().Add(pause).After(deadline) || e.closed.Load() {
 			e.opt.Logger.Error("redis did not carry out a script in time", "script", s.Name, "outcome", o.String(), "error", err.Error())
-			if unknown != nil {
+			if unknown != nil && !s.ReadOnly { // what only reads has certainly changed nothing
 				return nil, problem(Unknown, unknown)
 			}
-			return nil, problem(o, err)
+			return nil, problem(NotDone, err)
 		}
 		left := ctx.Done()
 		if unknown != nil {
