@@ -1,10 +1,12 @@
 package queues
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
@@ -76,4 +78,83 @@ func (s *Store) FillKeys(tb testing.TB, t tenants.ID, queue string) {
 	if _, err := pipe.Exec(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Stamp is what the scripts write before a record: its format, and the time sent in six bytes.
+func Stamp(ms uint64) string {
+	return string([]byte{0, byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms)})
+}
+
+// Pack packs a message as it is stored, without the stamp, and Parse reads it with one.
+func Pack(m *Outgoing) string { return string(appendRecord(nil, m)) }
+
+// Parse reads a stored record.
+func Parse(record string) (Message, error) {
+	var m Message
+	err := parseRecord(record, &m)
+	return m, err
+}
+
+// Receipts signs and reads the receipt handles of a queue.
+type Receipts struct{ s *signer }
+
+// NewReceipts returns the receipts of one queue of one installation.
+func NewReceipts(master []byte, tenant, uid string) Receipts {
+	return Receipts{newSigner(queueKey(master, tenant, uid))}
+}
+
+// Write returns the handle of a delivery, and Read what a handle says.
+func (r Receipts) Write(id engine.ID, delivery uint32, received time.Time) string {
+	return r.s.write(receipt{id, delivery, received})
+}
+
+// Read returns what a handle says.
+func (r Receipts) Read(handle string) (engine.ID, uint32, time.Time, error) {
+	got, err := r.s.read(handle)
+	return got.id, got.delivery, got.received, err
+}
+
+// ParseSide reads a side record.
+func ParseSide(s string) error {
+	_, err := parseSide(s)
+	return err
+}
+
+// ScriptNames returns the name of each script by its digest, as it stands in SLOWLOG.
+func ScriptNames() map[string]string {
+	names := map[string]string{}
+	for _, s := range []*engine.Script{
+		sendScript, receiveScript, settleScript, deleteScript, peekScript, messageScript, statsScript, passScript,
+		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
+		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript,
+	} {
+		names[fmt.Sprintf("%x", sha1.Sum([]byte(s.Text())))] = s.Name
+	}
+	return names
+}
+
+// Delivery returns the number of the delivery that a receipt handle of a queue stands for.
+func (s *Store) Delivery(tb testing.TB, t tenants.ID, queue, handle string) uint32 {
+	tb.Helper()
+	d, err := s.desk(tb.Context(), t, queue)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := d.sign.read(handle)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r.delivery
+}
+
+// Running returns how many receive scripts of a queue are under way on this server.
+func (s *Store) Running(t tenants.ID, queue string) int {
+	v, ok := s.desks.Load(address{t, queue})
+	if !ok {
+		return 0
+	}
+	w := &v.(*desk).waiters
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running
 }

@@ -295,6 +295,9 @@ func (item *sendItem) judge(verdicts string, n int) bool {
 	case 'c':
 		item.result.Err = ErrKeyReused
 		return false
+	case 'f':
+		item.result.Err = ErrKeysFull
+		return false
 	}
 	return true
 }

@@ -5,12 +5,13 @@
 -- ARGV[9] how many deduplication keys the queue may remember
 -- ARGV[10] "1" when all messages must be stored or none
 -- ARGV[11+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds "|" deduplication digest (16 bytes) and body digest (8 bytes); then its record without the stamp
--- Returns: "ok", the time, and "" when all were stored, otherwise 13 bytes each: "=" stored, "d" and the id of the first message with that key, "c" key used with another body; or "conflict", "full", "dedup_full", or a refusal of lib/queue
+-- Returns: "ok", the time, and "" when all were stored, otherwise 13 bytes each: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key; or "conflict", "full", "dedup_full", or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
 --- @include "lib/stamp"
 --- @include "lib/wake"
+--- @include "lib/forget"
 local q = open_queue('mx', 'in', 'nd')
 if q.refusal then return q.refusal end
 if q.last then
@@ -33,7 +34,7 @@ for i = 1, count do
   end
 end
 
--- Messages with a deduplication key: "d" or "c" and the first message's id for those that are not to be stored.
+-- Messages with a deduplication key: "d", "c" or "f" and an id for those that are not to be stored.
 local window, twins = tonumber(ARGV[7]), {}
 if next(keyed) then
   local seen, conflict, verdicts = {}, false, {}
@@ -55,11 +56,18 @@ if next(keyed) then
     end
   end
   if conflict and ARGV[10] == '1' then return { 'conflict' } end
-  if next(twins) then answer = table.concat(verdicts) end
   if fresh > 0 and redis.call('LLEN', ORDER) - 1 + fresh > tonumber(ARGV[9]) then
     local oldest = redis.call('LINDEX', ORDER, 1)
-    if oldest and tonumber(string.sub(oldest, 17)) + window > q.now then return { 'dedup_full' } end
+    if oldest and tonumber(string.sub(oldest, 17)) + window > q.now then
+      if ARGV[10] == '1' then return { 'dedup_full' } end
+      -- No room for new keys. Messages without one, and those that were stored before, are not concerned.
+      for i = 1, count do
+        if keyed[i] and seen[keyed[i][1]] then verdicts[i], twins[i] = 'f' .. ids[i], true end
+      end
+      fresh = 0
+    end
   end
+  if next(twins) then answer = table.concat(verdicts) end
 end
 if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) then return { 'full' } end
 
@@ -93,18 +101,7 @@ if #delayed > 0 then
 end
 if fresh > 0 then
   -- Forget at least twice as many keys as were added, so that the memory shrinks as soon as it may.
-  local over = 0
-  for _, entry in ipairs(redis.call('LRANGE', ORDER, 1, 2 * fresh + 1)) do
-    if tonumber(string.sub(entry, 17)) + window > q.now then break end
-    over = over + 1
-    local key = string.sub(entry, 1, 16)
-    local kept = redis.call('HGET', DEDUP, key)
-    if kept and string.match(kept, '^%d+') == string.sub(entry, 17) then redis.call('HDEL', DEDUP, key) end
-  end
-  if over > 0 then
-    redis.call('LPOP', ORDER, over + 1)
-    redis.call('LPUSH', ORDER, '')
-  end
+  forget_keys(q, window, 2 * fresh + 1)
 end
 if ARGV[6] ~= '1' then wake(q, #ready, due) end
 if largest > q.mx then set(q, 'mx', largest) end

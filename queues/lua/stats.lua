@@ -1,16 +1,19 @@
 -- Counts a queue's messages by state, after bringing it up to date.
 -- ARGV[6] milliseconds: retention
 -- ARGV[7] sessions of living servers in ascending order, "," before, between and behind them, or "" to leave dead ones' lanes alone
--- Returns: "ok", the time, available, in flight, delayed, the time at which the oldest available message was sent or 0, sent, received, deleted and expired since the queue was made, "1" when the clocks agree, how many messages were tidied; or a refusal of lib/queue
+-- ARGV[8] milliseconds: how long a deduplication key is remembered
+-- Returns: "ok", the time, available, in flight, delayed, the time at which the oldest available message was sent or 0, sent, received, deleted and expired since the queue was made, "1" when the clocks agree, how many messages and keys were tidied; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: it brings up to date what is not; the second call finds nothing to do.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/tidy"
+--- @include "lib/forget"
 local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt')
 if q.refusal then return q.refusal end
 local moved = tidy_due(q)
 local ended = tidy_expired(q, tonumber(ARGV[6]), MOST)
+local forgotten = forget_keys(q, tonumber(ARGV[8]), MOST)
 if ARGV[7] ~= '' then
   -- A session that is newer than all in the list may have begun since the list was made.
   local newest = tonumber(string.match(ARGV[7], '(%d+),$'))
@@ -22,7 +25,7 @@ if ARGV[7] ~= '' then
   end
 end
 if moved > 0 then wake(q, moved, 0) end
-if #q.f > 0 then close_queue(q) end
+if #q.f > 0 or forgotten > 0 then close_queue(q) end
 
 local held_now = redis.call('ZCOUNT', FLIGHT, lease_bound(q.now), LAST)
 local delayed = redis.call('ZCOUNT', DELAYED, '(' .. num(q.now), LAST)
@@ -40,4 +43,4 @@ end
 local returned = redis.call('ZRANGE', AGE, 0, 0)[1]
 if returned ~= '' then older(returned) end
 return { 'ok', num(q.now), num(available), num(held_now), num(delayed), num(oldest),
-  num(q['in']), num(q.out), num(q.del), num(q.exp), q.steady and '1' or '0', num(moved + ended) }
+  num(q['in']), num(q.out), num(q.del), num(q.exp), q.steady and '1' or '0', num(moved + ended + forgotten) }
