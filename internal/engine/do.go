@@ -197,7 +197,7 @@ type node struct {
 }
 
 const (
-	maxFlushes = 4
+	maxFlushes = 2
 	// maxFlush bounds the calls of one round trip.
 	maxFlush = 64
 )

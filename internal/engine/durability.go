@@ -34,7 +34,7 @@ func (l Level) String() string { return levelNames[l] }
 func ParseLevel(s string) (Level, error) {
 	for i, n := range levelNames {
 		if n == s {
-			return Level(i), nil //nolint:gosec // i is below five
+			return Level(i), nil
 		}
 	}
 	return 0, fmt.Errorf("durability %q: want one of %s", s, strings.Join(levelNames[:], ", "))
@@ -163,11 +163,11 @@ func parseInfo(text string) map[string]string {
 func olderVersion(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range bs {
-		x, y := 0, 0
+		x := 0
 		if i < len(as) {
 			x, _ = strconv.Atoi(as[i])
 		}
-		y, _ = strconv.Atoi(bs[i])
+		y, _ := strconv.Atoi(bs[i])
 		if x != y {
 			return x < y
 		}

@@ -75,7 +75,7 @@ func Open(opt Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{opt: opt, clients: c}
-	e.wait.Store(int32(opt.Replicas)) //nolint:gosec // a handful of replicas
+	e.wait.Store(int32(opt.Replicas))
 	return e, nil
 }
 
@@ -89,7 +89,7 @@ func (e *Engine) Close() error {
 func (e *Engine) Memory() bool { return e.opt.Memory }
 
 // SetReplicas changes how many replicas must confirm each write from now on.
-func (e *Engine) SetReplicas(n int) { e.wait.Store(int32(n)) } //nolint:gosec // a handful of replicas
+func (e *Engine) SetReplicas(n int) { e.wait.Store(int32(n)) }
 
 // Ping asks every master whether it answers.
 func (e *Engine) Ping(ctx context.Context) error {
@@ -120,7 +120,7 @@ func (e *Engine) WaitReady(ctx context.Context, waiting func(error)) error {
 func (e *Engine) Outcomes() map[string]int64 {
 	m := map[string]int64{}
 	for i := range e.counts {
-		m[Outcome(i).String()] = e.counts[i].Load() //nolint:gosec // i is below seven
+		m[Outcome(i).String()] = e.counts[i].Load()
 	}
 	return m
 }

@@ -44,7 +44,7 @@ func ParseID(s string) (ID, bool) {
 
 // Time returns when the id was made, by the clock of the server that made it.
 func (id ID) Time() time.Time {
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8])>>22) + idEpoch) //nolint:gosec // 42 bits
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8])>>22) + idEpoch)
 }
 
 // Shard returns the shard of the queue for which the id was made, 0 to 63.
@@ -80,7 +80,7 @@ func (s Session) NewID(now time.Time, shard int) ID {
 	ms, n := src.last, src.counter
 	src.mu.Unlock()
 	var id ID
-	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<22|uint64(shard&63)<<16|uint64(s.number>>8&0xffff)) //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<22|uint64(shard&63)<<16|uint64(s.number>>8&0xffff))
 	binary.BigEndian.PutUint32(id[8:], s.number<<24|n&0xffffff)
 	return id
 }

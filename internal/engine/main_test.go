@@ -14,7 +14,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluicemq/sluice/internal/engine"
-	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/redistest"
 )
 
@@ -114,17 +113,6 @@ func total(tb testing.TB, e *engine.Engine, k string) int64 {
 		tb.Fatalf("read: %v", err)
 	}
 	return reply.(int64)
-}
-
-// code returns the code of an error, and "" for none.
-func code(err error) string {
-	if err == nil {
-		return ""
-	}
-	if e, ok := errors.AsType[*errs.Error](err); ok {
-		return e.Code
-	}
-	return err.Error()
 }
 
 // unsure reports whether err leaves open, or denies, that the call was carried out. These are the two errors that a

@@ -66,6 +66,6 @@ func (e *Engine) listenOnce(ctx context.Context, channel string, connected func(
 }
 
 func isTimeout(err error) bool {
-	t, ok := err.(interface{ Timeout() bool }) //nolint:errorlint // net errors come bare from the pub/sub reader
+	t, ok := err.(interface{ Timeout() bool }) // net errors come bare from the pub/sub reader
 	return ok && t.Timeout()
 }

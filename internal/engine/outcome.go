@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"net"
 	"strings"
@@ -108,9 +107,4 @@ func problem(o Outcome, cause error) error {
 	default:
 		return ErrUnavailable.Because(cause)
 	}
-}
-
-// timedOut reports whether err is the end of a context rather than a word from Redis.
-func timedOut(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

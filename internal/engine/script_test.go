@@ -460,10 +460,10 @@ func TestTheChecksOfScriptsBite(t *testing.T) {
 // Both engines take every script, and Redis takes the flags.
 func TestEveryScriptCompilesOnBothEngines(t *testing.T) {
 	t.Parallel()
-	real := open(t, engine.Options{URL: redistest.URL(t)}).Single()
+	server := open(t, engine.Options{URL: redistest.URL(t)}).Single()
 	memory := open(t, engine.Options{URL: redistest.Memory(t), Memory: true}).Single()
 	for _, m := range modules(t) {
-		if err := real.ScriptLoad(context.Background(), m.Text()).Err(); err != nil {
+		if err := server.ScriptLoad(context.Background(), m.Text()).Err(); err != nil {
 			t.Errorf("%s on Redis: %v", m.name, err)
 		}
 		if err := memory.ScriptLoad(context.Background(), m.MemoryText()).Err(); err != nil {
