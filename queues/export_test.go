@@ -158,3 +158,6 @@ func (s *Store) Running(t tenants.ID, queue string) int {
 	defer w.mu.Unlock()
 	return w.running
 }
+
+// Cursor returns the cursor of a peek that goes on at a position of one of its views; see peek.lua.
+func Cursor(view, position string) string { return cursor{view: view, position: position}.String() }

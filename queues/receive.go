@@ -78,11 +78,13 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 	}
 	select {
 	case <-call.done:
-		return call.messages, call.err
 	case <-ctx.Done():
+		d.waiters.giveUp(call)
+		<-call.done
 	}
-	d.waiters.giveUp(call)
-	<-call.done
+	if ctx.Err() == nil { // asked again: both may have happened
+		return call.messages, call.err
+	}
 	if call.err == nil && len(call.messages) > 0 {
 		d.unreceive(call.messages)
 	}

@@ -325,14 +325,21 @@ func TestSeveralWaitersAndSeveralDueTimes(t *testing.T) {
 	t.Run("a lease of one who does not wait", func(t *testing.T) {
 		t.Parallel()
 		for range 3 {
-			q := a.queue(t, func(set *queues.Settings) { set.VisibilityTimeout = time.Second })
+			q := a.queue(t, nil)
 			// A message that was acknowledged leaves its due time behind.
 			a.send(t, q, "done")
 			a.settle(t, q, queues.Settlement{Verb: queues.Ack, ReceiptHandle: a.receive(t, q, 1)[0].ReceiptHandle})
 			got := b.wait(t.Context(), q, time.Hour)
 			b.awaitParked(t, q, 1)
-			// Nobody is told of this one: it is taken in the same breath.
-			a.sendAndReceive(t, q, "m")
+			// Nobody is told of this one. Only its lease, which ends before all else, is worth a word.
+			c, head := s.Client(t), a.Keys(a.tenant, q)["h"]
+			waiting := c.HGet(t.Context(), head, "w").Val()
+			c.HDel(t.Context(), head, "w")
+			a.send(t, q, "m")
+			c.HSet(t.Context(), head, "w", waiting)
+			if m, err := a.Receive(t.Context(), a.tenant, q, queues.ReceiveOptions{VisibilityTimeout: &short}); err != nil || len(m) != 1 {
+				t.Fatalf("received %v, %v", m, err)
+			}
 			promptly(t, got).want(t, "m")
 		}
 	})
@@ -343,14 +350,6 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// sendAndReceive has a message that the sender's own server takes before any other can.
-func (b *bench) sendAndReceive(t *testing.T, q, body string) {
-	t.Helper()
-	delay := 30 * time.Millisecond
-	b.delayed(t, q, body, delay)
-	until(t, func() bool { return len(b.receive(t, q, 1)) == 1 })
 }
 
 // A server that is told of a message and has nobody waiting any more tells the next one.
@@ -475,14 +474,8 @@ func TestALostWordIsMadeUpForByARecheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.send(t, q, "m") // tells nobody
-		until(t, func() bool {
-			a.clock.Advance(time.Second)
-			return len(got) == 1
-		})
-		(<-got).want(t, "m")
-		if passed := a.clock.Now().Sub(start); passed > 11*time.Second {
-			t.Errorf("the message was found after %s, want at most ten seconds", passed)
-		}
+		a.clock.Advance(10 * time.Second)
+		promptly(t, got).want(t, "m")
 	})
 }
 

@@ -72,8 +72,7 @@ local function merge(room, others)
     end
   end
   if f > 1 then
-    redis.call('LPOP', READY, f - 1 + skip)
-    if redis.call('LLEN', READY) == 0 then redis.call('RPUSH', READY, '') end
+    pop_ready(f - 1 + skip)
     q.pop = q.pop + f - 1
   end
   if #gone > 0 then
@@ -91,12 +90,10 @@ local function take(room)
     if #others == 0 then set(q, 'ag', 0) end
   end
   if #others > 0 or q.mx * room > BYTES then return merge(room, others) end
-  local ids = redis.call('LPOP', READY, room) or {}
-  if ids[1] == '' then
-    table.remove(ids, 1)
-    ids[#ids + 1] = redis.call('LPOP', READY) or nil
-  end
-  if #ids < room or redis.call('LLEN', READY) == 0 then redis.call('RPUSH', READY, '') end
+  local skip = redis.call('LINDEX', READY, 0) == '' and 1 or 0
+  if redis.call('LLEN', READY) == skip then return {}, {} end
+  local ids = pop_ready(room + skip)
+  if skip == 1 then table.remove(ids, 1) end
   q.pop = q.pop + #ids
   return ids, {}
 end

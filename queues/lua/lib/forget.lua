@@ -12,8 +12,8 @@ local function forget_keys(q, window, most)
   end
   if #gone > 0 then redis.call('HDEL', DEDUP, unpack(gone)) end
   if over > 0 then
-    redis.call('LPOP', ORDER, over + 1)
-    redis.call('LPUSH', ORDER, '')
+    redis.call('LTRIM', ORDER, over, -1)
+    redis.call('LSET', ORDER, 0, '')
   end
   return over
 end

@@ -21,6 +21,14 @@ local EPOCH, FENCE = 1735689600000, 4096
 -- No script touches more messages than MOST, nor reads or writes more body bytes than BYTES unless it is one message.
 local MOST, BYTES = 100, 524288
 
+-- Takes n entries from the head of `ready` and returns them. The list never goes: while its slot is being moved Redis
+-- would take it for moved, and stop the script.
+local function pop_ready(n)
+  local length = redis.call('LLEN', READY)
+  if n >= length then redis.call('RPUSH', READY, '') end
+  return redis.call('LPOP', READY, math.min(n, length))
+end
+
 local function num(n) return string.format('%.0f', n) end
 
 -- Returns the head with the named numbers, with `refusal` set to the answer when the call must not run, and `last` to

@@ -90,9 +90,8 @@ local function tidy_expired(q, retention, most)
     if stored then gone[#gone + 1] = id else set(q, 'tomb', q.tomb - 1) end
   end
   if popped > 0 then
-    redis.call('LPOP', READY, popped + skip)
+    pop_ready(popped + skip)
     set(q, 'pop', q.pop + popped)
-    if redis.call('LLEN', READY) == 0 then redis.call('RPUSH', READY, '') end
   end
   local returned = {}
   if popped < most then
