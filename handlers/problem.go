@@ -207,7 +207,7 @@ func (a *API) note(c echo.Context, e *errs.Error, status int) {
 	}
 	attrs := []slog.Attr{
 		slog.String("code", e.Code), slog.Int("status", status),
-		slog.String("method", c.Request().Method), slog.String("path", instance(c.Request())),
+		slog.String("method", c.Request().Method), slog.String("route", c.Path()), // a path may hold a receipt handle
 	}
 	if r := RequestOf(c); r != nil {
 		attrs = append(attrs, slog.String("request_id", r.ID), slog.String("tenant", r.Tenant.String()))
