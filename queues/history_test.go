@@ -110,6 +110,13 @@ type history struct {
 
 func (h *history) now() int64 { return int64(time.Since(h.began)) }
 
+// size returns how many operations there are.
+func (h *history) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.ops)
+}
+
 func (h *history) add(client int, call int64, d deed, r result) {
 	h.record(client, call, h.now(), d, r)
 }
@@ -259,7 +266,7 @@ func toyHistory(fault string, random *rand.Rand) *history {
 			if random.IntN(3) == 0 {
 				d.span = span()
 				m.until = now + d.span.Milliseconds()
-				if planted("ignores a delay") {
+				if fault == "ignores a delay" {
 					m.until = now
 				}
 			}
@@ -321,8 +328,8 @@ func toyHistory(fault string, random *rand.Rand) *history {
 	return h
 }
 
-// settled is what a client is told of a verb.
-func settled(verb queues.Verb, span time.Duration, out queues.Settled) result {
+// told is what a client is told of a verb.
+func told(verb queues.Verb, span time.Duration, out queues.Settled) result {
 	r := result{ok: out.Err == nil, latest: time.Now().UnixMilli() + 1}
 	switch {
 	case out.Err != nil:

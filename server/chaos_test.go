@@ -14,8 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/server/servertest"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // goal says when a run with faults has seen enough: both numbers, or the limit.
@@ -108,6 +112,7 @@ func TestG1a_NothingIsLostWhenServersAreKilled(t *testing.T) {
 	for _, p := range processes {
 		p.WaitReady()
 	}
+	l.rest = func() { recount(t, redis.URL(), urls[0], processes[0].Key, l.queue) }
 	l.check(fmt.Sprintf("%d kills of 2 servers (%d while they stopped) in %s", kills.Load(), terms.Load(), took.Round(time.Second)))
 	for _, p := range processes {
 		noFaultsInLog(t, p.Log())
@@ -125,6 +130,44 @@ func noFaultsInLog(tb testing.TB, log string) {
 			}
 		}
 	}
+}
+
+// recount reads a queue's keys in Redis and fails the test unless they keep to their rules and the API says the same.
+func recount(tb testing.TB, redisURL, url, key, queue string) {
+	tb.Helper()
+	e, err := engine.Open(engine.Options{URL: redisURL})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	if err := e.StartSession(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	tenant, err := tenants.New(e, clock.Real{}).Get(tb.Context(), tenants.Default)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	store := queues.New(queues.Config{Engine: e, ReceiptKey: make([]byte, 32)})
+	// What clients gave up may still be on its way, so this is repeated until nothing moves.
+	var r queues.Report
+	same := func() bool {
+		api := queueCounts(tb, url, key, queue) // first: it also tidies up, which is use
+		if r, err = store.Check(tb.Context(), tenant.ID, queue); err != nil {
+			tb.Fatal(err)
+		}
+		// A lease may end between the two.
+		return !r.Used && len(r.Violations) == 0 && int64(api.Available+api.InFlight+api.Delayed) == r.Available+r.InFlight+r.Delayed
+	}
+	begin := time.Now()
+	for !same() {
+		if time.Since(begin) > 10*time.Second {
+			tb.Errorf("the API counts %+v; in the keys there are available %d, in flight %d, delayed %d, used %t, violations %q",
+				queueCounts(tb, url, key, queue), r.Available, r.InFlight, r.Delayed, r.Used, r.Violations)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	tb.Logf("recount: available %d, in flight %d, delayed %d, violations 0", r.Available, r.InFlight, r.Delayed)
 }
 
 // furniture is what a tenant has besides messages: it must be there after any fault.
@@ -209,7 +252,14 @@ func killRedis(t *testing.T, fsync string, g goal) (*load, []time.Time) {
 	f.check(t)
 	noFaultsInLog(t, a.Log.String())
 	noFaultsInLog(t, b.Log.String())
+	l.rest = func() { recount(t, redis.URL(), a.URL(), a.Key, l.queue) }
 	return l, at
+}
+
+func TestG18_CountsEqualARecountAfterFaults(t *testing.T) {
+	t.Parallel()
+	l, kills := killRedis(t, "always", goalFor(3, 1_000))
+	l.check(fmt.Sprintf("%d kills of Redis", len(kills)))
 }
 
 func TestG1b_NothingIsLostWhenRedisIsKilled(t *testing.T) {

@@ -27,6 +27,7 @@ type load struct {
 	servers []string // addresses, of which each call takes one at random
 	client  *http.Client
 
+	rest      func() // called while nobody uses the queue, with what is left in it
 	stop      context.CancelFunc
 	ctx       context.Context //nolint:containedctx // ends the producers and the consumers of this load
 	producers sync.WaitGroup
@@ -372,6 +373,9 @@ func (l *load) finish() report {
 	l.stop()
 	l.producers.Wait()
 	l.consumers.Wait()
+	if l.rest != nil {
+		l.rest()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var drains sync.WaitGroup

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,7 +20,19 @@ import (
 
 // These tests look at the whole program from outside: by HTTP, signals, exit statuses, files and what it prints.
 
-func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !isSet("test.parallel") {
+		// Most of these tests wait most of the time: for a kill, a lease, or a time-out of a minute.
+		_ = flag.Set("test.parallel", "6")
+	}
+	os.Exit(servertest.Main(m))
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
 
 // patience bounds every wait. It is used up only when a test fails.
 const patience = 30 * time.Second
