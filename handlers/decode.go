@@ -403,7 +403,7 @@ func (r *reader) rest() int {
 	}
 }
 
-// codePoint reads \uXXXX, or two of them that make one character.
+// codePoint reads \u with its four digits, or two of them that make one character.
 func (r *reader) codePoint() (rune, bool) {
 	c, ok := r.hex()
 	if ok && utf16.IsSurrogate(c) {
