@@ -55,8 +55,9 @@ func TestClusterServesAndMovesSlots(t *testing.T) {
 		t.Errorf("%d of %d keys in the middle of a move", got, keys)
 	}
 	err := client.MGet(ctx, "{q}0", "{q}1", "{q}2", "{q}none").Err()
-	if err != nil && !strings.HasPrefix(err.Error(), "TRYAGAIN") {
-		t.Errorf("MGET in the middle of a move: %v, want nil or TRYAGAIN", err)
+	// Which keys have moved is chance: if all of these have, the source knows none and redirects.
+	if err != nil && !strings.HasPrefix(err.Error(), "TRYAGAIN") && !strings.HasPrefix(err.Error(), "ASK ") {
+		t.Errorf("MGET in the middle of a move: %v, want nil, TRYAGAIN or ASK", err)
 	}
 	m.FinishMigrate()
 	took(t, &start, "slot moved back in steps")
