@@ -54,7 +54,7 @@ func (b *bench) fill(t *testing.T, q, place string, n, from int, score int64) {
 func inFlight(end time.Time) int64 { return (end.UnixMilli()-1735689600000)*4096 + 1 }
 
 // Not parallel: it measures time.
-func TestG29NoScriptIsSlow(t *testing.T) {
+func TestG29_NoScriptIsSlow(t *testing.T) {
 	const limit = 5 * time.Millisecond
 	total := 1_000_000
 	if testing.Short() {
@@ -239,7 +239,7 @@ func (c scripts) durations(t *testing.T) (map[string]int, map[string][]time.Dura
 }
 
 // However much has become due or is over, one script deals with a hundred of it.
-func TestG29NoScriptTouchesMoreThanAHundred(t *testing.T) {
+func TestG29_NoScriptTouchesMoreThanAHundred(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		const n = 1000
 		keys := func(q string) map[string]string { return b.Keys(b.tenant, q) }

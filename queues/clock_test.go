@@ -118,7 +118,7 @@ func (b *bench) skewed(t *testing.T, q string) bool {
 }
 
 // A step of the clock of Redis makes nothing visible earlier than by the step, and loses nothing.
-func TestG28AStepOfTheRedisClock(t *testing.T) {
+func TestG28_AStepOfTheRedisClock(t *testing.T) {
 	t.Parallel()
 	const minute, hour = time.Minute, time.Hour
 	var steps, early atomic.Int64
@@ -176,7 +176,7 @@ func TestG28AStepOfTheRedisClock(t *testing.T) {
 }
 
 // Whatever the clock of one server, the messages are where the others expect them.
-func TestG28AServerWithAWrongClock(t *testing.T) {
+func TestG28_AServerWithAWrongClock(t *testing.T) {
 	t.Parallel()
 	const minute, day = time.Minute, 24 * time.Hour
 	for _, off := range []time.Duration{day, -day, 40 * time.Second, -40 * time.Second} {

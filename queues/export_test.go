@@ -1,6 +1,7 @@
 package queues
 
 import (
+	"context"
 	"crypto/sha1"
 	"fmt"
 	"strconv"
@@ -161,3 +162,8 @@ func (s *Store) Running(t tenants.ID, queue string) int {
 
 // Cursor returns the cursor of a peek that goes on at a position of one of its views; see peek.lua.
 func Cursor(view, position string) string { return cursor{view: view, position: position}.String() }
+
+// Disconnect has Redis close all connections, so that the next call makes a new one.
+func (s *Store) Disconnect(ctx context.Context) {
+	_ = s.engine.Single().Do(ctx, "client", "kill", "type", "normal", "skipme", "no").Err() // its own too
+}

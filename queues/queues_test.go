@@ -140,7 +140,7 @@ func TestADelayedMessageWaits(t *testing.T) {
 	})
 }
 
-func TestG16RetentionEndsAtItsInstant(t *testing.T) {
+func TestG16_RetentionEndsAtItsInstant(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		q := b.queue(t, func(s *queues.Settings) { s.Retention = time.Minute; s.VisibilityTimeout = time.Second })
 		b.send(t, q, "fresh")

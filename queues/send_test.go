@@ -29,7 +29,7 @@ func (b *bench) batch(tb testing.TB, q string, atomic bool, batch ...queues.Outg
 	return results
 }
 
-func TestG9AnIdempotencyKeyIsGoodForFiveMinutes(t *testing.T) {
+func TestG9_AnIdempotencyKeyIsGoodForFiveMinutes(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		other := b.another(t)
 		q := b.queue(t, nil)
@@ -127,7 +127,7 @@ func TestAKeyInABatch(t *testing.T) {
 }
 
 // Concurrent sends with one key, on two servers and merged into the same calls, store one message.
-func TestG9ConcurrentSendsWithOneKey(t *testing.T) {
+func TestG9_ConcurrentSendsWithOneKey(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		servers := []*bench{b, b.another(t)}
 		q := b.queue(t, nil)

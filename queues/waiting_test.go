@@ -115,7 +115,7 @@ func (c scripts) reset(t *testing.T) {
 }
 
 // Not parallel: it measures what Redis is asked.
-func TestG27WaitingCostsNothing(t *testing.T) {
+func TestG27_WaitingCostsNothing(t *testing.T) {
 	const waiters = 5000
 	s := redistest.Start(t, redistest.Options{NoAOF: true})
 	servers := []*bench{real(t, engine.Options{URL: s.URL()}, nil)}
@@ -205,7 +205,7 @@ func TestG27WaitingCostsNothing(t *testing.T) {
 }
 
 // Not parallel: it measures time.
-func TestG17DelaysAndLeasesEndOnTime(t *testing.T) {
+func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 	const limit, each, lanes = 100 * time.Millisecond, 10, 10
 	s := redistest.Start(t, redistest.Options{NoAOF: true})
 	a := real(t, engine.Options{URL: s.URL()}, nil)
