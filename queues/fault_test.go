@@ -374,7 +374,14 @@ func TestG1f_MemoryFull(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	_, err := b.Send(t.Context(), b.tenant, q, queues.Outgoing{Body: body})
+	// Where a call of many senders has no room, one of a single sender may still have some.
+	var err error
+	for tries := 0; err == nil && tries < 1000; tries++ {
+		var sent queues.Sent
+		if sent, err = b.Send(t.Context(), b.tenant, q, queues.Outgoing{Body: body}); err == nil {
+			acked[sent.ID] = true
+		}
+	}
 	if !errors.Is(err, engine.ErrFull) || errs.KindOf(err) != errs.StorageFull {
 		t.Fatalf("send: %v; memory was meant to be full by now", err)
 	}

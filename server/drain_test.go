@@ -123,6 +123,9 @@ func (c *crowd) check(stop time.Duration, url, key string) {
 	}
 	c.tb.Logf("stopped in %s: %d calls of %d workers answered, %d told to go, %d waiting receives answered, the longest after %s",
 		stop.Round(time.Millisecond), c.calls.Load(), crowdWorkers, c.told.Load(), len(c.polls), longest.Round(time.Millisecond))
+	if stop > 10*time.Second {
+		c.tb.Errorf("the stop took %s: it waited for the waits to end by themselves", stop)
+	}
 	left := map[string]bool{}
 	for {
 		var got struct{ Messages []received }
