@@ -208,8 +208,8 @@ func TestG29_NoScriptIsSlow(t *testing.T) {
 	var figures strings.Builder
 	for _, name := range names {
 		fmt.Fprintf(&figures, " %s %.2f", name, float64(longest[name].Microseconds())/1000)
-		// Once may be the machine. More often than once in twenty it is the script.
-		if slow[name] >= 3 && slow[name]*20 > runs[name] {
+		// The time includes what else the machine does meanwhile, so only the middle of the runs judges the script.
+		if slow[name] >= 3 && slow[name]*2 > runs[name] {
 			t.Errorf("%s took more than %s in %d of its %d slower runs, %s at most", name, limit, slow[name], runs[name], longest[name])
 		}
 	}

@@ -141,7 +141,6 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	if err := s.firstKeys(ctx, p, epoch == newEpoch); err != nil {
 		return err
 	}
-	s.health.set("starting", "")
 	return nil
 }
 

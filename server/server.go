@@ -149,6 +149,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.parts.Store(p)
 		h := s.routes(p)
 		s.handler.Store(&h)
+		s.health.set("starting", "") // only now: who sees readiness sends requests
 		close(s.booted)
 		s.logger.Info("ready", "url", s.URL(), "version", Version, "durability", s.health.durabilityLevel())
 		return p.run(work)
