@@ -171,7 +171,7 @@ func parseCursor(s, view string) (cursor, error) {
 	head, id, ok := strings.Cut(string(raw), "|")
 	bad := err != nil || !ok || head == "" || !strings.Contains(view, head[:1]) || (id != "" && len(id) != engine.IDSize)
 	if !bad {
-		_, err = strconv.ParseUint(head[1:], 10, 62)
+		_, err = strconv.ParseUint(head[1:], 10, 53) // what Lua and scores can hold
 		bad = err != nil
 	}
 	if bad {

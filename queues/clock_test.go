@@ -130,45 +130,60 @@ func TestG28_AStepOfTheRedisClock(t *testing.T) {
 				t.Parallel()
 				k := newSkies(t, 0)
 				b := k.servers[0]
-				q := b.queue(t, func(s *queues.Settings) { s.VisibilityTimeout = minute; s.Retention = hour })
+				q := b.queue(t, func(s *queues.Settings) { s.VisibilityTimeout = minute })
 				b.send(t, q, "held")
 				b.receive(t, q, 1)
 				b.delayed(t, q, "delayed", minute)
 				b.send(t, q, "ready")
+				all := []string{"held", "delayed", "ready"}
+				kept := b.queue(t, func(s *queues.Settings) { s.Retention = hour })
+				b.send(t, kept, "kept")
+				keeps := func(when string) {
+					t.Helper()
+					if got := b.counts(t, kept); got != [3]int64{1, 0, 0} {
+						t.Errorf("%s: counts %v, want the message that is kept for an hour", when, got)
+					}
+				}
 
 				for _, d := range path {
 					k.stepRedis(d)
 					steps.Add(1)
-					if got, want := b.skewed(t, q), d < -30*time.Second || d > 30*time.Second; want && !got {
+					if want := d < -30*time.Second || d > 30*time.Second; want && !b.skewed(t, q) {
 						t.Errorf("Redis is off by %s and Skewed() says nothing", d)
 					}
+					keeps(fmt.Sprint("off by ", d))
 					// What needs no clock goes on.
-					b.send(t, q, fmt.Sprint("at ", d))
+					body := fmt.Sprint("at ", d)
+					b.send(t, q, body)
+					all = append(all, body)
 					got := b.receive(t, q, 10)
 					for _, m := range got {
 						if m.Body == "held" || m.Body == "delayed" {
 							early.Add(1)
 							t.Errorf("off by %s: %q was given out a minute early", d, m.Body)
 						}
-						b.settle(t, q, queues.Settlement{Verb: queues.Extend, ReceiptHandle: m.ReceiptHandle, For: minute})
+						out := b.settle(t, q, queues.Settlement{Verb: queues.Extend, ReceiptHandle: m.ReceiptHandle, For: minute})
+						if out[0].Err != nil {
+							t.Errorf("off by %s: extend: %v", d, out[0].Err)
+						}
 					}
-					if len(got) == 0 {
-						t.Errorf("off by %s: what was ready or sent was not given out", d)
+					if len(got) == 0 || got[len(got)-1].Body != body {
+						t.Errorf("off by %s: received %q, want also what was sent", d, bodies(got))
 					}
 				}
-				// Just before the minute is over nothing of it is visible, but for a step that the tolerance lets through.
-				last := path[len(path)-1]
 				k.pass(minute - 5*time.Second)
 				b.nothing(t, q, "5 s before the end")
-				if last != 0 {
-					k.stepRedis(0) // somebody mends the clock
-					b.nothing(t, q, "5 s before the end, with the clock mended")
+				k.stepRedis(0) // somebody mends the clock
+				b.nothing(t, q, "5 s before the end, with the clock mended")
+				k.pass(hour - minute - 5*time.Second)
+				keeps("almost an hour after it was sent")
+				// Late by the largest step at most, nothing is lost.
+				k.pass(26*hour + minute)
+				if got := b.counts(t, kept); got != [3]int64{} {
+					t.Errorf("counts %v, want none after more than an hour", got)
 				}
-				// Late by the largest step at most, all are there.
-				k.pass(26*hour + 5*time.Second)
-				if got := b.counts(t, q); got != [3]int64{int64(3 + len(path)), 0, 0} && got != [3]int64{} {
-					t.Logf("counts after everything: %v", got)
-				}
+				b.await(t, q, all...)
+				b.healthy(t, q)
 			})
 		}
 	})

@@ -217,6 +217,7 @@ func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 	}{{"same server", a}, {"other server", b}} {
 		for _, what := range []string{"delay", "lease"} {
 			t.Run(what+", "+c.name, func(t *testing.T) {
+				t.Parallel() // with each other
 				var worst []time.Duration
 				for range 3 { // the machine is not ours alone: it counts if it happens again and again
 					late := make([]time.Duration, lanes*each)

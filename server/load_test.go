@@ -407,8 +407,8 @@ func (l *load) read() report {
 	r := report{attempts: len(l.books), strays: len(l.strays)}
 	for body, e := range l.books {
 		bad := ""
-		switch {
-		case e.told == stored:
+		switch e.told {
+		case stored:
 			r.acked++
 			if len(e.deliveries) > 0 {
 				r.ok++
@@ -417,7 +417,7 @@ func (l *load) read() report {
 				r.lostAt = append(r.lostAt, e.at)
 				bad = "lost"
 			}
-		case e.told == refused:
+		case refused:
 			r.refused++
 			if len(e.deliveries) > 0 {
 				r.leaked++

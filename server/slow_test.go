@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,7 +34,7 @@ func ended(tb testing.TB, conn net.Conn, limit time.Duration) (sent string, took
 	begin := time.Now()
 	_ = conn.SetReadDeadline(begin.Add(limit))
 	raw, err := io.ReadAll(conn)
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		tb.Fatalf("the connection is open after %s; so far it has sent %q", limit, raw)
 	}
 	return string(raw), time.Since(begin)

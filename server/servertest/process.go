@@ -48,6 +48,7 @@ func Main(m *testing.M) int {
 func Binary(tb testing.TB) (path string, took time.Duration) {
 	tb.Helper()
 	built.once.Do(func() {
+		//nolint:usetesting // it outlives the test that asks first
 		if built.dir, built.err = os.MkdirTemp("", "sluice"); built.err != nil {
 			return
 		}
