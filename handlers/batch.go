@@ -32,9 +32,13 @@ type BatchMessage struct {
 	// Seconds that it stays hidden, or text such as "5m". Default: as the queue says.
 	Delay      *int                        `json:"delay,omitempty" validate:"min=0,max=1209600" example:"30"`
 	Attributes map[string]MessageAttribute `json:"attributes,omitempty"`
+	// Group of the message. A FIFO queue needs one; in a standard queue groups take turns.
+	GroupID string `json:"group_id,omitempty" validate:"omitempty,min=1,max=128" example:"customer-42"`
+	// For FIFO queues: a message with the same one is taken for the first, for the queue's deduplication window.
+	DeduplicationID string `json:"deduplication_id,omitempty" validate:"omitempty,min=1,max=128"`
 }
 
-var batchNames = []string{"id", "body", "body_encoding", "content_type", "delay", "attributes"}
+var batchNames = []string{"id", "body", "body_encoding", "content_type", "delay", "attributes", "group_id", "deduplication_id"}
 
 const maxRef = 80
 
@@ -198,6 +202,10 @@ func (r *reader) batchMessage() (m queues.Outgoing, ref string) {
 			}
 		case "attributes":
 			m.Attributes = r.attributes()
+		case "group_id":
+			m.GroupID = r.token()
+		case "deduplication_id":
+			m.DeduplicationID = r.token()
 		}
 	})
 	if r.err != nil {
@@ -220,6 +228,18 @@ func (r *reader) batchMessage() (m queues.Outgoing, ref string) {
 		m.ContentType = guessType(m.Body)
 	}
 	return m, ref
+}
+
+// token reads a group id or a deduplication id, of which the queue knows the rules. Null is none.
+func (r *reader) token() string {
+	if r.null() {
+		return ""
+	}
+	s, ok := r.str()
+	if ok && len(s) == 0 {
+		r.fault("invalid", "must not be empty: leave it out for none")
+	}
+	return string(s)
 }
 
 // readLines reads NDJSON: each line a body, or an object like those of a Batch.
@@ -312,7 +332,11 @@ func (a *API) sendBatch(c echo.Context, b *batch, atomic bool) error {
 		}
 		replayed = replayed && one.Replayed
 		r.begin(ref, http.StatusCreated)
-		r.b = append(appendMessageID(append(r.b, `,"id":`...), one.ID), '}')
+		r.b = appendMessageID(append(r.b, `,"id":`...), one.ID)
+		if one.SequenceNumber != "" {
+			r.b = appendString(append(r.b, `,"sequence_number":`...), one.SequenceNumber)
+		}
+		r.b = append(r.b, '}')
 		if a.TestHeaders {
 			setNow(c, one.Now)
 		}

@@ -97,7 +97,7 @@ func TestABadItemHarmsNoOther(t *testing.T) {
 		{"body":"x","attributes":{"a":{"type":"String","value":""}}}, {"body":"x","attributes":{"a":{"type":"Binary","value":"!"}}},
 		{"body":"x","attributes":{"a":{"type":"String","value":"x","data":"y"}}}, {"body":"x","attributes":[]},
 		{"body":"` + strings.Repeat("x", 1025) + `"}, {"body":"x","content_type":"a\u0001"}, {"body":"x","content_type":"` + strings.Repeat("x", 128) + `"},
-		{"body":"x","Delay":1}, {"body":"x","group_id":"g"}, "x", null, {"id":"","body":"x"}, {"id":"` + strings.Repeat("x", 81) + `","body":"x"},
+		{"body":"x","Delay":1}, {"body":"x","group":"g"}, "x", null, {"id":"","body":"x"}, {"id":"` + strings.Repeat("x", 81) + `","body":"x"},
 		{"id":"last","body":"2"}]}`
 	a := h.json("POST", path+"/messages/batch", body).is(207)
 	_, statuses, faults := a.results()
@@ -109,7 +109,7 @@ func TestABadItemHarmsNoOther(t *testing.T) {
 		"validation_failed /messages/13/attributes/a", "validation_failed /messages/14/attributes/a",
 		"unknown_field /messages/15/attributes/a/data", "validation_failed /messages/16/attributes",
 		"message_too_large", "validation_failed /messages/18/content_type", "validation_failed /messages/19/content_type",
-		"unknown_field /messages/20/Delay", "unknown_field /messages/21/group_id", "validation_failed /messages/22", "validation_failed /messages/23",
+		"unknown_field /messages/20/Delay", "unknown_field /messages/21/group", "validation_failed /messages/22", "validation_failed /messages/23",
 		"validation_failed /messages/24/id", "validation_failed /messages/25/id", "",
 	}
 	diff(t, "faults", want, faults)

@@ -502,6 +502,19 @@ func (r *reader) duration() (time.Duration, bool) {
 	return d, ok
 }
 
+// boolean reads true or false. It reports false, and says so, when something else stands there.
+func (r *reader) boolean() (value, ok bool) {
+	r.space()
+	for _, word := range []string{"true", "false"} {
+		if bytes.HasPrefix(r.b[r.i:], []byte(word)) {
+			r.i += len(word)
+			return word == "true", true
+		}
+	}
+	r.wrong("true or false")
+	return false, false
+}
+
 // null passes null by, if that is what comes.
 func (r *reader) null() bool {
 	r.space()

@@ -170,7 +170,10 @@ func appendContent(b []byte, m *queues.Message) []byte {
 	b = strconv.AppendInt(b, int64(len(m.Body)), 10)
 	b = append(b, `,"attributes":`...)
 	b = appendAttributes(b, m.Attributes, appendString)
-	b = append(b, `,"group_id":null,"receive_count":`...)
+	b = appendTextOrNull(append(b, `,"group_id":`...), m.GroupID)
+	b = appendTextOrNull(append(b, `,"deduplication_id":`...), m.DeduplicationID)
+	b = appendTextOrNull(append(b, `,"sequence_number":`...), m.SequenceNumber)
+	b = append(b, `,"receive_count":`...)
 	b = strconv.AppendInt(b, int64(m.ReceiveCount), 10)
 	b = append(b, `,"sent_at":`...)
 	b = appendTime(b, m.SentAt)
@@ -233,7 +236,16 @@ func appendSent(b []byte, s *queues.Sent, size int, md5 [16]byte) []byte {
 	b = hex.AppendEncode(b, md5[:])
 	b = append(b, `","available_at":`...)
 	b = appendTime(b, s.AvailableAt)
+	b = appendTextOrNull(append(b, `,"sequence_number":`...), s.SequenceNumber)
 	return append(b, '}')
+}
+
+// appendTextOrNull writes s as a JSON string, and null when there is none.
+func appendTextOrNull(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, "null"...)
+	}
+	return appendString(b, s)
 }
 
 // appendProblem writes a failure inside a list of results.

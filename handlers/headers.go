@@ -12,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/queues"
 )
 
-// The headers of a send. Those of a group are known, so that nobody who sends them gets a message without its order.
+// The headers of a send.
 const (
 	delayHeader      = "Message-Delay"
 	attributesHeader = "Message-Attributes"
@@ -74,7 +74,14 @@ func readMessageHeader(name, value string, m *queues.Outgoing) error {
 			Name: strings.ToLower(strings.TrimPrefix(name, attributePrefix)), Type: "String", Value: value,
 		})
 	case name == groupHeader || name == dedupHeader:
-		return headerFault(name, "not_available", "is not available yet: this server has no FIFO queues")
+		if value == "" {
+			return headerFault(name, "invalid", "must not be empty")
+		}
+		if name == groupHeader {
+			m.GroupID = value
+		} else {
+			m.DeduplicationID = value
+		}
 	default:
 		message := "is not a header of a message"
 		if meant := nearest(name, messageHeaders); meant != "" {
@@ -110,6 +117,10 @@ func placeInHeaders(err error, delayInQuery bool) error {
 			f.Query = "delay"
 		case f.Pointer == "/delay":
 			f.Header = delayHeader
+		case f.Pointer == "/group_id":
+			f.Header = groupHeader
+		case f.Pointer == "/deduplication_id":
+			f.Header = dedupHeader
 		case isAttribute:
 			f.Header = attributesHeader
 			if name != "" {

@@ -38,8 +38,12 @@ type MessageContent struct {
 	// Bytes of the body.
 	Size       int                         `json:"size" example:"11"`
 	Attributes map[string]MessageAttribute `json:"attributes"`
-	// Always null so far.
-	GroupID *string `json:"group_id" extensions:"x-nullable"`
+	// The group that it belongs to; null for none.
+	GroupID *string `json:"group_id" extensions:"x-nullable" example:"customer-42"`
+	// Of a message in a FIFO queue: what it is recognised by when it is sent again. Null in a standard queue.
+	DeduplicationID *string `json:"deduplication_id" extensions:"x-nullable"`
+	// Of a message in a FIFO queue: 20 digits, growing with each message of the queue. Null in a standard queue.
+	SequenceNumber *string `json:"sequence_number" extensions:"x-nullable" example:"00000244539289804801"`
 	// How often it was received, this time included.
 	ReceiveCount    int      `json:"receive_count" example:"1"`
 	SentAt          Instant  `json:"sent_at" swaggertype:"string" format:"date-time"`
@@ -63,6 +67,9 @@ type SentMessage struct {
 	Size        int     `json:"size" example:"11"`
 	MD5OfBody   string  `json:"md5_of_body" example:"5d41402abc4b2a76b9719d911017c592"`
 	AvailableAt Instant `json:"available_at" swaggertype:"string" format:"date-time"`
+	// In a FIFO queue: 20 digits, growing with each message. Of a message that was there already, the number of that one.
+	// Null in a standard queue.
+	SequenceNumber *string `json:"sequence_number" extensions:"x-nullable" example:"00000244539289804801"`
 }
 
 const (
@@ -90,11 +97,13 @@ var errEmptyMessage = &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
 //	@Param			delay				query		int			false	"Seconds that it stays hidden, or text such as 5m; the same as Message-Delay"	minimum(0)	maximum(1209600)
 //	@Param			Message-Delay		header		int			false	"Seconds that it stays hidden, or text such as 5m"	minimum(0)	maximum(1209600)
 //	@Param			Message-Attributes	header		string		false	"Attributes as JSON, with types and in exact case: {\"OrderId\":{\"type\":\"Number\",\"value\":\"7\"}}"
+//	@Param			Message-Group-Id	header		string		false	"Group of the message: 1 to 128 ASCII letters, digits and punctuation marks. A FIFO queue needs one; in a standard queue groups take turns"	maxlength(128)
+//	@Param			Message-Deduplication-Id	header	string	false	"For FIFO queues: a message with the same one is taken for the first, for the queue's deduplication window"	maxlength(128)
 //	@Param			Traceparent			header		string		false	"W3C trace context, passed on"
 //	@Param			Idempotency-Key		header		string		false	"The same key with the same message stores it once within five minutes"	maxlength(255)
 //	@Success		201					{object}	SentMessage	"Stored"
 //	@Header			201					{string}	Location	"The message"
-//	@Header			201					{string}	Idempotent-Replayed	"true when an earlier send with this key stored it"
+//	@Header			201					{string}	Idempotent-Replayed	"true when an earlier send with this key or deduplication id stored it"
 //	@Failure		400					{object}	Problem		"The request is malformed"
 //	@Failure		404					{object}	Problem		"No such queue"
 //	@Failure		408					{object}	Problem		"The body did not arrive in time"

@@ -19,8 +19,8 @@ import (
 // Queue is a queue with its settings and what is in it.
 type Queue struct {
 	Name string `json:"name" example:"orders"`
-	// Always standard so far.
-	Type string `json:"type" enums:"standard"`
+	// The name says it: that of a FIFO queue ends in .fifo.
+	Type string `json:"type" enums:"standard,fifo"`
 	// Seconds that a received message stays hidden.
 	VisibilityTimeout int `json:"visibility_timeout" example:"30"`
 	// Seconds that a message is kept.
@@ -32,7 +32,9 @@ type Queue struct {
 	// Bytes that a body may have with its attributes.
 	MaxMessageSize int               `json:"max_message_size" example:"1048576"`
 	Labels         map[string]string `json:"labels"`
-	Counts         Counts            `json:"counts"`
+	// Null for a standard queue.
+	FIFO   *FIFO  `json:"fifo" extensions:"x-nullable"`
+	Counts Counts `json:"counts"`
 	// Seconds since the oldest message was sent that a receive could return; 0 when there is none.
 	OldestAge float64     `json:"oldest_age" example:"12.5"`
 	Totals    QueueTotals `json:"totals"`
@@ -41,6 +43,26 @@ type Queue struct {
 	UpdatedAt Instant     `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
+}
+
+// FIFO is what only FIFO queues have.
+type FIFO struct {
+	// Whether a message without a deduplication id is recognised by its body.
+	ContentBasedDeduplication bool `json:"content_based_deduplication"`
+	// Where two messages with one deduplication id are the same: in the whole queue, or in their group.
+	Scope string `json:"scope" enums:"queue,group"`
+	// Seconds that a deduplication id is remembered.
+	DeduplicationWindow int `json:"deduplication_window" example:"300"`
+}
+
+// FIFOInput is what a client says of what only FIFO queues have.
+type FIFOInput struct {
+	// A message without a deduplication id is recognised by its body.
+	ContentBasedDeduplication bool `json:"content_based_deduplication,omitempty" default:"false"`
+	// Where two messages with one deduplication id are the same: in the whole queue, or in their group.
+	Scope string `json:"scope,omitempty" enums:"queue,group" default:"queue"`
+	// Seconds that a deduplication id is remembered, or text such as "5m".
+	DeduplicationWindow *int `json:"deduplication_window,omitempty" validate:"min=20,max=604800" default:"300" extensions:"x-nullable"`
 }
 
 // Counts are the messages in a queue, by state.
@@ -62,8 +84,8 @@ type QueueTotals struct {
 
 // QueueInput is what a client says of a queue. What is missing or null has its default.
 type QueueInput struct {
-	// Cannot be changed.
-	Type string `json:"type,omitempty" enums:"standard" default:"standard"`
+	// The name says it: that of a FIFO queue ends in .fifo, and no other's does.
+	Type string `json:"type,omitempty" enums:"standard,fifo"`
 	// Seconds that a received message stays hidden, or text such as "5m".
 	VisibilityTimeout *int `json:"visibility_timeout,omitempty" validate:"min=0,max=43200" default:"30" extensions:"x-nullable"`
 	// Seconds that a message is kept, or text such as "4d".
@@ -76,11 +98,13 @@ type QueueInput struct {
 	MaxMessageSize *int `json:"max_message_size,omitempty" validate:"min=1024,max=1048576" default:"1048576" extensions:"x-nullable"`
 	// At most 50. In a PATCH they are merged, and null removes one.
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
+	// Only of a FIFO queue. What it leaves out has its default, and in a PATCH stays.
+	FIFO *FIFOInput `json:"fifo,omitempty" extensions:"x-nullable"`
 }
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "labels",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "labels", "fifo",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
@@ -90,7 +114,22 @@ var readOnlyNames = map[string]bool{
 
 // settingsChange is what a body says of a queue's settings.
 type settingsChange struct {
+	kind    string // the type that it names, or ""
 	changes []func(*queues.Settings)
+}
+
+// check refuses a type that is not that of the queue's name.
+func (s *settingsChange) check(name string) error {
+	isFIFO := queues.IsFIFOName(name)
+	switch {
+	case s.kind == "fifo" && !isFIFO && queues.ValidName(name) == nil:
+		e := *asError(invalid([]errs.Field{{Pointer: "/type", Code: "not_allowed", Message: "is fifo, but only queues whose name ends in .fifo are"}}))
+		e.Fix = fmt.Sprintf("Name the queue %q.", name+".fifo")
+		return &e
+	case s.kind == "standard" && isFIFO:
+		return invalid([]errs.Field{{Pointer: "/type", Code: "not_allowed", Message: "is standard, but a queue whose name ends in .fifo is a FIFO queue"}})
+	}
+	return nil
 }
 
 // on returns the settings after the change.
@@ -119,7 +158,7 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 	r.object(settingNames, func(key []byte) {
 		switch string(key) {
 		case "type":
-			r.queueType()
+			s.kind = r.queueType()
 		case "visibility_timeout":
 			span(usual.VisibilityTimeout, func(q *queues.Settings, d time.Duration) { q.VisibilityTimeout = d })
 		case "message_retention":
@@ -138,6 +177,8 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			}
 		case "labels":
 			r.labels(merge, add)
+		case "fifo":
+			r.fifo(add)
 		default:
 			if readOnlyNames[string(key)] {
 				r.fault(unknownField, "is read-only: leave it out")
@@ -148,18 +189,56 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 	return s
 }
 
-func (r *reader) queueType() {
+func (r *reader) queueType() string {
 	if r.null() {
-		return
+		return ""
 	}
 	t, ok := r.str()
-	switch {
-	case !ok || string(t) == "standard":
-	case string(t) == "fifo":
-		r.fault("not_available", "must be standard: FIFO queues are not available yet")
-	default:
-		r.fault("not_allowed", "must be standard")
+	if ok && string(t) != "standard" && string(t) != "fifo" {
+		r.fault("not_allowed", "must be standard or fifo")
 	}
+	return string(t)
+}
+
+// fifo reads a FIFOInput. Null brings back the defaults.
+func (r *reader) fifo(add func(func(*queues.Settings))) {
+	if r.null() {
+		add(func(q *queues.Settings) { q.FIFO = queues.FIFO{} })
+		return
+	}
+	r.object([]string{"content_based_deduplication", "scope", "deduplication_window"}, func(key []byte) {
+		none := r.null()
+		switch string(key) {
+		case "content_based_deduplication":
+			on, ok := false, true
+			if !none {
+				on, ok = r.boolean()
+			}
+			if ok {
+				add(func(q *queues.Settings) { q.FIFO.ContentBased = on })
+			}
+		case "scope":
+			s, ok := []byte(queues.ScopeQueue), true
+			if !none {
+				s, ok = r.str()
+			}
+			if scope := queues.Scope(s); ok {
+				add(func(q *queues.Settings) { q.FIFO.Scope = scope })
+			}
+		case "deduplication_window":
+			d, ok := time.Duration(0), true
+			if !none {
+				d, ok = r.duration()
+				if ok && d == 0 {
+					r.fault("out_of_range", "must be at least %d seconds", int(queues.MinWindow.Seconds()))
+					ok = false
+				}
+			}
+			if ok {
+				add(func(q *queues.Settings) { q.FIFO.Window = d })
+			}
+		}
+	})
 }
 
 func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
@@ -197,7 +276,7 @@ func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
 //	@ID				putQueue
 //	@Tags			queues
 //	@Accept			json
-//	@Param			queue			path		string		true	"Name of the queue: 1 to 80 letters, digits, - and _"
+//	@Param			queue			path		string		true	"Name of the queue: 1 to 80 letters, digits, - and _; that of a FIFO queue ends in .fifo"
 //	@Param			If-Match		header		string		false	"Only when the queue has this ETag"
 //	@Param			If-None-Match	header		string		false	"* to create only"
 //	@Param			settings		body		QueueInput	false	"The settings"
@@ -225,6 +304,9 @@ func (a *API) putQueue(c echo.Context) error {
 		return err
 	}
 	ctx, t, name := scope(c)
+	if err := change.check(name); err != nil {
+		return err
+	}
 	q, created, err := a.Queues.Put(ctx, t, name, change.on(queues.DefaultSettings()), cond)
 	if err != nil {
 		return err
@@ -305,6 +387,9 @@ func (a *API) updateQueue(c echo.Context) error {
 		return err
 	}
 	ctx, t, name := scope(c)
+	if err := change.check(name); err != nil {
+		return err
+	}
 	q, err := a.Queues.Update(ctx, t, name, cond, func(have queues.Settings) (queues.Settings, error) { return change.on(have), nil })
 	if err != nil {
 		return a.guess(c, err)
@@ -482,6 +567,10 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 	}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
+	}
+	if f := q.Settings.FIFO; q.Settings.IsFIFO() {
+		out.Type = "fifo"
+		out.FIFO = &FIFO{ContentBasedDeduplication: f.ContentBased, Scope: string(f.Scope), DeduplicationWindow: wholeSeconds(f.Window)}
 	}
 	return out
 }

@@ -53,6 +53,8 @@ type receiveOptions struct {
 //	@Summary		Receive messages
 //	@Description	Lends up to `max` messages to the caller, for the visibility timeout. Until that is over nobody else gets them; acknowledge them before. Where there is none it waits up to `wait` seconds for the first one.
 //	@Description
+//	@Description	From a FIFO queue one receive may get several messages of one group, in their order. While somebody holds messages of a group nobody gets those behind them.
+//	@Description
 //	@Description	With `raw=true` the answer is one message as its sender wrote it, with the rest in headers: DELETE the `Location` to acknowledge it. When there is none it is 204.
 //	@Description
 //	@Description	What a client that has gone was given returns to the queue.
@@ -65,6 +67,7 @@ type receiveOptions struct {
 //	@Param			visibility_timeout	query		int				false	"Seconds for which they are lent, or text such as 5m; default: as the queue says"	minimum(0)	maximum(43200)
 //	@Param			raw					query		bool			false	"Answer with the bytes of one message"	default(false)
 //	@Param			body				query		string			false	"json adds the parsed body of messages that are JSON"	Enums(text, json)	default(text)
+//	@Param			attempt_id			query		string			false	"From a FIFO queue: names this receive, so that it can be repeated when its answer was lost, within five minutes or the deduplication window if it is shorter, and gets the same messages and receipt handles while none of them was settled"	maxlength(128)
 //	@Param			Prefer				header		string			false	"wait=20 is the same as the parameter"
 //	@Param			acks				body		ReceiveInput	false	"Messages that are done"
 //	@Success		200					{object}	Received		"Messages, or none"
@@ -78,6 +81,9 @@ type receiveOptions struct {
 //	@Header			200					{string}	Message-Sent-At	"With raw=true: when it was sent"
 //	@Header			200					{string}	Message-Attributes	"With raw=true: the attributes as JSON, unless they are longer than 8 KiB"
 //	@Header			200					{integer}	Message-Attributes-Omitted	"With raw=true: the length of attributes that are longer than that"
+//	@Header			200					{string}	Message-Group-Id	"With raw=true: the group that the message belongs to"
+//	@Header			200					{string}	Message-Deduplication-Id	"With raw=true: of a message in a FIFO queue"
+//	@Header			200					{string}	Message-Sequence-Number	"With raw=true: of a message in a FIFO queue"
 //	@Header			200					{string}	Traceparent	"With raw=true: the trace context of the sender"
 //	@Success		204					"With raw=true: there is none"
 //	@Failure		400					{object}	Problem			"The request is malformed"
@@ -131,7 +137,7 @@ func (a *API) receiveMessages(c echo.Context) error {
 
 func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 	var o receiveOptions
-	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body")
+	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body", "attempt_id")
 	if err != nil {
 		return o, err
 	}
@@ -147,6 +153,7 @@ func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 	if o.raw, err = q.flag("raw"); err != nil {
 		return o, err
 	}
+	o.AttemptID = q.text("attempt_id")
 	body, err := q.choice("body", "text", "json")
 	if err != nil {
 		return o, err
@@ -234,8 +241,11 @@ func (a *API) answerRaw(c echo.Context, messages []queues.Message) error {
 			h.Set(attributesHeader, string(attributes))
 		}
 	}
-	if m.TraceParent != "" {
-		h.Set("Traceparent", m.TraceParent)
+	for name, value := range map[string]string{groupHeader: m.GroupID, dedupHeader: m.DeduplicationID,
+		"Message-Sequence-Number": m.SequenceNumber, "Traceparent": m.TraceParent} {
+		if value != "" {
+			h.Set(name, value)
+		}
 	}
 	h["Content-Security-Policy"] = inertPolicy
 	answer := getBuffer()

@@ -27,7 +27,7 @@ type Page struct {
 }
 
 // views are the places that peek.lua looks at for a state, in this order.
-var views = map[State]string{Available: "arfd", InFlight: "F", Delayed: "D", "": "arfdFD"}
+var views = map[State]string{Available: "armfd", InFlight: "F", Delayed: "D", "": "armfdFD"}
 
 // Peek shows messages without lending them out or changing anything. A page may be short or empty although more
 // follow: Next says so. Pages are stable: what is there throughout is shown once.
@@ -124,7 +124,8 @@ func (s *Store) Purge(ctx context.Context, t tenants.ID, queue string) (int64, e
 func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message, error) {
 	var m Message
 	copy(m.ID[:], id)
-	if err := parseRecord(record, &m); err != nil {
+	f, err := parseRecord(record, &m)
+	if err != nil {
 		return m, err
 	}
 	if sideRecord != "" {
@@ -134,6 +135,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 		}
 		m.ReceiveCount, m.FirstReceivedAt = s.receives, s.first
 	}
+	d.complete(&m, f)
 	n, _ := strconv.ParseInt(score, 10, 64)
 	if view == "F" || view == "f" {
 		m.ReceiveCount++ // the delivery under way is counted when it ends
@@ -169,7 +171,7 @@ func parseCursor(s, view string) (cursor, error) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	head, id, ok := strings.Cut(string(raw), "|")
-	bad := err != nil || !ok || head == "" || !strings.Contains(view, head[:1]) || (id != "" && len(id) != engine.IDSize)
+	bad := err != nil || !ok || head == "" || !strings.Contains(view, head[:1]) || (id != "" && len(id) != engine.IDSize && len(id) != engine.IDSize+groupSize+placeSize)
 	if !bad {
 		_, err = strconv.ParseUint(head[1:], 10, 53) // what Lua and scores can hold
 		bad = err != nil

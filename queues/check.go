@@ -47,7 +47,8 @@ func (s *Store) Check(ctx context.Context, t tenants.ID, queue string) (Report, 
 	var r Report
 	err := s.with(ctx, t, queue, func(d *desk) error {
 		for try := 1; ; try++ {
-			c := checker{desk: d, places: map[string]place{}, sides: map[string]side{}, age: map[string]string{}}
+			c := checker{desk: d, places: map[string]place{}, sides: map[string]side{}, age: map[string]string{},
+				heads: map[string]string{}, turns: map[string]string{}, members: map[string]bool{}}
 			used, err := c.read(ctx)
 			if err != nil {
 				return err
@@ -77,26 +78,32 @@ type checker struct {
 	sides  map[string]side  // of ids of `places`
 	age    map[string]string
 	dedup  int64    // entries of `order` that `dedup` has
-	entry  [6]int64 // entries that were read, in the order of walk
+	entry  [8]int64 // entries that were read, in the order of walk
+
+	heads   map[string]string // group to the id of its first message
+	turns   map[string]string // group to its score
+	members map[string]bool   // ids of `members`
 
 	redis, clock  int64 // the time of Redis and the queue clock, ms
 	tomb, largest int64
 	in, del, exp  int64
 	next, again   int64 // what the head says: nothing becomes available by itself before next; 0: nothing is in `again`
-	sizes         [9]int64
+	sizes         [11]int64
+	fifo          bool
 	lacking       string
 }
 
 // place is where a message is.
 type place struct {
-	part   byte // r, a, f or d
+	part   byte // r, a, f, d or m
 	stored bool // it has a record
+	score  string
 }
 
 // walk is the order in which check.lua shows the keys.
-const walk = "raxfdj"
+const walk = "raxfdmoj"
 
-var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "j": "order",
+var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "m": "members", "o": "groups", "j": "order",
 	"b": "body", "s": "side", "i": "dedup"}
 
 // read walks through the keys and reports whether anything changed meanwhile.
@@ -144,6 +151,7 @@ func (c *checker) head(reply []any) {
 	c.tomb, c.largest, c.in = number(counters, 0), number(counters, 1), number(counters, 2)
 	c.del, c.exp = number(counters, 4), number(counters, 5)
 	c.next, c.again = number(counters, 6), number(counters, 7)
+	c.fifo = number(counters, 8) == 1
 	for i := range c.sizes {
 		c.sizes[i] = number(sizes, i)
 	}
@@ -168,7 +176,8 @@ func name(id string) string {
 }
 
 // take looks at one entry of a key.
-func (c *checker) take(part, id, score string, size int64, sideRecord string) {
+func (c *checker) take(part, member, score string, size int64, sideRecord string) {
+	id := member
 	index := c.entry[strings.Index(walk, part)]
 	c.entry[strings.Index(walk, part)]++
 	if id == "" {
@@ -184,6 +193,15 @@ func (c *checker) take(part, id, score string, size int64, sideRecord string) {
 	case "x":
 		c.age[id] = score
 		return
+	case "o":
+		c.turns[id] = score
+		return
+	case "m":
+		if id = c.takeMember(member); id == "" {
+			return
+		}
+	case "f", "d":
+		id = member[:min(len(member), engine.IDSize)]
 	case "r":
 		if size == 0 {
 			c.report.Tombstones++
@@ -195,7 +213,7 @@ func (c *checker) take(part, id, score string, size int64, sideRecord string) {
 	} else if size > 0 {
 		c.bodies++
 	}
-	c.places[id] = place{part[0], size > 0}
+	c.places[id] = place{part[0], size > 0, score}
 	if size == 0 {
 		c.wrong("Message %s is in %s and has no record.", name(id), placeNames[part])
 	}
@@ -205,6 +223,65 @@ func (c *checker) take(part, id, score string, size int64, sideRecord string) {
 	c.takeSide(part, id, sideRecord)
 	at, _ := strconv.ParseInt(score, 10, 64)
 	c.count(part, id, at)
+}
+
+// takeMember looks at an entry of `members`, and returns its id, or "" when the message was met elsewhere, as those of a
+// FIFO queue that are held or delayed.
+func (c *checker) takeMember(entry string) string {
+	if len(entry) != groupSize+placeSize+engine.IDSize {
+		c.wrong("An entry of members has %d bytes.", len(entry))
+		return ""
+	}
+	id, group := entry[groupSize+placeSize:], entry[:groupSize]
+	if _, ok := c.heads[group]; !ok {
+		c.heads[group] = id
+	}
+	c.members[id] = true
+	if other, ok := c.places[id]; ok && c.fifo && (other.part == 'f' || other.part == 'd') {
+		return ""
+	}
+	return id
+}
+
+// judgeGroups checks that `groups` has just the groups of `members`, and the turn of each: in a FIFO queue that of its
+// first message. `age` has those whose first message nobody holds.
+func (c *checker) judgeGroups() {
+	for group, score := range c.turns {
+		if _, ok := c.heads[group]; !ok {
+			c.wrong("Group %x has a turn at %s and no messages.", group, score)
+		}
+	}
+	for group, head := range c.heads {
+		first := c.places[head]
+		turn, ok := c.turns[group]
+		if !ok {
+			c.wrong("Group %x has messages and no turn.", group)
+			continue
+		}
+		n, _ := strconv.ParseInt(turn, 10, 64)
+		_, aged := c.age[group]
+		switch first.part {
+		case 'f':
+			ok = turn == first.score && !aged
+		case 'd':
+			due, _ := strconv.ParseInt(first.score, 10, 64)
+			ok = leaseEnd(n).Equal(at(due)) && !aged
+		default:
+			ok = !leaseEnd(n).After(c.report.Now) && aged
+		}
+		if !ok {
+			c.wrong("Group %x has its turn at %s, in age: %t; its first message %s is in %s by %s.",
+				group, leaseEnd(n), aged, name(head), placeNames[string(first.part)], first.score)
+		}
+	}
+	if !c.fifo {
+		return
+	}
+	for id, where := range c.places {
+		if !c.members[id] {
+			c.wrong("Message %s of a FIFO queue is in %s and not in members.", name(id), placeNames[string(where.part)])
+		}
+	}
 }
 
 // takeSide looks at what is kept of a message's earlier deliveries.
@@ -271,7 +348,7 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The key %s lacks its sentinel.", placeNames[string(letter)])
 	}
 	for i, letter := range walk {
-		size := c.sizes[strings.IndexRune("braxfdsij", letter)]
+		size := c.sizes[strings.IndexRune("braxfdsijmo", letter)]
 		if c.entry[i] != size {
 			c.wrong("The key %s has %d entries, of which %d were found.", placeNames[string(letter)], size, c.entry[i])
 		}
@@ -284,6 +361,7 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("%d messages are stored; the head counts %d sent, %d deleted and %d expired.", stored, c.in, c.del, c.exp)
 	}
 	c.judgeAge()
+	c.judgeGroups()
 	if err := c.orphans(ctx, "b", stored-c.bodies, func(id string) bool { return c.places[id].stored }); err != nil {
 		return err
 	}
@@ -307,6 +385,12 @@ func (c *checker) judge(ctx context.Context) error {
 // judgeAge checks that `age` has the messages of `again`, each by the time at which it was made.
 func (c *checker) judgeAge() {
 	for id, score := range c.age {
+		if len(id) == groupSize {
+			if _, ok := c.heads[id]; !ok {
+				c.wrong("Group %x is in age and has no messages.", id)
+			}
+			continue
+		}
 		if c.places[id].part != 'a' {
 			c.wrong("Message %s is in age and not in again.", name(id))
 		}

@@ -42,19 +42,16 @@ var (
 
 // ValidName reports what is wrong with a queue's name, or nil.
 func ValidName(name string) error {
-	ok := name != "" && len(name) <= MaxNameLength
-	for i := 0; i < len(name); i++ {
-		c := name[i]
+	base := strings.TrimSuffix(name, fifoSuffix)
+	ok := base != "" && len(name) <= MaxNameLength
+	for i := 0; i < len(base); i++ {
+		c := base[i]
 		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
 	}
 	if ok {
 		return nil
 	}
-	e := errs.Invalidf("", "A queue's name has 1 to %d letters, digits, - and _.", MaxNameLength)
-	if strings.HasSuffix(name, ".fifo") {
-		e = errs.Invalidf("", "FIFO queues are not available yet: a queue's name has 1 to %d letters, digits, - and _.", MaxNameLength)
-	}
-	return e
+	return errs.Invalidf("", "A queue's name has 1 to %d letters, digits, - and _, and that of a FIFO queue ends in %s.", MaxNameLength, fifoSuffix)
 }
 
 // pointerEscape writes s as one step of a JSON Pointer.

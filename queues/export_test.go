@@ -92,7 +92,7 @@ func Pack(m *Outgoing) string { return string(appendRecord(nil, m)) }
 // Parse reads a stored record.
 func Parse(record string) (Message, error) {
 	var m Message
-	err := parseRecord(record, &m)
+	_, err := parseRecord(record, &m)
 	return m, err
 }
 
@@ -106,7 +106,7 @@ func NewReceipts(master []byte, tenant, uid string) Receipts {
 
 // Write returns the handle of a delivery, and Read what a handle says.
 func (r Receipts) Write(id engine.ID, delivery uint32, received time.Time) string {
-	return r.s.write(receipt{id, delivery, received})
+	return r.s.write(receipt{id: id, delivery: delivery, received: received})
 }
 
 // Read returns what a handle says.

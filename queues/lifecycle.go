@@ -46,7 +46,8 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 	if err := ValidName(name); err != nil {
 		return Queue{}, false, err
 	}
-	if err := set.Validate(); err != nil {
+	set = set.For(name)
+	if err := set.validateFor(name); err != nil {
 		return Queue{}, false, err
 	}
 	q, err := s.change(ctx, t, name, cond, func(Settings) (Settings, error) { return set, nil })
@@ -87,7 +88,8 @@ func (s *Store) Update(ctx context.Context, t tenants.ID, name string, cond Cond
 		if err != nil {
 			return want, err
 		}
-		return want, want.Validate()
+		want = want.For(name)
+		return want, want.validateFor(name)
 	})
 }
 
@@ -174,7 +176,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		if err != nil || uid == "" {
 			return Queue{}, false, err
 		}
-		reply, err := s.engine.Do(ctx, initScript, queueKeys(t, uid), raw)
+		reply, err := s.engine.Do(ctx, initScript, queueKeys(t, uid), raw, kind(name))
 		if err != nil {
 			return Queue{}, false, err
 		}
@@ -200,6 +202,14 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		}
 	}
 	return Queue{}, false, engine.ErrUnavailable
+}
+
+// kind is the type of a queue as its scripts know it.
+func kind(name string) string {
+	if IsFIFOName(name) {
+		return "fifo"
+	}
+	return "standard"
 }
 
 // reserve returns the uid for a queue's keys, "" where the queue is live already.

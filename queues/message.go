@@ -32,6 +32,10 @@ type Outgoing struct {
 	Delay       *time.Duration // nil: the queue's own
 	// IdempotencyKey makes a second send of the same message within five minutes return the first one. "": no key.
 	IdempotencyKey string
+	// GroupID names the group that the message belongs to. A FIFO queue needs one; in a standard queue groups take turns.
+	GroupID string
+	// DeduplicationID makes a FIFO queue take a second message with the same one for the first.
+	DeduplicationID string
 }
 
 // Attribute is a typed value beside the body.
@@ -55,6 +59,11 @@ type Message struct {
 	AvailableAt     time.Time // of a delayed message
 	LeaseExpiresAt  time.Time // of one in flight
 	ReceiptHandle   string    // only as the answer of a receive
+	GroupID         string    // "": it belongs to none
+	// DeduplicationID and SequenceNumber, 20 digits, are those of a message in a FIFO queue. Sequence numbers grow with
+	// each message of the queue.
+	DeduplicationID string
+	SequenceNumber  string
 }
 
 // Formats of a record, its first byte. What follows the stamp of a plain record is, in this order: a byte that says
@@ -63,9 +72,14 @@ const (
 	partContentType = 1 << iota // a byte below 128 of a known type, or 128 + length and the text
 	partAttributes              // count, then name, type and value of each, with their lengths
 	partTrace                   // length and text
+	partGroup                   // length and text
+	partDedup                   // length and text of the deduplication id, where it was not derived from the body
 )
 
-const stampSize = 7 // written by the scripts: format and time sent
+const (
+	stampSize   = 7 // written by the scripts: format and time sent
+	placedStamp = stampSize + groupSize + placeSize
+)
 
 // knownTypes are content types that take one byte. Append only: their numbers are stored.
 var knownTypes = []string{
@@ -84,6 +98,12 @@ func appendRecord(dst []byte, m *Outgoing) []byte {
 	if m.TraceParent != "" {
 		flags |= partTrace
 	}
+	if m.GroupID != "" {
+		flags |= partGroup
+	}
+	if m.DeduplicationID != "" || m.GroupID != "" && m.IdempotencyKey != "" {
+		flags |= partDedup
+	}
 	dst = append(dst, flags)
 	if m.ContentType != "" {
 		dst = appendType(dst, m.ContentType)
@@ -96,6 +116,12 @@ func appendRecord(dst []byte, m *Outgoing) []byte {
 	}
 	if m.TraceParent != "" {
 		dst = appendText(dst, m.TraceParent)
+	}
+	if flags&partGroup != 0 {
+		dst = appendText(dst, m.GroupID)
+	}
+	if flags&partDedup != 0 {
+		dst = appendText(dst, m.DeduplicationID)
 	}
 	return append(dst, m.Body...)
 }
@@ -115,24 +141,36 @@ func appendText(dst []byte, s string) []byte {
 
 var errRecord = errors.New("the record is damaged")
 
+// filed is what a record says besides the message.
+type filed struct {
+	place string // group and place, as lua/lib/groups.lua packs them; "" for a message that belongs to no group
+	keyed bool   // the deduplication id was not derived from the body
+}
+
 // parseRecord unpacks a stored record with its stamp. The texts share its memory.
-func parseRecord(rec string, m *Message) error {
-	if len(rec) <= stampSize || rec[0] != 0 {
-		return errRecord
+func parseRecord(rec string, m *Message) (filed, error) {
+	var f filed
+	size := stampSize
+	if rec != "" && rec[0] == 1 {
+		size = placedStamp
+	}
+	if len(rec) <= size || rec[0] > 1 {
+		return f, errRecord
 	}
 	ms := int64(0)
 	for i := 1; i < stampSize; i++ {
 		ms = ms<<8 | int64(rec[i])
 	}
 	m.SentAt = time.UnixMilli(ms).UTC()
-	flags, r := rec[stampSize], recordReader{rest: rec[stampSize+1:]}
+	f.place = rec[stampSize:size]
+	flags, r := rec[size], recordReader{rest: rec[size+1:]}
 	if flags&partContentType != 0 {
 		m.ContentType = r.contentType()
 	}
 	if flags&partAttributes != 0 {
 		n := r.number()
 		if n > MaxAttributes {
-			return errRecord
+			return f, errRecord
 		}
 		m.Attributes = make([]Attribute, n)
 		for i := range m.Attributes {
@@ -142,11 +180,17 @@ func parseRecord(rec string, m *Message) error {
 	if flags&partTrace != 0 {
 		m.TraceParent = r.text()
 	}
+	if flags&partGroup != 0 {
+		m.GroupID = r.text()
+	}
+	if flags&partDedup != 0 {
+		m.DeduplicationID, f.keyed = r.text(), true
+	}
 	m.Body = r.rest
 	if r.failed {
-		return errRecord
+		return f, errRecord
 	}
-	return nil
+	return f, nil
 }
 
 type recordReader struct {
@@ -212,6 +256,9 @@ const (
 
 // Validate checks a message against a queue's settings. Errors point at the part at fault.
 func (m *Outgoing) Validate(s Settings) error {
+	if err := m.validateGroup(s); err != nil {
+		return err
+	}
 	size := len(m.Body)
 	seen := map[string]bool{}
 	if len(m.Attributes) > MaxAttributes {

@@ -16,6 +16,7 @@ import (
 // receipt is what a receipt handle says: which delivery of which message, and when it began.
 type receipt struct {
 	id       engine.ID
+	place    string // as in Message
 	delivery uint32
 	received time.Time
 }
@@ -24,7 +25,8 @@ const (
 	receiptPrefix  = "rh_"
 	receiptVersion = 1
 	receiptBody    = 1 + engine.IDSize + 4 + 6
-	receiptMAC     = 12 // bytes: 96 bits of HMAC-SHA-256
+	receiptPlace   = groupSize + placeSize // more, of a message that belongs to a group
+	receiptMAC     = 12                    // bytes: 96 bits of HMAC-SHA-256
 )
 
 // signer writes and reads the receipt handles of one queue. Its key comes from the installation's master key, the
@@ -42,37 +44,39 @@ func queueKey(master []byte, tenant, uid string) []byte {
 	return m.Sum(nil)
 }
 
-// write returns the handle: rh_ and 47 characters.
+// write returns the handle: rh_ and 47 characters, or 67 for a message that belongs to a group.
 func (s *signer) write(r receipt) string {
-	var b [receiptBody + sha256.Size]byte
+	var b [receiptBody + receiptPlace + sha256.Size]byte
 	b[0] = receiptVersion
 	copy(b[1:], r.id[:])
 	binary.BigEndian.PutUint32(b[13:], r.delivery)
 	ms := uint64(r.received.UnixMilli()) //nolint:gosec // after 1970
 	binary.BigEndian.PutUint16(b[17:], uint16(ms>>32))
 	binary.BigEndian.PutUint32(b[19:], uint32(ms)) //nolint:gosec // the lower half
-	s.sum(b[:receiptBody], b[receiptBody:receiptBody])
-	var out [len(receiptPrefix) + (receiptBody+receiptMAC+2)/3*4]byte
+	size := receiptBody + copy(b[receiptBody:], r.place)
+	s.sum(b[:size], b[size:size])
+	var out [len(receiptPrefix) + (receiptBody+receiptPlace+receiptMAC+2)/3*4]byte
 	copy(out[:], receiptPrefix)
-	n := base64.RawURLEncoding.EncodedLen(receiptBody + receiptMAC)
-	base64.RawURLEncoding.Encode(out[len(receiptPrefix):], b[:receiptBody+receiptMAC])
+	n := base64.RawURLEncoding.EncodedLen(size + receiptMAC)
+	base64.RawURLEncoding.Encode(out[len(receiptPrefix):], b[:size+receiptMAC])
 	return string(out[:len(receiptPrefix)+n])
 }
 
 // read checks a handle. Anything that write did not return for this queue is ErrReceiptInvalid.
 func (s *signer) read(handle string) (receipt, error) {
 	text, ok := strings.CutPrefix(handle, receiptPrefix)
-	if !ok || len(text) != base64.RawURLEncoding.EncodedLen(receiptBody+receiptMAC) {
+	size := base64.RawURLEncoding.DecodedLen(len(text)) - receiptMAC
+	if !ok || size != receiptBody && size != receiptBody+receiptPlace {
 		return receipt{}, ErrReceiptInvalid
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || b[0] != receiptVersion {
 		return receipt{}, ErrReceiptInvalid
 	}
-	if !hmac.Equal(s.sum(b[:receiptBody], nil)[:receiptMAC], b[receiptBody:]) {
+	if !hmac.Equal(s.sum(b[:size], nil)[:receiptMAC], b[size:]) {
 		return receipt{}, ErrReceiptInvalid
 	}
-	r := receipt{delivery: binary.BigEndian.Uint32(b[13:])}
+	r := receipt{delivery: binary.BigEndian.Uint32(b[13:]), place: string(b[receiptBody:size])}
 	copy(r.id[:], b[1:])
 	ms := uint64(binary.BigEndian.Uint16(b[17:]))<<32 | uint64(binary.BigEndian.Uint32(b[19:]))
 	r.received = time.UnixMilli(int64(ms)) //nolint:gosec // 48 bits

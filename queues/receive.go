@@ -2,6 +2,7 @@ package queues
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,6 +19,10 @@ type ReceiveOptions struct {
 	Max               int            // 1 to MaxReceive; 0 means 1
 	Wait              *time.Duration // 0 to MaxWait; nil: the queue's own
 	VisibilityTimeout *time.Duration // 0 to MaxVisibilityTimeout; nil: the queue's own
+	// AttemptID lets a consumer of a FIFO queue that did not get the answer receive the same messages again, with the same
+	// receipt handles, within five minutes, or the deduplication window if that is shorter, while it holds them all and has
+	// said nothing of any. "": no attempt.
+	AttemptID string
 }
 
 func (o ReceiveOptions) validate() error {
@@ -28,6 +33,9 @@ func (o ReceiveOptions) validate() error {
 	}
 	if o.Max < 0 || o.Max > MaxReceive {
 		return field("max", "max must be 1 to %d, got %d.", MaxReceive, o.Max)
+	}
+	if err := validateToken("", "attempt id", o.AttemptID); err != nil {
+		return field("attempt_id", "%s", err.Error())
 	}
 	if o.Wait != nil && (*o.Wait < 0 || *o.Wait > MaxWait) {
 		return field("wait", "wait must be 0 to %d seconds, got %g.", int(MaxWait.Seconds()), o.Wait.Seconds())
@@ -55,7 +63,10 @@ func (s *Store) Receive(ctx context.Context, t tenants.ID, queue string, opt Rec
 
 func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, error) {
 	c := d.config.Load()
-	call := &receiveCall{max: max(opt.Max, 1), timeout: -1, done: make(chan struct{})}
+	if opt.AttemptID != "" && !c.IsFIFO() {
+		return nil, queryError("attempt_id", "Only FIFO queues know attempts.")
+	}
+	call := &receiveCall{max: max(opt.Max, 1), timeout: -1, attempt: opt.AttemptID, done: make(chan struct{})}
 	if opt.VisibilityTimeout != nil {
 		call.timeout = *opt.VisibilityTimeout
 	}
@@ -94,6 +105,7 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 // receiveCall is one consumer's wish.
 type receiveCall struct {
 	max      int
+	attempt  string
 	timeout  time.Duration // negative: the queue's own
 	messages []Message
 	err      error
@@ -106,8 +118,13 @@ type receiveCall struct {
 	next, prev *receiveCall
 }
 
-// load says what the call adds to a script.
-func (c *receiveCall) load() (int, int) { return c.max, 0 }
+// load says what the call adds to a script. An attempt travels alone.
+func (c *receiveCall) load() (int, int) {
+	if c.attempt != "" {
+		return callMessages, 0
+	}
+	return c.max, 0
+}
 
 // runReceives serves several consumers in one script call.
 func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
@@ -116,8 +133,8 @@ func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 	reply, err := d.call(context.Background(), receiveScript, ln, func(c *config) []any {
 		asked = *c
 		waiting = d.waiters.waiting(batch)
-		args := make([]any, 0, 3+2*len(batch))
-		args = append(args, c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), waiting)
+		args := make([]any, 0, 5+2*len(batch))
+		args = append(args, c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), waiting, batch[0].digest(), c.window().Milliseconds())
 		for _, call := range batch {
 			args = append(args, call.max, call.lasts(c).Milliseconds())
 		}
@@ -130,6 +147,15 @@ func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 	d.waiters.end(batch, seen, answer, waiting == "2", err)
 }
 
+// digest names the attempt in Redis.
+func (c *receiveCall) digest() string {
+	if c.attempt == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("a\x00" + c.attempt))
+	return string(sum[:16])
+}
+
 // lasts is how long what the call receives stays hidden.
 func (c *receiveCall) lasts(q *config) time.Duration {
 	if c.timeout >= 0 {
@@ -140,7 +166,8 @@ func (c *receiveCall) lasts(q *config) time.Duration {
 
 // receiveAnswer is what a receive script says besides the messages.
 type receiveAnswer struct {
-	now  int64 // queue clock, ms
+	now  int64 // when the deliveries began by the queue clock, ms
+	lent int64 // from when on their leases count
 	more int   // messages left, as far as anyone asked
 	due  int64 // in how many milliseconds the next message may become available by itself, or 0
 }
@@ -148,23 +175,23 @@ type receiveAnswer struct {
 // parseReceive hands each caller of the batch its messages.
 func (d *desk) parseReceive(reply []any, batch []*receiveCall, c *config) (receiveAnswer, error) {
 	head := strings.Fields(text(reply, 1))
-	if text(reply, 0) != "ok" || len(head) < 3 {
+	if text(reply, 0) != "ok" || len(head) < 4 {
 		return receiveAnswer{}, unexpected(reply)
 	}
 	num := func(i int) int64 { n, _ := strconv.ParseInt(head[i], 10, 64); return n }
-	a := receiveAnswer{now: num(0), more: int(num(1)), due: num(2)}
+	a := receiveAnswer{now: num(0), lent: num(1), more: int(num(2)), due: num(3)}
 	next := 2
 	for i, call := range batch {
 		count := 0
-		if 3+i < len(head) {
-			count = int(num(3 + i))
+		if 4+i < len(head) {
+			count = int(num(4 + i))
 		}
 		if count == 0 {
 			continue
 		}
 		call.messages = make([]Message, 0, count)
 		for range count {
-			m := Message{State: InFlight, LeaseExpiresAt: at(a.now).Add(call.lasts(c))}
+			m := Message{State: InFlight, LeaseExpiresAt: at(a.lent).Add(call.lasts(c))}
 			if err := d.parseDelivery(text(reply, next), text(reply, next+1), a.now, &m); err != nil {
 				// One damaged record must not hold up the others. It stays hidden for its lease and is seen again.
 				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
@@ -185,7 +212,8 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 		return errDelivery
 	}
 	copy(m.ID[:], head)
-	if err := parseRecord(record, m); err != nil {
+	f, err := parseRecord(record, m)
+	if err != nil {
 		return err
 	}
 	delivery := uint32(1)
@@ -197,8 +225,20 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 		}
 		delivery, m.ReceiveCount, m.FirstReceivedAt = side.deliveries, side.receives, side.first
 	}
-	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, delivery: delivery, received: at(now)})
+	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, place: f.place, delivery: delivery, received: at(now)})
+	d.complete(m, f)
 	return nil
+}
+
+// complete adds what follows from the record and the kind of the queue.
+func (d *desk) complete(m *Message, f filed) {
+	if f.place == "" || !IsFIFOName(d.at.name) {
+		return
+	}
+	m.SequenceNumber = sequence(f.place)
+	if !f.keyed {
+		m.DeduplicationID = contentID([]byte(m.Body))
+	}
 }
 
 // side is what a queue keeps of a message that was delivered before.

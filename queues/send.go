@@ -18,8 +18,10 @@ import (
 type Sent struct {
 	ID          engine.ID
 	AvailableAt time.Time
-	Replayed    bool // an earlier send with the same idempotency key stored it
-	Now         time.Time
+	Replayed    bool // an earlier send with the same idempotency key or deduplication id stored it
+	// SequenceNumber is the message's in a FIFO queue, 20 digits.
+	SequenceNumber string
+	Now            time.Time
 }
 
 // SendResult is what became of one message of a batch: Sent, or Err.
@@ -77,6 +79,8 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		return m.Validate(c.Settings)
 	}
 	call := &sendCall{config: c, atomic: atomic, done: make(chan struct{})}
+	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
+	var broken error
 	flush := func() error {
 		for try := 1; len(call.items) > 0; try++ {
 			d.sends.add(call)
@@ -96,6 +100,9 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		if atomic || errors.Is(call.err, errGone) {
 			return call.err
 		}
+		if call.err != nil && c.IsFIFO() {
+			broken = call.err
+		}
 		call = &sendCall{config: c, done: make(chan struct{})}
 		return nil
 	}
@@ -113,6 +120,10 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 			if err := flush(); err != nil {
 				return nil, err
 			}
+		}
+		if broken != nil {
+			results[i].Err = broken
+			continue
 		}
 		call.add(item)
 	}
@@ -184,20 +195,20 @@ func (c *sendCall) load() (int, int) {
 // stores the same message.
 func (d *desk) pack(m *Outgoing, c *config, result *SendResult) sendItem {
 	item := sendItem{message: m, result: result, delay: c.Delay}
-	if m.Delay != nil {
+	if m.Delay != nil && !c.IsFIFO() {
 		item.delay = *m.Delay
 	}
 	id := d.store.engine.NewID(0)
 	result.ID = id
 	item.head = append(make([]byte, 0, 64), id[:]...)
 	item.record = appendRecord(make([]byte, 0, len(m.Body)+64), m)
-	if item.delay > 0 || m.IdempotencyKey != "" {
+	key := m.dedupKey(c.Settings)
+	if item.delay > 0 || key != nil || m.GroupID != "" {
 		item.head = strconv.AppendInt(item.head, item.delay.Milliseconds(), 10)
-		item.head = append(item.head, '|')
+		item.head = append(append(item.head, '|'), key...)
 	}
-	if m.IdempotencyKey != "" {
-		key, print := sha256.Sum256([]byte("i\x00"+m.IdempotencyKey)), m.fingerprint()
-		item.head = append(append(item.head, key[:16]...), print[:8]...)
+	if m.GroupID != "" {
+		item.head = append(item.head, groupDigest(m.GroupID)...)
 	}
 	return item
 }
@@ -217,7 +228,7 @@ func (m *Outgoing) fingerprint() [sha256.Size]byte {
 
 // runSends stores the messages of several callers in one script call.
 func (d *desk) runSends(ln *lane, batch []*sendCall) {
-	flag := "0"
+	flag, fifo := "0", false
 	reply, err := d.call(context.Background(), sendScript, ln, func(now *config) []any {
 		for _, c := range batch {
 			if c.config.version != now.version {
@@ -233,7 +244,8 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		}
 		args := make([]any, 0, 5+2*len(batch)*len(batch[0].items))
 		flag = d.waiters.flag()
-		args = append(args, flag, dedupWindow.Milliseconds(), most, maxDedupKeys, atomic)
+		fifo = now.IsFIFO()
+		args = append(args, flag, now.window().Milliseconds(), most, maxDedupKeys, atomic)
 		for _, c := range batch {
 			for i := range c.items {
 				args = append(args, c.items[i].head, c.items[i].record)
@@ -256,7 +268,7 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 			if err != nil {
 				item.result.Err = err
 			} else {
-				stored = item.judge(verdicts, n)
+				stored = item.judge(verdicts, n, fifo)
 			}
 			n++
 			switch {
@@ -270,6 +282,9 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		c.err = err
 		close(c.done)
 	}
+	if fifo {
+		ready = int(number(reply, 3)) // groups, not messages
+	}
 	if flag == "1" && (ready > 0 || due > 0) {
 		d.waiters.wake(ready, due)
 	}
@@ -278,15 +293,20 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 const verdictSize = 1 + engine.IDSize
 
 // judge reads the verdict on message n and reports whether it was stored by this call.
-func (item *sendItem) judge(verdicts string, n int) bool {
+func (item *sendItem) judge(verdicts string, n int, fifo bool) bool {
 	if verdicts == "" {
 		return true
 	}
-	if len(verdicts) < (n+1)*verdictSize {
+	size := verdictSize
+	if fifo {
+		size += placeSize
+	}
+	if len(verdicts) < (n+1)*size {
 		item.result.Err = unexpected(verdicts)
 		return false
 	}
-	v := verdicts[n*verdictSize : (n+1)*verdictSize]
+	v := verdicts[n*size : (n+1)*size]
+	item.result.SequenceNumber = sequence(v[verdictSize:])
 	switch v[0] {
 	case 'd':
 		copy(item.result.ID[:], v[1:])

@@ -3,6 +3,7 @@ package queues
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/errs"
@@ -27,6 +28,8 @@ const (
 	MaxLabels            = 50
 	MaxQueues            = 100_000 // of one tenant
 	MaxNameLength        = 80
+	MinWindow            = 20 * time.Second // of deduplication
+	MaxWindow            = 7 * 24 * time.Hour
 )
 
 // Settings are what a queue's owner decides.
@@ -37,6 +40,67 @@ type Settings struct {
 	ReceiveWait       time.Duration     // how long a receive that names no wait waits; 0 to 20 s, default 0
 	MaxMessageSize    int               // body and attributes in bytes; 1 KiB to 1 MiB, default 1 MiB
 	Labels            map[string]string // at most 50; keys up to 63, values up to 255 characters
+	FIFO              FIFO              // of a FIFO queue; zero for a standard one
+}
+
+// fifoSuffix ends the names of FIFO queues, and of no others.
+const fifoSuffix = ".fifo"
+
+// IsFIFOName reports whether a queue of this name is FIFO.
+func IsFIFOName(name string) bool { return strings.HasSuffix(name, fifoSuffix) }
+
+// FIFO is what only FIFO queues have.
+type FIFO struct {
+	// ContentBased: a message without a deduplication id is recognised by its body.
+	ContentBased bool
+	// Scope is where two messages with one deduplication id are the same: in the queue, the default, or in their group.
+	Scope Scope
+	// Window is how long a deduplication id is remembered; 20 s to 7 d, default 5 min.
+	Window time.Duration
+}
+
+// Scope says among which messages deduplication ids are unique.
+type Scope string
+
+// The scopes.
+const (
+	ScopeQueue Scope = "queue"
+	ScopeGroup Scope = "group"
+)
+
+// IsFIFO reports whether these are the settings of a FIFO queue.
+func (s Settings) IsFIFO() bool { return s.FIFO != (FIFO{}) }
+
+// window is how long deduplication and idempotency keys are remembered.
+func (s Settings) window() time.Duration {
+	if s.IsFIFO() {
+		return s.FIFO.Window
+	}
+	return dedupWindow
+}
+
+// For returns the settings for a queue of the given name: with the defaults of a FIFO queue if it is one.
+func (s Settings) For(name string) Settings {
+	if !IsFIFOName(name) {
+		return s
+	}
+	if s.FIFO.Scope == "" {
+		s.FIFO.Scope = ScopeQueue
+	}
+	if s.FIFO.Window == 0 {
+		s.FIFO.Window = dedupWindow
+	}
+	return s
+}
+
+// validateFor checks the settings, and that they are those of a queue of the given name.
+func (s Settings) validateFor(name string) error {
+	if s.IsFIFO() && !IsFIFOName(name) {
+		e := errs.Invalidf("/fifo", "The name of a FIFO queue ends in %s; %q is the name of a standard one.", fifoSuffix, name)
+		e.Fix = fmt.Sprintf("Name it %q.", name+fifoSuffix)
+		return e
+	}
+	return s.Validate()
 }
 
 // DefaultSettings returns the settings of a queue of which nothing was said.
@@ -60,6 +124,13 @@ func (s Settings) Validate() error {
 	if s.MaxMessageSize < MinMessageSize || s.MaxMessageSize > MaxMessageSize {
 		bad.Fields = append(bad.Fields, errs.Field{Pointer: "/max_message_size", Code: "out_of_range",
 			Message: fmt.Sprintf("must be %d to %d bytes, got %d", MinMessageSize, MaxMessageSize, s.MaxMessageSize)})
+	}
+	if s.IsFIFO() {
+		between("/fifo/deduplication_window", s.FIFO.Window, MinWindow, MaxWindow)
+		if s.FIFO.Scope != ScopeQueue && s.FIFO.Scope != ScopeGroup {
+			bad.Fields = append(bad.Fields, errs.Field{Pointer: "/fifo/scope", Code: "invalid",
+				Message: fmt.Sprintf("must be queue or group, got %q", string(s.FIFO.Scope))})
+		}
 	}
 	bad.Fields = append(bad.Fields, checkLabels(s.Labels)...)
 	if len(bad.Fields) == 0 {
@@ -96,15 +167,26 @@ type stored struct {
 	Wait       int64             `json:"receive_wait,omitempty"`
 	MaxSize    int               `json:"max_message_size,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
+	FIFO       *storedFIFO       `json:"fifo,omitempty"`
+}
+
+type storedFIFO struct {
+	ContentBased bool  `json:"content_based,omitempty"`
+	Scope        Scope `json:"scope"`
+	Window       int64 `json:"window"`
 }
 
 func encodeSettings(name string, created, updated time.Time, s Settings) (string, error) {
 	visibility, retention := s.VisibilityTimeout.Milliseconds(), s.Retention.Milliseconds()
-	raw, err := json.Marshal(stored{
+	st := stored{
 		Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
 		Visibility: &visibility, Retention: &retention, Delay: s.Delay.Milliseconds(), Wait: s.ReceiveWait.Milliseconds(),
 		MaxSize: s.MaxMessageSize, Labels: s.Labels,
-	})
+	}
+	if f := s.FIFO; s.IsFIFO() {
+		st.FIFO = &storedFIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: f.Window.Milliseconds()}
+	}
+	raw, err := json.Marshal(st)
 	return string(raw), err
 }
 
@@ -135,5 +217,8 @@ func decodeConfig(version, raw string) (*config, error) {
 	c.Delay = time.Duration(st.Delay) * time.Millisecond
 	c.ReceiveWait = time.Duration(st.Wait) * time.Millisecond
 	c.Labels = st.Labels
+	if f := st.FIFO; f != nil {
+		c.FIFO = FIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: time.Duration(f.Window) * time.Millisecond}
+	}
 	return c, nil
 }

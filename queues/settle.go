@@ -182,8 +182,12 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 
 // encode writes the item as settle.lua takes it.
 func (item *settleItem) encode() []byte {
-	b := make([]byte, 0, 48)
-	b = append(append(b, byte(item.verb)), item.receipt.id[:]...)
+	b := make([]byte, 0, 64)
+	verb := byte(item.verb)
+	if item.receipt.place != "" {
+		verb -= 'a' - 'A'
+	}
+	b = append(append(append(b, verb), item.receipt.id[:]...), item.receipt.place...)
 	b = strconv.AppendUint(b, uint64(item.receipt.delivery), 10)
 	if item.verb == Ack {
 		return b

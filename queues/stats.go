@@ -36,7 +36,7 @@ const maxTidy = 100
 func (d *desk) stats(ctx context.Context) (Stats, error) {
 	for step := 1; ; step++ {
 		reply, err := d.alone(ctx, statsScript, func(c *config) []any {
-			return []any{c.Retention.Milliseconds(), *d.store.alive.Load(), dedupWindow.Milliseconds()}
+			return []any{c.Retention.Milliseconds(), *d.store.alive.Load(), c.window().Milliseconds()}
 		})
 		if err != nil {
 			return Stats{}, err

@@ -9,6 +9,8 @@
 -- KEYS[8] HASH side
 -- KEYS[9] HASH dedup
 -- KEYS[10] LIST order
+-- KEYS[11] ZSET members
+-- KEYS[12] ZSET groups
 -- Returns: "ok"; or "live" for a queue that is not retired
 -- Flags: allow-oom
 -- Again: what is removed stays removed.

@@ -6,13 +6,14 @@
 -- Again: it changes nothing.
 --- @include "lib/queue"
 --- @include "lib/past"
+--- @include "lib/groups"
 local q = open_queue('vt')
 if q.refusal then return q.refusal end
 local id = ARGV[6]
 local record = id ~= '' and redis.call('HGET', BODY, id)
 if not record then return { 'ok', num(q.now), '', '', '', '' } end
-local letter, score = 'r', ''
-local lent, later, again = redis.call('ZSCORE', FLIGHT, id), redis.call('ZSCORE', DELAYED, id), redis.call('ZSCORE', AGAIN, id)
+local letter, score, member = 'r', '', member_of(id, record)
+local lent, later, again = redis.call('ZSCORE', FLIGHT, member), redis.call('ZSCORE', DELAYED, member), redis.call('ZSCORE', AGAIN, id)
 if lent then
   score = num(tonumber(lent))
   letter = lease_end(tonumber(lent)) <= q.now and 'f' or 'F'
@@ -21,8 +22,10 @@ elseif later then
   letter = tonumber(later) <= q.now and 'd' or 'D'
 elseif again then
   letter, score = 'a', num(tonumber(again))
+elseif grouped(member) then
+  letter = 'm'
 end
-if letter ~= 'F' and letter ~= 'D' and sent(record) + tonumber(ARGV[7]) <= q.now then
+if letter ~= 'F' and letter ~= 'D' and outlived(q, member, record, tonumber(ARGV[7])) then
   return { 'ok', num(q.now), '', '', '', '' }
 end
 return { 'ok', num(q.now), letter, record, past(q, letter, id, score), score }

@@ -1,40 +1,46 @@
 -- Shows a page of messages without changing anything.
--- ARGV[6] which: letters of "a" again, "r" ready, "f" leases that ended, "d" delays that ended, "F" in flight, "D" delayed; shown in this order
+-- ARGV[6] which: letters of "a" again, "r" ready, "m" available in groups, "f" leases that ended, "d" delays that ended, "F" in flight, "D" delayed; shown in this order
 -- ARGV[7] letter at which to go on, or ""
--- ARGV[8] position after which to go on: for "r" how many ids had ever been taken from the list up to it, else a score
--- ARGV[9] id after which to go on among members with that score
+-- ARGV[8] position after which to go on: for "r" how many ids had ever been taken from the list up to it, for "m" nothing, else a score
+-- ARGV[9] member after which to go on among those with that score; for "m" the entry
 -- ARGV[10] how many at most
 -- ARGV[11] milliseconds: retention
--- Returns: "ok", the time, letter, position and id after which the next page goes on (letter "": this was the last one), and per message six: letter, position, id, record, side record or "", the score of an ordered index or ""; or a refusal of lib/queue
+-- Returns: "ok", the time, letter, position and member after which the next page goes on (letter "": this was the last one), and per message six: letter, position, member, record, side record or "", the score of an ordered index or ""; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
 --- @include "lib/past"
-local q = open_queue('pop', 'vt')
+--- @include "lib/groups"
+local q = open_queue('pop', 'vt', 'gr')
 if q.refusal then return q.refusal end
 local out, bytes, looked = { 'ok', num(q.now), '', '', '' }, 0, 0
 local last = { ARGV[7], ARGV[8], ARGV[9] }
 local most, retention = tonumber(ARGV[10]), tonumber(ARGV[11])
 
 -- Adds a message, unless it is gone or over. Returns false when the page is full.
-local function show(letter, position, id, score)
+local function show(letter, position, member, score)
+  local entry, id = member, id_of(member)
+  if letter == 'm' then
+    member = member_at(entry)
+    id = id_of(member)
+  end
   if looked >= MOST or (#out - 5) / 6 >= most then return false end
   local size = redis.call('HSTRLEN', BODY, id)
   if bytes > 0 and bytes + size > BYTES then return false end
   looked = looked + 1
-  last = { letter, position, id }
+  last = { letter, position, entry }
   local record = size > 0 and redis.call('HGET', BODY, id)
-  local over = record and letter ~= 'F' and letter ~= 'D' and sent(record) + retention <= q.now
+  local over = record and letter ~= 'F' and letter ~= 'D' and outlived(q, member, record, retention)
   if record and not over then
     bytes = bytes + size
-    for _, v in ipairs({ letter, position, id, record, past(q, letter, id, score), score }) do out[#out + 1] = v end
+    for _, v in ipairs({ letter, position, member, record, past(q, letter, id, score), score }) do out[#out + 1] = v end
   end
   return true
 end
 
--- Whether id a stands before b, byte by byte: Lua's own < follows the locale of the Redis server.
+-- Whether member a stands before b, byte by byte: Lua's own < follows the locale of the Redis server.
 local function before(a, b)
-  for i = 1, 12 do
+  for i = 1, math.max(#a, #b) do
     local x, y = string.byte(a, i) or -1, string.byte(b, i) or -1
     if x ~= y then return x < y end
   end
@@ -75,6 +81,24 @@ local function show_list()
   return true
 end
 
+-- Messages of groups that are available, group by group, in each by their places.
+local function show_groups()
+  if q.gr == 0 then return true end
+  local from = '(' .. (ARGV[7] == 'm' and ARGV[9] or '') -- not the sentinel, which is empty
+  for _, entry in ipairs(redis.call('ZRANGEBYLEX', MEMBERS, from, '+', 'LIMIT', 0, MOST)) do
+    local member = member_at(entry)
+    local elsewhere = q.fifo and (redis.call('ZSCORE', FLIGHT, member) or redis.call('ZSCORE', DELAYED, member))
+    if elsewhere then
+      if looked >= MOST then return false end
+      looked = looked + 1
+      last = { 'm', '0', entry }
+    elseif not show('m', '0', entry, '') then
+      return false
+    end
+  end
+  return true
+end
+
 local complete = true
 local from = ARGV[7] == '' and 1 or string.find(ARGV[6], ARGV[7], 1, true)
 for i = from, #ARGV[6] do
@@ -82,6 +106,7 @@ for i = from, #ARGV[6] do
   local going = true
   if letter == 'a' then going = show_ordered('a', AGAIN, '', '')
   elseif letter == 'r' then going = show_list()
+  elseif letter == 'm' then going = show_groups()
   elseif letter == 'f' then going = show_ordered('f', FLIGHT, '', '(' .. lease_bound(q.now))
   elseif letter == 'd' then going = show_ordered('d', DELAYED, '', num(q.now))
   elseif letter == 'F' then going = show_ordered('F', FLIGHT, '(' .. lease_bound(q.now), '')

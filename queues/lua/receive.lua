@@ -1,20 +1,24 @@
--- Lends messages to several callers, as if they had come one after another, each for its own time.
+-- Lends messages to several callers, as if they had come one after another, each for its own time. In a FIFO queue that
+-- is just so; in a standard one everyone gets one before anyone gets more.
 -- ARGV[6] milliseconds: retention
 -- ARGV[7] milliseconds: the queue's visibility timeout
 -- ARGV[8] "2" when the caller's server has other receives waiting, "1" when it will have some if this call finds too little, else "0"
--- ARGV[9+] per caller two: how many messages at most; milliseconds: its visibility timeout
--- Returns: "ok", "time more due count…" (more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive"; record. Or a refusal of lib/queue
+-- ARGV[9] digest (16 bytes) of the attempt that the only caller makes at a FIFO queue, or ""
+-- ARGV[10] milliseconds: how long deduplication keys are remembered
+-- ARGV[11+] per caller two: how many messages at most; milliseconds: its visibility timeout
+-- Returns: "ok", "time lent more due count…" (time: when the deliveries began; lent: from when on the leases count, the same but for a repeated attempt; more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive"; record. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers which messages were lent; those that are still lent are given again.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/enlist"
 --- @include "lib/tidy"
-local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt')
+--- @include "lib/forget"
+local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut')
 if q.refusal then return q.refusal end
 
 local out, n, lasts = { 'ok', '' }, 2, {}
-for i = 10, #ARGV, 2 do lasts[#lasts + 1] = tonumber(ARGV[i]) end
+for i = 12, #ARGV, 2 do lasts[#lasts + 1] = tonumber(ARGV[i]) end
 if q.last then
   -- The caller never saw the answer to this call: it gets the messages that are still lent by it.
   local now, counts, ids = string.match(q.last, '^(%d+)|([%d ]*)|(.*)$')
@@ -23,10 +27,11 @@ if q.last then
     local before, ends = n, tonumber(now) + lasts[#kept + 1]
     for i = at + 1, at + tonumber(count) do
       local id = string.sub(ids, 12 * i - 11, 12 * i)
-      local score, record = redis.call('ZSCORE', FLIGHT, id), redis.call('HGET', BODY, id)
+      local record = redis.call('HGET', BODY, id)
+      local score = record and redis.call('ZSCORE', FLIGHT, member_of(id, record))
       local d, r, f, first = read_side(redis.call('HGET', SIDE, id))
       -- A lease with another end is someone else's, and one that has ended may be so at any time.
-      if score and record and lease_end(tonumber(score)) == ends and ends > q.now then
+      if score and lease_end(tonumber(score)) == ends and ends > q.now then
         out[n + 1] = d == 0 and id or id .. write_side(d + 1, r + 1, f, first)
         out[n + 2] = record
         n = n + 2
@@ -35,18 +40,56 @@ if q.last then
     at = at + tonumber(count)
     kept[#kept + 1] = (n - before) / 2
   end
-  out[2] = now .. ' 1 0 ' .. table.concat(kept, ' ')
+  out[2] = now .. ' ' .. now .. ' 1 0 ' .. table.concat(kept, ' ')
   return out
 end
 
 local retention, timeout, waiting = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] ~= '0'
 local callers, want, most = #lasts, 0, {}
 for i = 1, callers do
-  most[i] = tonumber(ARGV[7 + 2 * i])
+  most[i] = tonumber(ARGV[9 + 2 * i])
   want = want + most[i]
 end
 if want > MOST then want = MOST end
 local tidied = tidy_due(q)
+
+-- A caller that never saw the answer to its attempt makes it again. As long as it holds all that it was given, and has
+-- not said anything of it, it gets the same deliveries, from now on. Of each the attempt has noted member and score.
+local window = tonumber(ARGV[10])
+local attempts = math.min(window, 300000)
+local function attempt_again()
+  local noted = ARGV[9] ~= '' and redis.call('HGET', DEDUP, ARGV[9])
+  if not noted then return false end
+  local bar = string.find(noted, '|', 1, true)
+  local began = tonumber(string.sub(noted, 1, bar - 1))
+  if began + attempts <= q.now then return false end
+  local members, ids, flight, note = {}, {}, {}, {}
+  for member, score in string.gmatch(string.sub(noted, bar + 1), '(' .. string.rep('.', 27) .. ')(%d+),') do
+    if tonumber(redis.call('ZSCORE', FLIGHT, member) or 0) ~= tonumber(score) or lease_end(tonumber(score)) <= q.now then return false end
+    local fresh = num(turn(q.time + lasts[1]) + tonumber(score) % FENCE)
+    members[#members + 1], ids[#ids + 1] = member, id_of(member)
+    flight[#flight + 1], flight[#flight + 2] = fresh, member
+    note[#note + 1] = member .. fresh .. ','
+  end
+  local records, sides, groups = redis.call('HMGET', BODY, unpack(ids)), redis.call('HMGET', SIDE, unpack(ids)), {}
+  for i, id in ipairs(ids) do
+    local d, r, f, first = read_side(sides[i])
+    out[n + 1] = sides[i] and id .. write_side(d + 1, r + 1, f, first) or id
+    out[n + 2] = records[i]
+    n = n + 2
+    -- Its end no longer tells when a lease without a side record began.
+    if not sides[i] then redis.call('HSET', SIDE, id, write_side(0, 0, 0, began)) end
+    touch(groups, group_of(members[i]))
+  end
+  redis.call('ZADD', FLIGHT, unpack(flight))
+  redis.call('HSET', DEDUP, ARGV[9], num(began) .. '|' .. table.concat(note))
+  regroup(q, groups)
+  if q.time + lasts[1] < q.nd then set(q, 'nd', q.time + lasts[1]) end
+  out[2] = num(began) .. ' ' .. num(q.time) .. ' 0 0 ' .. num(#ids)
+  close_queue(q)
+  return true
+end
+if attempt_again() then return out end
 
 -- Merges the heads of `ready` and `again` up to `room` ids, the one that has been available for longer first, and no
 -- more bytes than a script may carry. Returns them, and for those of `again` true.
@@ -83,7 +126,7 @@ local function merge(room, others)
 end
 
 -- Takes up to `room` ids from the heads. Mostly there is nothing in `again` and the bodies are small.
-local function take(room)
+local function take_ungrouped(room)
   local others = {}
   if q.ag ~= 0 then
     others = redis.call('ZRANGEBYSCORE', AGAIN, '-inf', LAST, 'WITHSCORES', 'LIMIT', 0, room)
@@ -98,25 +141,165 @@ local function take(room)
   return ids, {}
 end
 
+-- Takes up to `room` members of a standard queue, whose groups take turns. Messages without a group are one more of
+-- them, which had its turn at `ut`. Whoever is served goes behind all others.
+local function take(room)
+  if q.gr == 0 then return take_ungrouped(room) end
+  local order = redis.call('ZRANGEBYSCORE', GROUPS, '-inf', LAST, 'WITHSCORES', 'LIMIT', 0, room)
+  if #order == 0 then return take_ungrouped(room) end
+  local groups, own = {}, listed() - q.tomb + held(AGAIN) > 0 and 0
+  for i = 1, #order, 2 do
+    if own == 0 and q.ut < tonumber(order[i + 1]) and #groups < room then
+      groups[#groups + 1] = ''
+      own = #groups
+    end
+    if #groups < room then groups[#groups + 1] = order[i] end
+  end
+  if own == 0 and #groups < room then groups[#groups + 1] = '' end
+  local each, rest = math.floor(room / #groups), room % #groups
+  local got, back, taken, empty, turns, ages, bytes, full = {}, {}, {}, {}, {}, {}, 0, false
+  for i, group in ipairs(groups) do
+    local share = each + (i <= rest and 1 or 0)
+    if full then break end
+    if group == '' then
+      local ids, returned = take_ungrouped(share)
+      for k, id in ipairs(ids) do
+        got[#got + 1] = id
+        back[#got] = returned[k]
+      end
+      if #ids > 0 then
+        q.ut = turn(q.now) + i
+        set(q, 'ut', q.ut)
+      end
+    else
+      local entries, next_one = group_entries(group, share + 1), nil
+      for k, entry in ipairs(entries) do
+        if k <= share and not full and q.mx * room > BYTES then
+          bytes = bytes + redis.call('HSTRLEN', BODY, string.sub(entry, 16))
+          full = bytes > BYTES and #got > 0
+        end
+        if k > share or full then
+          next_one = entry
+          break
+        end
+        taken[#taken + 1] = entry
+        got[#got + 1] = member_at(entry)
+        back[#got] = true
+      end
+      if next_one then
+        turns[#turns + 1] = num(turn(q.now) + i)
+        turns[#turns + 1] = group
+        ages[#ages + 1] = num(placed(member_at(next_one)) + WITNESS_TOLERANCE)
+        ages[#ages + 1] = group
+      else
+        empty[#empty + 1] = group
+      end
+    end
+  end
+  if #taken > 0 then redis.call('ZREM', MEMBERS, unpack(taken)) end
+  if #turns > 0 then
+    redis.call('ZADD', GROUPS, unpack(turns))
+    redis.call('ZADD', AGE, unpack(ages))
+  end
+  if #empty > 0 then
+    redis.call('ZREM', GROUPS, unpack(empty))
+    redis.call('ZREM', AGE, unpack(empty))
+  end
+  return got, back
+end
+
 -- Collects live messages. What is deleted or over its retention is dropped on the way.
 local popped, ids, back, records, count, looked, bytes, heavy = q.pop, {}, {}, {}, 0, 0, 0, false
-while count < want and looked < MOST do
+local counts = {}
+
+-- Serves the callers of a FIFO queue one after another. Each gets all it wants of one group before the next; behind the
+-- first message that is held or delayed nothing of a group can be received, so no two callers share one.
+local function serve_fifo()
+  local touched, entries, over = {}, {}, {}
+  -- The next group whose turn it is. There may be many whose messages have all ended.
+  local page, from, at = nil, 0, 0
+  local function next_group()
+    at = at + 1
+    if not page or at > #page and #page == want then
+      page = redis.call('ZRANGEBYSCORE', GROUPS, '-inf', '(' .. lease_bound(q.now), 'LIMIT', from, want)
+      from, at = from + #page, 1
+    end
+    return page[at]
+  end
+  local waiting = held(DELAYED) > 0
+  -- Looks at some entries of a group for caller i, and returns whether those behind them may be received as well.
+  local function serve(i, some)
+    for _, entry in ipairs(some) do
+      local member = member_at(entry)
+      local id = id_of(member)
+      if redis.call('ZSCORE', FLIGHT, member) or waiting and redis.call('ZSCORE', DELAYED, member) then return false end
+      bytes = bytes + (q.mx * MOST > BYTES and redis.call('HSTRLEN', BODY, id) or 0)
+      heavy = bytes > BYTES and count > 0
+      if heavy then return false end
+      looked = looked + 1
+      if placed(member) + retention <= q.now then
+        entries[#entries + 1] = entry
+        over[#over + 1] = id
+      else
+        count = count + 1
+        counts[i] = counts[i] + 1
+        ids[count], back[count] = member, true
+      end
+    end
+    return true
+  end
+  for i = 1, callers do
+    counts[i] = 0
+    while counts[i] < most[i] and looked < MOST and not heavy do
+      local group = next_group()
+      if not group then break end
+      local from, going = 0, true
+      while going and counts[i] < most[i] and looked < MOST do
+        local room = math.min(most[i] - counts[i], MOST - looked)
+        local some = group_entries(group, room, from)
+        from = from + room
+        going = serve(i, some) and #some == room
+      end
+      touch(touched, group)
+    end
+  end
+  if #over > 0 then
+    redis.call('ZREM', MEMBERS, unpack(entries))
+    redis.call('HDEL', BODY, unpack(over))
+    redis.call('HDEL', SIDE, unpack(over))
+    set(q, 'exp', q.exp + #over)
+  end
+  if count > 0 then
+    local plain = {}
+    for k = 1, count do plain[k] = id_of(ids[k]) end
+    records = redis.call('HMGET', BODY, unpack(plain))
+  end
+  return touched
+end
+
+local served = q.fifo and serve_fifo()
+while not q.fifo and count < want and looked < MOST do
   local got, returned = take(math.min(want - count, MOST - looked))
   if #got == 0 then break end
   looked = looked + #got
-  local found, over, tombs = redis.call('HMGET', BODY, unpack(got)), {}, 0
+  local plain = got
+  if q.gr ~= 0 then
+    plain = {}
+    for k, member in ipairs(got) do plain[k] = id_of(member) end
+  end
+  local found, over, tombs = redis.call('HMGET', BODY, unpack(plain)), {}, 0
   local young = false -- in the list a message is not older than the one before it
-  for i, id in ipairs(got) do
+  for i, member in ipairs(got) do
     local record = found[i]
     if record then bytes = bytes + #record end
     if not record then
       tombs = tombs + 1
     elseif (returned[i] or not young) and sent(record) + retention <= q.now then
-      over[#over + 1] = id
+      over[#over + 1] = plain[i]
     else
       young = young or not returned[i]
       count = count + 1
-      ids[count], records[count], back[count] = id, record, returned[i]
+      ids[count], records[count], back[count] = member, record, returned[i]
     end
   end
   if tombs > 0 then set(q, 'tomb', q.tomb - tombs) end
@@ -131,21 +314,24 @@ end
 if q.pop ~= popped then set(q, 'pop', q.pop) end
 
 -- Everyone gets one before anyone gets more.
-local counts, left = {}, count
-for i = 1, callers do
-  counts[i] = left > 0 and most[i] > 0 and 1 or 0
-  left = left - counts[i]
-end
-for i = 1, callers do
-  local more = math.min(left, most[i] - counts[i])
-  counts[i] = counts[i] + more
-  left = left - more
+if not q.fifo then
+  local left = count
+  for i = 1, callers do
+    counts[i] = left > 0 and most[i] > 0 and 1 or 0
+    left = left - counts[i]
+  end
+  for i = 1, callers do
+    local more = math.min(left, most[i] - counts[i])
+    counts[i] = counts[i] + more
+    left = left - more
+  end
 end
 
 -- A first lease of just `vt` needs no side record: its end tells when it began. `vt` follows the queue's visibility
 -- timeout as soon as nothing is in flight.
 if count > 0 and q.vt ~= timeout and held(FLIGHT) == 0 then set(q, 'vt', timeout) end
-local flight, side, at, short, sooner = {}, {}, 0, false, false
+local flight, side, told_ids, at, short, sooner = {}, {}, {}, 0, false, false
+local known = count > 0 and next(back) and redis.call('HLEN', SIDE) > 1
 for i = 1, callers do
   local lent = lasts[i]
   local first_lease = lease(q.time + lent, 1)
@@ -156,9 +342,11 @@ for i = 1, callers do
     sooner = true
   end
   for k = at + 1, at + counts[i] do
-    local id, score = ids[k], first_lease
+    local member, score = ids[k], first_lease
+    local id = id_of(member)
+    told_ids[k] = id
     out[n + 1] = id
-    local old = back[k] and redis.call('HGET', SIDE, id)
+    local old = known and back[k] and redis.call('HGET', SIDE, id)
     if old then
       local d, r, f, first = read_side(old)
       if first == 0 then
@@ -172,7 +360,7 @@ for i = 1, callers do
       side[#side + 1] = id
       side[#side + 1] = write_side(0, 0, 0, q.time)
     end
-    flight[2 * k - 1], flight[2 * k] = score, id
+    flight[2 * k - 1], flight[2 * k] = score, member
     out[n + 2] = records[k]
     n = n + 2
   end
@@ -183,11 +371,19 @@ if count > 0 then
   set(q, 'out', q.out + count)
 end
 if #side > 0 then redis.call('HSET', SIDE, unpack(side)) end
+if served and #served > 0 then regroup(q, served) end
+if ARGV[9] ~= '' and count > 0 then
+  local note = {}
+  for k = 1, count do note[k] = flight[2 * k] .. flight[2 * k - 1] .. ',' end
+  redis.call('HSET', DEDUP, ARGV[9], num(q.time) .. '|' .. table.concat(note))
+  redis.call('RPUSH', ORDER, ARGV[9] .. num(q.time))
+  forget_keys(q, window, 3)
+end
 
 local more, due = 0, 0
 if short or waiting or q.w ~= '' then
-  local rest = listed() - q.tomb + held(AGAIN)
-  if count > 0 then more = rest end
+  local rest = offered(q)
+  if count > 0 or q.fifo then more = rest end
   -- Another hundred may be due or dead: whoever asks again at once gets on with them.
   if more == 0 and (heavy or looked >= MOST or tidied >= MOST) then more = 1 end
   -- A server with waiting receives sees to it itself that someone looks when something becomes available.
@@ -199,9 +395,9 @@ if short or waiting or q.w ~= '' then
   end
 end
 local told = table.concat(counts, ' ')
-out[2] = num(q.time) .. ' ' .. num(more) .. ' ' .. num(due) .. ' ' .. told
+out[2] = num(q.time) .. ' ' .. num(q.time) .. ' ' .. num(more) .. ' ' .. num(due) .. ' ' .. told
 if count > 0 then
-  close_queue(q, num(q.time) .. '|' .. told .. '|' .. table.concat(ids))
+  close_queue(q, num(q.time) .. '|' .. told .. '|' .. table.concat(told_ids))
 elseif #q.f > 0 then
   close_queue(q)
 end

@@ -4,23 +4,24 @@
 -- ARGV[8] how many messages the queue may hold, 0 for any number
 -- ARGV[9] how many deduplication keys the queue may remember
 -- ARGV[10] "1" when all messages must be stored or none
--- ARGV[11+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds "|" deduplication digest (16 bytes) and body digest (8 bytes); then its record without the stamp
--- Returns: "ok", the time, and "" when all were stored, otherwise 13 bytes each: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key; or "conflict", "full", "dedup_full", or a refusal of lib/queue
+-- ARGV[11+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
+-- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key; and of a FIFO queue how many groups became available; or "conflict", "full", "dedup_full", or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
 --- @include "lib/stamp"
+--- @include "lib/groups"
 --- @include "lib/wake"
 --- @include "lib/forget"
-local q = open_queue('mx', 'in', 'nd')
+local q = open_queue('mx', 'in', 'nd', 'gr', 'sq')
 if q.refusal then return q.refusal end
 if q.last then
   local bar = string.find(q.last, '|', 1, true)
-  return { 'ok', string.sub(q.last, 1, bar - 1), string.sub(q.last, bar + 1) }
+  return { 'ok', string.sub(q.last, 1, bar - 1), string.sub(q.last, bar + 1), '1' }
 end
 
 local count = (#ARGV - 10) / 2
-local ids, delays = {}, {}
+local ids, delays, groups = {}, {}, {}
 local keyed, fresh, answer = {}, 0, ''
 for i = 1, count do
   local head = ARGV[9 + 2 * i]
@@ -30,27 +31,36 @@ for i = 1, count do
     ids[i] = string.sub(head, 1, 12)
     local bar = string.find(head, '|', 13, true)
     delays[i] = tonumber(string.sub(head, 13, bar - 1))
-    if #head > bar then keyed[i] = { string.sub(head, bar + 1, bar + 16), string.sub(head, bar + 17) } end
+    local rest = #head - bar
+    if rest >= 24 then keyed[i] = { string.sub(head, bar + 1, bar + 16), string.sub(head, bar + 17, bar + 24) } end
+    if rest % 24 == 8 then groups[i] = string.sub(head, -8) end
   end
 end
 
--- Messages with a deduplication key: "d", "c" or "f" and an id for those that are not to be stored.
-local window, twins = tonumber(ARGV[7]), {}
-if next(keyed) then
-  local seen, conflict, verdicts = {}, false, {}
+-- Messages with a deduplication key: "d", "c" or "f" and an id for those that are not to be stored. Messages of groups
+-- get their places.
+local window, twins, places, kept = tonumber(ARGV[7]), {}, {}, {}
+if next(keyed) or next(groups) then
+  local seen, conflict, verdicts, seq = {}, false, {}, math.max(q.sq, turn(q.time))
   for i = 1, count do
-    verdicts[i] = '=' .. ids[i]
-    if keyed[i] then
-      local key, print = keyed[i][1], keyed[i][2]
-      local first = seen[key] or redis.call('HGET', DEDUP, key)
-      local mark = first and string.find(first, '|', 1, true)
-      if first and tonumber(string.sub(first, 1, mark - 1)) + window > q.now then
-        local same = string.sub(first, mark + 13) == print
-        conflict = conflict or not same
-        verdicts[i] = (same and 'd' or 'c') .. string.sub(first, mark + 1, mark + 12)
-        twins[i] = true
-      else
-        seen[key] = num(q.time) .. '|' .. ids[i] .. print
+    local key, print = keyed[i] and keyed[i][1], keyed[i] and keyed[i][2]
+    local first = key and (seen[key] or redis.call('HGET', DEDUP, key))
+    local mark = first and string.find(first, '|', 1, true)
+    if first and tonumber(string.sub(first, 1, mark - 1)) + window > q.now then
+      local same = string.sub(first, mark + 13, mark + 20) == print
+      conflict = conflict or not same
+      verdicts[i] = (same and 'd' or 'c') .. string.sub(first, mark + 1, mark + 12) .. string.sub(first, mark + 21)
+      twins[i] = true
+    else
+      if groups[i] then
+        seq = seq + 1
+        places[i] = pack_place(seq)
+      end
+      verdicts[i] = '=' .. ids[i]
+      if q.fifo then verdicts[i] = verdicts[i] .. places[i] end
+      if key then
+        kept[i] = num(q.time) .. '|' .. ids[i] .. print .. (q.fifo and places[i] or '')
+        seen[key] = kept[i]
         fresh = fresh + 1
       end
     end
@@ -59,7 +69,7 @@ if next(keyed) then
   if fresh > 0 and redis.call('LLEN', ORDER) - 1 + fresh > tonumber(ARGV[9]) then
     local oldest = redis.call('LINDEX', ORDER, 1)
     if oldest and tonumber(string.sub(oldest, 17)) + window > q.now then
-      if ARGV[10] == '1' then return { 'dedup_full' } end
+      if ARGV[10] == '1' or q.fifo then return { 'dedup_full' } end
       -- No room for new keys. Messages without one, and those that were stored before, are not concerned.
       for i = 1, count do
         if keyed[i] and seen[keyed[i][1]] then verdicts[i], twins[i] = 'f' .. ids[i], true end
@@ -67,34 +77,66 @@ if next(keyed) then
       fresh = 0
     end
   end
-  if next(twins) then answer = table.concat(verdicts) end
+  if next(twins) or q.fifo then answer = table.concat(verdicts) end
+  if seq > q.sq and next(groups) then set(q, 'sq', seq) end
 end
 if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) then return { 'full' } end
 
-local bodies, ready, delayed, due, largest = {}, {}, {}, 0, q.mx
-local mark, n = stamp(q.time), 0
+local bodies, ready, delayed, entries, due, largest = {}, {}, {}, {}, 0, q.mx
+local opened, turns, ages, joined = 0, 0, {}, {}
+local mark, n, available = stamp(q.time), 0, 0
+
+-- Enters a message in its group. The first one of a group gives it a turn; in a standard queue one that is delayed joins
+-- its group later.
+local function join(group, member, at)
+  if at and not q.fifo then return end
+  entries[#entries + 1] = 0
+  entries[#entries + 1] = entry_of(member)
+  if joined[group] then return end
+  joined[group] = true
+  turns = turns + 1
+  local score = num(at and turn(at) or turn(q.time) + turns % FENCE)
+  if redis.call('ZADD', GROUPS, 'NX', score, group) == 1 and not at then
+    opened = opened + 1
+    ages[#ages + 1] = num(placed(member) + WITNESS_TOLERANCE)
+    ages[#ages + 1] = group
+  end
+end
+
 for i = 1, count do
   if not twins[i] then
-    local record = mark .. ARGV[10 + 2 * i]
+    local member, record = ids[i], mark .. ARGV[10 + 2 * i]
+    if groups[i] then
+      local place = groups[i] .. places[i]
+      member, record = member .. place, stamp(q.time, place) .. ARGV[10 + 2 * i]
+    end
     bodies[n + 1], bodies[n + 2] = ids[i], record
     n = n + 2
     if #record > largest then largest = #record end
-    if delays[i] and delays[i] > 0 then
-      local at = q.time + delays[i]
+    local at = delays[i] and delays[i] > 0 and q.time + delays[i]
+    if at then
       delayed[#delayed + 1] = num(at)
-      delayed[#delayed + 1] = ids[i]
+      delayed[#delayed + 1] = member
       if due == 0 or at < due then due = at end
     else
-      ready[#ready + 1] = ids[i]
+      available = available + 1
     end
-    if keyed[i] then
-      redis.call('HSET', DEDUP, keyed[i][1], num(q.time) .. '|' .. ids[i] .. keyed[i][2])
+    if groups[i] then
+      join(groups[i], member, at)
+    elseif not at then
+      ready[#ready + 1] = member
+    end
+    if kept[i] then
+      redis.call('HSET', DEDUP, keyed[i][1], kept[i])
       redis.call('RPUSH', ORDER, keyed[i][1] .. num(q.time))
     end
   end
 end
 if n > 0 then redis.call('HSET', BODY, unpack(bodies)) end
 if #ready > 0 then redis.call('RPUSH', READY, unpack(ready)) end
+if #entries > 0 then redis.call('ZADD', MEMBERS, unpack(entries)) end
+if #ages > 0 then redis.call('ZADD', AGE, unpack(ages)) end
+if next(groups) and q.gr == 0 then set(q, 'gr', 1) end
 if #delayed > 0 then
   redis.call('ZADD', DELAYED, unpack(delayed))
   if due < q.nd then set(q, 'nd', due) end
@@ -103,8 +145,9 @@ if fresh > 0 then
   -- Forget at least twice as many keys as were added, so that the memory shrinks as soon as it may.
   forget_keys(q, window, 2 * fresh + 1)
 end
-if ARGV[6] ~= '1' then wake(q, #ready, due) end
+if q.fifo then available = opened end
+if ARGV[6] ~= '1' then wake(q, available, due) end
 if largest > q.mx then set(q, 'mx', largest) end
 set(q, 'in', q['in'] + n / 2)
 close_queue(q, num(q.time) .. '|' .. answer)
-return { 'ok', num(q.time), answer }
+return { 'ok', num(q.time), answer, num(opened) }

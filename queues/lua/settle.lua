@@ -1,12 +1,12 @@
 -- Ends, prolongs or returns leases: what consumers say of messages that they hold.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
--- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return or "u" unreceive (the caller never saw it); id (12 bytes); delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds
+-- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return or "u" unreceive (the caller never saw it), "A", "E", "R" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds
 -- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long; how many messages became available; in how many milliseconds the next does, or 0. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
 --- @include "lib/wake"
---- @include "lib/index"
+--- @include "lib/groups"
 local q = open_queue('del', 'nd', 'ag')
 if q.refusal then return q.refusal end
 if q.last then
@@ -16,9 +16,13 @@ end
 
 -- How long a message may be held in all since it was received, in milliseconds.
 local LONGEST = 43200000
-local count, ids = #ARGV - 6, {}
-for i = 1, count do ids[i] = string.sub(ARGV[6 + i], 2, 13) end
-local scores = redis.call('ZMSCORE', FLIGHT, unpack(ids))
+local count, ids, members, ops = #ARGV - 6, {}, {}, {}
+for i = 1, count do
+  local op = string.sub(ARGV[6 + i], 1, 1)
+  ids[i], ops[i] = string.sub(ARGV[6 + i], 2, 13), string.lower(op)
+  members[i] = op == ops[i] and ids[i] or string.sub(ARGV[6 + i], 2, 28)
+end
+local scores = redis.call('ZMSCORE', FLIGHT, unpack(members))
 local flight = {} -- score by id; kept up to date, for one call may say several things of one message
 for i = 1, count do
   if scores[i] then flight[ids[i]] = tonumber(scores[i]) end
@@ -29,41 +33,55 @@ local returned = redis.call('HLEN', SIDE) > 1
 local sides = returned and redis.call('HMGET', SIDE, unpack(ids)) or {}
 
 local verdicts, acked, unheld, dropped = {}, {}, {}, {}
-local ready, due = 0, 0
+local over, entries, groups = {}, {}, {} -- members that leave flight for good, what leaves `members`, groups that change
+local ready, due, again = 0, 0, false
 
--- Where a message is that nobody holds, its newest receipt still acknowledges it.
+-- Where a message is that nobody holds, its newest receipt still acknowledges it, unless the queue is FIFO.
 local function ack_unheld(id, delivery)
   if dropped[id] or redis.call('HEXISTS', BODY, id) == 0 then return 'g' end
+  if q.fifo then return 'x' end
   if read_side(redis.call('HGET', SIDE, id)) ~= delivery then return 'n' end
-  unheld[#unheld + 1] = id
   return 'k'
 end
 
 for i = 1, count do
-  local id, op, verdict = ids[i], string.sub(ARGV[6 + i], 1, 1), 'k'
+  local id, member, op, verdict = ids[i], members[i], ops[i], 'k'
   local score = flight[id]
   local delivery, received, span
   if op == 'a' then
-    delivery = tonumber(string.sub(ARGV[6 + i], 14))
+    delivery = tonumber(string.sub(ARGV[6 + i], #member + 2))
   else
-    delivery, received, span = string.match(ARGV[6 + i], '^(%d+),(%d+),(%d+)$', 14)
+    delivery, received, span = string.match(ARGV[6 + i], '^(%d+),(%d+),(%d+)$', #member + 2)
     delivery, received, span = tonumber(delivery), tonumber(received), tonumber(span)
   end
   if not score then
     if op == 'a' then
       verdict = ack_unheld(id, delivery)
-      if verdict == 'k' then dropped[id] = true end
+      if verdict == 'k' then
+        dropped[id] = true
+        unheld[#unheld + 1] = member
+        acked[#acked + 1] = id
+        if grouped(member) then
+          entries[#entries + 1] = entry_of(member)
+          touch(groups, group_of(member))
+        end
+      end
     else
       verdict = (not dropped[id] and redis.call('HEXISTS', BODY, id) == 1) and 'x' or 'g'
     end
   elseif score % FENCE ~= delivery % FENCE or read_side(sides[i]) + 1 ~= delivery then
     verdict = 'n'
+  elseif lease_end(score) <= q.now and (op ~= 'a' or q.fifo) then
+    verdict = 'x'
   elseif op == 'a' then
     acked[#acked + 1] = id
+    over[#over + 1] = member
     dropped[id] = true
     flight[id] = nil
-  elseif lease_end(score) <= q.now then
-    verdict = 'x'
+    if q.fifo then
+      entries[#entries + 1] = entry_of(member)
+      touch(groups, group_of(member))
+    end
   elseif op == 'e' and q.time + span - received > LONGEST then
     verdict = 'l'
   else
@@ -73,12 +91,14 @@ for i = 1, count do
     if op == 'e' then
       local ends = lease(q.time + span, delivery)
       redis.call('HSET', SIDE, id, write_side(d, r, f, first))
-      redis.call('ZADD', FLIGHT, ends, id)
+      redis.call('ZADD', FLIGHT, ends, member)
       flight[id] = tonumber(ends)
+      if q.fifo then touch(groups, group_of(member)) end
       if q.time + span < lease_end(score) and (due == 0 or q.time + span < due) then due = q.time + span end
     else
-      redis.call('ZREM', FLIGHT, id)
+      redis.call('ZREM', FLIGHT, member)
       flight[id] = nil
+      if grouped(member) and (q.fifo or span == 0) then touch(groups, group_of(member)) end
       local at = q.now
       if op == 'u' then
         -- Back to its place, as if it had not been lent, but for the number of the delivery.
@@ -88,11 +108,17 @@ for i = 1, count do
         redis.call('HSET', SIDE, id, write_side(d + 1, r + 1, f + 1, first))
       end
       if span > 0 then
-        redis.call('ZADD', DELAYED, num(q.time + span), id)
+        redis.call('ZADD', DELAYED, num(q.time + span), member)
         if due == 0 or q.time + span < due then due = q.time + span end
+      elseif grouped(member) then
+        if not q.fifo then
+          redis.call('ZADD', MEMBERS, 0, entry_of(member))
+          ready = ready + 1
+        end
       else
         redis.call('ZADD', AGAIN, num(at), id)
         redis.call('ZADD', AGE, num(made(id)), id)
+        again = true
         ready = ready + 1
       end
     end
@@ -102,15 +128,19 @@ end
 
 if #unheld > 0 then
   for _, key in ipairs({ AGAIN, AGE, DELAYED }) do redis.call('ZREM', key, unpack(unheld)) end
-  for _, id in ipairs(unheld) do acked[#acked + 1] = id end
+end
+if #over > 0 then redis.call('ZREM', FLIGHT, unpack(over)) end
+if #entries > 0 then redis.call('ZREM', MEMBERS, unpack(entries)) end
+if #groups > 0 then
+  local turns = regroup(q, groups)
+  if q.fifo then ready = turns end
 end
 if #acked > 0 then
-  redis.call('ZREM', FLIGHT, unpack(acked))
   redis.call('HDEL', BODY, unpack(acked))
   if returned then redis.call('HDEL', SIDE, unpack(acked)) end
   set(q, 'del', q.del + #acked)
 end
-if ready > 0 and q.ag == 0 then set(q, 'ag', 1) end
+if again and q.ag == 0 then set(q, 'ag', 1) end
 if due > 0 and due < q.nd then set(q, 'nd', due) end
 if ARGV[6] ~= '1' then wake(q, ready, due) end
 local answer = table.concat(verdicts)

@@ -9,7 +9,7 @@
 --- @include "lib/wake"
 --- @include "lib/tidy"
 --- @include "lib/forget"
-local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt')
+local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt', 'gr')
 if q.refusal then return q.refusal end
 local moved = tidy_due(q)
 local ended = tidy_expired(q, tonumber(ARGV[6]), MOST)
@@ -24,12 +24,12 @@ if ARGV[7] ~= '' then
     end
   end
 end
-if moved > 0 then wake(q, moved, 0) end
+if moved > 0 then wake(q, q.fifo and offered(q) or moved, 0) end
 if #q.f > 0 or forgotten > 0 then close_queue(q) end
 
 local held_now = redis.call('ZCOUNT', FLIGHT, lease_bound(q.now), LAST)
 local delayed = redis.call('ZCOUNT', DELAYED, '(' .. num(q.now), LAST)
-local available = listed() - q.tomb + held(AGAIN) + held(FLIGHT) - held_now + held(DELAYED) - delayed
+local available = redis.call('HLEN', BODY) - 1 - held_now - delayed
 local oldest = 0
 local function older(id)
   local record = redis.call('HGET', BODY, id)
@@ -40,7 +40,15 @@ for _, id in ipairs(redis.call('LRANGE', READY, skip, skip + 9)) do
   -- Deleted messages may stand at the head; a few are looked past.
   if oldest == 0 then older(id) end
 end
-local returned = redis.call('ZRANGE', AGE, 0, 0)[1]
-if returned ~= '' then older(returned) end
+-- The first message among those of `again`, and the first one of a group: their scores are not quite of one kind.
+local seen = {}
+for _, member in ipairs(redis.call('ZRANGE', AGE, 0, q.gr == 0 and 0 or MOST - 1)) do
+  if member == '' then break end
+  if not seen[#member] then
+    seen[#member] = true
+    local entry = #member == 8 and group_entries(member, 1)[1]
+    older(entry and id_of(member_at(entry)) or member)
+  end
+end
 return { 'ok', num(q.now), num(available), num(held_now), num(delayed), num(oldest),
   num(q['in']), num(q.out), num(q.del), num(q.exp), q.steady and '1' or '0', num(moved + ended + forgotten) }

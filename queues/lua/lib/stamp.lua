@@ -1,9 +1,10 @@
--- The first 7 bytes of a record: its format, and the time sent.
-local function stamp(now)
+-- What a record begins with: its format, the time sent and, of a message that belongs to a group (format 1), its group
+-- and its place.
+local function stamp(time, place)
   local b = {}
   for i = 6, 1, -1 do
-    b[i] = now % 256
-    now = math.floor(now / 256)
+    b[i] = time % 256
+    time = math.floor(time / 256)
   end
-  return string.char(0, unpack(b))
+  return string.char(place and 1 or 0, unpack(b)) .. (place or '')
 end

@@ -1,4 +1,4 @@
---- @include "lib/index"
+--- @include "lib/groups"
 -- Brings the indexes up to the queue clock, at most MOST messages a call: leases and delays that have ended become
 -- `again`, and what retention ends is deleted where nobody holds it. Every answer that depends on the time tidies
 -- first, so nothing depends on a background task.
@@ -16,14 +16,30 @@ local function next_due()
   return due
 end
 
--- Moves what is due to `again`. Nothing is before `nd`, which spares most calls the look. A first lease without a side
--- record lasted for just `vt`, which gives its beginning.
+-- Moves what is due to `again`, or back to its group. Nothing is before `nd`, which spares most calls the look. A first
+-- lease without a side record lasted for just `vt`, which gives its beginning.
 local NEVER = 2 ^ 52
 local function tidy_due(q)
   if q.nd > q.now then return 0 end
-  local ids, side, again, age = {}, {}, {}, {}
+  local members, ids, side, again, age = {}, {}, {}, {}, {}
+  local entries, groups = {}, {}
+  local function available(member, since)
+    if grouped(member) then
+      entries[#entries + 1] = 0
+      entries[#entries + 1] = entry_of(member)
+      touch(groups, group_of(member))
+    else
+      again[#again + 1] = since
+      again[#again + 1] = member
+      age[#age + 1] = num(made(member))
+      age[#age + 1] = member
+    end
+  end
   local due = redis.call('ZRANGEBYSCORE', FLIGHT, '-inf', '(' .. lease_bound(q.now), 'WITHSCORES', 'LIMIT', 0, MOST)
-  for i = 1, #due, 2 do ids[#ids + 1] = due[i] end
+  for i = 1, #due, 2 do
+    members[#members + 1] = due[i]
+    ids[#ids + 1] = id_of(due[i])
+  end
   if #ids > 0 then
     local old = redis.call('HMGET', SIDE, unpack(ids))
     for i, id in ipairs(ids) do
@@ -32,12 +48,9 @@ local function tidy_due(q)
       if first == 0 then first = ended - q.vt end
       side[#side + 1] = id
       side[#side + 1] = write_side(d + 1, r + 1, f + 1, first)
-      again[#again + 1] = num(ended)
-      again[#again + 1] = id
-      age[#age + 1] = num(made(id))
-      age[#age + 1] = id
+      available(members[i], num(ended))
     end
-    redis.call('ZREM', FLIGHT, unpack(ids))
+    redis.call('ZREM', FLIGHT, unpack(members))
     redis.call('HSET', SIDE, unpack(side))
   end
   if #ids < MOST then
@@ -45,10 +58,7 @@ local function tidy_due(q)
     local late = {}
     for i = 1, #due, 2 do
       late[#late + 1] = due[i]
-      again[#again + 1] = due[i + 1]
-      again[#again + 1] = due[i]
-      age[#age + 1] = num(made(due[i]))
-      age[#age + 1] = due[i]
+      available(due[i], due[i + 1])
     end
     if #late > 0 then redis.call('ZREM', DELAYED, unpack(late)) end
   end
@@ -57,9 +67,13 @@ local function tidy_due(q)
     redis.call('ZADD', AGE, unpack(age))
     if q.ag == 0 then set(q, 'ag', 1) end
   end
+  if #groups > 0 then
+    if not q.fifo then redis.call('ZADD', MEMBERS, unpack(entries)) end
+    regroup(q, groups)
+  end
   local due = next_due()
   set(q, 'nd', due > 0 and due or NEVER)
-  return #again / 2
+  return (#again + #entries) / 2
 end
 
 -- Deletes up to `most` available messages whose retention has ended, and returns how many, or MOST if there may be more. The ids tell when they were sent by their makers'
@@ -93,13 +107,35 @@ local function tidy_expired(q, retention, most)
     pop_ready(popped + skip)
     set(q, 'pop', q.pop + popped)
   end
-  local returned = {}
+  local returned, groups, entries, looked = {}, {}, {}, popped
+  -- Deletes what has ended at the head of a group.
+  local function expire_group(group)
+    touch(groups, group)
+    for _, entry in ipairs(group_entries(group, most - looked)) do
+      local member = member_at(entry)
+      local over
+      if q.fifo then
+        over = placed(member) + retention <= q.now and not redis.call('ZSCORE', FLIGHT, member) and not redis.call('ZSCORE', DELAYED, member)
+      else
+        over = expired(id_of(member))
+      end
+      if not over then break end
+      looked = looked + 1
+      entries[#entries + 1] = entry
+      gone[#gone + 1] = id_of(member)
+      cut = cut or bytes > BYTES
+      if cut then break end
+    end
+  end
   if popped < most then
     local till = num(q.now - retention + WITNESS_TOLERANCE)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGE, '-inf', till, 'LIMIT', 0, most - popped)) do
       cut = cut or bytes > BYTES
-      if cut then break end
-      if expired(id) then
+      if cut or looked >= most then break end
+      if #id == 8 then
+        expire_group(id)
+      elseif expired(id) then
+        looked = looked + 1
         returned[#returned + 1] = id
         gone[#gone + 1] = id
       end
@@ -110,11 +146,16 @@ local function tidy_expired(q, retention, most)
     redis.call('ZREM', AGE, unpack(returned))
     redis.call('HDEL', SIDE, unpack(returned))
   end
+  if #entries > 0 then
+    redis.call('ZREM', MEMBERS, unpack(entries))
+    redis.call('HDEL', SIDE, unpack(gone))
+    regroup(q, groups)
+  end
   if #gone > 0 then
     redis.call('HDEL', BODY, unpack(gone))
     set(q, 'exp', q.exp + #gone)
   end
-  local n = popped + #returned
+  local n = popped + #returned + #entries
   -- Where the bound in bytes has stopped it there may be more to do, as after a hundred.
   return cut and n > 0 and MOST or n
 end

@@ -1,0 +1,528 @@
+package queues_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/queues"
+)
+
+// grouped is a message of groupMachine's model, in the order of the sends. Its letter says where it is.
+type grouped struct {
+	letter
+	n                      int // how many were sent before
+	group, dedup, sequence string
+}
+
+// groupMachine plays histories on a queue with groups, FIFO or standard, and on a model of it: a list of all messages
+// in the order in which they were sent.
+type groupMachine struct {
+	servers []*bench
+	queue   string
+	fifo    bool
+	set     queues.Settings
+	clock   int64
+	all     []*grouped
+	keys    map[string]*grouped // by deduplication key: the first message, with its time
+	slips   []slip
+	n       int
+}
+
+func (s *groupMachine) server(t *rapid.T) *bench {
+	return s.servers[rapid.IntRange(0, len(s.servers)-1).Draw(t, "server")]
+}
+
+func (s *groupMachine) now() int64 { return max(s.servers[0].clock.Now().UnixMilli(), s.clock) }
+
+// of returns the messages of a group, oldest first, as they are now. Those that retention has ended are not there, but
+// in a FIFO queue it ends none behind one that is held or delayed.
+func (s *groupMachine) of(group string) []*grouped {
+	var out []*grouped
+	blocked := false
+	for _, g := range s.all {
+		if g.group != group {
+			continue
+		}
+		g.letter = g.nowOf(s.now())
+		busy := g.place == held || g.place == delayed
+		if !busy && !(s.fifo && blocked) && g.sent+s.set.Retention.Milliseconds() <= s.now() {
+			continue
+		}
+		blocked = blocked || busy
+		out = append(out, g)
+	}
+	return out
+}
+
+func (s *groupMachine) groups() []string {
+	var names []string
+	for _, g := range s.all {
+		if !slices.Contains(names, g.group) {
+			names = append(names, g.group)
+		}
+	}
+	return names
+}
+
+// drop forgets what retention has ended.
+func (s *groupMachine) drop() {
+	var left []*grouped
+	for _, group := range s.groups() {
+		left = append(left, s.of(group)...)
+	}
+	slices.SortFunc(left, func(a, b *grouped) int { return a.n - b.n })
+	s.all = left
+}
+
+// receivable returns what a receive may return of a group, in order.
+func (s *groupMachine) receivable(group string) []*grouped {
+	var out []*grouped
+	for _, g := range s.of(group) {
+		switch {
+		case g.place != held && g.place != delayed:
+			out = append(out, g)
+		case s.fifo:
+			return out
+		}
+	}
+	return out
+}
+
+func (s *groupMachine) find(id engine.ID) *grouped {
+	for _, group := range s.groups() {
+		for _, g := range s.of(group) {
+			if g.id == id {
+				return g
+			}
+		}
+	}
+	return nil
+}
+
+func (s *groupMachine) Send(t *rapid.T) {
+	n := rapid.SampledFrom([]int{1, 1, 1, 2, 5}).Draw(t, "n")
+	if len(s.all)+n > modelSize {
+		t.Skip("full")
+	}
+	groups := []string{"a", "b", "c"}
+	if !s.fifo {
+		groups = append(groups, "")
+	}
+	batch, first := make([]queues.Outgoing, n), s.n
+	for i := range batch {
+		s.n++
+		m := queues.Outgoing{Body: fmt.Appendf(nil, "m%d", s.n), GroupID: rapid.SampledFrom(groups).Draw(t, "group")}
+		if s.fifo {
+			m.DeduplicationID = fmt.Sprint("d", s.n)
+			if rapid.IntRange(0, 3).Draw(t, "again") == 0 {
+				m.DeduplicationID = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "dedup")
+			}
+		} else if rapid.Bool().Draw(t, "delayed") {
+			d := time.Duration(rapid.SampledFrom([]int64{0, 1, 1000, 60_000}).Draw(t, "delay")) * time.Millisecond
+			m.Delay = &d
+		}
+		batch[i] = m
+	}
+	now := s.now()
+	b := s.server(t)
+	got, err := b.SendBatch(context.Background(), b.tenant, s.queue, batch, rapid.Bool().Draw(t, "atomic"))
+	if err != nil {
+		t.Fatalf("send: %v", err)
+	}
+	s.clock = now
+	for i, m := range batch {
+		if got[i].Err != nil {
+			t.Fatalf("send %d: %v", i, got[i].Err)
+		}
+		g := &grouped{letter: letter{id: got[i].ID, body: string(m.Body), sent: now}, n: first + i, group: m.GroupID, dedup: m.DeduplicationID,
+			sequence: got[i].SequenceNumber}
+		if s.fifo {
+			key := m.DeduplicationID
+			if s.set.FIFO.Scope == queues.ScopeGroup {
+				key = m.GroupID + "/" + key
+			}
+			known := s.keys[key]
+			again := known != nil && known.sent+s.set.FIFO.Window.Milliseconds() > now
+			if got[i].Replayed != again || again && (got[i].ID != known.id || got[i].SequenceNumber != known.sequence) {
+				t.Fatalf("send %d of %q: got %+v, first %+v", i, key, got[i], known)
+			}
+			if again {
+				continue
+			}
+			s.keys[key] = g
+			for _, other := range s.all {
+				if len(g.sequence) != 20 || g.sequence <= other.sequence {
+					t.Fatalf("sequence number %q comes after %q", g.sequence, other.sequence)
+				}
+			}
+		}
+		delay := s.set.Delay
+		if m.Delay != nil {
+			delay = *m.Delay
+		}
+		if delay > 0 {
+			g.place, g.until = delayed, now+delay.Milliseconds()
+		}
+		s.all = append(s.all, g)
+	}
+}
+
+func (s *groupMachine) Receive(t *rapid.T) {
+	most := rapid.SampledFrom([]int{1, 2, 3, 10, 100}).Draw(t, "max")
+	lasts := time.Duration(rapid.SampledFrom([]int64{0, 1, 1000, 30_000}).Draw(t, "timeout")) * time.Millisecond
+	tidy := rapid.Bool().Draw(t, "tidy") // what retention has ended takes its group's turns, unless it is gone before
+	if tidy {
+		s.Stats(t)
+	}
+	s.drop()
+	now, open := s.now(), map[string][]*grouped{}
+	total, sources := 0, 0
+	for _, group := range s.groups() {
+		if open[group] = s.receivable(group); len(open[group]) > 0 {
+			total += len(open[group])
+			sources++
+		}
+	}
+	b := s.server(t)
+	got, err := b.Receive(context.Background(), b.tenant, s.queue, queues.ReceiveOptions{Max: most, VisibilityTimeout: &lasts})
+	if err != nil {
+		t.Fatalf("receive: %v", err)
+	}
+	if len(got) != min(most, total) {
+		t.Fatalf("receive at %d: got %d messages, want %d of %d", now, len(got), most, total)
+	}
+	shares, order := map[string]int{}, []string{}
+	for i, m := range got {
+		if shares[m.GroupID]++; shares[m.GroupID] == 1 {
+			order = append(order, m.GroupID)
+		} else if s.fifo && got[i-1].GroupID != m.GroupID {
+			t.Fatalf("receive: group %q comes back after %q", m.GroupID, got[i-1].GroupID)
+		}
+		want := s.find(m.ID)
+		if m.GroupID != "" && (len(open[m.GroupID]) < shares[m.GroupID] || open[m.GroupID][shares[m.GroupID]-1] != want) {
+			t.Fatalf("receive at %d: message %d of group %q is %q; it must be one of %v in this order", now, shares[m.GroupID], m.GroupID, m.Body, open[m.GroupID])
+		}
+	}
+	for i, group := range order {
+		// A FIFO queue empties a group before the next; in a standard queue each group has its share.
+		if s.fifo && i+1 < len(order) && shares[group] != len(open[group]) {
+			t.Fatalf("receive: %d of %d of group %q, and then another group", shares[group], len(open[group]), group)
+		}
+	}
+	for group, list := range open {
+		if tidy && !s.fifo && most >= sources && len(list) > 0 && shares[group] < min(len(list), most/sources) {
+			t.Fatalf("receive of %d: group %q has %d messages and %d of %d groups' share", most, group, len(list), shares[group], sources)
+		}
+	}
+	for _, m := range got {
+		g := s.find(m.ID)
+		g.deliveries++
+		g.receives++
+		if g.first == 0 {
+			g.first = now
+		}
+		g.place, g.until = held, now+lasts.Milliseconds()
+		exp := s.shown(g)
+		exp.ReceiptHandle, exp.State = m.ReceiptHandle, queues.InFlight
+		if lasts == 0 { // over already
+			exp.LeaseExpiresAt = ms(now)
+		}
+		if diff := gocmp.Diff(exp, m); diff != "" {
+			t.Fatalf("received at %d (-want +got):\n%s", now, diff)
+		}
+		s.slips = append(s.slips, slip{m.ReceiptHandle, g.id, g.deliveries, now})
+	}
+	if len(got) > 0 {
+		s.clock = now
+	}
+}
+
+func (s *groupMachine) shown(g *grouped) queues.Message {
+	m := queues.Message{ID: g.id, Body: g.body, SentAt: ms(g.sent), ReceiveCount: g.receives, State: queues.Available, GroupID: g.group,
+		SequenceNumber: g.sequence, DeduplicationID: g.dedup}
+	if g.first > 0 {
+		m.FirstReceivedAt = ms(g.first)
+	}
+	switch g.place {
+	case held:
+		m.State, m.LeaseExpiresAt = queues.InFlight, ms(g.until)
+	case delayed:
+		m.State, m.AvailableAt = queues.Delayed, ms(g.until)
+	}
+	return m
+}
+
+func (s *groupMachine) Settle(t *rapid.T) {
+	if len(s.slips) == 0 {
+		t.Skip("nothing was received yet")
+	}
+	n := rapid.IntRange(1, 4).Draw(t, "n")
+	list, slips := make([]queues.Settlement, n), make([]slip, n)
+	for i := range list {
+		slips[i] = s.slips[rapid.IntRange(max(0, len(s.slips)-8), len(s.slips)-1).Draw(t, "handle")]
+		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Ack, queues.Extend, queues.Return}).Draw(t, "verb")
+		span := rapid.SampledFrom([]int64{1, 1000, 30_000}).Draw(t, "for")
+		if verb == queues.Return && rapid.Bool().Draw(t, "at once") {
+			span = 0
+		}
+		list[i] = queues.Settlement{Verb: verb, ReceiptHandle: slips[i].handle, For: time.Duration(span) * time.Millisecond}
+	}
+	s.drop()
+	now := s.now()
+	b := s.server(t)
+	got, err := b.Settle(context.Background(), b.tenant, s.queue, list)
+	if err != nil {
+		t.Fatalf("settle: %v", err)
+	}
+	s.clock = now
+	for i, one := range list {
+		g := s.find(slips[i].id)
+		mine := g != nil && g.deliveries == slips[i].delivery
+		ok := mine && (g.place == held || one.Verb == queues.Ack && !s.fifo)
+		if g == nil {
+			ok = one.Verb == queues.Ack
+			if s.fifo && ok && got[i].Err != nil { // over, and perhaps not tidied away yet
+				continue
+			}
+		}
+		if (got[i].Err == nil) != ok && !(g == nil && one.Verb == queues.Ack) {
+			t.Fatalf("settlement %d (%c of %s, delivery %d of %+v) at %d: got %v", i, one.Verb, slips[i].id, slips[i].delivery, g, now, got[i].Err)
+		}
+		if !ok || g == nil {
+			continue
+		}
+		switch one.Verb {
+		case queues.Ack:
+			s.remove(g)
+		case queues.Extend:
+			g.until = now + one.For.Milliseconds()
+		case queues.Return:
+			g.place, g.until = back, 0
+			if one.For > 0 {
+				g.place, g.until = delayed, now+one.For.Milliseconds()
+			}
+		}
+	}
+}
+
+func (s *groupMachine) remove(g *grouped) {
+	s.all = slices.DeleteFunc(s.all, func(o *grouped) bool { return o == g })
+}
+
+func (s *groupMachine) Unreceive(t *rapid.T) {
+	if len(s.slips) == 0 {
+		t.Skip("nothing was received yet")
+	}
+	by := s.slips[rapid.IntRange(max(0, len(s.slips)-5), len(s.slips)-1).Draw(t, "handle")]
+	b := s.server(t)
+	s.drop()
+	b.Unreceive(context.Background(), b.tenant, s.queue, []queues.Message{{ID: by.id, ReceiptHandle: by.handle}})
+	if g := s.find(by.id); g != nil && g.deliveries == by.delivery && g.place == held {
+		g.place, g.until = back, 0
+		if g.receives--; g.receives == 0 {
+			g.first = 0
+		}
+	}
+	s.clock = s.now()
+}
+
+func (s *groupMachine) Delete(t *rapid.T) {
+	s.Stats(t)
+	if len(s.all) == 0 {
+		t.Skip("nothing is there")
+	}
+	g := rapid.SampledFrom(s.all).Draw(t, "message")
+	b := s.server(t)
+	if err := b.DeleteMessage(context.Background(), b.tenant, s.queue, g.id); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	s.remove(g)
+	s.clock = s.now()
+	if err := b.DeleteMessage(context.Background(), b.tenant, s.queue, g.id); !errors.Is(err, queues.ErrMessageNotFound) {
+		t.Fatalf("delete it again: %v", err)
+	}
+}
+
+func (s *groupMachine) Purge(t *rapid.T) {
+	if rapid.IntRange(0, 5).Draw(t, "really") > 0 {
+		t.Skip("not now")
+	}
+	b := s.server(t)
+	if _, err := b.Purge(context.Background(), b.tenant, s.queue); err != nil {
+		t.Fatalf("purge: %v", err)
+	}
+	s.all, s.clock = nil, s.now()
+}
+
+func (s *groupMachine) Stats(t *rapid.T) {
+	s.drop()
+	var n [3]int64
+	oldest := int64(0)
+	for _, g := range s.all {
+		n[[]int{0, 0, 1, 2}[g.place]]++
+	}
+	for _, group := range s.groups() {
+		if list := s.receivable(group); len(list) > 0 {
+			for _, g := range list {
+				if oldest == 0 || g.sent < oldest {
+					oldest = g.sent
+				}
+			}
+		}
+	}
+	b := s.server(t)
+	got, err := b.Stats(context.Background(), b.tenant, s.queue)
+	if err != nil {
+		t.Fatalf("stats: %v", err)
+	}
+	if n != [3]int64{got.Available, got.InFlight, got.Delayed} {
+		t.Fatalf("stats at %d: got %+v, want %v", s.now(), got, n)
+	}
+	if want := time.Duration(s.now()-oldest) * time.Millisecond; oldest > 0 && got.OldestAge != want || oldest == 0 && got.OldestAge != 0 {
+		t.Fatalf("stats: oldest %s, want %s", got.OldestAge, want)
+	}
+}
+
+func (s *groupMachine) Peek(t *rapid.T) {
+	s.Stats(t)
+	opt := queues.PeekOptions{
+		State: rapid.SampledFrom([]queues.State{"", queues.Available, queues.InFlight, queues.Delayed}).Draw(t, "state"),
+		Limit: rapid.SampledFrom([]int{1, 3, 100}).Draw(t, "limit"),
+	}
+	want, got := []queues.Message{}, []queues.Message{}
+	for _, g := range s.all {
+		if m := s.shown(g); opt.State == "" || m.State == opt.State {
+			want = append(want, m)
+		}
+	}
+	for {
+		b := s.server(t)
+		page, err := b.Peek(context.Background(), b.tenant, s.queue, opt)
+		if err != nil {
+			t.Fatalf("peek: %v", err)
+		}
+		got = append(got, page.Messages...)
+		if opt.Cursor = page.Next; opt.Cursor == "" {
+			break
+		}
+	}
+	byID := func(a, b queues.Message) int { return bytes.Compare(a.ID[:], b.ID[:]) }
+	slices.SortFunc(want, byID)
+	slices.SortFunc(got, byID)
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Fatalf("peek of %q at %d (-want +got):\n%s", opt.State, s.now(), diff)
+	}
+	for _, m := range got {
+		b := s.server(t)
+		one, err := b.Message(context.Background(), b.tenant, s.queue, m.ID)
+		if diff := gocmp.Diff(m, one); err != nil || diff != "" {
+			t.Fatalf("message: %v (-peek +message):\n%s", err, diff)
+		}
+	}
+}
+
+func (s *groupMachine) Advance(t *rapid.T) {
+	s.servers[0].clock.Advance(time.Duration(rapid.Int64Range(0, 20_000).Draw(t, "ms")) * time.Millisecond)
+}
+
+func (s *groupMachine) AdvanceToEdge(t *rapid.T) {
+	var edges []int64
+	for _, g := range s.all {
+		edges = append(edges, g.sent+s.set.Retention.Milliseconds())
+		if g.place == held || g.place == delayed {
+			edges = append(edges, g.until, g.until)
+		}
+	}
+	for _, k := range s.keys {
+		edges = append(edges, k.sent+s.set.FIFO.Window.Milliseconds())
+	}
+	slices.Sort(edges)
+	edges = slices.DeleteFunc(edges, func(at int64) bool { return at < s.now() })
+	if len(edges) == 0 {
+		t.Skip("nothing ends")
+	}
+	n := min(len(edges)-1, rapid.SampledFrom([]int{0, 0, 1, 2, 5}).Draw(t, "which"))
+	s.servers[0].clock.Set(ms(max(edges[n]+rapid.Int64Range(-1, 1).Draw(t, "off"), s.now())))
+}
+
+func (s *groupMachine) ForgetDesk(t *rapid.T) { s.server(t).ForgetDesks() }
+
+func (s *groupMachine) Check(t *rapid.T) {
+	b := s.servers[0]
+	r, err := b.Check(context.Background(), b.tenant, s.queue)
+	if err != nil || r.Used || len(r.Violations) > 0 {
+		t.Fatalf("check: %v, used %v: %s", err, r.Used, strings.Join(r.Violations, "\n"))
+	}
+	if at := r.Changed.UnixMilli(); !r.Changed.IsZero() {
+		s.clock = max(at, s.clock)
+	}
+}
+
+// TestGroupModel plays random histories on FIFO queues and on standard queues with groups, with two servers, and on a
+// model.
+func TestGroupModel(t *testing.T) {
+	t.Parallel()
+	for _, fifo := range []bool{true, false} {
+		t.Run(fmt.Sprint("redis, fifo ", fifo), func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t, redistest.Options{NoAOF: true})
+			playGroups(t, newBench(t, engine.Options{URL: server.URL()}), fifo)
+		})
+		t.Run(fmt.Sprint("memory, fifo ", fifo), func(t *testing.T) {
+			t.Parallel()
+			playGroups(t, newBench(t, engine.Options{URL: redistest.Memory(t), Memory: true}), fifo)
+		})
+	}
+}
+
+func playGroups(t *testing.T, b *bench, fifo bool) {
+	servers := []*bench{b, b.another(t)}
+	checks, latest := 0, b.clock.Now()
+	rapid.Check(t, func(rt *rapid.T) {
+		if b.engine.Memory() && checks >= memoryChecks && !checksGiven {
+			return
+		}
+		checks++
+		b.clock.Set(latest.Add(24 * time.Hour))
+		set := queues.DefaultSettings()
+		set.Retention = time.Duration(rapid.SampledFrom([]int{60, 3600}).Draw(rt, "retention")) * time.Second
+		set.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 5}).Draw(rt, "delay")) * time.Second
+		name := fmt.Sprintf("q%d", names.Add(1))
+		if fifo {
+			name += ".fifo"
+			set.FIFO.Scope = rapid.SampledFrom([]queues.Scope{queues.ScopeQueue, queues.ScopeGroup}).Draw(rt, "scope")
+			set.FIFO.Window = time.Duration(rapid.SampledFrom([]int{20, 300}).Draw(rt, "window")) * time.Second
+		}
+		if _, _, err := b.Put(context.Background(), b.tenant, name, set, queues.Condition{}); err != nil {
+			rt.Fatalf("put: %v", err)
+		}
+		s := &groupMachine{servers: servers, queue: name, fifo: fifo, set: set, keys: map[string]*grouped{}}
+		actions := rapid.StateMachineActions(s)
+		for _, often := range []string{"Send", "Receive", "Settle", "AdvanceToEdge"} {
+			actions[often+" "] = actions[often]
+		}
+		check := actions[""]
+		actions[""] = func(rt *rapid.T) {
+			if now := b.clock.Now(); now.After(latest) {
+				latest = now
+			}
+			check(rt)
+		}
+		rt.Repeat(actions)
+		if err := b.Delete(context.Background(), b.tenant, name, queues.Condition{}); err != nil {
+			rt.Fatalf("delete the queue: %v", err)
+		}
+	})
+	t.Logf("%d histories", checks)
+}
