@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/suggest"
 )
 
 const (
@@ -260,7 +261,7 @@ func (r *reader) step(key []byte) {
 
 // unknown notes a member that nobody asked for, with the name that was probably meant.
 func (r *reader) unknown(key []byte, names []string) {
-	if meant := nearest(string(key), names); meant != "" {
+	if meant := suggest.Nearest(string(key), names); meant != "" {
 		r.fault(unknownField, "is not known; did you mean %q?", meant)
 		return
 	}

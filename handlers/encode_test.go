@@ -112,16 +112,3 @@ func TestDurations(t *testing.T) {
 		}
 	}
 }
-
-func TestTheNearestNameIsFound(t *testing.T) {
-	t.Parallel()
-	names := []string{"visibility_timeout", "delay", "orders", "orders-dlq", "a"}
-	for got, want := range map[string]string{
-		"dealy": "delay", "Delay": "delay", "visibilityTimeout": "visibility_timeout", "ordres": "orders", "order": "orders", "colour": "",
-		"x": "", "": "", "delay": "", strings.Repeat("delay", 20): "",
-	} {
-		if near := handlers.Nearest(got, names); near != want {
-			t.Errorf("%q: got %q, want %q", got, near, want)
-		}
-	}
-}

@@ -30,7 +30,6 @@ var (
 	AppendPeeked   = appendPeeked
 	AppendSent     = appendSent
 	ParseDuration  = parseDuration
-	Nearest        = nearest
 )
 
 // ReadBatch reads a batch from JSON and returns how many items it has, and how many of them are wrong.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/suggest"
 	"github.com/sluicemq/sluice/queues"
 )
 
@@ -84,7 +85,7 @@ func readMessageHeader(name, value string, m *queues.Outgoing) error {
 		}
 	default:
 		message := "is not a header of a message"
-		if meant := nearest(name, messageHeaders); meant != "" {
+		if meant := suggest.Nearest(name, messageHeaders); meant != "" {
 			message += fmt.Sprintf("; did you mean %s?", meant)
 		} else {
 			message += fmt.Sprintf("; attributes begin with %s", attributePrefix)

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/suggest"
 )
 
 // query is what stands behind the ? of a request. Each parameter is known and stands there once.
@@ -61,10 +62,10 @@ func unescapeQuery(s string) (string, error) {
 
 func unknownParameter(name string, names []string) error {
 	message := "is not a parameter of this operation"
-	if meant := nearest(name, names); meant != "" {
+	if meant := suggest.Nearest(name, names); meant != "" {
 		message += fmt.Sprintf("; did you mean %q?", meant)
 	}
-	return queryFault(printable(name, maxSuggest), "unknown_parameter", message)
+	return queryFault(printable(name, suggest.MaxLength), "unknown_parameter", message)
 }
 
 func queryFault(name, code, message string) error {

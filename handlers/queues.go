@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/suggest"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -645,7 +646,7 @@ func (a *API) guess(c echo.Context, err error) error {
 	for i, l := range list {
 		names[i] = l.Name
 	}
-	if meant := nearest(name, names); meant != "" {
+	if meant := suggest.Nearest(name, names); meant != "" {
 		known := *e
 		known.Message += fmt.Sprintf(" Did you mean %q?", meant)
 		return &known

@@ -28,7 +28,7 @@ const module = "github.com/sluicemq/sluice"
 //
 // A new package gets a line here, on the lowest floor on which it can live.
 var floors = [][]string{
-	{"internal/errs", "internal/clock", "internal/addr", "openapi", "web"},
+	{"internal/errs", "internal/clock", "internal/addr", "internal/suggest", "openapi", "web"},
 	tools,
 	{"tenants"},
 	{"queues", "auth"},
@@ -48,6 +48,7 @@ var tools = []string{
 	"internal/engine",   // Redis client, scripts, outcomes, key names
 	"internal/filter",   // filter policies
 	"internal/keyring",  // installation secret and what is derived from it
+	"internal/search",   // search language
 	"internal/tasks",    // work in steps that survives a crash
 }
 

@@ -489,21 +489,6 @@ func TestDocsHaveTheSettings(t *testing.T) {
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"listen", "lisen", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 2}} {
-		if got := editDistance(tt.a, tt.b); got != tt.want {
-			t.Errorf("editDistance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-	if got := didYouMean("", strings.Repeat("x", 1<<20), []string{"listen"}); got != "" {
-		t.Errorf("a very long name got %q", got)
-	}
-}
-
 // Whatever a file holds, reading it ends in a valid configuration or in an ErrUsage.
 func FuzzConfigFile(f *testing.F) {
 	for _, seed := range []string{"region: a\n", "region: a\nregion: b\n", "a: &a [*a]\n", "? [a]\n: b\n", "<<: {}\n", "--- !!null\n"} {

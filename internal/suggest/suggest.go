@@ -1,17 +1,18 @@
-package handlers
+// Package suggest finds the name that somebody meant who misspelled it.
+package suggest
 
-// maxSuggest bounds the work on a name that somebody has pasted by mistake.
-const maxSuggest = 80
+// MaxLength bounds the work on a name that somebody has pasted by mistake, in bytes. For a longer one nothing is found.
+const MaxLength = 80
 
-// nearest returns the name that is probably meant by got, or "" when none is near: at most two letters off, or a third
+// Nearest returns the name that is probably meant by got, or "" when none is near: at most two letters off, or a third
 // of them when it is long.
-func nearest(got string, names []string) string {
-	if len(got) > maxSuggest {
+func Nearest(got string, names []string) string {
+	if len(got) > MaxLength {
 		return ""
 	}
 	best, least := "", max(min(2, len(got)-1), len(got)/3)+1
 	for _, name := range names {
-		if len(name) > maxSuggest || name == got {
+		if len(name) > MaxLength || name == got {
 			continue
 		}
 		if d := distance(got, name); d < least {
