@@ -50,6 +50,8 @@ type Field struct {
 	Query   string // query parameter name, when one is at fault
 	Code    string // stable snake_case name, for example "out_of_range"
 	Message string // what is allowed and what came
+	// Line and Column are where in a text of several words the fault is, counted in characters from 1. 0: not known.
+	Line, Column int
 }
 
 // New returns an Error without a cause.
