@@ -69,6 +69,14 @@ var badInputs = []bad{
 	{"a limit that wraps", "GET", "/v1/queues?limit=18446744073709551617", "", nil, 422, "validation_failed", "limit"},
 	{"an unknown state", "GET", "/v1/queues/Q/messages?state=ready", "", nil, 422, "validation_failed", "state"},
 
+	{"an unknown field in a filter", "GET", "/v1/queues/Q/messages?filter=receeves%3E3", "", nil, 422, "filter_invalid", "filter"},
+	{"a filter that ends early", "GET", "/v1/queues/Q/messages?filter=(a+OR", "", nil, 422, "filter_invalid", "filter"},
+	{"a filter of no UTF-8", "GET", "/v1/queues/Q/messages?filter=%FF", "", nil, 422, "filter_invalid", "filter"},
+	{"a filter of 4,097 bytes", "GET", "/v1/queues/Q/messages?filter=" + strings.Repeat("a", 4097), "", nil, 422, "filter_invalid", "filter"},
+	{"a filter with 51 terms", "GET", "/v1/queues/Q/messages?filter=" + strings.Repeat("a+", 50) + "a", "", nil, 422, "filter_invalid", "filter"},
+	{"a filter 11 deep", "GET", "/v1/queues/Q/messages?filter=" + strings.Repeat("(", 11) + "a", "", nil, 422, "filter_invalid", "filter"},
+	{"two filters", "GET", "/v1/queues/Q/messages?filter=a&filter=b", "", nil, 422, "validation_failed", "filter"},
+
 	// Names.
 	{"a name of 81 letters", "PUT", "/v1/queues/" + strings.Repeat("n", 81), "", nil, 422, "validation_failed", ""},
 	{"a space", "PUT", "/v1/queues/a%20b", "", nil, 422, "validation_failed", ""},

@@ -227,6 +227,28 @@ func appendPeeked(b []byte, m *queues.Message) []byte {
 	return append(b, '}')
 }
 
+// appendFound writes a MessagePage.
+func appendFound(b []byte, f *queues.Found, next string) []byte {
+	b = append(b, `{"data":[`...)
+	for i := range f.Messages {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendPeeked(b, &f.Messages[i])
+	}
+	b = append(b, `],"next_cursor":`...)
+	if next == "" {
+		b = append(b, "null"...)
+	} else {
+		b = appendString(b, next)
+	}
+	b = append(b, `,"scanned":{"messages":`...)
+	b = strconv.AppendInt(b, int64(f.Looked), 10)
+	b = append(b, `,"complete":`...)
+	b = strconv.AppendBool(b, next == "")
+	return append(b, "}}"...)
+}
+
 // appendSent writes a SentMessage.
 func appendSent(b []byte, s *queues.Sent, size int, md5 [16]byte) []byte {
 	b = appendMessageID(append(b, `{"id":`...), s.ID)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"crypto/md5" // part of the SQS protocol
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -58,6 +59,22 @@ type MessageAttribute struct {
 	Type string `json:"type" example:"String"`
 	// Text; of Binary the bytes in base64.
 	Value string `json:"value" example:"order.created"`
+}
+
+// MessagePage is one part of a queue's messages.
+type MessagePage struct {
+	Data []Message `json:"data"`
+	// Send it as `cursor` to get the next part; null on the last one.
+	NextCursor *string `json:"next_cursor" extensions:"x-nullable" example:"cQBvAG9yZGVycw"`
+	Scanned    Scanned `json:"scanned"`
+}
+
+// Scanned says how far a look at a queue went.
+type Scanned struct {
+	// How many messages were looked at for this part, those that do not match the filter included.
+	Messages int `json:"messages" example:"10000"`
+	// Whether it came to the end of the queue.
+	Complete bool `json:"complete" example:"false"`
 }
 
 // SentMessage is the answer to a send.
@@ -265,21 +282,24 @@ func isBinary(t string) bool { return t == "Binary" || strings.HasPrefix(t, "Bin
 //
 //	@Summary		Look at messages
 //	@Description	Takes nothing and changes nothing. A part may be short, or empty, although more follow: go on while there is a `next_cursor`. What is in the queue throughout is shown once.
+//	@Description
+//	@Description	With a `filter` only messages that match are shown, such as `attr.type:order.* body.customer.tier=pro age>1h`; the whole language is in docs/search.md. One request looks at 10,000 messages or 16 MiB at most, for about a second, and `scanned` says how far it came. A filter that is wrong is refused with `filter_invalid` and the place of the fault.
 //	@ID				peekMessages
 //	@Tags			messages
-//	@Param			queue	path		string			true	"Name of the queue"
-//	@Param			state	query		string			false	"Only messages in this state"	Enums(all, available, in_flight, delayed)	default(all)
-//	@Param			limit	query		int				false	"How many at most"	minimum(1)	maximum(100)	default(50)
-//	@Param			cursor	query		string			false	"next_cursor of the part before"
-//	@Success		200		{object}	Page[Message]	"A part of the messages"
-//	@Header			200		{string}	Link			"The next part, with rel=next"
-//	@Failure		400		{object}	Problem			"The request is malformed"
-//	@Failure		404		{object}	Problem			"No such queue"
-//	@Failure		415		{object}	Problem			"The request has a Content-Encoding"
-//	@Failure		422		{object}	Problem			"A value is not allowed"
+//	@Param			queue	path		string		true	"Name of the queue"
+//	@Param			state	query		string		false	"Only messages in this state"	Enums(all, available, in_flight, delayed)	default(all)
+//	@Param			filter	query		string		false	"Only messages that match"	maxlength(4096)
+//	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(100)	default(50)
+//	@Param			cursor	query		string		false	"next_cursor of the part before, which had the same state and filter"
+//	@Success		200		{object}	MessagePage	"A part of the messages"
+//	@Header			200		{string}	Link		"The next part, with rel=next"
+//	@Failure		400		{object}	Problem		"The request is malformed"
+//	@Failure		404		{object}	Problem		"No such queue"
+//	@Failure		415		{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem		"A value is not allowed, or the filter is wrong"
 //	@Router			/v1/queues/{queue}/messages [get]
 func (a *API) peekMessages(c echo.Context) error {
-	q, err := readQuery(c, "state", "limit", "cursor")
+	q, err := readQuery(c, "state", "filter", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -287,11 +307,16 @@ func (a *API) peekMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	filter, err := filterQuery(&q)
+	if err != nil {
+		return err
+	}
 	limit, err := q.number("limit", defaultLimit, 1, queues.MaxPeek)
 	if err != nil {
 		return err
 	}
-	after, err := decodeCursor("messages", state, &q)
+	bound := state + boundTo(filter)
+	after, err := decodeCursor("messages", bound, &q)
 	if err != nil {
 		return err
 	}
@@ -300,28 +325,39 @@ func (a *API) peekMessages(c echo.Context) error {
 		opt.State = queues.State(state)
 	}
 	ctx, t, name := scope(c)
-	page, err := a.Queues.Peek(ctx, t, name, opt)
+	var found queues.Found
+	if filter.String() == "" {
+		found.Page, err = a.Queues.Peek(ctx, t, name, opt)
+		found.Looked = len(found.Messages)
+	} else {
+		found, err = a.Queues.Search(ctx, t, name, queues.SearchOptions{PeekOptions: opt, Match: filter.Match})
+	}
 	if err != nil {
 		return a.guess(c, err)
 	}
+	next := encodeCursor("messages", bound, found.Next)
+	if next != "" {
+		setNext(c, next)
+	}
 	answer := getBuffer()
 	defer answer.release()
-	b := append(answer.b, `{"data":[`...)
-	for i := range page.Messages {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendPeeked(b, &page.Messages[i])
-	}
-	b = append(b, `],"next_cursor":`...)
-	if next := encodeCursor("messages", state, page.Next); next != "" {
-		setNext(c, next)
-		b = appendString(b, next)
-	} else {
-		b = append(b, "null"...)
-	}
-	answer.b = append(b, '}')
+	answer.b = appendFound(answer.b, &found, next)
 	return a.write(c, http.StatusOK, jsonType, answer.b)
+}
+
+// filterQuery reads the filter of messages.
+func filterQuery(q *query) (*queues.Filter, error) {
+	f, err := queues.ParseFilter(q.text("filter"))
+	return f, relocate(err, func(f *errs.Field) { f.Query = "filter" })
+}
+
+// boundTo returns what a cursor keeps of a filter, so that it holds for no other.
+func boundTo(filter *queues.Filter) string {
+	if filter.String() == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(filter.String()))
+	return string(sum[:12])
 }
 
 // messageOf returns the message that the path names.

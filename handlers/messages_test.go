@@ -201,8 +201,11 @@ func TestPeekTakesNothing(t *testing.T) {
 				target += "&cursor=" + next
 			}
 			a := h.do("GET", target, "").is(200)
-			var p handlers.Page[handlers.Message]
+			var p handlers.MessagePage
 			a.into(&p)
+			if want := (handlers.Scanned{Messages: len(p.Data), Complete: p.NextCursor == nil}); p.Scanned != want {
+				t.Errorf("%s: scanned %+v, want %+v", query, p.Scanned, want)
+			}
 			for _, m := range p.Data {
 				line := m.Body + " " + m.State
 				if m.LeaseExpiresAt != nil {
@@ -235,7 +238,7 @@ func TestPeekTakesNothing(t *testing.T) {
 	}
 	h.wantCounts(path, [3]int64{4, 2, 1})
 
-	var p handlers.Page[handlers.Message]
+	var p handlers.MessagePage
 	h.do("GET", path+"/messages?state=available&limit=1", "").is(200).into(&p)
 	for _, bad := range []string{"state=all&cursor=" + *p.NextCursor, "state=available&cursor=AAAA", "cursor=" + strings.Repeat("A", 4000)} {
 		if f := h.do("GET", path+"/messages?"+bad, "").problem(422, "validation_failed").Errors[0]; f.Query != "cursor" {

@@ -52,6 +52,10 @@ type Fault struct {
 	Code string `json:"code" example:"out_of_range"`
 	// What is allowed and what came.
 	Detail string `json:"detail" example:"must be 0 to 43200"`
+	// Of a filter: the line of the fault, from 1.
+	Line int `json:"line,omitempty" validate:"omitempty,min=1" example:"1"`
+	// Of a filter: the character of the line at which the fault is, from 1.
+	Column int `json:"column,omitempty" validate:"omitempty,min=1" example:"5"`
 }
 
 // Codes of failures that only HTTP knows.
@@ -127,7 +131,7 @@ func problem(c echo.Context, e *errs.Error) *Problem {
 		p.RequestID = r.ID
 	}
 	for _, f := range e.Fields {
-		p.Errors = append(p.Errors, Fault{Pointer: f.Pointer, Header: f.Header, Query: f.Query, Code: f.Code, Detail: f.Message})
+		p.Errors = append(p.Errors, Fault{Pointer: f.Pointer, Header: f.Header, Query: f.Query, Code: f.Code, Detail: f.Message, Line: f.Line, Column: f.Column})
 	}
 	return p
 }

@@ -269,7 +269,7 @@ func TestTheInMemoryEngineServesTheSame(t *testing.T) {
 	h.do("DELETE", m[0].AckURL, "").is(204)
 	h.json("PATCH", m[1].AckURL, `{"visibility_timeout":0}`).is(200)
 	h.wantCounts(path, [3]int64{2, 0, 0})
-	var p handlers.Page[handlers.Message]
+	var p handlers.MessagePage
 	h.do("GET", path+"/messages", "").is(200).into(&p)
 	if len(p.Data) != 2 {
 		t.Errorf("a look shows %d messages, want 2", len(p.Data))

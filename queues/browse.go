@@ -32,43 +32,77 @@ var views = map[State]string{Available: "armfd", InFlight: "F", Delayed: "D", ""
 // Peek shows messages without lending them out or changing anything. A page may be short or empty although more
 // follow: Next says so. Pages are stable: what is there throughout is shown once.
 func (s *Store) Peek(ctx context.Context, t tenants.ID, queue string, opt PeekOptions) (Page, error) {
-	view, ok := views[opt.State]
-	if !ok {
-		return Page{}, queryError("state", "state must be available, in_flight, delayed or all, got %q.", opt.State)
-	}
-	if opt.Limit < 0 || opt.Limit > MaxPeek {
-		return Page{}, queryError("limit", "limit must be 1 to %d, got %d.", MaxPeek, opt.Limit)
-	}
-	if opt.Limit == 0 {
-		opt.Limit = 50
-	}
-	from, err := parseCursor(opt.Cursor, view)
+	view, from, err := opt.read()
 	if err != nil {
 		return Page{}, err
 	}
 	var page Page
 	err = s.with(ctx, t, queue, func(d *desk) error {
-		page = Page{}
-		reply, err := d.alone(ctx, peekScript, func(c *config) []any {
-			return []any{view, from.view, from.position, from.id, opt.Limit, c.Retention.Milliseconds()}
-		})
-		if err != nil {
-			return err
+		p, err := d.peek(ctx, view, from, opt.Limit)
+		page = Page{Next: nextOf(p.next)}
+		for i := range p.shown {
+			page.Messages = append(page.Messages, p.shown[i].Message)
 		}
-		for i := 5; i+5 < len(reply); i += 6 {
-			m, err := d.parsePeeked(text(reply, i), text(reply, i+2), text(reply, i+3), text(reply, i+4), text(reply, i+5))
-			if err != nil {
-				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
-				continue
-			}
-			page.Messages = append(page.Messages, m)
-		}
-		if next := (cursor{view: text(reply, 2), position: text(reply, 3), id: text(reply, 4)}); next.view != "" {
-			page.Next = next.String()
-		}
-		return nil
+		return err
 	})
 	return page, err
+}
+
+// read checks the options, fills in the limit, and returns what to look at and from where.
+func (opt *PeekOptions) read() (view string, from cursor, err error) {
+	view, ok := views[opt.State]
+	if !ok {
+		return "", cursor{}, queryError("state", "state must be available, in_flight, delayed or all, got %q.", opt.State)
+	}
+	if opt.Limit < 0 || opt.Limit > MaxPeek {
+		return "", cursor{}, queryError("limit", "limit must be 1 to %d, got %d.", MaxPeek, opt.Limit)
+	}
+	if opt.Limit == 0 {
+		opt.Limit = 50
+	}
+	from, err = parseCursor(opt.Cursor, view)
+	return view, from, err
+}
+
+// peeked is what one call of peek.lua shows.
+type peeked struct {
+	now    time.Time // of the queue's clock
+	shown  []shown
+	looked int    // messages, those that cannot be read too
+	bytes  int    // of their records
+	next   cursor // without a view when nothing follows
+}
+
+// shown is a message with the place where it was seen.
+type shown struct {
+	Message
+	at cursor
+}
+
+// peek calls peek.lua once.
+func (d *desk) peek(ctx context.Context, view string, from cursor, limit int) (peeked, error) {
+	reply, err := d.alone(ctx, peekScript, func(c *config) []any {
+		return []any{view, from.view, from.position, from.id, limit, c.Retention.Milliseconds()}
+	})
+	if err != nil {
+		return peeked{}, err
+	}
+	p := peeked{now: at(number(reply, 1)), next: cursor{view: text(reply, 2), position: text(reply, 3), id: text(reply, 4)}}
+	for i := 5; i+5 < len(reply); i += 6 {
+		p.looked++
+		p.bytes += len(text(reply, i+3))
+		m, err := d.parsePeeked(text(reply, i), text(reply, i+2), text(reply, i+3), text(reply, i+4), text(reply, i+5))
+		if err != nil {
+			d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
+			continue
+		}
+		place := cursor{view: text(reply, i), position: text(reply, i+1), id: text(reply, i+2)}
+		if place.view == "m" {
+			place.id = place.id[engine.IDSize:] + place.id[:engine.IDSize] // as it stands there; see lua/lib/groups.lua
+		}
+		p.shown = append(p.shown, shown{m, place})
+	}
+	return p, nil
 }
 
 // Message shows one message by its id.
@@ -133,7 +167,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 		if err != nil {
 			return m, err
 		}
-		m.ReceiveCount, m.FirstReceivedAt = s.receives, s.first
+		m.ReceiveCount, m.FailureCount, m.FirstReceivedAt = s.receives, s.failures, s.first
 	}
 	d.complete(&m, f)
 	n, _ := strconv.ParseInt(score, 10, 64)
@@ -146,6 +180,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 		m.LeaseExpiresAt = leaseEnd(n)
 	case "f":
 		m.State = Available
+		m.FailureCount++ // it has timed out, which is written down later
 	case "D":
 		m.State = Delayed
 		m.AvailableAt = at(n)
@@ -153,6 +188,14 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 		m.State = Available
 	}
 	return m, nil
+}
+
+// nextOf returns the cursor with which callers go on behind c, and "" where nothing follows.
+func nextOf(c cursor) string {
+	if c.view == "" {
+		return ""
+	}
+	return c.String()
 }
 
 // leaseEnd reads a score of the ZSET flight; see lua/lib/queue.lua.

@@ -234,7 +234,7 @@ func (s *groupMachine) Receive(t *rapid.T) {
 		}
 		g.place, g.until = held, now+lasts.Milliseconds()
 		exp := s.shown(g)
-		exp.ReceiptHandle, exp.State = m.ReceiptHandle, queues.InFlight
+		exp.ReceiptHandle, exp.State, exp.FailureCount = m.ReceiptHandle, queues.InFlight, 0
 		if lasts == 0 { // over already
 			exp.LeaseExpiresAt = ms(now)
 		}
@@ -249,7 +249,7 @@ func (s *groupMachine) Receive(t *rapid.T) {
 }
 
 func (s *groupMachine) shown(g *grouped) queues.Message {
-	m := queues.Message{ID: g.id, Body: g.body, SentAt: ms(g.sent), ReceiveCount: g.receives, State: queues.Available, GroupID: g.group,
+	m := queues.Message{ID: g.id, Body: g.body, SentAt: ms(g.sent), ReceiveCount: g.receives, FailureCount: g.receives, State: queues.Available, GroupID: g.group,
 		SequenceNumber: g.sequence, DeduplicationID: g.dedup}
 	if g.first > 0 {
 		m.FirstReceivedAt = ms(g.first)
@@ -257,6 +257,7 @@ func (s *groupMachine) shown(g *grouped) queues.Message {
 	switch g.place {
 	case held:
 		m.State, m.LeaseExpiresAt = queues.InFlight, ms(g.until)
+		m.FailureCount-- // the delivery under way has not failed
 	case delayed:
 		m.State, m.AvailableAt = queues.Delayed, ms(g.until)
 	}

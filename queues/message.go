@@ -55,6 +55,7 @@ type Message struct {
 	State           State
 	SentAt          time.Time
 	ReceiveCount    int       // how often it was received and not returned unseen
+	FailureCount    int       // how often it came back, returned or timed out; only as a look at the queue shows it
 	FirstReceivedAt time.Time // zero: never
 	AvailableAt     time.Time // of a delayed message
 	LeaseExpiresAt  time.Time // of one in flight

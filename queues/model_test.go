@@ -552,13 +552,14 @@ func (s *machine) Update(t *rapid.T) {
 
 // shown returns a message as a peek must show it.
 func (s *machine) shown(l letter) queues.Message {
-	m := queues.Message{ID: l.id, Body: l.body, SentAt: ms(l.sent), ReceiveCount: l.receives, State: queues.Available}
+	m := queues.Message{ID: l.id, Body: l.body, SentAt: ms(l.sent), ReceiveCount: l.receives, FailureCount: l.receives, State: queues.Available}
 	if l.first > 0 {
 		m.FirstReceivedAt = ms(l.first)
 	}
 	switch l.place {
 	case held:
 		m.State, m.LeaseExpiresAt = queues.InFlight, ms(l.until)
+		m.FailureCount-- // the delivery under way has not failed
 	case delayed:
 		m.State, m.AvailableAt = queues.Delayed, ms(l.until)
 	}
