@@ -183,7 +183,24 @@ func appendContent(b []byte, m *queues.Message) []byte {
 		b = append(b, `,"traceparent":`...)
 		b = appendString(b, m.TraceParent)
 	}
+	if m.LastError != "" {
+		b = appendString(append(b, `,"last_error":`...), m.LastError)
+	}
+	if m.Origin != nil {
+		b = appendOrigin(append(b, `,"origin":`...), m.Origin)
+	}
 	return b
+}
+
+// appendOrigin writes a MessageOrigin.
+func appendOrigin(b []byte, o *queues.Origin) []byte {
+	b = appendString(append(b, `{"queue":`...), o.Queue)
+	b = appendString(append(b, `,"reason":`...), string(o.Reason))
+	b = appendTextOrNull(append(b, `,"error":`...), o.Error)
+	b = appendTime(append(b, `,"left_at":`...), o.At)
+	b = appendMessageID(append(b, `,"id":`...), o.ID)
+	b = strconv.AppendInt(append(b, `,"receive_count":`...), int64(o.Receives), 10)
+	return append(b, '}')
 }
 
 // contentType returns the type of a message's body. One that came by another door may have none.

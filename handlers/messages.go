@@ -51,6 +51,26 @@ type MessageContent struct {
 	FirstReceivedAt *Instant `json:"first_received_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// W3C trace context of the sender, where there was one.
 	Traceparent string `json:"traceparent,omitempty"`
+	// What a consumer said of the message when it returned it last, where one did.
+	LastError string `json:"last_error,omitempty" example:"the bank is closed"`
+	// Where the message came from, when it was not sent to this queue.
+	Origin *MessageOrigin `json:"origin,omitempty"`
+}
+
+// MessageOrigin says where a message came from that was not sent to the queue in which it is.
+type MessageOrigin struct {
+	// The queue in which it was before.
+	Queue string `json:"queue" example:"orders"`
+	// It was received as often as that queue allows, its consumer gave it up, or someone moved it.
+	Reason string `json:"reason" enums:"max_receives,rejected,moved"`
+	// What a consumer said of it last; null for nothing.
+	Error *string `json:"error" extensions:"x-nullable" example:"the bank is closed"`
+	// When it left that queue.
+	LeftAt Instant `json:"left_at" swaggertype:"string" format:"date-time"`
+	// Its id there.
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	// How often it was received there.
+	ReceiveCount int `json:"receive_count" example:"5"`
 }
 
 // MessageAttribute is a typed value beside the body.

@@ -34,8 +34,12 @@ type Queue struct {
 	MaxMessageSize int               `json:"max_message_size" example:"1048576"`
 	Labels         map[string]string `json:"labels"`
 	// Null for a standard queue.
-	FIFO   *FIFO  `json:"fifo" extensions:"x-nullable"`
-	Counts Counts `json:"counts"`
+	FIFO *FIFO `json:"fifo" extensions:"x-nullable"`
+	// When messages leave for a dead-letter queue; null: never.
+	Redrive *Redrive `json:"redrive" extensions:"x-nullable"`
+	// Which queues may have this one as their dead-letter queue; null: all.
+	RedriveAllow *RedriveAllow `json:"redrive_allow" extensions:"x-nullable"`
+	Counts       Counts        `json:"counts"`
 	// Seconds since the oldest message was sent that a receive could return; 0 when there is none.
 	OldestAge float64     `json:"oldest_age" example:"12.5"`
 	Totals    QueueTotals `json:"totals"`
@@ -66,11 +70,36 @@ type FIFOInput struct {
 	DeduplicationWindow *int `json:"deduplication_window,omitempty" validate:"min=20,max=604800" default:"300" extensions:"x-nullable"`
 }
 
+// Redrive says when messages leave for a dead-letter queue.
+type Redrive struct {
+	// Another queue of the same type. It is made when it is not there.
+	DeadLetterQueue string `json:"dead_letter_queue" example:"orders-dlq"`
+	// How often a message is received; the receive after that takes it to the dead-letter queue.
+	MaxReceives int `json:"max_receives" example:"5"`
+}
+
+// RedriveInput is what a client says of when messages leave for a dead-letter queue. In a PATCH what it leaves out stays.
+type RedriveInput struct {
+	// Another queue of the same type. It is made when it is not there.
+	DeadLetterQueue string `json:"dead_letter_queue,omitempty" example:"orders-dlq"`
+	// How often a message is received; the receive after that takes it to the dead-letter queue.
+	MaxReceives int `json:"max_receives,omitempty" validate:"min=1,max=1000" example:"5"`
+}
+
+// RedriveAllow says which queues may name a queue as their dead-letter queue.
+type RedriveAllow struct {
+	Permission string `json:"permission" enums:"all,none,sources"`
+	// With the permission sources: the queues that may, at most 10.
+	Sources []string `json:"sources,omitempty" validate:"max=10"`
+}
+
 // Counts are the messages in a queue, by state.
 type Counts struct {
 	Available int64 `json:"available" example:"3"`
 	InFlight  int64 `json:"in_flight" example:"1"`
 	Delayed   int64 `json:"delayed" example:"0"`
+	// On their way to another queue, and in no other count.
+	Moving int64 `json:"moving" example:"0"`
 }
 
 // QueueTotals are what happened to messages since the queue was made.
@@ -81,6 +110,10 @@ type QueueTotals struct {
 	Deleted int64 `json:"deleted"`
 	// Ended by retention.
 	Expired int64 `json:"expired"`
+	// Left for the dead-letter queue.
+	DeadLettered int64 `json:"dead_lettered"`
+	// Moved to another queue.
+	Moved int64 `json:"moved"`
 }
 
 // QueueInput is what a client says of a queue. What is missing or null has its default.
@@ -101,11 +134,15 @@ type QueueInput struct {
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
 	// Only of a FIFO queue. What it leaves out has its default, and in a PATCH stays.
 	FIFO *FIFOInput `json:"fifo,omitempty" extensions:"x-nullable"`
+	// Null: messages are received as often as it takes.
+	Redrive *RedriveInput `json:"redrive,omitempty" extensions:"x-nullable"`
+	// Null: all may.
+	RedriveAllow *RedriveAllow `json:"redrive_allow,omitempty" extensions:"x-nullable"`
 }
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "labels", "fifo",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "labels", "fifo", "redrive", "redrive_allow",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
@@ -180,6 +217,10 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			r.labels(merge, add)
 		case "fifo":
 			r.fifo(add)
+		case "redrive":
+			r.redrive(add)
+		case "redrive_allow":
+			r.redriveAllow(add)
 		default:
 			if readOnlyNames[string(key)] {
 				r.fault(unknownField, "is read-only: leave it out")
@@ -240,6 +281,56 @@ func (r *reader) fifo(add func(func(*queues.Settings))) {
 			}
 		}
 	})
+}
+
+// redrive reads a RedriveInput.
+func (r *reader) redrive(add func(func(*queues.Settings))) {
+	if r.null() {
+		add(func(q *queues.Settings) { q.Redrive = queues.Redrive{} })
+		return
+	}
+	r.object([]string{"dead_letter_queue", "max_receives"}, func(key []byte) {
+		switch string(key) {
+		case "dead_letter_queue":
+			if s, ok := r.str(); ok {
+				name := string(s)
+				add(func(q *queues.Settings) { q.Redrive.DeadLetterQueue = name })
+			}
+		case "max_receives":
+			if n, ok := r.integer(1, queues.MaxMaxReceives); ok {
+				add(func(q *queues.Settings) { q.Redrive.MaxReceives = int(n) })
+			}
+		}
+	})
+}
+
+// redriveAllow reads a RedriveAllow.
+func (r *reader) redriveAllow(add func(func(*queues.Settings))) {
+	var allow queues.RedriveAllow
+	if !r.null() {
+		permission := ""
+		r.object([]string{"permission", "sources"}, func(key []byte) {
+			switch string(key) {
+			case "permission":
+				s, _ := r.str()
+				permission = string(s)
+			case "sources":
+				r.array(queues.MaxRedriveSources, func(int) {
+					if s, ok := r.str(); ok {
+						allow.Sources = append(allow.Sources, string(s))
+					}
+				})
+			}
+		})
+		switch {
+		case permission != "all" && permission != "none" && permission != "sources":
+			r.fault("not_allowed", "must have a permission that is all, none or sources")
+		case (permission == "sources") != (len(allow.Sources) > 0):
+			r.fault("contradiction", "must name sources with the permission sources, and only then")
+		}
+		allow.None = permission == "none"
+	}
+	add(func(q *queues.Settings) { q.RedriveAllow = allow })
 }
 
 func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
@@ -560,14 +651,22 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
 		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
 		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
-		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed},
+		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},
 		OldestAge: math.Round(s.OldestAge.Seconds()*1000) / 1000,
-		Totals:    QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired},
+		Totals:    QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired, DeadLettered: s.DeadLettered, Moved: s.Moved},
 		ARN:       "arn:aws:sqs:" + a.Region + ":" + account + ":" + q.Name,
 		CreatedAt: Instant{q.Created}, UpdatedAt: Instant{q.Updated}, ETag: q.ETag,
 	}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
+	}
+	if r := q.Settings.Redrive; r != (queues.Redrive{}) {
+		out.Redrive = &Redrive{DeadLetterQueue: r.DeadLetterQueue, MaxReceives: r.MaxReceives}
+	}
+	if a := q.Settings.RedriveAllow; a.None {
+		out.RedriveAllow = &RedriveAllow{Permission: "none"}
+	} else if len(a.Sources) > 0 {
+		out.RedriveAllow = &RedriveAllow{Permission: "sources", Sources: a.Sources}
 	}
 	if f := q.Settings.FIFO; q.Settings.IsFIFO() {
 		out.Type = "fifo"

@@ -37,19 +37,23 @@ type Results struct {
 // Receipt is a delivery after it was changed.
 type Receipt struct {
 	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
-	State         string `json:"state" enums:"available,in_flight,delayed"`
+	State         string `json:"state" enums:"available,in_flight,delayed,dead_lettered"`
 	// When the message becomes available again; null unless it is in flight.
 	LeaseExpiresAt *Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// Since when, or from when on, the message is available; null while it is in flight.
 	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
-// ReceiptInput is what a client wants done with a message that it holds: one of the two.
+// ReceiptInput is what a client wants done with a message that it holds: one of the first three.
 type ReceiptInput struct {
 	// Seconds from now for which to hold it, or text such as "5m"; 0 returns it now.
 	VisibilityTimeout *int `json:"visibility_timeout,omitempty" validate:"min=0,max=43200" example:"60"`
 	// Seconds after which it is available again, up to the queue's retention, or text such as "5m".
 	Delay *int `json:"delay,omitempty" validate:"min=0,max=1209600" example:"30"`
+	// true gives the message up: it leaves for the dead-letter queue at once.
+	DeadLetter bool `json:"dead_letter,omitempty" example:"false"`
+	// Why it is returned or given up, at most 1,024 bytes. It is kept as the message's last error.
+	Reason string `json:"reason,omitempty" example:"the bank is closed"`
 }
 
 // AckInput is what a client wants done with messages that it holds, at most 1,000 in all.
@@ -60,6 +64,15 @@ type AckInput struct {
 	Return []ReturnInput `json:"return,omitempty" validate:"max=1000"`
 	// Messages that are held for longer.
 	Extend []ExtendInput `json:"extend,omitempty" validate:"max=1000"`
+	// Messages that leave for the dead-letter queue.
+	DeadLetter []DeadLetterInput `json:"dead_letter,omitempty" validate:"max=1000"`
+}
+
+// DeadLetterInput is a message that leaves for the dead-letter queue.
+type DeadLetterInput struct {
+	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
+	// Why, at most 1,024 bytes.
+	Reason string `json:"reason,omitempty" example:"no such customer"`
 }
 
 // ReturnInput is a message that becomes available again.
@@ -67,6 +80,8 @@ type ReturnInput struct {
 	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
 	// Seconds after which it does, or text such as "5m".
 	Delay int `json:"delay,omitempty" validate:"min=0,max=1209600" default:"0"`
+	// Why, at most 1,024 bytes. It is kept as the message's last error.
+	Reason string `json:"reason,omitempty" example:"the bank is closed"`
 }
 
 // ExtendInput is a message that is held for longer.
@@ -104,18 +119,28 @@ func (r *reader) acks(list []settlement) []settlement {
 	return list
 }
 
-// leases reads a list of objects with a receipt handle and a time span and adds them to list.
-func (r *reader) leases(list []settlement, name, span string, as func(string, time.Duration) queues.Settlement) []settlement {
+// leases reads a list of objects with a receipt handle, a time span and a reason, whichever of these has a name, and
+// adds them to list.
+func (r *reader) leases(list []settlement, name, span, reason string, as func(string, time.Duration) queues.Settlement) []settlement {
+	names := []string{"receipt_handle"}
+	for _, n := range []string{span, reason} {
+		if n != "" {
+			names = append(names, n)
+		}
+	}
 	r.array(queues.MaxSettle, func(i int) {
-		handle, d := "", time.Duration(0)
+		handle, d, why := "", time.Duration(0), ""
 		hasHandle, hasSpan := false, false
-		r.object([]string{"receipt_handle", span}, func(key []byte) {
+		r.object(names, func(key []byte) {
 			switch string(key) {
 			case "receipt_handle":
 				s, ok := r.str()
 				handle, hasHandle = string(s), ok
 			case span:
 				d, hasSpan = r.duration()
+			case reason:
+				s, _ := r.str()
+				why = string(s)
 			}
 		})
 		switch {
@@ -124,7 +149,9 @@ func (r *reader) leases(list []settlement, name, span string, as func(string, ti
 		case !hasSpan && span == "visibility_timeout":
 			r.fault("required", "must have a visibility_timeout")
 		default:
-			list = append(list, settlement{as(handle, d), name, i})
+			one := settlement{as(handle, d), name, i}
+			one.Reason = why
+			list = append(list, one)
 		}
 	})
 	return list
@@ -164,10 +191,10 @@ func (a *API) settleOne(c echo.Context, s queues.Settlement) (queues.Settled, er
 	return done[0], done[0].Err
 }
 
-// changeReceipt holds a message for longer, or returns it.
+// changeReceipt holds a message for longer, returns it or gives it up.
 //
-//	@Summary		Extend or return a message
-//	@Description	`{"visibility_timeout":60}` holds it for 60 seconds from now on, and 0 returns it now. `{"delay":30}` returns it, and it is available in 30 seconds.
+//	@Summary		Extend, return or give up a message
+//	@Description	`{"visibility_timeout":60}` holds it for 60 seconds from now on, and 0 returns it now. `{"delay":30}` returns it, and it is available in 30 seconds. `{"dead_letter":true}` takes it to the dead-letter queue. The last two may say why: `{"delay":30,"reason":"the bank is closed"}`.
 //	@ID				changeReceipt
 //	@Tags			consuming
 //	@Accept			json
@@ -178,6 +205,7 @@ func (a *API) settleOne(c echo.Context, s queues.Settlement) (queues.Settled, er
 //	@Failure		400		{object}	Problem			"The request is malformed"
 //	@Failure		404		{object}	Problem			"Not a receipt handle of this queue, or no such queue"
 //	@Failure		408		{object}	Problem			"The body did not arrive in time"
+//	@Failure		409		{object}	Problem			"The queue has no dead-letter queue"
 //	@Failure		410		{object}	Problem			"The time is over, or somebody else has received the message since"
 //	@Failure		413		{object}	Problem			"The body is too large"
 //	@Failure		415		{object}	Problem			"The body is not JSON"
@@ -188,8 +216,9 @@ func (a *API) changeReceipt(c echo.Context) error {
 		return err
 	}
 	var timeout, delay *time.Duration
+	dead, reason := false, ""
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"visibility_timeout", "delay"}, func(key []byte) {
+		r.object([]string{"visibility_timeout", "delay", "dead_letter", "reason"}, func(key []byte) {
 			switch string(key) {
 			case "visibility_timeout":
 				if d, ok := r.duration(); ok {
@@ -199,27 +228,48 @@ func (a *API) changeReceipt(c echo.Context) error {
 				if d, ok := r.duration(); ok {
 					delay = &d
 				}
+			case "dead_letter":
+				dead, _ = r.boolean()
+			case "reason":
+				s, _ := r.str()
+				reason = string(s)
 			}
 		})
-		if r.err == nil && len(r.faults) == 0 && (timeout == nil) == (delay == nil) {
-			r.fault("required", "must have one of visibility_timeout and delay")
+		given := 0
+		for _, is := range []bool{timeout != nil, delay != nil, dead} {
+			if is {
+				given++
+			}
+		}
+		switch {
+		case r.err != nil || len(r.faults) > 0:
+		case given != 1:
+			r.fault("required", "must have one of visibility_timeout, delay and dead_letter")
+		case reason != "" && timeout != nil && *timeout > 0:
+			r.fault("contradiction", "has a reason for a message that is neither returned nor given up")
 		}
 	})
 	if err != nil {
 		return err
 	}
 	s := queues.Settlement{Verb: queues.Return, ReceiptHandle: c.Param("handle")}
-	if timeout != nil {
+	switch {
+	case dead:
+		s.Verb = queues.DeadLetter
+	case timeout != nil:
 		s = held(s.ReceiptHandle, *timeout)
-	} else {
+	default:
 		s.For = *delay
 	}
+	s.Reason = reason
 	done, err := a.settleOne(c, s)
 	if err != nil {
 		return a.guess(c, err)
 	}
 	out := Receipt{ReceiptHandle: s.ReceiptHandle}
 	switch {
+	case s.Verb == queues.DeadLetter:
+		out.State = "dead_lettered"
 	case s.Verb == queues.Extend:
 		out.State, out.LeaseExpiresAt = string(queues.InFlight), instant(done.LeaseExpiresAt)
 	case s.For > 0:
@@ -232,8 +282,8 @@ func (a *API) changeReceipt(c echo.Context) error {
 
 // ackMessages acknowledges, returns and extends many messages.
 //
-//	@Summary		Acknowledge, return and extend messages
-//	@Description	Up to 1,000 in all. Each has a result of its own: 204 for an ack, 200 for a return or an extension.
+//	@Summary		Acknowledge, return, extend and give up messages
+//	@Description	Up to 1,000 in all. Each has a result of its own: 204 for an ack or a message given up, 200 for a return or an extension.
 //	@ID				ackMessages
 //	@Tags			consuming
 //	@Accept			json
@@ -254,22 +304,26 @@ func (a *API) ackMessages(c echo.Context) error {
 	}
 	var list []settlement
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"ack", "return", "extend"}, func(key []byte) {
+		r.object([]string{"ack", "return", "extend", "dead_letter"}, func(key []byte) {
 			switch string(key) {
 			case "ack":
 				list = r.acks(list)
 			case "return":
-				list = r.leases(list, "return", "delay", func(handle string, d time.Duration) queues.Settlement {
+				list = r.leases(list, "return", "delay", "reason", func(handle string, d time.Duration) queues.Settlement {
 					return queues.Settlement{Verb: queues.Return, ReceiptHandle: handle, For: d}
 				})
 			case "extend":
-				list = r.leases(list, "extend", "visibility_timeout", held)
+				list = r.leases(list, "extend", "visibility_timeout", "", held)
+			case "dead_letter":
+				list = r.leases(list, "dead_letter", "", "reason", func(handle string, _ time.Duration) queues.Settlement {
+					return queues.Settlement{Verb: queues.DeadLetter, ReceiptHandle: handle}
+				})
 			}
 		})
 		switch {
 		case r.err != nil || len(r.faults) > 0:
 		case len(list) == 0:
-			r.fault("required", "must name at least one message, in ack, return or extend")
+			r.fault("required", "must name at least one message, in ack, return, extend or dead_letter")
 		case len(list) > queues.MaxSettle:
 			r.fault("too_many", "must name at most %d messages in all, got %d", queues.MaxSettle, len(list))
 		}
@@ -304,7 +358,7 @@ func (a *API) settle(c echo.Context, list []settlement, r *results) error {
 		case d.Err != nil:
 			e := asError(relocate(d.Err, func(f *errs.Field) { f.Pointer = s.ref() + f.Pointer }))
 			r.fail(s.ref(), e, problem(c, e))
-		case s.Verb == queues.Ack:
+		case s.Verb == queues.Ack, s.Verb == queues.DeadLetter:
 			r.begin(s.ref(), http.StatusNoContent)
 			r.b = append(r.b, '}')
 		case s.Verb == queues.Extend:

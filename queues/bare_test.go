@@ -111,7 +111,7 @@ func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]
 		args := []any{"0", dedupWindow.Milliseconds(), 0, maxDedupKeys, 0}
 		for range batch {
 			id := d.store.engine.NewID(0)
-			args = append(args, id[:], appendRecord(nil, &Outgoing{Body: body}))
+			args = append(args, id[:], appendRecord(nil, &Outgoing{Body: body}, nil))
 		}
 		return args
 	})

@@ -167,7 +167,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 		if err != nil {
 			return m, err
 		}
-		m.ReceiveCount, m.FailureCount, m.FirstReceivedAt = s.receives, s.failures, s.first
+		m.ReceiveCount, m.FailureCount, m.FirstReceivedAt, m.LastError = s.receives, s.failures, s.first, s.lastError
 	}
 	d.complete(&m, f)
 	n, _ := strconv.ParseInt(score, 10, 64)

@@ -88,7 +88,9 @@ type checker struct {
 	tomb, largest int64
 	in, del, exp  int64
 	next, again   int64 // what the head says: nothing becomes available by itself before next; 0: nothing is in `again`
-	sizes         [11]int64
+	dead, moved   int64 // left for another queue
+	moving        int64 // are on their way there
+	sizes         [12]int64
 	fifo          bool
 	lacking       string
 }
@@ -104,7 +106,7 @@ type place struct {
 const walk = "raxfdmoj"
 
 var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "m": "members", "o": "groups", "j": "order",
-	"b": "body", "s": "side", "i": "dedup"}
+	"b": "body", "s": "side", "i": "dedup", "t": "transfers"}
 
 // read walks through the keys and reports whether anything changed meanwhile.
 func (c *checker) read(ctx context.Context) (bool, error) {
@@ -151,7 +153,8 @@ func (c *checker) head(reply []any) {
 	c.tomb, c.largest, c.in = number(counters, 0), number(counters, 1), number(counters, 2)
 	c.del, c.exp = number(counters, 4), number(counters, 5)
 	c.next, c.again = number(counters, 6), number(counters, 7)
-	c.fifo = number(counters, 8) == 1
+	c.dead, c.moved, c.moving = number(counters, 8), number(counters, 9), number(counters, 10)
+	c.fifo = number(counters, 11) == 1
 	for i := range c.sizes {
 		c.sizes[i] = number(sizes, i)
 	}
@@ -348,7 +351,7 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The key %s lacks its sentinel.", placeNames[string(letter)])
 	}
 	for i, letter := range walk {
-		size := c.sizes[strings.IndexRune("braxfdsijmo", letter)]
+		size := c.sizes[strings.IndexRune("braxfdsijmot", letter)]
 		if c.entry[i] != size {
 			c.wrong("The key %s has %d entries, of which %d were found.", placeNames[string(letter)], size, c.entry[i])
 		}
@@ -357,8 +360,11 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The list has %d entries without a record; the head counts %d.", c.report.Tombstones, c.tomb)
 	}
 	stored := c.sizes[0] - 1
-	if c.in-c.del-c.exp != stored {
-		c.wrong("%d messages are stored; the head counts %d sent, %d deleted and %d expired.", stored, c.in, c.del, c.exp)
+	if c.in-c.del-c.exp-c.dead-c.moved != stored {
+		c.wrong("%d messages are stored; the head counts %d sent, %d deleted, %d expired, %d dead and %d moved.", stored, c.in, c.del, c.exp, c.dead, c.moved)
+	}
+	if n := c.sizes[11] - 1; c.moving != n {
+		c.wrong("%d messages are on their way to another queue; the head counts %d.", n, c.moving)
 	}
 	c.judgeAge()
 	c.judgeGroups()

@@ -24,6 +24,10 @@ var (
 	ErrPrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",
 		Message: "The queue is not in the state that the request's If-Match or If-None-Match asked for.",
 		Fix:     "Read the queue again, look at its ETag, and repeat the change."}
+	// ErrNoDeadLetterQueue refuses to give a message up that could go nowhere.
+	ErrNoDeadLetterQueue = &errs.Error{Kind: errs.Conflict, Code: "no_dead_letter_queue",
+		Message: "The queue has no dead-letter queue to which the message could go.",
+		Fix:     `Give it one: {"redrive":{"dead_letter_queue":"orders-dlq","max_receives":5}}, or delete the message.`}
 	ErrQueueQuota = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded", Message: "The tenant has as many queues as it may have."}
 	ErrTenantGone = &errs.Error{Kind: errs.NotFound, Code: "tenant_not_found", Message: "There is no such tenant."}
 	ErrKeyReused  = &errs.Error{Kind: errs.Invalid, Code: "idempotency_key_reused",

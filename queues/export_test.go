@@ -87,7 +87,7 @@ func Stamp(ms uint64) string {
 }
 
 // Pack packs a message as it is stored, without the stamp, and Parse reads it with one.
-func Pack(m *Outgoing) string { return string(appendRecord(nil, m)) }
+func Pack(m *Outgoing) string { return string(appendRecord(nil, m, nil)) }
 
 // Parse reads a stored record.
 func Parse(record string) (Message, error) {
@@ -125,7 +125,7 @@ func ParseSide(s string) error {
 func ScriptNames() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*engine.Script{
-		sendScript, receiveScript, settleScript, deleteScript, peekScript, messageScript, statsScript, passScript,
+		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, deleteScript, peekScript, messageScript, statsScript, passScript,
 		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
 		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript,
 	} {
@@ -166,4 +166,33 @@ func Cursor(view, position string) string { return cursor{view: view, position: 
 // Disconnect has Redis close all connections, so that the next call makes a new one.
 func (s *Store) Disconnect(ctx context.Context) {
 	_ = s.engine.Single().Do(ctx, "client", "kill", "type", "normal", "skipme", "no").Err() // its own too
+}
+
+// Carry brings what has left a queue to its destinations, as its carrier does in the background.
+func (s *Store) Carry(tb testing.TB, t tenants.ID, queue string) {
+	tb.Helper()
+	d, err := s.desk(tb.Context(), t, queue)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_ = d.carry(tb.Context())
+}
+
+// Journey begins to carry what has left a queue, and returns how to bring one message, which is made up, to another queue.
+func (s *Store) Journey(tb testing.TB, t tenants.ID, queue string) func(to string) error {
+	tb.Helper()
+	d, err := s.desk(tb.Context(), t, queue)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	reply, err := d.alone(tb.Context(), outboxScript, func(*config) []any { return []any{"0"} })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return func(to string) error {
+		load := []parcel{{number: "1", letter: 'x', out: Outgoing{Body: []byte("again")}, id: s.engine.NewID(0), sent: s.clock.Now()}}
+		return s.with(tb.Context(), t, to, func(there *desk) error {
+			return there.accept(tb.Context(), d.uid, number(reply, 2), number(reply, 3), load)
+		})
+	}
 }

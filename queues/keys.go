@@ -16,6 +16,9 @@ var (
 	sendScript       = engine.MustLoad(files, "send")
 	receiveScript    = engine.MustLoad(files, "receive")
 	settleScript     = engine.MustLoad(files, "settle")
+	outboxScript     = engine.MustLoad(files, "outbox")
+	acceptScript     = engine.MustLoad(files, "accept")
+	restoreScript    = engine.MustLoad(files, "restore")
 	deleteScript     = engine.MustLoad(files, "delete")
 	peekScript       = engine.MustLoad(files, "peek")
 	messageScript    = engine.MustLoad(files, "message")
@@ -39,7 +42,7 @@ var (
 )
 
 // parts are the keys of a queue in the order in which every script declares them; see lua/lib/queue.lua.
-var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j", "m", "o"}
+var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j", "m", "o", "t"}
 
 // queueKeys returns the keys of the queue with the given uid.
 func queueKeys(t tenants.ID, uid string) []string {

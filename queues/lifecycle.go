@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -56,6 +57,9 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 	}
 	if cond.ETag != "" {
 		return Queue{}, false, ErrPrecondition
+	}
+	if err := s.provide(ctx, t, name, set); err != nil {
+		return Queue{}, false, err
 	}
 	q, created, err := s.create(ctx, t, name, set)
 	if err != nil || created {
@@ -113,6 +117,11 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 				q = c.queue(d.uid)
 				return nil
 			}
+			if want.Redrive.DeadLetterQueue != c.Redrive.DeadLetterQueue {
+				if err := s.provide(ctx, t, name, want); err != nil {
+					return err
+				}
+			}
 			next, err := s.configure(ctx, d, c, want)
 			if err != nil {
 				return err
@@ -125,6 +134,25 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 		return engine.ErrUnavailable
 	})
 	return q, err
+}
+
+// provide sees to it that the dead-letter queue of a queue with these settings is there, and that it may be that.
+func (s *Store) provide(ctx context.Context, t tenants.ID, name string, set Settings) error {
+	dead := set.Redrive.DeadLetterQueue
+	if dead == "" {
+		return nil
+	}
+	q, err := s.Get(ctx, t, dead)
+	if errors.Is(err, ErrQueueNotFound) {
+		fresh := DefaultSettings().For(dead)
+		fresh.Retention = deadRetention
+		_, _, err = s.create(ctx, t, dead, fresh)
+		return err
+	}
+	if err == nil && !q.Settings.RedriveAllow.allows(name) {
+		return errs.Invalidf("/redrive/dead_letter_queue", "The queue %q does not allow to be the dead-letter queue of %q: see its redrive_allow.", dead, name)
+	}
+	return err
 }
 
 // configure replaces the settings c by want. It returns nil when another change came first.

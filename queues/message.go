@@ -65,6 +65,10 @@ type Message struct {
 	// each message of the queue.
 	DeduplicationID string
 	SequenceNumber  string
+	// Origin says where the message came from; nil for one that was sent to this queue.
+	Origin *Origin
+	// LastError is what a consumer said of the message when it returned it last, or "".
+	LastError string
 }
 
 // Formats of a record, its first byte. What follows the stamp of a plain record is, in this order: a byte that says
@@ -75,6 +79,7 @@ const (
 	partTrace                   // length and text
 	partGroup                   // length and text
 	partDedup                   // length and text of the deduplication id, where it was not derived from the body
+	partOrigin                  // see appendOrigin
 )
 
 const (
@@ -87,8 +92,8 @@ var knownTypes = []string{
 	"application/json", "text/plain; charset=utf-8", "application/octet-stream", "text/plain", "application/xml",
 }
 
-// appendRecord packs m behind dst, without the stamp.
-func appendRecord(dst []byte, m *Outgoing) []byte {
+// appendRecord packs m behind dst, without the stamp. origin is that of a message from another queue, or nil.
+func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 	flags := byte(0)
 	if m.ContentType != "" {
 		flags |= partContentType
@@ -104,6 +109,9 @@ func appendRecord(dst []byte, m *Outgoing) []byte {
 	}
 	if m.DeduplicationID != "" || m.GroupID != "" && m.IdempotencyKey != "" {
 		flags |= partDedup
+	}
+	if origin != nil {
+		flags |= partOrigin
 	}
 	dst = append(dst, flags)
 	if m.ContentType != "" {
@@ -123,6 +131,9 @@ func appendRecord(dst []byte, m *Outgoing) []byte {
 	}
 	if flags&partDedup != 0 {
 		dst = appendText(dst, m.DeduplicationID)
+	}
+	if origin != nil {
+		dst = appendOrigin(dst, origin)
 	}
 	return append(dst, m.Body...)
 }
@@ -187,6 +198,9 @@ func parseRecord(rec string, m *Message) (filed, error) {
 	if flags&partDedup != 0 {
 		m.DeduplicationID, f.keyed = r.text(), true
 	}
+	if flags&partOrigin != 0 {
+		m.Origin = r.origin()
+	}
 	m.Body = r.rest
 	if r.failed {
 		return f, errRecord
@@ -240,6 +254,23 @@ func (r *recordReader) number() int {
 }
 
 func (r *recordReader) text() string { return r.take(r.number()) }
+
+// long reads a number that may be a time in milliseconds.
+func (r *recordReader) long() int64 {
+	n, shift := int64(0), 0
+	for {
+		b := r.take(1)
+		if b == "" || shift > 56 {
+			r.failed = true
+			return 0
+		}
+		n |= int64(b[0]&0x7f) << shift
+		if b[0] < 0x80 {
+			return n
+		}
+		shift += 7
+	}
+}
 
 const maxContentType = 127
 

@@ -44,7 +44,9 @@ type Store struct {
 	skewed   atomic.Int64
 	alive    atomic.Pointer[string]  // sessions of living servers, for stats.lua
 	calls    atomic.Int64            // numbers the calls of all lanes; see lane
-	step     func(done string) error // between the steps of a creation or deletion; for tests
+	step     func(done string) error // between the steps of a creation, deletion or transfer; for tests
+	life     context.Context         // of what goes on in the background; ends with Run
+	end      context.CancelFunc
 }
 
 // address names a queue among all tenants'.
@@ -65,11 +67,13 @@ func New(c Config) *Store {
 	none := ""
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }
+	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }
 
 // Run listens for wake-ups and tidies up until ctx ends.
 func (s *Store) Run(ctx context.Context) error {
+	defer s.end()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.listen(ctx) })
 	wg.Go(func() { s.maintain(ctx) })
@@ -119,7 +123,9 @@ type desk struct {
 	settles  merger[*settleCall]
 	others   chan *lane // for calls that are not joined
 
-	waiters waiters
+	waiters  waiters
+	carrier  carrier
+	orphaned atomic.Int64 // until when the dead-letter queue is taken for missing, ms
 }
 
 // otherLanes are a desk's lanes for calls that are not joined. Sends, receives and settlements have one lane each: a
@@ -143,6 +149,7 @@ func (s *Store) newDesk(at address, uid string, c *config) *desk {
 		d.others <- newLane(s.session, 3+i)
 	}
 	d.waiters.init(d)
+	d.carrier.desk = d
 	return d
 }
 
@@ -228,13 +235,18 @@ const maxStale = 10
 // call runs a queue's script in a lane. args are made anew when the settings have changed, or are nil to give up.
 func (d *desk) call(ctx context.Context, s *engine.Script, ln *lane, args func(*config) []any) ([]any, error) {
 	ln.seq = d.store.calls.Add(1)
+	return d.callAs(ctx, s, ln.field, ln.seq, args)
+}
+
+// callAs is call in a lane that is not this server's own.
+func (d *desk) callAs(ctx context.Context, s *engine.Script, field string, seq int64, args func(*config) []any) ([]any, error) {
 	for range maxStale {
 		c := d.config.Load()
 		list := args(c)
 		if list == nil {
 			return nil, errStale
 		}
-		reply, err := d.store.engine.Do(ctx, s, d.keysOf(s), append([]any{c.version, ln.field, ln.seq}, list...)...)
+		reply, err := d.store.engine.Do(ctx, s, d.keysOf(s), append([]any{c.version, field, seq}, list...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -133,8 +133,8 @@ func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 	reply, err := d.call(context.Background(), receiveScript, ln, func(c *config) []any {
 		asked = *c
 		waiting = d.waiters.waiting(batch)
-		args := make([]any, 0, 5+2*len(batch))
-		args = append(args, c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), waiting, batch[0].digest(), c.window().Milliseconds())
+		args := make([]any, 0, 6+2*len(batch))
+		args = append(args, c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), waiting, batch[0].digest(), c.window().Milliseconds(), d.maxReceives(c))
 		for _, call := range batch {
 			args = append(args, call.max, call.lasts(c).Milliseconds())
 		}
@@ -143,6 +143,9 @@ func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 	var answer receiveAnswer
 	if err == nil {
 		answer, err = d.parseReceive(reply, batch, &asked)
+	}
+	if answer.moving {
+		d.carrier.wake()
 	}
 	d.waiters.end(batch, seen, answer, waiting == "2", err)
 }
@@ -170,21 +173,23 @@ type receiveAnswer struct {
 	lent int64 // from when on their leases count
 	more int   // messages left, as far as anyone asked
 	due  int64 // in how many milliseconds the next message may become available by itself, or 0
+	// moving says that messages are on their way to another queue.
+	moving bool
 }
 
 // parseReceive hands each caller of the batch its messages.
 func (d *desk) parseReceive(reply []any, batch []*receiveCall, c *config) (receiveAnswer, error) {
 	head := strings.Fields(text(reply, 1))
-	if text(reply, 0) != "ok" || len(head) < 4 {
+	if text(reply, 0) != "ok" || len(head) < 5 {
 		return receiveAnswer{}, unexpected(reply)
 	}
 	num := func(i int) int64 { n, _ := strconv.ParseInt(head[i], 10, 64); return n }
-	a := receiveAnswer{now: num(0), lent: num(1), more: int(num(2)), due: num(3)}
+	a := receiveAnswer{now: num(0), lent: num(1), more: int(num(2)), due: num(3), moving: num(4) > 0}
 	next := 2
 	for i, call := range batch {
 		count := 0
-		if 4+i < len(head) {
-			count = int(num(4 + i))
+		if 5+i < len(head) {
+			count = int(num(5 + i))
 		}
 		if count == 0 {
 			continue
@@ -223,7 +228,8 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 		if err != nil {
 			return err
 		}
-		delivery, m.ReceiveCount, m.FirstReceivedAt = side.deliveries, side.receives, side.first
+		delivery = side.deliveries
+		m.ReceiveCount, m.FirstReceivedAt, m.LastError = side.receives, side.first, side.lastError
 	}
 	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, place: f.place, delivery: delivery, received: at(now)})
 	d.complete(m, f)
@@ -232,6 +238,12 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 
 // complete adds what follows from the record and the kind of the queue.
 func (d *desk) complete(m *Message, f filed) {
+	if o := m.Origin; o != nil {
+		m.ReceiveCount += o.Receives
+		if !o.FirstReceivedAt.IsZero() {
+			m.FirstReceivedAt = o.FirstReceivedAt
+		}
+	}
 	if f.place == "" || !IsFIFOName(d.at.name) {
 		return
 	}
@@ -247,6 +259,7 @@ type side struct {
 	receives   int
 	failures   int
 	first      time.Time // zero: never received
+	lastError  string    // what a consumer said when it returned the message last
 }
 
 func parseSide(s string) (side, error) {
@@ -265,6 +278,12 @@ func parseSide(s string) (side, error) {
 	out := side{deliveries: uint32(n[0]), receives: int(n[1]), failures: int(n[2])} //nolint:gosec // counts
 	if n[3] > 0 {
 		out.first = at(n[3])
+	}
+	if len(f) == 5 {
+		if f[4] == "" || f[4][0] != 'e' {
+			return side{}, errDelivery
+		}
+		out.lastError = f[4][1:]
 	}
 	return out, nil
 }

@@ -34,6 +34,13 @@ var language = &search.Language[Message]{
 		{Name: "available_at", Time: func(m *Message) time.Time { return m.AvailableAt }},
 		{Name: "lease_expires_at", Time: func(m *Message) time.Time { return m.LeaseExpiresAt }},
 		{Name: "group", Text: func(m *Message) string { return m.GroupID }},
+		{Name: "reason", Text: func(m *Message) string { return m.reason() }},
+		{Name: "source", Text: func(m *Message) string {
+			if m.Origin == nil {
+				return ""
+			}
+			return m.Origin.Queue
+		}},
 		{Name: "deduplication_id", Text: func(m *Message) string { return m.DeduplicationID }},
 		{Name: "traceparent", Text: func(m *Message) string { return m.TraceParent }},
 	},
@@ -46,6 +53,19 @@ var language = &search.Language[Message]{
 		}
 		return "", false, false
 	},
+}
+
+// reason says why a message is not done yet or not where it was sent, as far as anyone said.
+func (m *Message) reason() string {
+	switch {
+	case m.LastError != "":
+		return m.LastError
+	case m.Origin == nil:
+		return ""
+	case m.Origin.Error != "":
+		return m.Origin.Error
+	}
+	return string(m.Origin.Reason)
 }
 
 // The bounds of one search: what it has looked at when it stops. It goes on from the cursor.

@@ -201,7 +201,7 @@ func (d *desk) pack(m *Outgoing, c *config, result *SendResult) sendItem {
 	id := d.store.engine.NewID(0)
 	result.ID = id
 	item.head = append(make([]byte, 0, 64), id[:]...)
-	item.record = appendRecord(make([]byte, 0, len(m.Body)+64), m)
+	item.record = appendRecord(make([]byte, 0, len(m.Body)+64), m, nil)
 	key := m.dedupKey(c.Settings)
 	if item.delay > 0 || key != nil || m.GroupID != "" {
 		item.head = strconv.AppendInt(item.head, item.delay.Milliseconds(), 10)
@@ -223,7 +223,7 @@ func (m *Outgoing) fingerprint() [sha256.Size]byte {
 	if m.Delay != nil {
 		delay = m.Delay.Milliseconds()
 	}
-	return sha256.Sum256(binary.AppendVarint(appendRecord(nil, &same), delay))
+	return sha256.Sum256(binary.AppendVarint(appendRecord(nil, &same, nil), delay))
 }
 
 // runSends stores the messages of several callers in one script call.

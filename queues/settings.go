@@ -3,6 +3,7 @@ package queues
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type Settings struct {
 	MaxMessageSize    int               // body and attributes in bytes; 1 KiB to 1 MiB, default 1 MiB
 	Labels            map[string]string // at most 50; keys up to 63, values up to 255 characters
 	FIFO              FIFO              // of a FIFO queue; zero for a standard one
+	Redrive           Redrive           // what becomes of messages that fail; zero: they stay
+	RedriveAllow      RedriveAllow      // which queues may have this one as their dead-letter queue
 }
 
 // fifoSuffix ends the names of FIFO queues, and of no others.
@@ -57,6 +60,35 @@ type FIFO struct {
 	Scope Scope
 	// Window is how long a deduplication id is remembered; 20 s to 7 d, default 5 min.
 	Window time.Duration
+}
+
+// Redrive says when messages leave for a dead-letter queue. The zero value: never.
+type Redrive struct {
+	// DeadLetterQueue is the name of another queue of the same tenant and type.
+	DeadLetterQueue string
+	// MaxReceives is how often a message is received; the receive after that takes it to the dead-letter queue instead. 1 to
+	// 1,000.
+	MaxReceives int
+}
+
+// RedriveAllow says which queues may name a queue as their dead-letter queue. It is asked when they do; those that have
+// done so keep it. The zero value: all.
+type RedriveAllow struct {
+	None    bool     // none may
+	Sources []string // only these may, at most MaxRedriveSources
+}
+
+// Bounds of dead-lettering.
+const (
+	MaxMaxReceives    = 1000
+	MaxRedriveSources = 10
+	// deadRetention is the retention of a dead-letter queue that is made for another queue.
+	deadRetention = MaxRetention
+)
+
+// allows reports whether the queue of the given name may have a queue with a as its dead-letter queue.
+func (a RedriveAllow) allows(source string) bool {
+	return !a.None && (len(a.Sources) == 0 || slices.Contains(a.Sources, source))
 }
 
 // Scope says among which messages deduplication ids are unique.
@@ -100,6 +132,16 @@ func (s Settings) validateFor(name string) error {
 		e.Fix = fmt.Sprintf("Name it %q.", name+fifoSuffix)
 		return e
 	}
+	if dead := s.Redrive.DeadLetterQueue; dead != "" {
+		switch {
+		case ValidName(dead) != nil:
+			return errs.Invalidf("/redrive/dead_letter_queue", "%q is no name of a queue.", dead)
+		case dead == name:
+			return errs.Invalidf("/redrive/dead_letter_queue", "A queue cannot be its own dead-letter queue.")
+		case IsFIFOName(dead) != IsFIFOName(name):
+			return errs.Invalidf("/redrive/dead_letter_queue", "The dead-letter queue of a FIFO queue is a FIFO queue, and that of a standard queue a standard one.")
+		}
+	}
 	return s.Validate()
 }
 
@@ -130,6 +172,25 @@ func (s Settings) Validate() error {
 		if s.FIFO.Scope != ScopeQueue && s.FIFO.Scope != ScopeGroup {
 			bad.Fields = append(bad.Fields, errs.Field{Pointer: "/fifo/scope", Code: "invalid",
 				Message: fmt.Sprintf("must be queue or group, got %q", string(s.FIFO.Scope))})
+		}
+	}
+	if r := s.Redrive; r != (Redrive{}) {
+		if r.DeadLetterQueue == "" {
+			bad.Fields = append(bad.Fields, errs.Field{Pointer: "/redrive/dead_letter_queue", Code: "required", Message: "must name a queue"})
+		}
+		if r.MaxReceives < 1 || r.MaxReceives > MaxMaxReceives {
+			bad.Fields = append(bad.Fields, errs.Field{Pointer: "/redrive/max_receives", Code: "out_of_range",
+				Message: fmt.Sprintf("must be 1 to %d, got %d", MaxMaxReceives, r.MaxReceives)})
+		}
+	}
+	if n := len(s.RedriveAllow.Sources); n > MaxRedriveSources {
+		bad.Fields = append(bad.Fields, errs.Field{Pointer: "/redrive_allow/sources", Code: "too_many",
+			Message: fmt.Sprintf("must be at most %d, got %d", MaxRedriveSources, n)})
+	}
+	for i, source := range s.RedriveAllow.Sources {
+		if ValidName(source) != nil {
+			bad.Fields = append(bad.Fields, errs.Field{Pointer: fmt.Sprintf("/redrive_allow/sources/%d", i), Code: "invalid",
+				Message: fmt.Sprintf("must be the name of a queue, got %q", source)})
 		}
 	}
 	bad.Fields = append(bad.Fields, checkLabels(s.Labels)...)
@@ -168,6 +229,18 @@ type stored struct {
 	MaxSize    int               `json:"max_message_size,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	FIFO       *storedFIFO       `json:"fifo,omitempty"`
+	Redrive    *storedRedrive    `json:"redrive,omitempty"`
+	Allow      *storedAllow      `json:"redrive_allow,omitempty"`
+}
+
+type storedRedrive struct {
+	Queue       string `json:"queue"`
+	MaxReceives int    `json:"max_receives"`
+}
+
+type storedAllow struct {
+	None    bool     `json:"none,omitempty"`
+	Sources []string `json:"sources,omitempty"`
 }
 
 type storedFIFO struct {
@@ -185,6 +258,12 @@ func encodeSettings(name string, created, updated time.Time, s Settings) (string
 	}
 	if f := s.FIFO; s.IsFIFO() {
 		st.FIFO = &storedFIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: f.Window.Milliseconds()}
+	}
+	if r := s.Redrive; r != (Redrive{}) {
+		st.Redrive = &storedRedrive{Queue: r.DeadLetterQueue, MaxReceives: r.MaxReceives}
+	}
+	if a := s.RedriveAllow; a.None || len(a.Sources) > 0 {
+		st.Allow = &storedAllow{None: a.None, Sources: a.Sources}
 	}
 	raw, err := json.Marshal(st)
 	return string(raw), err
@@ -219,6 +298,12 @@ func decodeConfig(version, raw string) (*config, error) {
 	c.Labels = st.Labels
 	if f := st.FIFO; f != nil {
 		c.FIFO = FIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: time.Duration(f.Window) * time.Millisecond}
+	}
+	if r := st.Redrive; r != nil {
+		c.Redrive = Redrive{DeadLetterQueue: r.Queue, MaxReceives: r.MaxReceives}
+	}
+	if a := st.Allow; a != nil {
+		c.RedriveAllow = RedriveAllow{None: a.None, Sources: a.Sources}
 	}
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/tenants"
@@ -19,6 +20,8 @@ const (
 	Ack    Verb = 'a' // it is done: delete it
 	Extend Verb = 'e' // hide it for For, from now on
 	Return Verb = 'r' // make it available again, after For
+	// DeadLetter gives it up: it leaves for the queue's dead-letter queue at once.
+	DeadLetter Verb = 'd'
 
 	unseen Verb = 'u' // it never reached the consumer: put it back as if it had not been lent
 )
@@ -28,7 +31,13 @@ type Settlement struct {
 	Verb          Verb
 	ReceiptHandle string
 	For           time.Duration // Extend: the new visibility timeout, over 0; Return: the delay, 0 or more
+	// Reason is what the consumer says of the message that it returns or gives up, up to MaxReason bytes of UTF-8; it is
+	// kept as the message's last error. "": nothing.
+	Reason string
 }
+
+// MaxReason is how long a consumer's reason may be, in bytes.
+const MaxReason = 1024
 
 // Settled is what became of a settlement.
 type Settled struct {
@@ -62,30 +71,56 @@ func (d *desk) settle(list []Settlement) ([]Settled, error) {
 		if errors.Is(call.err, errGone) {
 			return call.err
 		}
-		call = &settleCall{done: make(chan struct{})}
+		// What the script had no room for goes with the next call.
+		rest := call.items[:0]
+		for i := range call.items {
+			if call.items[i].again {
+				call.items[i].again = false
+				rest = append(rest, call.items[i])
+			}
+		}
+		call = &settleCall{items: rest, done: make(chan struct{})}
 		return nil
 	}
+	c, renewed := d.config.Load(), false
 	for i, one := range list {
 		r, err := d.sign.read(one.ReceiptHandle)
+		if err == nil && one.Verb == DeadLetter && c.Redrive.DeadLetterQueue == "" && !renewed {
+			// Make sure that these are the settings of now.
+			renewed = true
+			if now, lost := d.store.load(context.Background(), d.at.tenant, d.uid); lost == nil {
+				d.config.Store(now)
+				c = now
+			}
+		}
 		if err == nil {
-			err = one.validate(d.config.Load())
+			err = one.validate(c)
 		}
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		call.items = append(call.items, settleItem{verb: one.Verb, receipt: r, span: one.For, result: &results[i]})
+		call.items = append(call.items, settleItem{verb: one.Verb, receipt: r, span: one.For, said: one.Reason, result: &results[i]})
 		if len(call.items) == callMessages {
 			if err := flush(); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return results, flush()
+	for len(call.items) > 0 {
+		if err := flush(); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
 }
 
 func (one Settlement) validate(c *config) error {
 	switch {
+	case one.Verb == DeadLetter && c.Redrive.DeadLetterQueue == "":
+		return ErrNoDeadLetterQueue
+	case len(one.Reason) > MaxReason || !utf8.ValidString(one.Reason):
+		return errs.Invalidf("/reason", "reason must be UTF-8 of at most %d bytes, got %d.", MaxReason, len(one.Reason))
 	case one.Verb == Extend && (one.For <= 0 || one.For > MaxVisibilityTimeout):
 		return errs.Invalidf("/visibility_timeout", "visibility_timeout must be 0 to %d seconds, got %g.", int(MaxVisibilityTimeout.Seconds()), one.For.Seconds())
 	case one.Verb == Return && (one.For < 0 || one.For > c.Retention):
@@ -135,7 +170,9 @@ type settleItem struct {
 	verb    Verb
 	receipt receipt
 	span    time.Duration
+	said    string
 	result  *Settled
+	again   bool // the script has not looked at it
 }
 
 func (c *settleCall) load() (int, int) { return len(c.items), 0 }
@@ -158,7 +195,7 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 		err = refused(text(reply, 0))
 	}
 	now, verdicts := number(reply, 1), text(reply, 2)
-	n := 0
+	n, gaveUp := 0, false
 	for _, c := range batch {
 		for i := range c.items {
 			item := &c.items[i]
@@ -170,10 +207,14 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 			default:
 				item.judge(verdicts[n], at(now))
 			}
+			gaveUp = gaveUp || item.verb == DeadLetter
 			n++
 		}
 		c.err = err
 		close(c.done)
+	}
+	if gaveUp {
+		d.carrier.wake()
 	}
 	if ready, due := number(reply, 3), number(reply, 4); err == nil && flag == "1" && (ready > 0 || due > 0) {
 		d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
@@ -193,7 +234,8 @@ func (item *settleItem) encode() []byte {
 		return b
 	}
 	b = append(strconv.AppendInt(append(b, ','), item.receipt.received.UnixMilli(), 10), ',')
-	return strconv.AppendInt(b, item.span.Milliseconds(), 10)
+	b = append(strconv.AppendInt(b, item.span.Milliseconds(), 10), ',')
+	return append(b, item.said...)
 }
 
 func (item *settleItem) judge(verdict byte, now time.Time) {
@@ -211,6 +253,8 @@ func (item *settleItem) judge(verdict byte, now time.Time) {
 		}
 	case 'x', 'n':
 		item.result.Err = ErrReceiptExpired
+	case 'm':
+		item.again = true
 	case 'l':
 		item.result.Err = errs.Invalidf("/visibility_timeout", "A message may be held for at most %d seconds since it was received.", int(MaxVisibilityTimeout.Seconds()))
 	default:

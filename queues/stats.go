@@ -16,7 +16,11 @@ type Stats struct {
 	OldestAge time.Duration
 	// Totals since the queue was made.
 	Sent, Received, Deleted, Expired int64
-	Now                              time.Time
+	// DeadLettered are those that left for the dead-letter queue, and Moved those that were moved to another one.
+	DeadLettered, Moved int64
+	// Moving is how many have left and have not arrived yet. They are in no other count.
+	Moving int64
+	Now    time.Time
 }
 
 // Stats counts a queue's messages.
@@ -50,7 +54,11 @@ func (d *desk) stats(ctx context.Context) (Stats, error) {
 		st := Stats{
 			Available: number(reply, 2), InFlight: number(reply, 3), Delayed: number(reply, 4),
 			Sent: number(reply, 6), Received: number(reply, 7), Deleted: number(reply, 8), Expired: number(reply, 9),
+			Moving: number(reply, 12), DeadLettered: number(reply, 13), Moved: number(reply, 14),
 			Now: at(number(reply, 1)),
+		}
+		if st.Moving > 0 {
+			d.carrier.wake()
 		}
 		if oldest := number(reply, 5); oldest > 0 {
 			st.OldestAge = max(st.Now.Sub(at(oldest)), 0)

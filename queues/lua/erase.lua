@@ -11,6 +11,7 @@
 -- KEYS[10] LIST order
 -- KEYS[11] ZSET members
 -- KEYS[12] ZSET groups
+-- KEYS[13] HASH transfers
 -- Returns: "ok"; or "live" for a queue that is not retired
 -- Flags: allow-oom
 -- Again: what is removed stays removed.

@@ -11,6 +11,7 @@
 -- KEYS[10] LIST order
 -- KEYS[11] ZSET members
 -- KEYS[12] ZSET groups
+-- KEYS[13] HASH transfers
 -- ARGV[3] settings, JSON
 -- ARGV[4] "standard" or "fifo"
 -- Returns: "ok", the version of the settings and the settings: those of whoever made the keys
@@ -18,7 +19,7 @@
 -- Again: it makes only what is not there.
 local h = redis.call('HMGET', KEYS[1], 'v', 'set')
 if h[1] then return { 'ok', h[1], h[2] } end
-for _, key in ipairs({ KEYS[2], KEYS[8], KEYS[9] }) do redis.call('HSET', key, '', '') end
+for _, key in ipairs({ KEYS[2], KEYS[8], KEYS[9], KEYS[13] }) do redis.call('HSET', key, '', '') end
 for _, key in ipairs({ KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[12] }) do redis.call('ZADD', key, '+inf', '') end
 redis.call('ZADD', KEYS[11], 0, '')
 for _, key in ipairs({ KEYS[3], KEYS[10] }) do

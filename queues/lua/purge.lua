@@ -1,5 +1,5 @@
 -- Deletes all messages of a queue at once, also those that somebody holds. Redis frees the memory in the background.
--- KEYS[13] STRING none: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
+-- KEYS[14] STRING none: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
 -- Returns: "ok", the time, how many; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.

@@ -5,8 +5,9 @@
 -- ARGV[8] "2" when the caller's server has other receives waiting, "1" when it will have some if this call finds too little, else "0"
 -- ARGV[9] digest (16 bytes) of the attempt that the only caller makes at a FIFO queue, or ""
 -- ARGV[10] milliseconds: how long deduplication keys are remembered
--- ARGV[11+] per caller two: how many messages at most; milliseconds: its visibility timeout
--- Returns: "ok", "time lent more due count…" (time: when the deliveries began; lent: from when on the leases count, the same but for a repeated attempt; more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive"; record. Or a refusal of lib/queue
+-- ARGV[11] how often a message is received before it leaves for the dead-letter queue, 0 for any number
+-- ARGV[12+] per caller two: how many messages at most; milliseconds: its visibility timeout
+-- Returns: "ok", "time lent more due moving count…" (time: when the deliveries began; lent: from when on the leases count, the same but for a repeated attempt; more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; moving: how many messages are on their way to another queue; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive" with the last error as in the side record; record. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers which messages were lent; those that are still lent are given again.
 --- @include "lib/queue"
@@ -14,11 +15,12 @@
 --- @include "lib/enlist"
 --- @include "lib/tidy"
 --- @include "lib/forget"
-local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut')
+--- @include "lib/transfer"
+local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut', 'to')
 if q.refusal then return q.refusal end
 
 local out, n, lasts = { 'ok', '' }, 2, {}
-for i = 12, #ARGV, 2 do lasts[#lasts + 1] = tonumber(ARGV[i]) end
+for i = 13, #ARGV, 2 do lasts[#lasts + 1] = tonumber(ARGV[i]) end
 if q.last then
   -- The caller never saw the answer to this call: it gets the messages that are still lent by it.
   local now, counts, ids = string.match(q.last, '^(%d+)|([%d ]*)|(.*)$')
@@ -29,10 +31,10 @@ if q.last then
       local id = string.sub(ids, 12 * i - 11, 12 * i)
       local record = redis.call('HGET', BODY, id)
       local score = record and redis.call('ZSCORE', FLIGHT, member_of(id, record))
-      local d, r, f, first = read_side(redis.call('HGET', SIDE, id))
+      local d, r, f, first, rest = read_side(redis.call('HGET', SIDE, id))
       -- A lease with another end is someone else's, and one that has ended may be so at any time.
       if score and lease_end(tonumber(score)) == ends and ends > q.now then
-        out[n + 1] = d == 0 and id or id .. write_side(d + 1, r + 1, f, first)
+        out[n + 1] = d == 0 and id or id .. write_side(d + 1, r + 1, f, first, rest)
         out[n + 2] = record
         n = n + 2
       end
@@ -40,14 +42,14 @@ if q.last then
     at = at + tonumber(count)
     kept[#kept + 1] = (n - before) / 2
   end
-  out[2] = now .. ' ' .. now .. ' 1 0 ' .. table.concat(kept, ' ')
+  out[2] = now .. ' ' .. now .. ' 1 0 ' .. num(q.to) .. ' ' .. table.concat(kept, ' ')
   return out
 end
 
 local retention, timeout, waiting = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] ~= '0'
 local callers, want, most = #lasts, 0, {}
 for i = 1, callers do
-  most[i] = tonumber(ARGV[9 + 2 * i])
+  most[i] = tonumber(ARGV[10 + 2 * i])
   want = want + most[i]
 end
 if want > MOST then want = MOST end
@@ -73,8 +75,8 @@ local function attempt_again()
   end
   local records, sides, groups = redis.call('HMGET', BODY, unpack(ids)), redis.call('HMGET', SIDE, unpack(ids)), {}
   for i, id in ipairs(ids) do
-    local d, r, f, first = read_side(sides[i])
-    out[n + 1] = sides[i] and id .. write_side(d + 1, r + 1, f, first) or id
+    local d, r, f, first, rest = read_side(sides[i])
+    out[n + 1] = sides[i] and id .. write_side(d + 1, r + 1, f, first, rest) or id
     out[n + 2] = records[i]
     n = n + 2
     -- Its end no longer tells when a lease without a side record began.
@@ -85,7 +87,7 @@ local function attempt_again()
   redis.call('HSET', DEDUP, ARGV[9], num(began) .. '|' .. table.concat(note))
   regroup(q, groups)
   if q.time + lasts[1] < q.nd then set(q, 'nd', q.time + lasts[1]) end
-  out[2] = num(began) .. ' ' .. num(q.time) .. ' 0 0 ' .. num(#ids)
+  out[2] = num(began) .. ' ' .. num(q.time) .. ' 0 0 ' .. num(q.to) .. ' ' .. num(#ids)
   close_queue(q)
   return true
 end
@@ -212,6 +214,17 @@ end
 local popped, ids, back, records, count, looked, bytes, heavy = q.pop, {}, {}, {}, 0, 0, 0, false
 local counts = {}
 
+-- What was received as often as it may be leaves for the dead-letter queue. Only messages that came back have been
+-- received.
+local limit, spent = tonumber(ARGV[11]), {}
+local worn = limit > 0 and redis.call('HLEN', SIDE) > 1
+local function give_up(id, side, record)
+  local _, r = read_side(side)
+  if r < limit then return false end
+  spent[#spent + 1] = { 'x', id, id, side, '', '', record }
+  return true
+end
+
 -- Serves the callers of a FIFO queue one after another. Each gets all it wants of one group before the next; behind the
 -- first message that is held or delayed nothing of a group can be received, so no two callers share one.
 local function serve_fifo()
@@ -237,9 +250,12 @@ local function serve_fifo()
       heavy = bytes > BYTES and count > 0
       if heavy then return false end
       looked = looked + 1
+      local side = worn and redis.call('HGET', SIDE, id)
       if placed(member) + retention <= q.now then
         entries[#entries + 1] = entry
         over[#over + 1] = id
+      elseif side and give_up(id, side, redis.call('HGET', BODY, id)) then
+        entries[#entries + 1] = entry
       else
         count = count + 1
         counts[i] = counts[i] + 1
@@ -263,8 +279,8 @@ local function serve_fifo()
       touch(touched, group)
     end
   end
+  if #entries > 0 then redis.call('ZREM', MEMBERS, unpack(entries)) end
   if #over > 0 then
-    redis.call('ZREM', MEMBERS, unpack(entries))
     redis.call('HDEL', BODY, unpack(over))
     redis.call('HDEL', SIDE, unpack(over))
     set(q, 'exp', q.exp + #over)
@@ -288,6 +304,7 @@ while not q.fifo and count < want and looked < MOST do
     for k, member in ipairs(got) do plain[k] = id_of(member) end
   end
   local found, over, tombs = redis.call('HMGET', BODY, unpack(plain)), {}, 0
+  local sides = worn and next(returned) and redis.call('HMGET', SIDE, unpack(plain))
   local young = false -- in the list a message is not older than the one before it
   for i, member in ipairs(got) do
     local record = found[i]
@@ -296,7 +313,7 @@ while not q.fifo and count < want and looked < MOST do
       tombs = tombs + 1
     elseif (returned[i] or not young) and sent(record) + retention <= q.now then
       over[#over + 1] = plain[i]
-    else
+    elseif not (sides and sides[i] and give_up(plain[i], sides[i], record)) then
       young = young or not returned[i]
       count = count + 1
       ids[count], records[count], back[count] = member, record, returned[i]
@@ -312,6 +329,16 @@ while not q.fifo and count < want and looked < MOST do
   if heavy then break end
 end
 if q.pop ~= popped then set(q, 'pop', q.pop) end
+if #spent > 0 then
+  local gone = {}
+  for i, m in ipairs(spent) do gone[i] = m[2] end
+  redis.call('HDEL', BODY, unpack(gone))
+  redis.call('HDEL', SIDE, unpack(gone))
+  local h = redis.call('HMGET', HEAD, 'tl', 'dl')
+  q.tl = tonumber(h[1] or 0)
+  send_off(q, spent)
+  set(q, 'dl', tonumber(h[2] or 0) + #spent)
+end
 
 -- Everyone gets one before anyone gets more.
 if not q.fifo then
@@ -348,14 +375,14 @@ for i = 1, callers do
     out[n + 1] = id
     local old = known and back[k] and redis.call('HGET', SIDE, id)
     if old then
-      local d, r, f, first = read_side(old)
+      local d, r, f, first, rest = read_side(old)
       if first == 0 then
         first = q.time
         side[#side + 1] = id
-        side[#side + 1] = write_side(d, r, f, first)
+        side[#side + 1] = write_side(d, r, f, first, rest)
       end
       score = lease(q.time + lent, d + 1)
-      out[n + 1] = id .. write_side(d + 1, r + 1, f, first)
+      out[n + 1] = id .. write_side(d + 1, r + 1, f, first, rest)
     elseif lent ~= q.vt then
       side[#side + 1] = id
       side[#side + 1] = write_side(0, 0, 0, q.time)
@@ -395,7 +422,7 @@ if short or waiting or q.w ~= '' then
   end
 end
 local told = table.concat(counts, ' ')
-out[2] = num(q.time) .. ' ' .. num(q.time) .. ' ' .. num(more) .. ' ' .. num(due) .. ' ' .. told
+out[2] = num(q.time) .. ' ' .. num(q.time) .. ' ' .. num(more) .. ' ' .. num(due) .. ' ' .. num(q.to) .. ' ' .. told
 if count > 0 then
   close_queue(q, num(q.time) .. '|' .. told .. '|' .. table.concat(told_ids))
 elseif #q.f > 0 then

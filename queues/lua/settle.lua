@@ -1,13 +1,14 @@
 -- Ends, prolongs or returns leases: what consumers say of messages that they hold.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
--- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return or "u" unreceive (the caller never saw it), "A", "E", "R" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds
--- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long; how many messages became available; in how many milliseconds the next does, or 0. Or a refusal of lib/queue
+-- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return, "d" give up or "u" unreceive (the caller never saw it), "A", "E", "R", "D" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds "," what the consumer says of it
+-- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long, "m" not looked at, because the ones before took all the bytes that a script may read: ask again; how many messages became available; in how many milliseconds the next does, or 0. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/groups"
-local q = open_queue('del', 'nd', 'ag')
+--- @include "lib/transfer"
+local q = open_queue('del', 'nd', 'ag', 'tl', 'to', 'dl')
 if q.refusal then return q.refusal end
 if q.last then
   local now, verdicts = string.match(q.last, '^(%d+)|(.*)$')
@@ -35,6 +36,7 @@ local sides = returned and redis.call('HMGET', SIDE, unpack(ids)) or {}
 local verdicts, acked, unheld, dropped = {}, {}, {}, {}
 local over, entries, groups = {}, {}, {} -- members that leave flight for good, what leaves `members`, groups that change
 local ready, due, again = 0, 0, false
+local leaving, bytes = {}, 0
 
 -- Where a message is that nobody holds, its newest receipt still acknowledges it, unless the queue is FIFO.
 local function ack_unheld(id, delivery)
@@ -47,11 +49,11 @@ end
 for i = 1, count do
   local id, member, op, verdict = ids[i], members[i], ops[i], 'k'
   local score = flight[id]
-  local delivery, received, span
+  local delivery, received, span, said
   if op == 'a' then
     delivery = tonumber(string.sub(ARGV[6 + i], #member + 2))
   else
-    delivery, received, span = string.match(ARGV[6 + i], '^(%d+),(%d+),(%d+)$', #member + 2)
+    delivery, received, span, said = string.match(ARGV[6 + i], '^(%d+),(%d+),(%d+),(.*)$', #member + 2)
     delivery, received, span = tonumber(delivery), tonumber(received), tonumber(span)
   end
   if not score then
@@ -84,17 +86,33 @@ for i = 1, count do
     end
   elseif op == 'e' and q.time + span - received > LONGEST then
     verdict = 'l'
+  elseif op == 'd' and bytes > BYTES then
+    verdict = 'm'
   else
-    local d, r, f, first = read_side(sides[i])
+    local d, r, f, first, rest = read_side(sides[i])
     if first == 0 then first = received end
     returned = true
+    if said ~= '' then rest = ',e' .. said end
     if op == 'e' then
       local ends = lease(q.time + span, delivery)
-      redis.call('HSET', SIDE, id, write_side(d, r, f, first))
+      redis.call('HSET', SIDE, id, write_side(d, r, f, first, rest))
       redis.call('ZADD', FLIGHT, ends, member)
       flight[id] = tonumber(ends)
       if q.fifo then touch(groups, group_of(member)) end
       if q.time + span < lease_end(score) and (due == 0 or q.time + span < due) then due = q.time + span end
+    elseif op == 'd' then
+      local record = redis.call('HGET', BODY, id)
+      bytes = bytes + #record
+      leaving[#leaving + 1] = { 'd', id, id, write_side(d + 1, r + 1, f + 1, first, rest), '', said, record }
+      redis.call('HDEL', BODY, id)
+      redis.call('HDEL', SIDE, id)
+      over[#over + 1] = member
+      dropped[id] = true
+      flight[id] = nil
+      if q.fifo then
+        entries[#entries + 1] = entry_of(member)
+        touch(groups, group_of(member))
+      end
     else
       redis.call('ZREM', FLIGHT, member)
       flight[id] = nil
@@ -102,10 +120,10 @@ for i = 1, count do
       local at = q.now
       if op == 'u' then
         -- Back to its place, as if it had not been lent, but for the number of the delivery.
-        redis.call('HSET', SIDE, id, write_side(d + 1, r, f, r == 0 and 0 or first))
+        redis.call('HSET', SIDE, id, write_side(d + 1, r, f, r == 0 and 0 or first, rest))
         at = made(id)
       else
-        redis.call('HSET', SIDE, id, write_side(d + 1, r + 1, f + 1, first))
+        redis.call('HSET', SIDE, id, write_side(d + 1, r + 1, f + 1, first, rest))
       end
       if span > 0 then
         redis.call('ZADD', DELAYED, num(q.time + span), member)
@@ -139,6 +157,10 @@ if #acked > 0 then
   redis.call('HDEL', BODY, unpack(acked))
   if returned then redis.call('HDEL', SIDE, unpack(acked)) end
   set(q, 'del', q.del + #acked)
+end
+if #leaving > 0 then
+  send_off(q, leaving)
+  set(q, 'dl', q.dl + #leaving)
 end
 if again and q.ag == 0 then set(q, 'ag', 1) end
 if due > 0 and due < q.nd then set(q, 'nd', due) end

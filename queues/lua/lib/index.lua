@@ -20,13 +20,16 @@ local function lease_bound(now) return num((now - EPOCH + 1) * FENCE) end
 -- Above every score but that of the sentinels.
 local LAST = num(2 ^ 53)
 
--- What is kept of a message that was delivered before: deliveries, receives, failures, first receive (0: none).
+-- What is kept of a message that was delivered before: deliveries, receives, failures, first receive (0: none), and
+-- behind them ",e" and the last error, or "".
 local function read_side(s)
-  if not s then return 0, 0, 0, 0 end
-  local d, r, f, t = string.match(s, '^(%d+),(%d+),(%d+),(%d+)')
-  return tonumber(d), tonumber(r), tonumber(f), tonumber(t)
+  if not s then return 0, 0, 0, 0, '' end
+  local d, r, f, t, rest = string.match(s, '^(%d+),(%d+),(%d+),(%d+)(.*)$')
+  return tonumber(d), tonumber(r), tonumber(f), tonumber(t), rest
 end
-local function write_side(d, r, f, t) return num(d) .. ',' .. num(r) .. ',' .. num(f) .. ',' .. num(t) end
+local function write_side(d, r, f, t, rest)
+  return num(d) .. ',' .. num(r) .. ',' .. num(f) .. ',' .. num(t) .. (rest or '')
+end
 
 -- How many of an ordered key's members are messages, without the sentinel.
 local function held(key) return redis.call('ZCARD', key) - 1 end

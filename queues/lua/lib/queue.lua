@@ -8,18 +8,19 @@
 -- KEYS[5] ZSET age: the ids of `again` by the time they were made, and groups by their first message's, to find what retention ends
 -- KEYS[6] ZSET flight: members that a consumer holds, by (end of the lease - EPOCH) * FENCE + delivery % FENCE
 -- KEYS[7] ZSET delayed: members that wait for their time, by it
--- KEYS[8] HASH side: id to "deliveries,receives,failures,first receive", as of when it last left flight
+-- KEYS[8] HASH side: id to "deliveries,receives,failures,first receive" and ",e" with the last error if there was one, as of when it last left flight
 -- KEYS[9] HASH dedup: digest of a deduplication or idempotency key to "time|" id, body digest
 -- KEYS[10] LIST order: the digests of `dedup` and their times, oldest first
 -- KEYS[11] ZSET members: messages that belong to groups, all with score 0, as group, place, id; see lib/groups
 -- KEYS[12] ZSET groups: groups with messages that can be received, by when it is their turn
+-- KEYS[13] HASH transfers: messages on their way to another queue by number; see lib/transfer
 -- ARGV[3] version of the settings that the caller knows
 -- ARGV[4] lane: the field of the head that remembers this caller's last call, "L<session>.<lane>"
 -- ARGV[5] number of this call in its lane; a call with the number of the last one gets that one's answer
 --- @include "lib/clock"
 local HEAD, BODY, READY, AGAIN, AGE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FLIGHT, DELAYED, SIDE, DEDUP, ORDER = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local MEMBERS, GROUPS = KEYS[11], KEYS[12]
+local MEMBERS, GROUPS, TRANSFERS = KEYS[11], KEYS[12], KEYS[13]
 local EPOCH, FENCE = 1735689600000, 4096
 -- No script touches more messages than MOST, nor reads or writes more body bytes than BYTES unless it is one message.
 local MOST, BYTES = 100, 524288

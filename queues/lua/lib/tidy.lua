@@ -44,10 +44,10 @@ local function tidy_due(q)
     local old = redis.call('HMGET', SIDE, unpack(ids))
     for i, id in ipairs(ids) do
       local ended = lease_end(tonumber(due[2 * i]))
-      local d, r, f, first = read_side(old[i])
+      local d, r, f, first, rest = read_side(old[i])
       if first == 0 then first = ended - q.vt end
       side[#side + 1] = id
-      side[#side + 1] = write_side(d + 1, r + 1, f + 1, first)
+      side[#side + 1] = write_side(d + 1, r + 1, f + 1, first, rest)
       available(members[i], num(ended))
     end
     redis.call('ZREM', FLIGHT, unpack(members))

@@ -1,0 +1,34 @@
+-- Shows messages that are on their way to other queues, and forgets those that have arrived.
+-- ARGV[6] number at which to go on, 0 for the first
+-- ARGV[7+] numbers of those that have arrived, at most 100
+-- Returns: "ok", the time, number of this call, the first number that is still here, the number at which to go on, "1" when there is something to show there, then per message two: its number; "letter,time it left,length of side record,of destination,of what the consumer said|" its id (12 bytes), its id at the destination (12), side record, destination, what the consumer said, record. Letters: "x" received too often, "d" given up by its consumer, both for the dead-letter queue, "m" moved. Or a refusal of lib/queue
+-- Flags: allow-oom
+-- Again: what is forgotten stays forgotten; the second call gets another number, which is as good.
+--- @include "lib/queue"
+local q = open_queue('tf', 'tl', 'to', 'tn')
+if q.refusal then return q.refusal end
+local first, gone = math.max(q.tf, 1), 0
+for i = 7, #ARGV do gone = gone + redis.call('HDEL', TRANSFERS, ARGV[i]) end
+if gone > 0 then set(q, 'to', q.to - gone) end
+local steps = 0
+while first <= q.tl and steps < MOST and redis.call('HEXISTS', TRANSFERS, num(first)) == 0 do
+  first, steps = first + 1, steps + 1
+end
+if first ~= q.tf then set(q, 'tf', first) end
+set(q, 'tn', q.tn + 1)
+
+local out, bytes, at, looked = { 'ok', num(q.now), num(q.tn), num(first), '', '0' }, 0, math.max(first, tonumber(ARGV[6])), 0
+while q.to > 0 and at <= q.tl and looked < MOST do
+  local size = redis.call('HSTRLEN', TRANSFERS, num(at))
+  if bytes > 0 and bytes + size > BYTES then break end
+  if size > 0 then
+    out[#out + 1] = num(at)
+    out[#out + 1] = redis.call('HGET', TRANSFERS, num(at))
+    bytes = bytes + size
+  end
+  at, looked = at + 1, looked + 1
+end
+out[5] = num(at)
+if q.to > 0 and at <= q.tl then out[6] = '1' end
+close_queue(q)
+return out

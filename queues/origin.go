@@ -1,0 +1,70 @@
+package queues
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+)
+
+// Reason says why a message is not in the queue to which it was sent.
+type Reason string
+
+// The reasons.
+const (
+	MaxReceives Reason = "max_receives" // it was received as often as the queue's redrive policy allows
+	Rejected    Reason = "rejected"     // its consumer gave it up
+	Moved       Reason = "moved"        // someone moved it
+)
+
+// reasons by the letters of lua/outbox.lua, which also stand in records.
+var reasons = map[byte]Reason{'x': MaxReceives, 'd': Rejected, 'm': Moved}
+
+// Origin says where a message came from that was not sent to the queue in which it is.
+type Origin struct {
+	Queue  string // the name of the queue in which it was before
+	Reason Reason
+	Error  string    // what a consumer said of it last, or ""
+	At     time.Time // when it left that queue
+	ID     engine.ID // the message's id there
+	// Receives is how often it was received before, and FirstReceivedAt when for the first time. A message that was moved
+	// begins anew: then they are zero.
+	Receives        int
+	FirstReceivedAt time.Time
+}
+
+func appendOrigin(dst []byte, o *Origin) []byte {
+	letter := byte('m')
+	for l, r := range reasons {
+		if r == o.Reason {
+			letter = l
+		}
+	}
+	dst = appendText(append(dst, letter), o.Queue)
+	dst = appendText(dst, o.Error)
+	dst = append(dst, o.ID[:]...)
+	first := uint64(0)
+	if !o.FirstReceivedAt.IsZero() {
+		first = uint64(o.FirstReceivedAt.UnixMilli()) //nolint:gosec // after 1970
+	}
+	for _, n := range []uint64{uint64(o.At.UnixMilli()), uint64(o.Receives), first} { //nolint:gosec // after 1970, and a count
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return dst
+}
+
+func (r *recordReader) origin() *Origin {
+	letter := r.take(1)
+	o := &Origin{Queue: r.text(), Error: r.text()}
+	copy(o.ID[:], r.take(engine.IDSize))
+	at, receives, first := r.long(), r.long(), r.long()
+	if letter == "" || reasons[letter[0]] == "" {
+		r.failed = true
+		return nil
+	}
+	o.Reason, o.At, o.Receives = reasons[letter[0]], time.UnixMilli(at).UTC(), int(receives)
+	if first > 0 {
+		o.FirstReceivedAt = time.UnixMilli(first).UTC()
+	}
+	return o
+}
