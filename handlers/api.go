@@ -28,7 +28,7 @@ type API struct {
 	Tenants *tenants.Store
 	Keys    *auth.KeyStore
 	Auth    *auth.Authenticator
-	Tasks   Tasks
+	Tasks   *tasks.Store
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 
@@ -48,15 +48,6 @@ type API struct {
 	waiting  atomic.Int64
 	guessed  atomic.Int64 // when a name was last guessed, ms
 	accounts sync.Map     // tenants.ID → account number, which never changes
-}
-
-// Tasks keeps a record of long work. A tenant is named by its id.
-type Tasks interface {
-	// Add stores a task, new or changed, and returns its id.
-	Add(ctx context.Context, tenant string, t tasks.Task) (string, error)
-	Get(ctx context.Context, tenant, id string) (tasks.Task, error)
-	// List returns up to limit tasks, newest first, behind after, and the after of the next page.
-	List(ctx context.Context, tenant string, limit int, after string) (page []tasks.Task, next string, err error)
 }
 
 const (

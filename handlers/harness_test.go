@@ -95,7 +95,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake})
 	a := h.api
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
-	a.Tasks, a.NewID, a.Logger = tasks.New(e), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
+	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	h.run(h.queues.Run)
 	h.tenant = h.newTenant()
 	h.key = h.newKey(h.tenant.ID)
@@ -111,6 +111,12 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	tb.Cleanup(srv.Close)
 	h.url = srv.URL
 	return h
+}
+
+// work lets the server work on purges in this way. It would do so for all tests on its Redis, by its own clock: it needs
+// one of its own.
+func (h *apiTest) work(purging tasks.Kind) {
+	h.run(tasks.NewRunner(tasks.Config{Store: h.api.Tasks, Clock: h.clock, Kinds: map[string]tasks.Kind{queues.PurgeTask: purging}}).Run)
 }
 
 // run runs f until the test ends.

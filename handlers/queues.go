@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/suggest"
+	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -573,36 +574,45 @@ func (a *API) listQueues(c echo.Context) error {
 type Purge struct {
 	// The name of the queue, so that no other one is emptied by mistake.
 	Confirm string `json:"confirm" example:"orders"`
+	// Only messages that were sent at least so many seconds ago and that nobody holds, or text such as "1h30m". All
+	// when it is left out.
+	OlderThan *int `json:"older_than,omitempty" validate:"min=1,max=1209600" example:"3600" extensions:"x-nullable"`
 }
 
 var errConfirm = &errs.Error{Kind: errs.Invalid, Code: "confirmation_mismatch"}
 
-// purgeQueue deletes all messages of a queue.
+// purgeQueue deletes messages of a queue.
 //
-//	@Summary		Delete all messages of a queue
-//	@Description	All that are in it now, also delayed ones and those that somebody holds.
+//	@Summary		Delete all messages of a queue, or the old ones
+//	@Description	Without `older_than` all that are in it now, at once, also delayed ones and those that somebody holds.
+//	@Description
+//	@Description	With it a task begins that deletes available and delayed messages which were sent at least so long ago, up to 100 a step. Those that somebody holds when it comes to them stay.
 //	@ID				purgeQueue
 //	@Tags			queues
 //	@Accept			json
 //	@Param			queue	path		string	true	"Name of the queue"
-//	@Param			purge	body		Purge	true	"The confirmation"
-//	@Success		202		{object}	Task	"The task; it is finished already"
+//	@Param			purge	body		Purge	true	"The confirmation, and which messages"
+//	@Success		202		{object}	Task	"The task; without `older_than` it is finished already"
 //	@Header			202		{string}	Location	"The task"
 //	@Failure		400		{object}	Problem	"The request is malformed"
 //	@Failure		404		{object}	Problem	"No such queue"
 //	@Failure		408		{object}	Problem	"The body did not arrive in time"
+//	@Failure		409		{object}	Problem	"Another purge works on the queue (`task_already_running`)"
 //	@Failure		413		{object}	Problem	"The body is too large"
 //	@Failure		415		{object}	Problem	"The body is not JSON"
-//	@Failure		422		{object}	Problem	"`confirm` is not the queue's name"
+//	@Failure		422		{object}	Problem	"`confirm` is not the queue's name, or a value is not allowed"
 //	@Failure		507		{object}	Problem	"The storage is full"
 //	@Router			/v1/queues/{queue}/purge [post]
 func (a *API) purgeQueue(c echo.Context) error {
-	confirm := ""
+	confirm, older := "", time.Duration(0)
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"confirm"}, func(key []byte) {
-			if string(key) == "confirm" {
+		r.object([]string{"confirm", "older_than"}, func(key []byte) {
+			switch string(key) {
+			case "confirm":
 				s, _ := r.str()
 				confirm = string(s)
+			case "older_than":
+				older = r.age()
 			}
 		})
 	})
@@ -620,12 +630,28 @@ func (a *API) purgeQueue(c echo.Context) error {
 		e.Fields = []errs.Field{{Pointer: "/confirm", Code: "not_allowed", Message: "must be the name of the queue"}}
 		return &e
 	}
-	task, err := a.purge(context.WithoutCancel(ctx), t, name)
+	var task tasks.Task
+	if older == 0 {
+		task, err = a.purgeAll(c)
+	} else {
+		task, err = a.purgeOlder(c, older)
+	}
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set("Location", a.link("/v1/tasks/"+task.ID))
-	return a.json(c, http.StatusAccepted, newTask(task))
+	return a.accept(c, task)
+}
+
+// age reads how old a message is at least, or null for any age.
+func (r *reader) age() time.Duration {
+	if r.null() {
+		return 0
+	}
+	d, ok := r.duration()
+	if ok && (d < time.Second || d > queues.MaxRetention) {
+		r.fault("out_of_range", "must be 1 to %d; leave it out to delete all messages", wholeSeconds(queues.MaxRetention))
+	}
+	return d
 }
 
 func (a *API) answerQueue(c echo.Context, status int, q queues.Queue) error {

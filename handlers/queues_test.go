@@ -198,8 +198,9 @@ func TestPurge(t *testing.T) {
 	var task, got handlers.Task
 	a.into(&task)
 	done := instant(0)
-	diff(t, "task", handlers.Task{ID: task.ID, Type: "purge", Status: "succeeded", Queue: queueName(path),
-		Progress: handlers.TaskProgress{Total: 4, Done: 4}, CreatedAt: *done, FinishedAt: done}, task)
+	diff(t, "task", handlers.Task{ID: task.ID, Type: "purge", Status: "succeeded", Scope: handlers.TaskScope{Queue: queueName(path)},
+		Progress: handlers.TaskProgress{Total: 4, Looked: 4, Done: 4}, CreatedBy: task.CreatedBy, CreatedAt: *done, StartedAt: done,
+		FinishedAt: done, ErrorsURL: "/v1/tasks/" + task.ID + "/errors"}, task)
 	h.wantCounts(path, [3]int64{})
 	if a.header.Get("Location") != "/v1/tasks/"+task.ID {
 		t.Errorf("Location is %q", a.header.Get("Location"))

@@ -71,6 +71,8 @@ func (a *API) routes() []route {
 
 		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", tenant, harmless},
 		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", tenant, harmless},
+		{get, "/v1/tasks/:id/errors", "listTaskErrors", a.listTaskErrors, "tasks:read", tenant, harmless},
+		{post, "/v1/tasks/:id/cancel", "cancelTask", a.cancelTask, "tasks:write", tenant, harmless},
 
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},

@@ -2,66 +2,181 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/tasks"
-	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/queues"
 )
 
 // Task is work that was asked for.
 type Task struct {
-	ID     string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
-	Type   string `json:"type" enums:"purge"`
-	Status string `json:"status" enums:"running,succeeded,failed"`
-	// Name of the queue that it works on.
-	Queue     string       `json:"queue" example:"orders"`
-	Progress  TaskProgress `json:"progress"`
-	CreatedAt Instant      `json:"created_at" swaggertype:"string" format:"date-time"`
-	// null while it is running.
+	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
+	Type string `json:"type" enums:"purge"`
+	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
+	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
+	Scope    TaskScope    `json:"scope"`
+	Progress TaskProgress `json:"progress"`
+	// Id of the key that asked for it.
+	CreatedBy string  `json:"created_by" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
+	// null until a server has begun.
+	StartedAt *Instant `json:"started_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// null until it has ended.
 	FinishedAt *Instant `json:"finished_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Why it failed; null when it did not.
+	Error *TaskFailure `json:"error" extensions:"x-nullable"`
+	// Where the errors of single messages are listed.
+	ErrorsURL string `json:"errors_url" example:"/v1/tasks/task_0kq1zv3m5c8g02r4b7ft/errors"`
+}
+
+// TaskScope is what a task works on.
+type TaskScope struct {
+	// Name of the queue.
+	Queue string `json:"queue" example:"orders"`
+	// Of a purge: only messages that were sent at least so many seconds before it was asked for.
+	OlderThan int64 `json:"older_than,omitempty" example:"3600"`
 }
 
 // TaskProgress counts the messages of a task.
 type TaskProgress struct {
+	// How many there are to look at. An estimate until the task has succeeded.
 	Total int64 `json:"total" example:"2014"`
-	Done  int64 `json:"done" example:"2014"`
+	// How many were looked at. Those that need nothing are neither done nor failed.
+	Looked int64 `json:"looked" example:"815"`
+	Done   int64 `json:"done" example:"812"`
+	Failed int64 `json:"failed" example:"3"`
+	// Messages done or failed per second.
+	Rate float64 `json:"rate" example:"49.8"`
+	// Seconds that the rest will take if it goes on like that; null when that is not known, and at the end.
+	ETA *int64 `json:"eta_seconds" example:"24" extensions:"x-nullable"`
 }
 
-func newTask(t tasks.Task) Task {
-	return Task{ID: t.ID, Type: t.Type, Status: string(t.Status), Queue: t.Queue,
-		Progress:  TaskProgress{Total: t.Progress.Total, Done: t.Progress.Done},
-		CreatedAt: Instant{t.CreatedAt}, FinishedAt: instant(t.FinishedAt)}
+// TaskFailure is why a task failed.
+type TaskFailure struct {
+	// Stable name of the kind of problem, as in a problem.
+	Code string `json:"code" example:"queue_not_found"`
+	// What happened, for people.
+	Detail string `json:"detail" example:"There is no such queue."`
 }
 
-// purge deletes all messages of a queue and keeps a record of it. The record is begun first, so that an error of it
-// means that nothing was deleted.
-func (a *API) purge(ctx context.Context, t tenants.ID, queue string) (tasks.Task, error) {
-	task := tasks.Task{Type: "purge", Status: tasks.Running, Queue: queue, CreatedAt: a.Clock.Now()}
-	id, err := a.Tasks.Add(ctx, t.String(), task)
-	if err != nil {
-		return task, err
+// TaskError is what went wrong with one message of a task.
+type TaskError struct {
+	// Id of the message.
+	Item string `json:"item" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	// Stable name of the kind of problem, as in a problem.
+	Code string `json:"code" example:"message_too_large"`
+	// What happened, for people.
+	Detail string  `json:"detail" example:"The message is too large."`
+	At     Instant `json:"at" swaggertype:"string" format:"date-time"`
+}
+
+// task shows a task.
+func (a *API) task(t tasks.Task) (Task, error) {
+	p := t.Progress
+	out := Task{ID: t.ID, Type: t.Type, Status: string(t.Status), CreatedBy: t.CreatedBy,
+		Progress:  TaskProgress{Total: p.Total, Looked: p.Looked, Done: p.Done, Failed: p.Failed, Rate: math.Round(p.Rate()*10) / 10},
+		CreatedAt: Instant{t.CreatedAt}, StartedAt: instant(t.StartedAt), FinishedAt: instant(t.FinishedAt),
+		ErrorsURL: a.link("/v1/tasks/" + t.ID + "/errors")}
+	if left, ok := p.Left(); ok && t.Status == tasks.Running {
+		seconds := int64(math.Ceil(left.Seconds()))
+		out.Progress.ETA = &seconds
 	}
-	task.ID = id
+	if t.Error != nil {
+		out.Error = &TaskFailure{Code: t.Error.Code, Detail: t.Error.Message}
+	}
+	if t.Scope != "" {
+		if err := json.Unmarshal([]byte(t.Scope), &out.Scope); err != nil {
+			return out, engine.ErrBroken.Because(err)
+		}
+	}
+	out.Scope.Queue = t.Queue
+	return out, nil
+}
+
+// accept answers with a task that was begun.
+func (a *API) accept(c echo.Context, t tasks.Task) error {
+	shown, err := a.task(t)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Location", a.link("/v1/tasks/"+t.ID))
+	return a.json(c, http.StatusAccepted, shown)
+}
+
+// purgeAll deletes all messages of a queue at once and keeps a record of it. The messages are gone by then, so it is no
+// error when the record cannot be kept.
+func (a *API) purgeAll(c echo.Context) (tasks.Task, error) {
+	ctx, t, queue := scope(c)
+	ctx = context.WithoutCancel(ctx)
+	begin := a.Clock.Now()
 	count, err := a.Queues.Purge(ctx, t, queue)
-	task.Status, task.FinishedAt = tasks.Succeeded, a.Clock.Now()
-	task.Progress = tasks.Progress{Total: count, Done: count}
 	if err != nil {
-		task.Status = tasks.Failed
+		return tasks.Task{}, err
 	}
-	if _, err := a.Tasks.Add(ctx, t.String(), task); err != nil {
-		a.Logger.Warn("the end of a task was not recorded", "task", task.ID, "tenant", t.String(), "error", err.Error())
+	end := a.Clock.Now()
+	task := tasks.Task{Type: queues.PurgeTask, Status: tasks.Succeeded, Queue: queue, CreatedBy: RequestOf(c).Principal.KeyID,
+		Progress:  tasks.Progress{Total: count, Looked: count, Done: count, Worked: end.Sub(begin)},
+		CreatedAt: begin, StartedAt: begin, FinishedAt: end}
+	if task.ID, err = a.Tasks.Add(ctx, t.String(), task); err != nil {
+		a.Logger.Warn("a purge is done and was not recorded", "task", task.ID, "tenant", t.String(), "error", err.Error())
 	}
-	return task, err
+	return task, nil
+}
+
+// purgeOlder begins the task that deletes the messages of a queue that were sent at least older ago.
+func (a *API) purgeOlder(c echo.Context, older time.Duration) (tasks.Task, error) {
+	ctx, t, queue := scope(c)
+	n, err := a.Queues.PlanPurge(ctx, t, queue, older)
+	if err != nil {
+		return tasks.Task{}, err
+	}
+	shown, err := json.Marshal(TaskScope{OlderThan: int64(wholeSeconds(older))})
+	if err != nil {
+		return tasks.Task{}, err
+	}
+	n.Scope, n.CreatedBy = string(shown), RequestOf(c).Principal.KeyID
+	return a.Tasks.Start(ctx, t.String(), n)
+}
+
+// The words of the filters of listTasks.
+var (
+	taskTypes    = []string{queues.PurgeTask}
+	taskStatuses = []string{string(tasks.Running), string(tasks.Succeeded), string(tasks.Failed), string(tasks.Cancelling), string(tasks.Cancelled)}
+)
+
+// taskFilter reads which tasks are wanted.
+func taskFilter(q *query) (tasks.Filter, error) {
+	f := tasks.Filter{Queue: q.text("queue")}
+	var err error
+	if q.has("type") {
+		if f.Type, err = q.choice("type", taskTypes...); err != nil {
+			return f, err
+		}
+	}
+	if q.has("status") {
+		status, err := q.choice("status", taskStatuses...)
+		f.Status = tasks.Status(status)
+		return f, err
+	}
+	return f, nil
 }
 
 // listTasks shows a part of a tenant's tasks.
 //
 //	@Summary		List tasks
-//	@Description	Newest first. The newest 1,000 are kept.
+//	@Description	Newest first. The newest 1,000 are kept; those that have ended are forgotten first.
 //	@ID				listTasks
 //	@Tags			tasks
+//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge)
+//	@Param			status	query		string		false	"Only tasks in this state"		Enums(running,succeeded,failed,cancelling,cancelled)
+//	@Param			queue	query		string		false	"Only tasks on this queue"		maxlength(80)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor	query		string		false	"next_cursor of the part before"
 //	@Success		200		{object}	Page[Task]	"A part of the list"
@@ -72,7 +187,7 @@ func (a *API) purge(ctx context.Context, t tenants.ID, queue string) (tasks.Task
 //	@Failure		422		{object}	Problem		"A value is not allowed"
 //	@Router			/v1/tasks [get]
 func (a *API) listTasks(c echo.Context) error {
-	q, err := readQuery(c, "limit", "cursor")
+	q, err := readQuery(c, "type", "status", "queue", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -80,20 +195,27 @@ func (a *API) listTasks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := decodeCursor("tasks", "", &q)
+	f, err := taskFilter(&q)
+	if err != nil {
+		return err
+	}
+	filter := f.Type + " " + string(f.Status) + " " + f.Queue
+	after, err := decodeCursor("tasks", filter, &q)
 	if err != nil {
 		return err
 	}
 	ctx, t, _ := scope(c)
-	list, next, err := a.Tasks.List(ctx, t.String(), limit, after)
+	list, next, err := a.Tasks.List(ctx, t.String(), f, limit, after)
 	if err != nil {
 		return err
 	}
 	data := make([]Task, len(list))
 	for i, one := range list {
-		data[i] = newTask(one)
+		if data[i], err = a.task(one); err != nil {
+			return err
+		}
 	}
-	return answerPage(a, c, data, encodeCursor("tasks", "", next))
+	return answerPage(a, c, data, encodeCursor("tasks", filter, next))
 }
 
 // getTask shows a task.
@@ -117,5 +239,91 @@ func (a *API) getTask(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, newTask(task))
+	shown, err := a.task(task)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, shown)
+}
+
+// cancelTask asks for the end of a task.
+//
+//	@Summary		Cancel a task
+//	@Description	It ends after the step that is under way, at most 100 messages. What was done stays done. One that ends by itself before that has succeeded.
+//	@ID				cancelTask
+//	@Tags			tasks
+//	@Param			id	path		string	true	"Id of the task"
+//	@Success		200	{object}	Task	"The task, cancelling"
+//	@Failure		400	{object}	Problem	"The request is malformed"
+//	@Failure		404	{object}	Problem	"No such task"
+//	@Failure		409	{object}	Problem	"The task has ended (`task_finished`)"
+//	@Failure		415	{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422	{object}	Problem	"A value is not allowed"
+//	@Router			/v1/tasks/{id}/cancel [post]
+func (a *API) cancelTask(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	task, err := a.Tasks.Cancel(ctx, t.String(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	shown, err := a.task(task)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, shown)
+}
+
+// listTaskErrors shows what went wrong with single messages of a task.
+//
+//	@Summary		List the errors of a task
+//	@Description	In the order in which they came. The first 1,000 are kept; `failed` of the progress counts all.
+//	@ID				listTaskErrors
+//	@Tags			tasks
+//	@Param			id		path		string			true	"Id of the task"
+//	@Param			limit	query		int				false	"How many at most"	minimum(1)	maximum(500)	default(50)
+//	@Param			cursor	query		string			false	"next_cursor of the part before"
+//	@Success		200		{object}	Page[TaskError]	"A part of the list"
+//	@Header			200		{string}	Link			"The next part, with rel=next"
+//	@Failure		400		{object}	Problem			"The request is malformed"
+//	@Failure		404		{object}	Problem			"No such task"
+//	@Failure		415		{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem			"A value is not allowed"
+//	@Router			/v1/tasks/{id}/errors [get]
+func (a *API) listTaskErrors(c echo.Context) error {
+	q, err := readQuery(c, "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageQuery(&q)
+	if err != nil {
+		return err
+	}
+	id := c.Param("id")
+	after, err := decodeCursor("task errors", id, &q)
+	if err != nil {
+		return err
+	}
+	skip := 0
+	if after != "" {
+		if skip, err = strconv.Atoi(after); err != nil || skip < 0 {
+			return queryFault("cursor", "invalid", "must be the next_cursor of this list; start again without it")
+		}
+	}
+	ctx, t, _ := scope(c)
+	list, more, err := a.Tasks.Errors(ctx, t.String(), id, skip, limit)
+	if err != nil {
+		return err
+	}
+	data := make([]TaskError, len(list))
+	for i, e := range list {
+		data[i] = TaskError{Item: e.Item, Code: e.Code, Detail: e.Message, At: Instant{e.At}}
+	}
+	next := ""
+	if more {
+		next = strconv.Itoa(skip + len(list))
+	}
+	return answerPage(a, c, data, encodeCursor("task errors", id, next))
 }

@@ -131,7 +131,7 @@ func (s *Store) Message(ctx context.Context, t tenants.ID, queue string, id engi
 func (s *Store) DeleteMessage(ctx context.Context, t tenants.ID, queue string, id engine.ID) error {
 	return s.with(ctx, t, queue, func(d *desk) error {
 		reply, err := d.alone(ctx, deleteScript, func(c *config) []any {
-			return []any{c.Retention.Milliseconds(), id[:]}
+			return []any{c.Retention.Milliseconds(), "", "", id[:]}
 		})
 		if err != nil {
 			return err

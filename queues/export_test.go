@@ -127,7 +127,7 @@ func ScriptNames() map[string]string {
 	for _, s := range []*engine.Script{
 		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, deleteScript, peekScript, messageScript, statsScript, passScript,
 		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
-		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript,
+		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript,
 	} {
 		names[fmt.Sprintf("%x", sha1.Sum([]byte(s.Text())))] = s.Name
 	}

@@ -1,14 +1,18 @@
 package queues_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 )
 
@@ -144,6 +148,85 @@ func TestG1k_SlotMoves(t *testing.T) {
 	if e := tr.errors(); e != "" {
 		t.Errorf("callers were told of a move: %s", e)
 	}
+}
+
+// TestG11_APurgeWhileSlotsMove moves the slots of the queue, of its tenant's tasks and of their plan while two servers work
+// on a purge, one of which stops on the way.
+func TestG11_APurgeWhileSlotsMove(t *testing.T) {
+	t.Parallel()
+	c := redistest.Cluster(t, 3, 0)
+	b := real(t, engine.Options{URL: clusterURL(c)}, nil)
+	other := real(t, b.opt, b)
+	q := b.queue(t, nil)
+	const n = 5000
+	for range n / 100 {
+		batch := make([]queues.Outgoing, 100)
+		for i := range batch {
+			batch[i].Body = []byte("m")
+		}
+		b.batch(t, q, true, batch...)
+	}
+	tenant := b.tenant.String()
+	store := tasks.New(b.engine, clock.Real{})
+	plan, err := b.PlanPurge(t.Context(), b.tenant, q, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.MaxRate = 1500 // so that it takes longer than the moves
+	task, err := store.Start(t.Context(), tenant, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() tasks.Task {
+		t.Helper()
+		got, err := store.Get(t.Context(), tenant, task.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	serve := func(s *bench) (stop func()) {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		r := tasks.NewRunner(tasks.Config{Store: tasks.New(s.engine, clock.Real{}), Kinds: map[string]tasks.Kind{queues.PurgeTask: s.Purging()}})
+		go func() {
+			defer close(done)
+			_ = r.Run(ctx)
+		}()
+		stop = func() {
+			cancel()
+			<-done
+		}
+		t.Cleanup(stop)
+		return stop
+	}
+	stop := serve(b)
+	serve(other)
+	moves := 0
+	for _, key := range []string{b.slotKey(q), engine.TenantKey(tenant, "tasks"), engine.SystemKey("tasks")} {
+		from := c.MasterOf(key)
+		m := c.BeginMigrate(key, from, c.Nodes[(slices.Index(c.Nodes, from)+1)%3])
+		for m.MigrateKeys(1) > 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		m.FinishMigrate()
+		if moves++; moves == 1 {
+			stop()
+		}
+		if got := get(); got.Status != tasks.Running {
+			t.Errorf("after %d moves the task has ended: %+v", moves, got)
+		}
+	}
+	until(t, func() bool { return get().Status != tasks.Running })
+	if got := get(); got.Status != tasks.Succeeded || got.Progress.Done != n || got.Progress.Looked != n {
+		t.Errorf("got %+v, want %d done", got, n)
+	}
+	st, err := b.Stats(t.Context(), b.tenant, q)
+	if err != nil || st.Available+st.InFlight+st.Delayed != 0 || st.Deleted != n {
+		t.Errorf("the queue has %+v, %v; want %d deleted", st, err, n)
+	}
+	b.sound(t, q)
+	t.Logf("%d moves, attempts by outcome %v and %v", moves, b.engine.Outcomes(), other.engine.Outcomes())
 }
 
 // TestG1k_NoKeyIsEverAbsent does everything that takes the last entry out of a key while the slot is being moved. A

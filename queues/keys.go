@@ -25,6 +25,7 @@ var (
 	statsScript      = engine.MustLoad(files, "stats")
 	passScript       = engine.MustLoad(files, "pass")
 	purgeScript      = engine.MustLoad(files, "purge")
+	quitScript       = engine.MustLoad(files, "quit")
 	initScript       = engine.MustLoad(files, "init")
 	settingsScript   = engine.MustLoad(files, "settings")
 	configureScript  = engine.MustLoad(files, "configure")

@@ -235,18 +235,18 @@ const maxStale = 10
 // call runs a queue's script in a lane. args are made anew when the settings have changed, or are nil to give up.
 func (d *desk) call(ctx context.Context, s *engine.Script, ln *lane, args func(*config) []any) ([]any, error) {
 	ln.seq = d.store.calls.Add(1)
-	return d.callAs(ctx, s, ln.field, ln.seq, args)
+	return d.numbered(ctx, s, ln, args)
 }
 
-// callAs is call in a lane that is not this server's own.
-func (d *desk) callAs(ctx context.Context, s *engine.Script, field string, seq int64, args func(*config) []any) ([]any, error) {
+// numbered is call for a call that has its number in the lane already.
+func (d *desk) numbered(ctx context.Context, s *engine.Script, ln *lane, args func(*config) []any) ([]any, error) {
 	for range maxStale {
 		c := d.config.Load()
 		list := args(c)
 		if list == nil {
 			return nil, errStale
 		}
-		reply, err := d.store.engine.Do(ctx, s, d.keysOf(s), append([]any{c.version, field, seq}, list...)...)
+		reply, err := d.store.engine.Do(ctx, s, d.keysOf(s), append([]any{c.version, ln.field, ln.seq}, list...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -247,7 +247,7 @@ func (d *desk) bring(ctx context.Context, journey, low int64, group []parcel) er
 // accept takes messages that come from the queue with the given uid.
 func (d *desk) accept(ctx context.Context, from string, journey, low int64, group []parcel) error {
 	flag := d.waiters.flag()
-	reply, err := d.callAs(ctx, acceptScript, "M"+from, journey, func(*config) []any {
+	reply, err := d.numbered(ctx, acceptScript, &lane{field: "M" + from, seq: journey}, func(*config) []any {
 		args := make([]any, 0, 2+3*len(group))
 		args = append(args, flag, low)
 		for i := range group {

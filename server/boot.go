@@ -31,6 +31,7 @@ type parts struct {
 	auth     *auth.Authenticator
 	queues   *queues.Store
 	tasks    *tasks.Store
+	runner   *tasks.Runner
 	epoch    string // of the data set
 	looks    looks
 	watch    func(context.Context) error
@@ -133,9 +134,12 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)
-	p.tasks = tasks.New(p.engine)
+	p.tasks = tasks.New(p.engine, clock.Real{})
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger})
+	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
+		queues.PurgeTask: p.queues.Purging(),
+	}, Ready: func() bool { return !s.health.has("data_replaced") && !s.health.has("redis_unavailable") }})
 	p.epoch = epoch
 	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name) }
 	if err := s.firstKeys(ctx, p, epoch == newEpoch); err != nil {
@@ -358,6 +362,7 @@ The API: %[2]s/docs
 func (p *parts) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.queues.Run(ctx) })
+	g.Go(func() error { return p.runner.Run(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.watch(ctx) })
 	g.Go(func() error { return p.sweep(ctx) })

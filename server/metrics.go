@@ -52,6 +52,7 @@ func newMetrics(s *Server) *metrics {
 			}
 			return 0
 		}),
+		newTaskCollector(s),
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
 	)
 	return m
@@ -74,6 +75,42 @@ func (e *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for outcome, n := range p.engine.Outcomes() {
 		ch <- prometheus.MustNewConstMetric(e.calls, prometheus.CounterValue, float64(n), outcome)
+	}
+}
+
+// taskCollector shows what this server does for tasks, by their type.
+type taskCollector struct {
+	server                   *Server
+	running, steps, failures *prometheus.Desc
+}
+
+func newTaskCollector(s *Server) *taskCollector {
+	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, []string{"type"}, nil) }
+	return &taskCollector{
+		server:   s,
+		running:  desc("sluice_tasks_running", "Tasks that this server works on, by type."),
+		steps:    desc("sluice_task_steps_total", "Steps of tasks, by type."),
+		failures: desc("sluice_task_failures_total", "Steps that failed, by type; most are tried again."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (t *taskCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- t.running
+	ch <- t.steps
+	ch <- t.failures
+}
+
+// Collect implements prometheus.Collector.
+func (t *taskCollector) Collect(ch chan<- prometheus.Metric) {
+	p := t.server.parts.Load()
+	if p == nil {
+		return
+	}
+	for kind, c := range p.runner.Counts() {
+		ch <- prometheus.MustNewConstMetric(t.running, prometheus.GaugeValue, float64(c.Running), kind)
+		ch <- prometheus.MustNewConstMetric(t.steps, prometheus.CounterValue, float64(c.Steps), kind)
+		ch <- prometheus.MustNewConstMetric(t.failures, prometheus.CounterValue, float64(c.Failures), kind)
 	}
 }
 

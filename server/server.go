@@ -180,6 +180,7 @@ func (s *Server) drain() error {
 	p := s.parts.Load()
 	if p != nil {
 		p.queues.Drain()
+		p.runner.Drain()
 		select {
 		case <-time.After(lameDuck):
 		case <-ctx.Done():

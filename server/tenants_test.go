@@ -34,6 +34,8 @@ func TestG19_TenantsDoNotSeeEachOther(t *testing.T) {
 	var got struct{ Messages []received }
 	must(t, http.StatusOK, &got, http.MethodPost, url+"secrets/receive?visibility_timeout=600", theirs, "")
 	handle := got.Messages[0].ReceiptHandle
+	var purged task
+	must(t, http.StatusAccepted, &purged, http.MethodPost, url+"secrets/purge", theirs, `{"confirm":"secrets","older_than":1}`)
 
 	// A queue of the same name, which must not lead to the other one.
 	for _, sameName := range []bool{false, true} {
@@ -53,7 +55,11 @@ func TestG19_TenantsDoNotSeeEachOther(t *testing.T) {
 			{http.MethodPatch, "/v1/queues/secrets/receipts/" + handle, `{"visibility_timeout":0}`},
 			{http.MethodPost, "/v1/queues/secrets/ack", `{"ack":["` + handle + `"]}`},
 			{http.MethodPost, "/v1/queues/secrets/purge", `{"confirm":"secrets"}`},
+			{http.MethodPost, "/v1/queues/secrets/purge", `{"confirm":"secrets","older_than":1}`},
 			{http.MethodGet, "/v1/tasks", ""},
+			{http.MethodGet, "/v1/tasks/" + purged.ID, ""},
+			{http.MethodGet, "/v1/tasks/" + purged.ID + "/errors", ""},
+			{http.MethodPost, "/v1/tasks/" + purged.ID + "/cancel", ""},
 			{http.MethodGet, "/v1/tenants", ""},
 			{http.MethodGet, "/v1/tenants/theirs", ""},
 			{http.MethodDelete, "/v1/tenants/theirs", ""},

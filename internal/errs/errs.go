@@ -40,6 +40,7 @@ type Error struct {
 	Fix        string        // what to try next, often a command; may be empty
 	Fields     []Field       // the parts of the request at fault; may be empty
 	RetryAfter time.Duration // zero: no advice
+	Usage      *Usage        // the limit that is reached, of kind Quota; may be nil
 	Err        error         // the cause, for the log only
 }
 
@@ -52,6 +53,13 @@ type Field struct {
 	Message string // what is allowed and what came
 	// Line and Column are where in a text of several words the fault is, counted in characters from 1. 0: not known.
 	Line, Column int
+}
+
+// Usage is a limit and how much of it is used.
+type Usage struct {
+	Quota string // stable snake_case name of the limit
+	Limit int64
+	Used  int64
 }
 
 // New returns an Error without a cause.

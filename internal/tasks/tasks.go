@@ -1,26 +1,48 @@
-// Package tasks keeps a record of long work that was done for a tenant: what it was, how far it came, how it ended.
+// Package tasks carries long work of tenants out in small steps, on whichever server has room, and keeps a record of it.
 //
-// A tenant's tasks lie in its own slot:
+// A Store holds the tasks, a Runner works on them. Packages of the domain register a Kind for each type of task; its
+// step does at most a hundred items and says where to go on. A server has a lease on a task that it works on. The lease
+// has a fence, a number that grows with each claim, and every save carries it: a server that was paused for longer than
+// its lease and wakes up late changes nothing any more.
 //
-//	sl:<id>:{<id>}:tasks  HASH of task id to JSON, the newest 1,000
+// A tenant's tasks lie in its own slot, and when to look at those that have not ended in that of the installation, so
+// that finding work costs one call, however many tenants there are:
+//
+//	sl:<id>:{<id>}:tasks        HASH of task id to JSON, the newest 1,000
+//	sl:<id>:{<id>}:task-runs    HASH of unfinished task id to who works on it; see lua/lib/control.lua
+//	sl:<id>:{<id>}:task-errors  HASH of "<task id>:<part>" to errors of single items
+//	sl:-:{sys}:tasks            ZSET of "<type> <tenant> <task id>" by when to look at it
+//
+// What spans the two goes in steps. An entry of the ZSET is made before its task and removed after its end, and a task
+// that is worked on renews its own, so whoever finds an entry that leads nowhere removes it, and no task is left behind.
 package tasks
 
 import (
-	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 )
 
-// MaxTasks is how many tasks of a tenant are kept: more than anybody looks back at, in some 250 KB.
-const MaxTasks = 1000
+const (
+	// MaxTasks is how many tasks of a tenant are kept: more than anybody looks back at, in some 500 KB, and 8 MB at worst. Those that have
+	// ended are forgotten first.
+	MaxTasks = 1000
+	// MaxUnfinished is how many tasks of a tenant may be unfinished at the same time.
+	MaxUnfinished = 100
+	// MaxItems bounds the items that one step of a task touches.
+	MaxItems = 100
+	// MaxErrors is how many errors of single items are kept of a task. The others are only counted.
+	MaxErrors = 1000
+	// maxText bounds what is kept of a task, in bytes: its parameters with its scope, and what its steps remember.
+	maxText = 4 << 10
+	// maxMessage bounds the text of an error of an item, in bytes.
+	maxMessage = 200
+)
 
 // prefix starts the id of every task.
 const prefix = "task_"
@@ -30,9 +52,11 @@ type Status string
 
 // The states of a task.
 const (
-	Running   Status = "running"
-	Succeeded Status = "succeeded"
-	Failed    Status = "failed"
+	Running    Status = "running" // or it waits for a server that works on it
+	Succeeded  Status = "succeeded"
+	Failed     Status = "failed"
+	Cancelling Status = "cancelling" // its end was asked for
+	Cancelled  Status = "cancelled"
 )
 
 // Task is work that was asked for.
@@ -41,15 +65,69 @@ type Task struct {
 	Type       string // such as "purge"
 	Status     Status
 	Queue      string // name of the queue that it works on, or ""
+	Scope      string // what else is to be shown of what it works on: a JSON object, or ""
 	Progress   Progress
+	Error      *Failure // why it failed; nil when it did not
+	CreatedBy  string   // id of the key that asked for it, or ""
 	CreatedAt  time.Time
+	StartedAt  time.Time // zero: not yet
 	FinishedAt time.Time // zero: not yet
 }
 
-// Progress counts the messages of a task.
+// Progress counts the items of a task, such as messages.
 type Progress struct {
+	// Total is how many there are to look at. It is an estimate until the task has succeeded.
 	Total int64
-	Done  int64
+	// Looked is how many were looked at. Those that need nothing are neither Done nor Failed.
+	Looked int64
+	Done   int64
+	Failed int64
+	// Worked is how long the task was worked on, including the waits that its rate asks for.
+	Worked time.Duration
+}
+
+// Rate returns how many items were done or failed per second of work, and 0 before there was any.
+func (p Progress) Rate() float64 {
+	if p.Worked <= 0 {
+		return 0
+	}
+	return float64(p.Done+p.Failed) / p.Worked.Seconds()
+}
+
+// Left returns how long the rest will take if it goes on like that. It reports false when nothing is known of that.
+func (p Progress) Left() (time.Duration, bool) {
+	if p.Worked <= 0 || p.Looked == 0 {
+		return 0, false
+	}
+	return time.Duration(float64(max(p.Total-p.Looked, 0)) / float64(p.Looked) * float64(p.Worked)), true
+}
+
+// Failure is why a task failed, for people.
+type Failure struct {
+	Code    string // stable snake_case name
+	Message string
+}
+
+// ItemError is what went wrong with one item.
+type ItemError struct {
+	Item    string // its id
+	Code    string // stable snake_case name
+	Message string // at most 200 bytes; without secrets
+	At      time.Time
+}
+
+// NewTask is what is said of a task that is to be worked on.
+type NewTask struct {
+	Type      string
+	Queue     string // see Task
+	Scope     string // see Task
+	Params    string // what its steps need to know; nobody else sees it
+	CreatedBy string // see Task
+	Total     int64  // how many items there are to look at, as far as known
+	Limit     int64  // ends the task as succeeded once so many are done; 0: no limit
+	MaxRate   int    // items done or failed per second at most; 0: as fast as it goes
+	// Alone refuses the task while another one of its type and queue is unfinished.
+	Alone bool
 }
 
 // The errors of this package, besides those of the engine.
@@ -57,146 +135,45 @@ var (
 	ErrNotFound = &errs.Error{Kind: errs.NotFound, Code: "task_not_found",
 		Message: fmt.Sprintf("There is no such task. The newest %d of a tenant are kept.", MaxTasks)}
 	ErrTenantGone = &errs.Error{Kind: errs.NotFound, Code: "tenant_not_found", Message: "There is no such tenant."}
+	ErrFinished   = &errs.Error{Kind: errs.Conflict, Code: "task_finished",
+		Message: "The task has ended, so it cannot be cancelled."}
+	ErrAlreadyRunning = &errs.Error{Kind: errs.Conflict, Code: "task_already_running",
+		Message: "Another task of this type works on the queue."}
+	ErrQuota = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
+		Message: fmt.Sprintf("The tenant has %d unfinished tasks, and no more are allowed.", MaxUnfinished),
+		Fix:     "Wait until some of them have ended, or cancel them."}
+	// ErrLost says that another server has the task now, or that it is gone. Nothing was saved.
+	ErrLost = errors.New("the lease on the task is lost")
 
 	errRecord = errors.New("the record of a task is damaged")
+	errLate   = errors.New("the task was stored too long after it was planned")
 )
 
-//go:embed lua/*.lua
-var scripts embed.FS
+//go:embed lua
+var files embed.FS
 
 var (
-	saveScript   = engine.MustLoad(scripts, "save")
-	getScript    = engine.MustLoad(scripts, "get")
-	listScript   = engine.MustLoad(scripts, "list")
-	forgetScript = engine.MustLoad(scripts, "forget")
+	addScript     = engine.MustLoad(files, "add")
+	startScript   = engine.MustLoad(files, "start")
+	getScript     = engine.MustLoad(files, "get")
+	listScript    = engine.MustLoad(files, "list")
+	errorsScript  = engine.MustLoad(files, "errors")
+	cancelScript  = engine.MustLoad(files, "cancel")
+	claimScript   = engine.MustLoad(files, "claim")
+	keepScript    = engine.MustLoad(files, "keep")
+	advanceScript = engine.MustLoad(files, "advance")
+	forgetScript  = engine.MustLoad(files, "forget")
+	dueScript     = engine.MustLoad(files, "due")
+	planScript    = engine.MustLoad(files, "plan")
+	unplanScript  = engine.MustLoad(files, "unplan")
 )
 
-func tenantKey(tenant string) string { return engine.TenantKey(tenant, "tenant") } // HASH, kept by tenants
-func tasksKey(tenant string) string  { return engine.TenantKey(tenant, "tasks") }  // HASH id to JSON
+func tenantKey(tenant string) string { return engine.TenantKey(tenant, "tenant") }      // HASH, kept by tenants
+func tasksKey(tenant string) string  { return engine.TenantKey(tenant, "tasks") }       // HASH id to JSON
+func runsKey(tenant string) string   { return engine.TenantKey(tenant, "task-runs") }   // HASH id to line of control
+func errorsKey(tenant string) string { return engine.TenantKey(tenant, "task-errors") } // HASH id:part to JSON lines
 
-// Store is the tasks of all tenants. Tenants are named by their ids.
-type Store struct{ engine *engine.Engine }
+var planKey = engine.SystemKey("tasks") // ZSET entry to time
 
-// New returns the store of the tasks behind e, which has a started session.
-func New(e *engine.Engine) *Store { return &Store{engine: e} }
-
-// Add stores a task and returns its id: a new one for a task that has none. One that is there already is replaced.
-func (s *Store) Add(ctx context.Context, tenant string, t Task) (string, error) {
-	if t.ID == "" {
-		t.ID = prefix + s.engine.NewID(0).String()
-	}
-	text, err := json.Marshal(newRecord(t))
-	if err != nil {
-		return "", err
-	}
-	reply, err := s.engine.Do(ctx, saveScript, []string{tenantKey(tenant), tasksKey(tenant)}, t.ID, string(text), MaxTasks)
-	if err != nil {
-		return "", fmt.Errorf("store task %s: %w", t.ID, err)
-	}
-	if reply == "no_tenant" {
-		return "", ErrTenantGone
-	}
-	return t.ID, nil
-}
-
-// Get returns a task of a tenant.
-func (s *Store) Get(ctx context.Context, tenant, id string) (Task, error) {
-	if !validID(id) {
-		return Task{}, ErrNotFound
-	}
-	reply, err := s.engine.Do(ctx, getScript, []string{tasksKey(tenant)}, id)
-	if err != nil {
-		return Task{}, fmt.Errorf("read task %s: %w", id, readOnly(err))
-	}
-	text, _ := reply.(string)
-	if text == "" {
-		return Task{}, ErrNotFound
-	}
-	return parse(text)
-}
-
-// List returns up to limit of a tenant's tasks, newest first, from the first one behind after on. next is the after of
-// the following page, and "" on the last one.
-func (s *Store) List(ctx context.Context, tenant string, limit int, after string) (page []Task, next string, err error) {
-	reply, err := s.engine.Do(ctx, listScript, []string{tasksKey(tenant)})
-	if err != nil {
-		return nil, "", fmt.Errorf("list tasks: %w", readOnly(err))
-	}
-	list, _ := reply.([]any)
-	page = make([]Task, 0, len(list))
-	for _, v := range list {
-		text, _ := v.(string)
-		t, err := parse(text)
-		if err != nil {
-			return nil, "", err
-		}
-		if after == "" || t.ID < after {
-			page = append(page, t)
-		}
-	}
-	slices.SortFunc(page, func(a, b Task) int { return strings.Compare(b.ID, a.ID) })
-	if len(page) > limit {
-		page = page[:limit]
-		next = page[limit-1].ID
-	}
-	return page, next, nil
-}
-
-// Forget deletes all tasks of a tenant. It is for the tenant's deletion and may be repeated.
-func (s *Store) Forget(ctx context.Context, tenant string) error {
-	if _, err := s.engine.Do(ctx, forgetScript, []string{tasksKey(tenant)}); err != nil {
-		return fmt.Errorf("delete the tasks of tenant %s: %w", tenant, err)
-	}
-	return nil
-}
-
-// readOnly says of a read without an answer that nothing was changed.
-func readOnly(err error) error {
-	if errors.Is(err, engine.ErrUnknown) {
-		return engine.ErrUnavailable.Because(err)
-	}
-	return err
-}
-
-func validID(id string) bool {
-	text, ok := strings.CutPrefix(id, prefix)
-	if !ok {
-		return false
-	}
-	_, ok = engine.ParseID(text)
-	return ok
-}
-
-// record is how a task lies in Redis. Times are milliseconds since 1970.
-type record struct {
-	ID       string `json:"id"`
-	Type     string `json:"type"`
-	Status   Status `json:"status"`
-	Queue    string `json:"queue,omitempty"`
-	Total    int64  `json:"total,omitempty"`
-	Done     int64  `json:"done,omitempty"`
-	Created  int64  `json:"created"`
-	Finished int64  `json:"finished,omitempty"`
-}
-
-func newRecord(t Task) record {
-	r := record{ID: t.ID, Type: t.Type, Status: t.Status, Queue: t.Queue, Total: t.Progress.Total, Done: t.Progress.Done,
-		Created: t.CreatedAt.UnixMilli()}
-	if !t.FinishedAt.IsZero() {
-		r.Finished = t.FinishedAt.UnixMilli()
-	}
-	return r
-}
-
-func parse(text string) (Task, error) {
-	var r record
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return Task{}, engine.ErrBroken.Because(fmt.Errorf("%w: %w", errRecord, err))
-	}
-	t := Task{ID: r.ID, Type: r.Type, Status: r.Status, Queue: r.Queue, Progress: Progress{Total: r.Total, Done: r.Done},
-		CreatedAt: time.UnixMilli(r.Created).UTC()}
-	if r.Finished != 0 {
-		t.FinishedAt = time.UnixMilli(r.Finished).UTC()
-	}
-	return t, nil
-}
+// typePattern is what a type's name looks like: it stands in an entry of the plan and in metrics.
+var typePattern = regexp.MustCompile(`^[a-z][a-z_]{0,31}$`)

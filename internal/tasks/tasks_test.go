@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
@@ -46,7 +47,7 @@ func engines(t *testing.T, test func(t *testing.T, b *bench)) {
 			if err := e.StartSession(t.Context()); err != nil {
 				t.Fatalf("start session: %v", err)
 			}
-			b := &bench{Store: tasks.New(e), client: e.Single(), tenant: fmt.Sprintf("t%d-%d", os.Getpid(), tenants.Add(1))}
+			b := &bench{Store: tasks.New(e, clock.Real{}), client: e.Single(), tenant: fmt.Sprintf("t%d-%d", os.Getpid(), tenants.Add(1))}
 			b.state(t, "active")
 			test(t, b)
 		})
@@ -72,29 +73,23 @@ func (b *bench) add(t *testing.T, task tasks.Task) string {
 
 var made = time.Date(2026, 3, 1, 12, 0, 0, 120e6, time.UTC)
 
-func TestATaskIsKeptAndReplaced(t *testing.T) {
+func TestATaskThatHasEndedIsKept(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
-		want := tasks.Task{Type: "purge", Status: tasks.Running, Queue: "orders", CreatedAt: made}
+		want := tasks.Task{Type: "purge", Status: tasks.Succeeded, Queue: "orders", Scope: `{"a":1}`, CreatedBy: "key",
+			Progress: tasks.Progress{Total: 7, Looked: 7, Done: 6, Failed: 1, Worked: time.Second},
+			Error:    &tasks.Failure{Code: "odd", Message: "It is odd."}, CreatedAt: made, StartedAt: made, FinishedAt: made.Add(time.Second)}
 		want.ID = b.add(t, want)
-		for _, change := range []func(){
-			func() {},
-			func() {
-				want.Status, want.Progress, want.FinishedAt = tasks.Succeeded, tasks.Progress{Total: 7, Done: 7}, made.Add(time.Second)
-			},
-		} {
-			change()
-			if id := b.add(t, want); id != want.ID {
-				t.Errorf("id after a change: got %s, want %s", id, want.ID)
-			}
-			got, err := b.Get(t.Context(), b.tenant, want.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("task (-want +got):\n%s", diff)
-			}
+		got, err := b.Get(t.Context(), b.tenant, want.ID)
+		if err != nil {
+			t.Fatal(err)
 		}
-		list, next, err := b.List(t.Context(), b.tenant, 10, "")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("task (-want +got):\n%s", diff)
+		}
+		if _, err := b.Cancel(t.Context(), b.tenant, want.ID); !errors.Is(err, tasks.ErrFinished) {
+			t.Errorf("cancel: got %v, want %v", err, tasks.ErrFinished)
+		}
+		list, next, err := b.List(t.Context(), b.tenant, tasks.Filter{}, 10, "")
 		if diff := cmp.Diff([]tasks.Task{want}, list); diff != "" || next != "" || err != nil {
 			t.Errorf("list: next %q, error %v, (-want +got):\n%s", next, err, diff)
 		}
@@ -111,7 +106,7 @@ func TestTasksAreListedNewestFirstInPages(t *testing.T) {
 		var got []string
 		pages := 0
 		for after := ""; ; {
-			page, next, err := b.List(t.Context(), b.tenant, 3, after)
+			page, next, err := b.List(t.Context(), b.tenant, tasks.Filter{}, 3, after)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +132,7 @@ func TestOnlyTheNewestThousandAreKept(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for range (tasks.MaxTasks + 40) / 4 {
-					id, err := b.Add(t.Context(), b.tenant, tasks.Task{Type: "purge", Status: tasks.Running, CreatedAt: made})
+					id, err := b.Add(t.Context(), b.tenant, tasks.Task{Type: "purge", Status: tasks.Succeeded, CreatedAt: made})
 					if err != nil {
 						t.Errorf("add: %v", err)
 						return
@@ -149,7 +144,7 @@ func TestOnlyTheNewestThousandAreKept(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		list, _, err := b.List(t.Context(), b.tenant, 2*tasks.MaxTasks, "")
+		list, _, err := b.List(t.Context(), b.tenant, tasks.Filter{}, 2*tasks.MaxTasks, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +168,7 @@ func TestOnlyTheNewestThousandAreKept(t *testing.T) {
 
 func TestTasksOfOthersAreNotFound(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
-		id := b.add(t, tasks.Task{Type: "purge", Status: tasks.Running, CreatedAt: made})
+		id := b.add(t, tasks.Task{Type: "purge", Status: tasks.Succeeded, CreatedAt: made})
 		for _, c := range [][2]string{
 			{"other", id}, {b.tenant, "task_" + engine.ID{}.String()}, {b.tenant, ""}, {b.tenant, "task_"}, {b.tenant, id + "x"}, {b.tenant, "x\x00"},
 		} {
@@ -186,7 +181,7 @@ func TestTasksOfOthersAreNotFound(t *testing.T) {
 
 func TestNothingIsAddedToATenantThatIsDeleted(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
-		b.add(t, tasks.Task{Type: "purge", Status: tasks.Running, CreatedAt: made})
+		b.add(t, tasks.Task{Type: "purge", Status: tasks.Succeeded, CreatedAt: made})
 		b.state(t, "deleting")
 		if _, err := b.Add(t.Context(), b.tenant, tasks.Task{Type: "purge"}); !errors.Is(err, tasks.ErrTenantGone) {
 			t.Errorf("got %v, want %v", err, tasks.ErrTenantGone)

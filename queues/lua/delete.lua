@@ -1,15 +1,18 @@
--- Deletes messages by id, whoever holds them.
+-- Deletes messages by id. As a step of a task it leaves those that somebody holds.
 -- ARGV[6] milliseconds: retention
--- ARGV[7+] id (12 bytes), at most 100
--- Returns: "ok", the time, per message "k" deleted, "g" not there or "m" not looked at, because the ones before took all the bytes that a script may read: ask again; or a refusal of lib/queue
+-- ARGV[7] as a step of a task: milliseconds since 1970 after which it is refused, for the task may have ended; else ""
+-- ARGV[8] as a step of a task: what is to be remembered with its answer; else ""
+-- ARGV[9+] id (12 bytes), at most 100
+-- Returns: "ok", the time, per message "k" deleted, "g" not there, "h" held or "m" not looked at, because the ones before took all the bytes that a script may read: ask again; and what was remembered; or a refusal of lib/queue
 -- Flags: allow-oom
--- Again: the lane remembers the answer.
+-- Again: the lane remembers the answer. A task has one of its own, with the numbers of its steps.
 --- @include "lib/queue"
 --- @include "lib/groups"
 --- @include "lib/wake"
 local q = open_queue('tomb', 'del', 'exp', 'gr')
 if q.refusal then return q.refusal end
-if q.last then return { 'ok', string.match(q.last, '^(%d+)|(.*)$') } end
+if q.last then return { 'ok', string.match(q.last, '^(%d+)|(%a*)|?(.*)$') } end
+if ARGV[7] ~= '' and q.now > tonumber(ARGV[7]) then return { 'late' } end
 
 local retention, verdicts, tombs, gone, ended = tonumber(ARGV[6]), {}, 0, 0, 0
 local groups, bytes = {}, 0
@@ -31,12 +34,19 @@ local function over(id, member)
   return record and outlived(q, member, record, retention)
 end
 
-for i = 7, #ARGV do
+local function is_held(member)
+  local lent = redis.call('ZSCORE', FLIGHT, member)
+  return lent and lease_end(tonumber(lent)) > q.now
+end
+
+for i = 9, #ARGV do
   local id = ARGV[i]
   local member = bytes <= BYTES and find(id)
   local late = member and over(id, member)
   if not member then
     verdicts[#verdicts + 1] = 'm'
+  elseif ARGV[7] ~= '' and is_held(member) then
+    verdicts[#verdicts + 1] = 'h'
   elseif redis.call('HDEL', BODY, id) == 1 then
     local indexed = redis.call('ZREM', FLIGHT, member) + redis.call('ZREM', AGAIN, id) + redis.call('ZREM', DELAYED, member)
     redis.call('ZREM', AGE, id)
@@ -60,5 +70,5 @@ if tombs > 0 then set(q, 'tomb', q.tomb + tombs) end
 if gone > 0 then set(q, 'del', q.del + gone) end
 if ended > 0 then set(q, 'exp', q.exp + ended) end
 local answer = table.concat(verdicts)
-close_queue(q, num(q.now) .. '|' .. answer)
-return { 'ok', num(q.now), answer }
+close_queue(q, num(q.now) .. '|' .. answer .. (ARGV[8] ~= '' and '|' .. ARGV[8] or ''))
+return { 'ok', num(q.now), answer, ARGV[8] }
