@@ -125,7 +125,7 @@ func ParseSide(s string) error {
 func ScriptNames() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*engine.Script{
-		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, deleteScript, peekScript, messageScript, statsScript, passScript,
+		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, deleteScript, peekScript, tailScript, messageScript, statsScript, passScript,
 		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
 		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript,
 	} {
@@ -195,4 +195,11 @@ func (s *Store) Journey(tb testing.TB, t tenants.ID, queue string) func(to strin
 			return there.accept(tb.Context(), d.uid, number(reply, 2), number(reply, 3), load)
 		})
 	}
+}
+
+// Armed reports whether the consumer's next look at its leases is set.
+func (c *Consumer) Armed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.timer != nil
 }

@@ -21,6 +21,7 @@ var (
 	restoreScript    = engine.MustLoad(files, "restore")
 	deleteScript     = engine.MustLoad(files, "delete")
 	peekScript       = engine.MustLoad(files, "peek")
+	tailScript       = engine.MustLoad(files, "tail")
 	messageScript    = engine.MustLoad(files, "message")
 	statsScript      = engine.MustLoad(files, "stats")
 	passScript       = engine.MustLoad(files, "pass")

@@ -26,11 +26,13 @@ func (b *bench) missing(tb testing.TB, q string) {
 	_, settle := b.Settle(ctx, b.tenant, q, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: "rh_"}})
 	_, stats := b.Stats(ctx, b.tenant, q)
 	_, peek := b.Peek(ctx, b.tenant, q, queues.PeekOptions{})
+	_, consume := b.Consume(ctx, b.tenant, q, queues.ConsumeOptions{MaxInFlight: 1})
+	_, tail := b.Tail(ctx, b.tenant, q, queues.TailNow)
 	_, purge := b.Purge(ctx, b.tenant, q)
 	_, check := b.Check(ctx, b.tenant, q)
 	_, update := b.Update(ctx, b.tenant, q, queues.Condition{}, func(s queues.Settings) (queues.Settings, error) { return s, nil })
 	for what, err := range map[string]error{
-		"get": get, "send": send, "receive": receive, "settle": settle, "stats": stats, "peek": peek, "purge": purge,
+		"get": get, "send": send, "receive": receive, "settle": settle, "stats": stats, "peek": peek, "consume": consume, "tail": tail, "purge": purge,
 		"check": check, "update": update, "delete": b.Delete(ctx, b.tenant, q, queues.Condition{}),
 	} {
 		if !errors.Is(err, queues.ErrQueueNotFound) {

@@ -40,6 +40,10 @@ type Store struct {
 	desks    sync.Map // address → *desk
 	byUID    sync.Map // uid → *desk, to find the desk of a wake-up
 	draining atomic.Bool
+	drained  chan struct{} // closed when draining begins
+	drain    sync.Once
+	holders  holders
+	watches  watches
 	hearing  atomic.Bool // wake-ups from other servers arrive
 	skewed   atomic.Int64
 	alive    atomic.Pointer[string]  // sessions of living servers, for stats.lua
@@ -63,7 +67,7 @@ func New(c Config) *Store {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{engine: c.Engine, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number()}
+	s := &Store{engine: c.Engine, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
 	none := ""
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }
@@ -84,11 +88,15 @@ func (s *Store) Run(ctx context.Context) error {
 // Drain ends every wait: receives that wait return what they have, and new ones do not wait.
 func (s *Store) Drain() {
 	s.draining.Store(true)
+	s.drain.Do(func() { close(s.drained) })
 	s.desks.Range(func(_, v any) bool {
 		v.(*desk).release()
 		return true
 	})
 }
+
+// Draining is closed once the store drains: streams end then.
+func (s *Store) Draining() <-chan struct{} { return s.drained }
 
 // Skewed reports whether the clocks of Redis and of this server differed by more than 30 seconds within the last
 // minute. While they do, nothing becomes due by the clock that is ahead.

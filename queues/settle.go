@@ -56,6 +56,9 @@ func (s *Store) Settle(ctx context.Context, t tenants.ID, queue string, list []S
 		results, err = d.settle(list)
 		return err
 	})
+	if err == nil {
+		s.holders.tell(list, results)
+	}
 	return results, err
 }
 
