@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,9 +40,12 @@ type API struct {
 	// BasePath is where the API lives on the public address, such as "/queues". Addresses in answers begin with it; the
 	// paths that arrive here do not. Default: none.
 	BasePath string
-	// MaxWaitingReceives bounds the receives that wait for a message at the same time. One more is answered at once.
+	// MaxWaitingReceives bounds the receives that wait for a message at the same time, with the open streams. One more
+	// receive is answered at once, one more stream refused.
 	// Default: 20,000.
 	MaxWaitingReceives int
+	// StreamStall is how long one write to a stream may take. A reader that is slower is gone. Default: 20 s.
+	StreamStall time.Duration
 	// TestHeaders adds Sluice-Now to every answer. For tests.
 	TestHeaders bool
 
@@ -70,6 +74,9 @@ func (a *API) Register(e *echo.Echo) {
 	if a.MaxWaitingReceives == 0 {
 		a.MaxWaitingReceives = defaultMaxWaiting
 	}
+	if a.StreamStall == 0 {
+		a.StreamStall = defaultStreamStall
+	}
 	e.HTTPErrorHandler = a.ErrorHandler
 	e.Use(a.identify)
 	for _, r := range a.routes() {
@@ -81,7 +88,7 @@ func (a *API) Register(e *echo.Echo) {
 	}
 }
 
-// Waiting returns how many receives wait for a message, or are about to.
+// Waiting returns how many receives wait for a message, or are about to, and how many streams are open.
 func (a *API) Waiting() int64 { return a.waiting.Load() }
 
 // Request is what is known of a request while it is handled: what the one line in the log says of it.

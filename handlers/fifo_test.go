@@ -76,3 +76,49 @@ func TestGroupsOfAStandardQueueOverREST(t *testing.T) {
 		t.Errorf("received %+v", got[0])
 	}
 }
+
+func TestStreamsOfAFIFOQueueKeepTheOrder(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	const path = "/v1/queues/orders.fifo"
+	h.json("PUT", path, `{"fifo":{"content_based_deduplication":true}}`).is(201)
+	post := func(group, body string) { h.do("POST", path+"/messages", body, "Message-Group-Id", group).is(201) }
+	tail := h.stream("GET", path+"/tail")
+	post("a", "a1")
+	post("a", "a2")
+	one := h.stream("POST", path+"/consume?max_in_flight=1")
+	first := one.next()
+	if first.Body != "a1" || first.SequenceNumber == nil || *first.GroupID != "a" {
+		t.Errorf("got %s", first.text)
+	}
+	// Nobody gets what is behind it; another group does not wait.
+	two := h.stream("POST", path+"/consume")
+	post("b", "b1")
+	diff(t, "while the first of the group is held", "b1", two.next().Body)
+	// It comes back to its place when its holder goes.
+	one.hang()
+	diff(t, "after its holder has gone", []string{"a1", "a2"}, two.bodies(2))
+	two.none()
+
+	two.hang()
+	until(t, "all is back", func() bool { return h.counts(path) == [3]int64{3, 0, 0} })
+	socket := h.dial(path + "/ws")
+	socket.say(`{"op":"credit","n":10}`)
+	var got []string
+	for range 3 {
+		m := socket.next("message")
+		if *m.GroupID == "a" {
+			got = append(got, m.Body)
+		}
+	}
+	diff(t, "by the websocket", []string{"a1", "a2"}, got)
+
+	post("a", "a3")
+	until(t, "the tail looks", func() bool {
+		h.clock.Advance(500 * time.Millisecond)
+		return len(tail.items) > 0
+	})
+	if m := tail.next(); m.Body != "a3" || m.SequenceNumber == nil {
+		t.Errorf("the tail shows %s", m.text)
+	}
+}

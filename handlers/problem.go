@@ -69,6 +69,7 @@ const (
 	codeMediaType = "unsupported_media_type"
 	codeTimeout   = "request_timeout"
 	codeTooLarge  = "request_too_large"
+	codeUpgrade   = "websocket_required"
 )
 
 // statuses of the kinds.
@@ -93,6 +94,7 @@ var statuses = [...]int{
 // codeStatuses are the statuses that no kind has.
 var codeStatuses = map[string]int{
 	codeMethod: http.StatusMethodNotAllowed, codeMediaType: http.StatusUnsupportedMediaType, codeTimeout: http.StatusRequestTimeout,
+	codeUpgrade: http.StatusUpgradeRequired,
 }
 
 // maxRetryAfter bounds the advice to wait.

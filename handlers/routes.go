@@ -65,6 +65,9 @@ func (a *API) routes() []route {
 		{del, message, "deleteMessage", a.deleteMessage, "messages:delete", tenant, harmless},
 
 		{post, queue + "/receive", "receiveMessages", a.receiveMessages, "messages:consume", tenant, refused},
+		{post, queue + "/consume", "consumeMessages", a.consumeMessages, "messages:consume", tenant, refused},
+		{get, queue + "/ws", "openSocket", a.openSocket, "messages:consume", tenant, harmless},
+		{get, queue + "/tail", "tailMessages", a.tailMessages, "messages:peek", tenant, harmless},
 		{del, receipt, "ackMessage", a.ackMessage, "messages:consume", tenant, harmless},
 		{patch, receipt, "changeReceipt", a.changeReceipt, "messages:consume", tenant, harmless},
 		{post, queue + "/ack", "ackMessages", a.ackMessages, "messages:consume", tenant, harmless},

@@ -91,7 +91,8 @@ type Config struct {
 	// receives. Default 4096.
 	MaxInFlightRequests int
 
-	// MaxWaitingReceives bounds the receives that wait for a message at once, 1 to 1,000,000. Default 20000.
+	// MaxWaitingReceives bounds the receives that wait for a message at once, with the open streams, 1 to 1,000,000.
+	// Default 20000.
 	MaxWaitingReceives int
 
 	// TestHeaders adds Sluice-Now and Sluice-Seq to answers, for tests that check order; it needs a Redis on this

@@ -99,7 +99,7 @@ var settings = []setting{
 		help:  "Requests worked on at once, without the waiting receives.",
 		field: func(c *Config) any { return &c.MaxInFlightRequests }},
 	{name: "max_waiting_receives", env: "SLUICE_MAX_WAITING_RECEIVES", def: "20000", min: 1, max: 1_000_000,
-		help:  "Receives that wait for a message at once.",
+		help:  "Receives that wait for a message at once, and streams that are open.",
 		field: func(c *Config) any { return &c.MaxWaitingReceives }},
 	{name: "test_headers", env: "SLUICE_TEST_HEADERS", def: "false",
 		help:  "Add Sluice-Now and Sluice-Seq to answers, for tests; needs a Redis on this machine.",

@@ -33,6 +33,8 @@ func (s *Server) newHTTP() *http.Server {
 
 // serve is the front door: what every request meets, whatever answers it.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	s.running.Add(1)
+	defer s.running.Done()
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"net/http"
 	"os"
 	"os/exec"
@@ -103,7 +102,9 @@ func runWorker(tb testing.TB, dir, script string, done func(out string) bool) {
 	until(tb, "the worker has done its message", func() bool { return done(out.String()) })
 }
 
-// Each line with curl in the documentation works on a fresh server, in the order of the file.
+// Each line with curl in the documentation works on a fresh server, in the order of the file. One with "curl -N" is a
+// stream: it goes on beside those that follow, and must have shown something in the end. What the shell knows besides
+// the keys it forgets at such a line.
 func TestDocumentationWorksAsPrinted(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../docs/*.md")
@@ -111,15 +112,15 @@ func TestDocumentationWorksAsPrinted(t *testing.T) {
 		t.Fatalf("%d files of documentation, %v", len(files), err)
 	}
 	for _, file := range files {
-		var script bytes.Buffer
+		var lines []string
 		for _, b := range shellBlocks(t, file) {
 			for line := range strings.Lines(b) {
 				if strings.HasPrefix(line, "curl ") || strings.Contains(line, "$(curl ") {
-					script.WriteString(line)
+					lines = append(lines, line)
 				}
 			}
 		}
-		if script.Len() == 0 {
+		if len(lines) == 0 {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -127,8 +128,50 @@ func TestDocumentationWorksAsPrinted(t *testing.T) {
 			p := servertest.StartProcess(t, servertest.ProcessOptions{})
 			p.WaitReady()
 			must(t, http.StatusCreated, nil, http.MethodPut, p.URL+"/v1/queues/orders", p.Key, "")
-			keys := "export KEY=$(cat data/default-key) OP=$(cat data/operator-key)\n"
-			t.Logf("%s", shell(t, filepath.Dir(p.DataDir), keys+at(p.URL, script.String())))
+			dir := filepath.Dir(p.DataDir)
+			const keys = "export KEY=$(cat data/default-key) OP=$(cat data/operator-key)\n"
+			script := keys
+			streams := map[string]*servertest.Buffer{}
+			for _, line := range lines {
+				line = at(p.URL, line)
+				if strings.HasPrefix(line, "curl -N ") {
+					t.Logf("%s", shell(t, dir, script))
+					script, streams[line] = keys, startStream(t, dir, keys+line)
+					continue
+				}
+				script += line
+			}
+			t.Logf("%s", shell(t, dir, script))
+			for line, out := range streams {
+				until(t, "something came of "+line, func() bool { return strings.TrimSpace(out.String()) != "" })
+				t.Logf("%s%s", line, out)
+			}
 		})
 	}
+}
+
+// startStream runs a script with a stream until the test ends, and returns what it prints. It returns when the stream
+// has begun.
+func startStream(tb testing.TB, dir, script string) *servertest.Buffer {
+	tb.Helper()
+	headers := filepath.Join(tb.TempDir(), "headers")
+	// Of several calls of curl only the one that streams notes its headers.
+	const noting = `curl() { if [ "$1" = -N ]; then command curl -D "$HEADERS" -sS "$@"; else command curl --fail-with-body -sS "$@"; fi; }` + "\n"
+	cmd := exec.Command("bash", "-c", noting+script)
+	cmd.Dir, cmd.Env = dir, append(servertest.CleanEnv(), "HEADERS="+headers)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its curl goes with it
+	var out servertest.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	until(tb, "the stream has begun", func() bool {
+		text, _ := os.ReadFile(headers)
+		return strings.Contains(string(text), " 200 ")
+	})
+	return &out
 }

@@ -190,7 +190,18 @@ func (s *Server) drain() error {
 		_ = s.http.Close()
 		return fmt.Errorf("some requests did not end within drain_timeout: %w", err)
 	}
-	return nil
+	// Websockets are no longer requests to Shutdown; they have been told to end and give back what they hold.
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("some websockets did not end within drain_timeout: %w", ctx.Err())
+	}
 }
 
 // Close releases everything. Call it after Run has returned.

@@ -205,8 +205,14 @@ func TestFormsThatSwagCannotExpress(t *testing.T) {
 		}
 	}
 	item := at(tree, "paths", "/v1/queues/{queue}/tail", "get", "responses", "200", "content", "text/event-stream", "x-item-schema")
-	if diff := cmp.Diff(map[string]any{"$ref": "#/components/schemas/Message"}, item); diff != "" {
+	either := map[string]any{"oneOf": []any{
+		map[string]any{"$ref": "#/components/schemas/Redrive"}, map[string]any{"$ref": "#/components/schemas/Message"},
+	}}
+	if diff := cmp.Diff(either, item); diff != "" {
 		t.Errorf("item of the stream (-want +got):\n%s", diff)
+	}
+	if listed := at(tree, "components", "schemas", "TailItem"); listed != nil {
+		t.Errorf("the type that lists the items is still there: %v", listed)
 	}
 	bytesAs := at(tree, "paths", "/v1/queues/{queue}/messages", "post", "requestBody", "content", "*/*", "schema", "format")
 	if bytesAs != "binary" {
@@ -307,6 +313,13 @@ func TestConvertRefuses(t *testing.T) {
 				op := at(r, "paths", "/v1/queues/{queue}/tail", "get").(map[string]any)
 				op["responses"] = map[string]any{"204": map[string]any{"description": "x"}}
 			}, "names an answer 200",
+		},
+		{
+			"a stream of one of nothing", func(r map[string]any) {
+				at(r, "paths", "/v1/queues/{queue}/tail", "get", "responses", "200").(map[string]any)["schema"] = map[string]any{
+					"$ref": "#/definitions/handlers.message",
+				}
+			}, "needs a type whose members are those types",
 		},
 		{
 			"a reference to nothing", func(r map[string]any) {

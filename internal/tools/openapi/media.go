@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -14,14 +18,17 @@ const (
 	raw    body = "*/*"                  // bytes of any type, kept as they are
 	lines  body = "application/x-ndjson" // one value a line
 	events body = "text/event-stream"    // one value an event
+	frames body = "application/json"     // one value a frame of a websocket
 )
 
 // form says how else the bodies of one operation are written.
 type form struct {
 	operation string // method and path
 	request   []body // for the request
-	response  []body // for the answer 200
+	response  []body // for the answer 200, or for status
+	status    string // of the answer, when it is another one
 	sole      bool   // these stand instead of what the comment says, not beside it
+	either    bool   // the comment's type lists what an item may be: it is one of its members
 }
 
 // forms is the one place that names the media types which comments cannot express.
@@ -31,8 +38,9 @@ var forms = []form{
 	{operation: "GET /v1/queues/{queue}/messages/{id}/body", response: []body{raw}, sole: true},
 	{operation: "POST /v1/queues/{queue}/messages/{id}/redrive", request: []body{raw}, sole: true},
 	{operation: "POST /v1/queues/{queue}/receive", response: []body{raw}},
-	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true},
-	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true},
+	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true, either: true},
+	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true},
+	{operation: "GET /v1/queues/{queue}/ws", response: []body{frames}, status: "101", sole: true, either: true},
 	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true},
 	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}},
 	{operation: "GET /v1/topics/{topic}/messages", response: []body{lines, events}},
@@ -57,15 +65,47 @@ func addForms(doc *openapi3.T, table []form) (notes []string, err error) {
 			b.Content = f.content(b.Content, f.request)
 		}
 		if len(f.response) > 0 {
-			r := op.Responses.Value("200")
+			status := cmp.Or(f.status, "200")
+			r := op.Responses.Value(status)
 			if r == nil || r.Value == nil {
-				return nil, fmt.Errorf("%s: media.go names an answer 200; add a @Success 200", f.operation)
+				return nil, fmt.Errorf("%s: media.go names an answer %s; add a @Success %[2]s", f.operation, status)
 			}
 			r.Value.Content = f.content(r.Value.Content, f.response)
+			if f.either {
+				if err := oneOf(doc, r.Value.Content); err != nil {
+					return nil, fmt.Errorf("%s: %w", f.operation, err)
+				}
+			}
 		}
 	}
 	return notes, nil
 }
+
+// oneOf makes the items of a stream one of the members of the type that lists them. The type itself, which only stands
+// for this list, is dropped.
+func oneOf(doc *openapi3.T, content openapi3.Content) error {
+	name := ""
+	for _, media := range content {
+		item, _ := media.Extensions["x-item-schema"].(*openapi3.SchemaRef)
+		if item == nil || item.Ref == "" || item.Value == nil || len(item.Value.Properties) == 0 {
+			return errNoList
+		}
+		name = strings.TrimPrefix(item.Ref, "#/components/schemas/")
+		either := openapi3.NewSchema()
+		for _, key := range slices.Sorted(maps.Keys(item.Value.Properties)) {
+			one := item.Value.Properties[key]
+			if one.Ref == "" {
+				return errNoList
+			}
+			either.OneOf = append(either.OneOf, one)
+		}
+		media.Extensions["x-item-schema"] = either.NewRef()
+	}
+	delete(doc.Components.Schemas, name)
+	return nil
+}
+
+var errNoList = errors.New("media.go says that an item is one of several: its @Success needs a type whose members are those types")
 
 // content returns old with bodies added. What the comment says about a stream is true of each of its items, so it
 // goes to "x-item-schema", by which tests check a stream event by event.
@@ -97,6 +137,10 @@ func (b body) schema() *openapi3.Schema {
 	case lines:
 		s := openapi3.NewStringSchema()
 		s.Description = "One value a line."
+		return s
+	case frames:
+		s := openapi3.NewStringSchema()
+		s.Description = "One value a frame of a websocket."
 		return s
 	default:
 		s := openapi3.NewStringSchema()
