@@ -109,6 +109,7 @@ func Modes() []Mode {
 		{Name: "lifecycle-carried", About: "send a batch, receive as many; the receive carries the acks of the batch before", batched: true, run: (*rig).carried},
 		{Name: "latency", About: "200 messages/s to one waiting receive, from before the send to the body's arrival", fixed: 2, run: (*rig).latency},
 		{Name: "drain", About: "receive and ack a backlog in batches", batched: true, messages: 200_000, run: (*rig).drain},
+		{Name: "consume", About: "take a backlog by websockets: ten messages ahead, each acked by itself on the same connection", messages: 200_000, run: (*rig).consume},
 		{Name: "memory", About: "bytes in Redis for each stored message", fixed: 16, messages: 200_000, run: (*rig).memory},
 		{Name: "survivors", About: "memory left when 99 of 100 messages, chosen at random, are gone", fixed: 16, messages: 1_000_000, run: (*rig).survivors},
 		{Name: "backlog", About: "p99 of a lifecycle with a backlog against p99 without", messages: 1_000_000, run: (*rig).backlog},

@@ -80,6 +80,7 @@ func TestModesMakeTheRequestsTheyAreNamedFor(t *testing.T) {
 		"lifecycle-carried": control + "POST ack POST messages/batch POST receive",
 		"latency":           control + "POST ack POST messages POST receive",
 		"drain":             control + "POST ack POST messages/batch POST receive",
+		"consume":           control + "GET ws POST messages/batch POST receive",
 		"waiting":           control + "POST ack POST messages/batch POST receive",
 	} {
 		t.Run(mode, func(t *testing.T) {

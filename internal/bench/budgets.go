@@ -65,6 +65,7 @@ var budgets = []budget{
 	{work: "end to end at 200/s, p50 ms", level: synced, mode: "latency", size: 256, figure: P50, limit: 1},
 	{work: "end to end at 200/s, p99 ms", level: synced, mode: "latency", size: 256, figure: P99, limit: 4},
 	{work: "drain of a backlog, batch 10: messages/s", level: synced, mode: "drain", connections: 16, batch: 10, size: 256, messages: 200_000, figure: Rate, limit: 60_000, atLeast: true},
+	{work: "consume by websocket, single acks, 16 connections: CPU ms/1,000", level: synced, mode: "consume", connections: 16, batch: 1, size: 256, messages: 200_000, figure: CPUTotal, limit: 50},
 	{work: "lifecycle p99 at a backlog of 1,000,000 against empty", level: synced, mode: "backlog", connections: 16, size: 256, messages: 1_000_000, figure: BacklogRatio, limit: 1.5},
 	{work: "Redis memory for a stored message, bytes", level: anyLevel, mode: "memory", size: 256, figure: StoredBytes, limit: 460},
 	{work: "memory of 1% survivors against sent afresh", level: anyLevel, mode: "survivors", size: 256, messages: 1_000_000, figure: SurvivorRatio, limit: 1.5},

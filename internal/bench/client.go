@@ -36,6 +36,7 @@ type target struct {
 	tls     *tls.Config // nil: plain http
 	prefix  string      // path below which the API lives, without a slash at the end
 	common  string      // header lines that every request carries
+	bearer  string      // value of Authorization
 	shown   string      // URL to print, without credentials
 }
 
@@ -63,7 +64,8 @@ func newTarget(rawURL, key string) (*target, error) {
 		return nil, fmt.Errorf("url: must be http or https, got %q", rawURL)
 	}
 	t.address = net.JoinHostPort(u.Hostname(), port)
-	t.common = "Host: " + u.Host + "\r\nAuthorization: Bearer " + key + "\r\n"
+	t.bearer = "Bearer " + key
+	t.common = "Host: " + u.Host + "\r\nAuthorization: " + t.bearer + "\r\n"
 	return t, nil
 }
 

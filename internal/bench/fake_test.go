@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 )
 
 // faults are what a fake Sluice does wrong.
@@ -117,6 +120,8 @@ func (f *fakeSluice) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.batch(w, q, body)
 	case "POST receive":
 		f.receive(w, r.URL.Query(), q, body)
+	case "GET ws":
+		f.socket(w, r, q)
 	case "POST ack":
 		f.answerAcks(w, q, body)
 	case "DELETE receipts":
@@ -233,6 +238,56 @@ func (f *fakeSluice) receive(w http.ResponseWriter, query url.Values, q *fakeQue
 	}
 	answer["messages"] = messages
 	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// socket sends messages while there is credit, and confirms acks.
+func (f *fakeSluice) socket(w http.ResponseWriter, r *http.Request, q *fakeQueue) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.CloseNow() }()
+	for credit := 0; ; {
+		_, frame, err := conn.Read(r.Context())
+		if err != nil {
+			return
+		}
+		var request struct {
+			Op     string
+			N      int
+			Handle string `json:"receipt_handle"`
+		}
+		if json.Unmarshal(frame, &request) != nil {
+			return
+		}
+		reply := map[string]any{"op": "acked", "receipt_handle": request.Handle}
+		switch {
+		case request.Op == "credit":
+			credit, reply = credit+request.N, nil
+		case f.ack(q, request.Handle) != http.StatusNoContent:
+			reply["op"] = "error"
+		}
+		if reply != nil && wsjson.Write(r.Context(), conn, reply) != nil {
+			return
+		}
+		f.mu.Lock()
+		n := min(credit, 10-len(q.inFlight), len(q.ready))
+		var batch []fakeMessage
+		if n > 0 {
+			batch = q.ready[:n]
+			q.ready = q.ready[n:]
+		}
+		for _, m := range batch {
+			q.inFlight["rh_"+m.id] = m
+		}
+		f.mu.Unlock()
+		credit -= len(batch)
+		for _, m := range batch {
+			if wsjson.Write(r.Context(), conn, map[string]any{"op": "message", "id": m.id, "receipt_handle": "rh_" + m.id, "body": m.body}) != nil {
+				return
+			}
+		}
+	}
 }
 
 func (f *fakeSluice) answerAcks(w http.ResponseWriter, q *fakeQueue, body []byte) {

@@ -63,6 +63,24 @@ func (s *scanner) message() message {
 	return m
 }
 
+// scanFrame reads what a websocket brings: {"op":"message","receipt_handle":"…","body":"…",…}, or a reply without a body.
+func scanFrame(frame []byte) (op []byte, m message, _ error) {
+	s := scanner{b: frame}
+	s.object(func(key []byte) {
+		switch string(key) {
+		case "op":
+			op = s.str()
+		case "receipt_handle":
+			m.handle = s.str()
+		case "body":
+			m.body = s.str()
+		default:
+			s.skip()
+		}
+	})
+	return op, m, s.err()
+}
+
 // scanResults reads {"results":[{"ref":"7","status":201,…}]} and calls each with the reference and status of every item.
 func scanResults(answer []byte, each func(ref []byte, status int)) error {
 	s := scanner{b: answer}
