@@ -6,7 +6,7 @@
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/room"
-local out = { tostring(redis.call('HEXISTS', KEYS[1], ARGV[3])) }
+local out = { string.format('%.0f', redis.call('HEXISTS', KEYS[1], ARGV[3])) }
 for i = 0, ERROR_PARTS - 1 do
   local part = redis.call('HGET', KEYS[2], ARGV[3] .. ':' .. i)
   if not part then break end
