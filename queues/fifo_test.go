@@ -284,6 +284,14 @@ func TestQ114_WhatIsHeldBlocksWhatIsBehindIt(t *testing.T) {
 			b.take(t, q, 10, "1")
 			b.take(t, q, 10)
 		})
+		t.Run("returning all before one that is held", func(t *testing.T) {
+			q := b.fifo(t, nil)
+			b.post(t, q, "g:1", "g:2", "g:3", "g:4", "g:5")
+			got := b.take(t, q, 3, "1", "2", "3")
+			giveBack(q, got[0], 0)
+			giveBack(q, got[1], 0)
+			b.take(t, q, 4, "1", "2") // as many as it looks at in one go, so it must not look behind 3
+		})
 		t.Run("extending one in the middle", func(t *testing.T) {
 			q := b.fifo(t, nil)
 			b.post(t, q, "g:1", "g:2", "g:3", "g:4")

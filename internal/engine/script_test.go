@@ -324,6 +324,66 @@ func TestScriptsMakeNoKeys(t *testing.T) {
 	}
 }
 
+// The in-memory engine leaves a local as it was where "a and b" is assigned to it and a is false, unless a is a comparison.
+func TestScriptsAssignNoConjunctions(t *testing.T) {
+	t.Parallel()
+	found := func(text string) (lines []int) {
+		chunk, err := parse.Parse(strings.NewReader(text), "script")
+		if err != nil {
+			t.Fatal(err)
+		}
+		walk(chunk, func(node any) {
+			a, ok := node.(*ast.AssignStmt)
+			if !ok {
+				return
+			}
+			for _, e := range a.Rhs {
+				if risky(e) {
+					lines = append(lines, a.Line())
+				}
+			}
+		})
+		return lines
+	}
+	for _, m := range modules(t) {
+		for _, line := range found(m.MemoryText()) {
+			t.Errorf("%s line %d: an \"and\" is assigned to a variable that exists; write it with an if", m.name, line)
+		}
+	}
+	for text, want := range map[string]int{
+		"local a = 1; a = f() and a > 0": 1, "local a = 1; a = 1 > 0 and f() and a > 0": 1, "local a = 1; a = f() or f() and a > 0": 1,
+		"local a = f() and 1 > 0": 0, "local a = 1; a = a > 1 and f()": 0, "local a = 1; a = f() and 'x' or 'y'": 0,
+	} {
+		if got := len(found(text)); got != want {
+			t.Errorf("%s: found %d, want %d", text, got, want)
+		}
+	}
+}
+
+// risky reports whether the value of e may be that of an "and" whose left side is no comparison.
+func risky(e ast.Expr) bool {
+	op, ok := e.(*ast.LogicalOpExpr)
+	if !ok {
+		return false
+	}
+	if op.Operator == "or" {
+		return risky(op.Rhs)
+	}
+	left := op.Lhs
+	for {
+		inner, ok := left.(*ast.LogicalOpExpr)
+		if !ok || inner.Operator != "and" {
+			break
+		}
+		if _, ok := inner.Rhs.(*ast.RelationalOpExpr); !ok {
+			return true
+		}
+		left = inner.Lhs
+	}
+	_, comparison := left.(*ast.RelationalOpExpr)
+	return !comparison
+}
+
 func isRedisCall(c *ast.FuncCallExpr) bool {
 	get, ok := c.Func.(*ast.AttrGetExpr)
 	if !ok {

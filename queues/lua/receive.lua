@@ -274,7 +274,7 @@ local function serve_fifo()
         local room = math.min(most[i] - counts[i], MOST - looked)
         local some = group_entries(group, room, from)
         from = from + room
-        going = serve(i, some) and #some == room
+        if not serve(i, some) or #some < room then going = false end
       end
       touch(touched, group)
     end

@@ -115,7 +115,8 @@ local function tidy_expired(q, retention, most)
       local member = member_at(entry)
       local over
       if q.fifo then
-        over = placed(member) + retention <= q.now and not redis.call('ZSCORE', FLIGHT, member) and not redis.call('ZSCORE', DELAYED, member)
+        local kept = redis.call('ZSCORE', FLIGHT, member) or redis.call('ZSCORE', DELAYED, member)
+        over = placed(member) + retention <= q.now and not kept
       else
         over = expired(id_of(member))
       end
