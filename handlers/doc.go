@@ -9,11 +9,11 @@
 //	@description
 //	@description	**Credentials.** Send an API key as `Authorization: Bearer slk_…`, or as the user name of Basic authentication: `curl -u slk_…:`. An operator's key (`slo_…`) acts for the tenant that the header `Tenant` names. Keys never go into a URL.
 //	@description
-//	@description	**Times** are RFC 3339 in UTC with milliseconds. **Durations** are whole seconds; where they go in, `"30s"`, `"5m"`, `"12h"` and `"4d"` are fine too.
+//	@description	**Times** are RFC 3339 in UTC with milliseconds; only the coming ticks of a schedule are in its own time zone. **Durations** are whole seconds; where they go in, `"30s"`, `"5m"`, `"12h"` and `"4d"` are fine too.
 //	@description
 //	@description	**Failures** are `application/problem+json` with a stable `code`; `errors` points at the parts of the request at fault. `503` with `outcome_unknown` may have been done, any other `503` was not. Every answer has a `Request-Id`.
 //	@description
-//	@description	**Conditions.** `ETag` names a version of a queue or tenant. Changes with `If-Match` fail with 412 when it is another one; `If-None-Match: *` only creates.
+//	@description	**Conditions.** `ETag` names a version of a queue, schedule or tenant. Changes with `If-Match` fail with 412 when it is another one; `If-None-Match: *` only creates.
 //	@description
 //	@description	**Pages.** A list has `next_cursor`, and a `Link` with `rel="next"`; a page may be short although more follow.
 //
@@ -23,6 +23,8 @@
 //	@tag.description	Send, look at and delete messages.
 //	@tag.name			consuming
 //	@tag.description	Receive messages and say what became of them.
+//	@tag.name			schedules
+//	@tag.description	Send a message again and again.
 //	@tag.name			tasks
 //	@tag.description	Work that was asked for, and how far it is.
 //	@tag.name			tenants

@@ -710,17 +710,22 @@ func scope(c echo.Context) (context.Context, tenants.ID, string) {
 
 // queueCondition reads If-Match and If-None-Match for a change.
 func (a *API) queueCondition(c echo.Context) (queues.Condition, error) {
+	return readStoreCondition(c, queues.ErrPrecondition, func() (string, error) {
+		ctx, t, name := scope(c)
+		q, err := a.Queues.Get(ctx, t, name)
+		return q.ETag, err
+	})
+}
+
+// readStoreCondition reads If-Match and If-None-Match for a change of what the store of queues keeps. current finds the
+// entity tag as it is; refusal says that it is not as asked.
+func readStoreCondition(c echo.Context, refusal *errs.Error, current func() (string, error)) (queues.Condition, error) {
 	if _, err := readQuery(c); err != nil {
 		return queues.Condition{}, err
 	}
 	cond, err := readCondition(c.Request().Header)
 	if err != nil {
 		return queues.Condition{}, err
-	}
-	ctx, t, name := scope(c)
-	current := func() (string, error) {
-		q, err := a.Queues.Get(ctx, t, name)
-		return q.ETag, err
 	}
 	match, none, err := cond.one(current)
 	if err != nil {
@@ -730,12 +735,12 @@ func (a *API) queueCondition(c echo.Context) (queues.Condition, error) {
 		// The store knows no "not this one": be sure that it is another one, and that it stays that.
 		etag, err := current()
 		switch {
-		case errors.Is(err, queues.ErrQueueNotFound):
+		case errors.Is(err, queues.ErrQueueNotFound), errors.Is(err, queues.ErrScheduleNotFound):
 			return queues.Condition{ETag: match}, nil
 		case err != nil:
 			return queues.Condition{}, err
 		case etag == none || match != "" && match != "*" && match != etag:
-			return queues.Condition{}, queues.ErrPrecondition
+			return queues.Condition{}, refusal
 		}
 		return queues.Condition{ETag: etag}, nil
 	}

@@ -42,10 +42,11 @@ func (a *API) routes() []route {
 	const (
 		get, put, post, patch, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
 
-		queue   = "/v1/queues/:queue"
-		message = queue + "/messages/:id"
-		receipt = queue + "/receipts/:handle"
-		owner   = "/v1/tenants/:tenant"
+		queue    = "/v1/queues/:queue"
+		schedule = queue + "/schedules/:schedule"
+		message  = queue + "/messages/:id"
+		receipt  = queue + "/receipts/:handle"
+		owner    = "/v1/tenants/:tenant"
 	)
 	return []route{
 		{get, "/v1/whoami", "whoami", a.whoami, "", anyKey, harmless},
@@ -71,6 +72,14 @@ func (a *API) routes() []route {
 		{del, receipt, "ackMessage", a.ackMessage, "messages:consume", tenant, harmless},
 		{patch, receipt, "changeReceipt", a.changeReceipt, "messages:consume", tenant, harmless},
 		{post, queue + "/ack", "ackMessages", a.ackMessages, "messages:consume", tenant, harmless},
+
+		{get, queue + "/schedules", "listSchedules", a.listSchedules, "schedules:read", tenant, harmless},
+		{put, schedule, "putSchedule", a.putSchedule, "schedules:write", tenant, harmless},
+		{get, schedule, "getSchedule", a.getSchedule, "schedules:read", tenant, harmless},
+		{del, schedule, "deleteSchedule", a.deleteSchedule, "schedules:write", tenant, harmless},
+		{post, schedule + "/pause", "pauseSchedule", a.pauseSchedule, "schedules:write", tenant, harmless},
+		{post, schedule + "/resume", "resumeSchedule", a.resumeSchedule, "schedules:write", tenant, harmless},
+		{post, schedule + "/run", "runSchedule", a.runSchedule, "schedules:run", tenant, keyed},
 
 		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", tenant, harmless},
 		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", tenant, harmless},

@@ -65,7 +65,6 @@ func (s *Store) Beat(tb testing.TB) {
 func (s *Store) FillKeys(tb testing.TB, t tenants.ID, queue string) {
 	tb.Helper()
 	keys, now := s.Keys(t, queue), strconv.FormatInt(s.clock.Now().UnixMilli(), 10)
-	pipe := s.engine.Single().Pipeline()
 	for i := 0; i < maxDedupKeys; i += 1000 {
 		var fields, order []any
 		for j := i; j < i+1000; j++ {
@@ -73,11 +72,12 @@ func (s *Store) FillKeys(tb testing.TB, t tenants.ID, queue string) {
 			fields = append(fields, digest, now+"|"+strings.Repeat("i", engine.IDSize)+"printed!")
 			order = append(order, digest+now)
 		}
+		pipe := s.engine.Single().Pipeline() // one for all would write for longer than a busy machine allows
 		pipe.HSet(tb.Context(), keys["i"], fields...)
 		pipe.RPush(tb.Context(), keys["j"], order...)
-	}
-	if _, err := pipe.Exec(tb.Context()); err != nil {
-		tb.Fatal(err)
+		if _, err := pipe.Exec(tb.Context()); err != nil {
+			tb.Fatal(err)
+		}
 	}
 }
 
@@ -128,6 +128,8 @@ func ScriptNames() map[string]string {
 		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, deleteScript, peekScript, tailScript, messageScript, statsScript, passScript,
 		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
 		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript,
+		scheduleReadScript, scheduleNamesScript, schedulePutScript, scheduleSaveScript, scheduleDropScript,
+		scheduleIndexScript, scheduleDueScript,
 	} {
 		names[fmt.Sprintf("%x", sha1.Sum([]byte(s.Text())))] = s.Name
 	}
@@ -202,4 +204,39 @@ func (c *Consumer) Armed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.timer != nil
+}
+
+// TickDue does what is due of all schedules, in as many steps as that takes.
+func (s *Store) TickDue(ctx context.Context) error {
+	for {
+		wait, err := s.tickDue(ctx)
+		if err != nil {
+			return err
+		}
+		reply, err := s.engine.Do(ctx, scheduleDueScript, []string{scheduleIndexKey()}, 1)
+		if list, _ := reply.([]any); err != nil || len(list) <= 2 {
+			return err
+		}
+		if wait > scheduleGather {
+			return fmt.Errorf("it would wait for %s although something is due", wait)
+		}
+	}
+}
+
+// IndexSize returns how many schedules the index has.
+func (s *Store) IndexSize(tb testing.TB) int64 {
+	tb.Helper()
+	n, err := s.engine.Single().ZCard(tb.Context(), scheduleIndexKey()).Result()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+// LoseIndex removes the index of schedules.
+func (s *Store) LoseIndex(tb testing.TB) {
+	tb.Helper()
+	if err := s.engine.Single().Del(tb.Context(), scheduleIndexKey()).Err(); err != nil {
+		tb.Fatal(err)
+	}
 }

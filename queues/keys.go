@@ -41,6 +41,14 @@ var (
 	unfinishedScript = engine.MustLoad(files, "unfinished")
 	checkScript      = engine.MustLoad(files, "check")
 	fieldsScript     = engine.MustLoad(files, "fields")
+
+	scheduleReadScript  = engine.MustLoad(files, "schedule_read")
+	scheduleNamesScript = engine.MustLoad(files, "schedule_names")
+	schedulePutScript   = engine.MustLoad(files, "schedule_put")
+	scheduleSaveScript  = engine.MustLoad(files, "schedule_save")
+	scheduleDropScript  = engine.MustLoad(files, "schedule_drop")
+	scheduleIndexScript = engine.MustLoad(files, "schedule_index")
+	scheduleDueScript   = engine.MustLoad(files, "schedule_due")
 )
 
 // parts are the keys of a queue in the order in which every script declares them; see lua/lib/queue.lua.
@@ -59,6 +67,13 @@ func queueKeys(t tenants.ID, uid string) []string {
 func tenantKey(t tenants.ID) string   { return engine.TenantKey(t.String(), "tenant") }
 func registryKey(t tenants.ID) string { return engine.TenantKey(t.String(), "queues") }
 func namesKey(t tenants.ID) string    { return engine.TenantKey(t.String(), "names") }
+
+// schedulesKey is the key of a queue's schedules: one of the queue's slot, and none of its parts, because most queues have
+// no schedules.
+func schedulesKey(t tenants.ID, uid string) string { return engine.Key(t.String(), uid, "schedules") }
+
+// scheduleIndexKey is the key that says which schedules of all tenants are due when.
+func scheduleIndexKey() string { return engine.SystemKey("schedules") }
 
 // lane is one line of calls to a queue's scripts: one is under way at a time, and each has the next number. The queue
 // remembers each lane's last answer, so that a call whose answer was lost can be sent again, and one that was given up

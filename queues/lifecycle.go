@@ -331,6 +331,9 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 			return err
 		}
 	}
+	if err := s.dropSchedules(ctx, t, uid); err != nil {
+		return err
+	}
 	if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, uid)); err != nil {
 		return err
 	}

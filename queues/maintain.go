@@ -95,7 +95,7 @@ func (s *Store) forgetIdle() {
 }
 
 // Sweep walks a tenant's queues: it finishes creations and deletions that a crash left half done, and brings every
-// queue up to date. It makes at most sweepRate calls a second.
+// queue and the index of schedules up to date. It makes at most sweepRate calls a second.
 func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 	if err := s.finish(ctx, t); err != nil {
 		return err
@@ -116,6 +116,9 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 			}
 			after = text(names, i)
 			_, err := s.Stats(ctx, t, after)
+			if err == nil {
+				err = s.reindex(ctx, t, after)
+			}
 			if err != nil && !errors.Is(err, ErrQueueNotFound) && !errors.Is(err, ErrDataLost) {
 				return err
 			}

@@ -48,9 +48,11 @@ type Store struct {
 	skewed   atomic.Int64
 	alive    atomic.Pointer[string]  // sessions of living servers, for stats.lua
 	calls    atomic.Int64            // numbers the calls of all lanes; see lane
-	step     func(done string) error // between the steps of a creation, deletion or transfer; for tests
+	step     func(done string) error // between the steps of what goes over several slots; for tests
 	life     context.Context         // of what goes on in the background; ends with Run
 	end      context.CancelFunc
+
+	scheduleCounts scheduleCounts
 }
 
 // address names a queue among all tenants'.

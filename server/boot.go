@@ -363,6 +363,7 @@ func (p *parts) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.queues.Run(ctx) })
 	g.Go(func() error { return p.runner.Run(ctx) })
+	g.Go(func() error { return p.queues.TickSchedules(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.watch(ctx) })
 	g.Go(func() error { return p.sweep(ctx) })

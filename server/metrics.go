@@ -53,6 +53,7 @@ func newMetrics(s *Server) *metrics {
 			return 0
 		}),
 		newTaskCollector(s),
+		&scheduleCollector{server: s, ticks: prometheus.NewDesc("sluice_schedule_ticks_total", "Ticks of schedules that this server dealt with, by what became of them: sent, missed, refused.", []string{"outcome"}, nil)},
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
 	)
 	return m
@@ -111,6 +112,27 @@ func (t *taskCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(t.running, prometheus.GaugeValue, float64(c.Running), kind)
 		ch <- prometheus.MustNewConstMetric(t.steps, prometheus.CounterValue, float64(c.Steps), kind)
 		ch <- prometheus.MustNewConstMetric(t.failures, prometheus.CounterValue, float64(c.Failures), kind)
+	}
+}
+
+// scheduleCollector shows what this server did for schedules.
+type scheduleCollector struct {
+	server *Server
+	ticks  *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (s *scheduleCollector) Describe(ch chan<- *prometheus.Desc) { ch <- s.ticks }
+
+// Collect implements prometheus.Collector.
+func (s *scheduleCollector) Collect(ch chan<- prometheus.Metric) {
+	p := s.server.parts.Load()
+	if p == nil {
+		return
+	}
+	sent, missed, refused := p.queues.ScheduleCounts()
+	for outcome, n := range map[string]int64{"sent": sent, "missed": missed, "refused": refused} {
+		ch <- prometheus.MustNewConstMetric(s.ticks, prometheus.CounterValue, float64(n), outcome)
 	}
 }
 
