@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -107,6 +108,22 @@ type SentMessage struct {
 	// In a FIFO queue: 20 digits, growing with each message. Of a message that was there already, the number of that one.
 	// Null in a standard queue.
 	SequenceNumber *string `json:"sequence_number" extensions:"x-nullable" example:"00000244539289804801"`
+}
+
+// MessageInput is what a client wants changed of a delayed message: one of the two.
+type MessageInput struct {
+	// `now`, or the instant at which it becomes available; one that has passed means now.
+	AvailableAt *string `json:"available_at,omitempty" example:"now"`
+	// Seconds from now after which it becomes available, or text such as "5m"; 0 means now.
+	Delay *int `json:"delay,omitempty" validate:"min=0,max=1209600"`
+}
+
+// ChangedMessage is when a message becomes available after a change.
+type ChangedMessage struct {
+	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	State string `json:"state" enums:"available,delayed"`
+	// When it becomes available, or became so just now.
+	AvailableAt Instant `json:"available_at" swaggertype:"string" format:"date-time"`
 }
 
 const (
@@ -458,6 +475,74 @@ func (a *API) writeBody(c echo.Context, m *queues.Message) error {
 }
 
 var inertPolicy = []string{"default-src 'none'; sandbox"}
+
+// changeMessage delivers a delayed message now, or at another time.
+//
+//	@Summary		Change when a delayed message is available
+//	@Description	`{"available_at":"now"}` makes it available now, `{"available_at":"2030-01-02T03:04:05Z"}` then, and `{"delay":"5m"}` in five minutes, always before its retention ends. It may have been delayed by its sender, by the queue, or by a consumer who returned it.
+//	@Description
+//	@Description	In a FIFO queue it still waits for those before it in its group, and those behind it wait for it.
+//	@Description
+//	@Description	To find delayed messages list those with `state=delayed`; to cancel one delete it.
+//	@ID				changeMessage
+//	@Tags			messages
+//	@Accept			json
+//	@Param			queue	path		string			true	"Name of the queue"
+//	@Param			id		path		string			true	"Id of the message"
+//	@Param			change	body		MessageInput	true	"When"
+//	@Success		200		{object}	ChangedMessage	"Changed"
+//	@Failure		400		{object}	Problem			"The request is malformed"
+//	@Failure		404		{object}	Problem			"No such message, or no such queue"
+//	@Failure		408		{object}	Problem			"The body did not arrive in time"
+//	@Failure		409		{object}	Problem			"It is in flight, or available already"
+//	@Failure		413		{object}	Problem			"The body is too large"
+//	@Failure		415		{object}	Problem			"The body is not JSON"
+//	@Failure		422		{object}	Problem			"A value is not allowed"
+//	@Router			/v1/queues/{queue}/messages/{id} [patch]
+func (a *API) changeMessage(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	var due queues.Due
+	err := a.readControl(c, func(r *reader) {
+		given := 0
+		r.object([]string{"available_at", "delay"}, func(key []byte) {
+			given++
+			switch string(key) {
+			case "available_at":
+				due.At = r.nowOrTime()
+			case "delay":
+				due.After, _ = r.duration()
+			}
+		})
+		if r.err == nil && len(r.faults) == 0 && given != 1 {
+			r.fault("required", "must have one of available_at and delay")
+		}
+	})
+	if err != nil {
+		return err
+	}
+	ctx, t, name := scope(c)
+	id := messageParam(c)
+	available, state, err := a.Queues.DelayMessage(ctx, t, name, id, due)
+	if err != nil {
+		return a.guess(c, err)
+	}
+	return a.json(c, http.StatusOK, ChangedMessage{ID: messageID(id), State: string(state), AvailableAt: Instant{available}})
+}
+
+// nowOrTime reads an instant; the zero time is "now".
+func (r *reader) nowOrTime() time.Time {
+	s, ok := r.str()
+	if !ok || string(s) == "now" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, string(s))
+	if err != nil {
+		r.fault("wrong_type", `must be "now", or a time such as 2030-01-02T03:04:05Z`)
+	}
+	return at
+}
 
 // deleteMessage deletes one message, whoever holds it.
 //

@@ -299,3 +299,51 @@ func TestRequestIDsAreTheServersOwn(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+func TestADelayedMessageIsDeliveredNowOrAtAnotherTime(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	path := h.queue("")
+	var sent handlers.SentMessage
+	h.do("POST", path+"/messages?delay=3600", "hello").is(201).into(&sent)
+	one := path + "/messages/" + sent.ID
+	change := func(body string, state string, at time.Time) {
+		t.Helper()
+		var got handlers.ChangedMessage
+		h.json("PATCH", one, body).is(200).into(&got)
+		diff(t, body, handlers.ChangedMessage{ID: sent.ID, State: state, AvailableAt: handlers.Instant{Time: at}}, got)
+	}
+	change(`{"delay":"5m"}`, "delayed", start.Add(5*time.Minute))
+	change(`{"delay":60}`, "delayed", start.Add(time.Minute))
+	change(`{"available_at":"2026-03-01T13:30:00+01:00"}`, "delayed", start.Add(30*time.Minute))
+	for body, want := range map[string]string{
+		``: "", `{}`: "", `{"available_at":"now","delay":1}`: "", `{"delay":-1}`: "/delay", `{"delay":"4d"}`: "/delay", `{"delay":null}`: "/delay",
+		`{"available_at":"soon"}`: "/available_at", `{"available_at":7}`: "/available_at", `{"available_at":"2026-03-05T12:00:00Z"}`: "/available_at",
+	} {
+		p := h.json("PATCH", one, body).problem(422, "validation_failed")
+		if len(p.Errors) != 1 || p.Errors[0].Pointer != want {
+			t.Errorf("%s: got %+v, want a fault at %q", body, p.Errors, want)
+		}
+	}
+	h.json("PATCH", one, `{"body":"x"}`).problem(422, "unknown_field")
+	h.json("PATCH", one+"?delay=1", `{"delay":1}`).problem(422, "validation_failed")
+	h.json("PATCH", path+"/messages/msg_x", `{"delay":1}`).problem(404, "message_not_found")
+	h.json("PATCH", "/v1/queues/nowhere/messages/"+sent.ID, `{"delay":1}`).problem(404, "queue_not_found")
+	h.json("PATCH", h.queue("")+"/messages/"+sent.ID, `{"delay":1}`).problem(404, "message_not_found")
+	stranger := h.newKey(h.newTenant().ID)
+	h.json("PATCH", one, `{"delay":1}`, "Authorization", "Bearer "+stranger).problem(404, "queue_not_found")
+	h.wantCounts(path, [3]int64{0, 0, 1})
+
+	change(`{"available_at":"now"}`, "available", start)
+	if p := h.json("PATCH", one, `{"available_at":"now"}`).problem(409, "message_not_delayed"); p.Fix == "" {
+		t.Errorf("problem: %+v", p)
+	}
+	if got := h.receive(path, 1); len(got) != 1 || got[0].ID != sent.ID {
+		t.Errorf("received %+v", got)
+	}
+	if p := h.json("PATCH", one, `{"delay":1}`).problem(409, "message_in_flight"); p.Fix == "" {
+		t.Errorf("problem: %+v", p)
+	}
+	h.do("DELETE", one, "").is(204)
+	h.json("PATCH", one, `{"delay":1}`).problem(404, "message_not_found")
+}

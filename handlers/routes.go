@@ -63,6 +63,7 @@ func (a *API) routes() []route {
 		{get, queue + "/messages", "peekMessages", a.peekMessages, "messages:peek", tenant, harmless},
 		{get, message, "getMessage", a.getMessage, "messages:peek", tenant, harmless},
 		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:peek", tenant, harmless},
+		{patch, message, "changeMessage", a.changeMessage, "messages:change", tenant, harmless},
 		{del, message, "deleteMessage", a.deleteMessage, "messages:delete", tenant, harmless},
 
 		{post, queue + "/receive", "receiveMessages", a.receiveMessages, "messages:consume", tenant, refused},

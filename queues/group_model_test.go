@@ -355,6 +355,30 @@ func (s *groupMachine) Delete(t *rapid.T) {
 	}
 }
 
+func (s *groupMachine) DelayMessage(t *rapid.T) {
+	s.Stats(t)
+	if len(s.all) == 0 {
+		t.Skip("nothing is there")
+	}
+	list := s.all
+	if waiting := slices.DeleteFunc(slices.Clone(list), func(g *grouped) bool { return g.place != delayed }); len(waiting) > 0 && rapid.IntRange(0, 3).Draw(t, "any") > 0 {
+		list = waiting
+	}
+	g := rapid.SampledFrom(list).Draw(t, "message")
+	now, ends := s.now(), g.sent+s.set.Retention.Milliseconds()
+	due, until := drawDue(t, now, ends)
+	state, want := judgeDelay(g.letter, true, now, until, ends)
+	b := s.server(t)
+	at, got, err := b.DelayMessage(context.Background(), b.tenant, s.queue, g.id, due)
+	if !errors.Is(err, want) || err == nil && (got != state || at.UnixMilli() != until) {
+		t.Fatalf("delay %s at %d by %+v: got %s, %s, %v; want %d, %s, %v", g.id, now, due, at, got, err, until, state, want)
+	}
+	if want == nil {
+		g.until = until
+	}
+	s.clock = now
+}
+
 func (s *groupMachine) Purge(t *rapid.T) {
 	if rapid.IntRange(0, 5).Draw(t, "really") > 0 {
 		t.Skip("not now")

@@ -20,6 +20,7 @@ var (
 	acceptScript     = engine.MustLoad(files, "accept")
 	restoreScript    = engine.MustLoad(files, "restore")
 	deleteScript     = engine.MustLoad(files, "delete")
+	delayScript      = engine.MustLoad(files, "delay")
 	peekScript       = engine.MustLoad(files, "peek")
 	tailScript       = engine.MustLoad(files, "tail")
 	messageScript    = engine.MustLoad(files, "message")

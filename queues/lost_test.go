@@ -2,6 +2,7 @@ package queues_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -33,6 +34,9 @@ func newLossy(t *testing.T) lossy {
 	l.well.send(t, q, "m")
 	m := l.well.receive(t, q, 1)[0]
 	l.well.settle(t, q, queues.Settlement{Verb: queues.Return, ReceiptHandle: m.ReceiptHandle})
+	if _, _, err := l.well.DelayMessage(t.Context(), l.tenant, q, m.ID, queues.Due{}); !errors.Is(err, queues.ErrMessageNotDelayed) {
+		t.Fatal(err)
+	}
 	if err := l.well.DeleteMessage(t.Context(), l.tenant, q, m.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +139,21 @@ func TestLostReplies(t *testing.T) {
 				t.Errorf("received %+v, want the second delivery and count %d", m, want)
 			}
 		}
+	})
+	t.Run("delay", func(t *testing.T) {
+		q := queue()
+		id := l.well.delayed(t, q, "m", time.Hour).ID
+		l.lose(t, func() {
+			if _, state, err := l.DelayMessage(t.Context(), l.tenant, q, id, queues.Due{}); err != nil || state != queues.Available {
+				t.Errorf("delay: %s, %v", state, err)
+			}
+		})
+		l.well.take(t, q, 10, "m")
+		l.lose(t, func() {
+			if _, _, err := l.DelayMessage(t.Context(), l.tenant, q, id, queues.Due{}); !errors.Is(err, queues.ErrMessageInFlight) {
+				t.Errorf("delay of one in flight: %v", err)
+			}
+		})
 	})
 	t.Run("delete and purge", func(t *testing.T) {
 		q := queue("a", "b")

@@ -517,6 +517,73 @@ func (s *machine) DeleteMessage(t *rapid.T) {
 	s.wrote()
 }
 
+func (s *machine) DelayMessage(t *rapid.T) {
+	if len(s.ids) == 0 {
+		t.Skip("nothing was sent yet")
+	}
+	ids := s.ids
+	if waiting := s.ofPlace(delayed); len(waiting) > 0 && rapid.IntRange(0, 3).Draw(t, "any") > 0 {
+		ids = waiting
+	}
+	id := ids[rapid.IntRange(max(0, len(ids)-12), len(ids)-1).Draw(t, "id")]
+	now := s.now()
+	l, ok := s.m.look(id, now)
+	due, until := drawDue(t, now, l.sent+s.m.set.Retention.Milliseconds())
+	state, want := judgeDelay(l, ok, now, until, l.sent+s.m.set.Retention.Milliseconds())
+	b := s.server(t)
+	at, got, err := b.DelayMessage(context.Background(), b.tenant, s.queue, id, due)
+	if !errors.Is(err, want) || err == nil && (got != state || at.UnixMilli() != until) {
+		t.Fatalf("delay %s at %d by %+v: got %s, %s, %v; want %d, %s, %v", id, now, due, at, got, err, until, state, want)
+	}
+	if want == nil {
+		s.m.all[id].place, s.m.all[id].until = delayed, until
+	}
+	s.wrote()
+}
+
+// ofPlace returns the messages at a place, oldest first.
+func (s *machine) ofPlace(p place) []engine.ID {
+	var ids []engine.ID
+	for _, id := range s.ids {
+		if l, ok := s.m.look(id, s.now()); ok && l.place == p {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// drawDue draws a time for a delayed message whose retention ends at ends, and returns also when that is.
+func drawDue(t *rapid.T, now, ends int64) (queues.Due, int64) {
+	span := rapid.SampledFrom([]int64{0, 0, 1, 1000, 20_000, 4 * 86400_000}).Draw(t, "span")
+	switch rapid.SampledFrom([]string{"span", "instant", "past", "end"}).Draw(t, "due") {
+	case "span":
+		return queues.Due{After: time.Duration(span) * time.Millisecond}, now + span
+	case "past":
+		return queues.Due{At: ms(now - span)}, now
+	case "end":
+		ends += rapid.Int64Range(-1, 1).Draw(t, "off")
+		return queues.Due{At: ms(ends)}, max(now, ends)
+	}
+	return queues.Due{At: ms(now + span)}, now + span
+}
+
+// judgeDelay says what becomes of a message that is to be available from until on.
+func judgeDelay(l letter, there bool, now, until, ends int64) (queues.State, error) {
+	switch {
+	case !there:
+		return "", queues.ErrMessageNotFound
+	case l.place == held:
+		return "", queues.ErrMessageInFlight
+	case l.place != delayed:
+		return "", queues.ErrMessageNotDelayed
+	case until >= ends:
+		return "", &errs.Error{Code: "validation_failed"}
+	case until > now:
+		return queues.Delayed, nil
+	}
+	return queues.Available, nil
+}
+
 func (s *machine) Purge(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
 		t.Skip("not now")

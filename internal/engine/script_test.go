@@ -215,7 +215,7 @@ func TestScriptsThatDrainRunWithoutMemory(t *testing.T) {
 			t.Errorf("%s must be refused without memory", m.name)
 		}
 	}
-	for _, name := range []string{"receive", "settle", "delete", "purge", "stats", "pass", "erase", "retire", "unregister", "forget"} {
+	for _, name := range []string{"receive", "settle", "delete", "delay", "purge", "stats", "pass", "erase", "retire", "unregister", "forget"} {
 		if s, err := engine.Load(os.DirFS("../../queues"), name); err != nil || !s.Drains {
 			t.Errorf("queues/%s: %v; it drains, so it needs allow-oom", name, err)
 		}
