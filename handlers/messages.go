@@ -388,6 +388,12 @@ func filterQuery(q *query) (*queues.Filter, error) {
 	return f, relocate(err, func(f *errs.Field) { f.Query = "filter" })
 }
 
+// filterMember reads the filter of messages that a JSON object has.
+func filterMember(text string) (*queues.Filter, error) {
+	f, err := queues.ParseFilter(text)
+	return f, relocate(err, func(f *errs.Field) { f.Pointer = "/filter" })
+}
+
 // boundTo returns what a cursor keeps of a filter, so that it holds for no other.
 func boundTo(filter *queues.Filter) string {
 	if filter.String() == "" {
@@ -409,12 +415,18 @@ func (a *API) messageOf(c echo.Context) (queues.Message, error) {
 
 // messageParam returns the id of a message in the path. Text that is none becomes the id that no message has.
 func messageParam(c echo.Context) engine.ID {
-	text, ok := strings.CutPrefix(c.Param("id"), messagePrefix)
+	id, _ := parseMessageID(c.Param("id"))
+	return id
+}
+
+// parseMessageID reads the id of a message; false: it is none.
+func parseMessageID(s string) (engine.ID, bool) {
+	text, ok := strings.CutPrefix(s, messagePrefix)
 	id, isID := engine.ParseID(text)
 	if !ok || !isID {
-		return engine.ID{}
+		return engine.ID{}, false
 	}
-	return id
+	return id, true
 }
 
 // getMessage shows one message and changes nothing.

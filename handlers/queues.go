@@ -577,6 +577,8 @@ type Purge struct {
 	// Only messages that were sent at least so many seconds ago and that nobody holds, or text such as "1h30m". All
 	// when it is left out.
 	OlderThan *int `json:"older_than,omitempty" validate:"min=1,max=1209600" example:"3600" extensions:"x-nullable"`
+	// Only messages that match and that nobody holds; see the filter of a look at messages.
+	Filter string `json:"filter,omitempty" example:"reason:*timeout*"`
 }
 
 var errConfirm = &errs.Error{Kind: errs.Invalid, Code: "confirmation_mismatch"}
@@ -604,19 +606,25 @@ var errConfirm = &errs.Error{Kind: errs.Invalid, Code: "confirmation_mismatch"}
 //	@Failure		507		{object}	Problem	"The storage is full"
 //	@Router			/v1/queues/{queue}/purge [post]
 func (a *API) purgeQueue(c echo.Context) error {
-	confirm, older := "", time.Duration(0)
+	confirm, filter, opt := "", "", queues.PurgeOptions{}
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"confirm", "older_than"}, func(key []byte) {
+		r.object([]string{"confirm", "older_than", "filter"}, func(key []byte) {
 			switch string(key) {
 			case "confirm":
 				s, _ := r.str()
 				confirm = string(s)
 			case "older_than":
-				older = r.age()
+				opt.OlderThan = r.age()
+			case "filter":
+				s, _ := r.str()
+				filter = string(s)
 			}
 		})
 	})
 	if err != nil {
+		return err
+	}
+	if opt.Filter, err = filterMember(filter); err != nil {
 		return err
 	}
 	ctx, t, name := scope(c)
@@ -631,10 +639,10 @@ func (a *API) purgeQueue(c echo.Context) error {
 		return &e
 	}
 	var task tasks.Task
-	if older == 0 {
+	if opt.OlderThan == 0 && filter == "" {
 		task, err = a.purgeAll(c)
 	} else {
-		task, err = a.purgeOlder(c, older)
+		task, err = a.purgeSome(c, opt)
 	}
 	if err != nil {
 		return err

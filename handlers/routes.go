@@ -57,6 +57,7 @@ func (a *API) routes() []route {
 		{patch, queue, "updateQueue", a.updateQueue, "queues:write", tenant, harmless},
 		{del, queue, "deleteQueue", a.deleteQueue, "queues:write", tenant, harmless},
 		{post, queue + "/purge", "purgeQueue", a.purgeQueue, "queues:purge", tenant, refused},
+		{post, queue + "/redrive", "redriveQueue", a.redriveQueue, "queues:redrive", tenant, refused},
 
 		{post, queue + "/messages", "sendMessage", a.sendMessage, "messages:send", tenant, keyed},
 		{post, queue + "/messages/batch", "sendMessages", a.sendMessages, "messages:send", tenant, keyed},
@@ -64,6 +65,7 @@ func (a *API) routes() []route {
 		{get, message, "getMessage", a.getMessage, "messages:peek", tenant, harmless},
 		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:peek", tenant, harmless},
 		{patch, message, "changeMessage", a.changeMessage, "messages:change", tenant, harmless},
+		{post, message + "/redrive", "redriveMessage", a.redriveMessage, "queues:redrive", tenant, harmless},
 		{del, message, "deleteMessage", a.deleteMessage, "messages:delete", tenant, harmless},
 
 		{post, queue + "/receive", "receiveMessages", a.receiveMessages, "messages:consume", tenant, refused},

@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -18,7 +17,7 @@ import (
 // Task is work that was asked for.
 type Task struct {
 	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
-	Type string `json:"type" enums:"purge"`
+	Type string `json:"type" enums:"purge,redrive"`
 	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
@@ -42,6 +41,12 @@ type TaskScope struct {
 	Queue string `json:"queue" example:"orders"`
 	// Of a purge: only messages that were sent at least so many seconds before it was asked for.
 	OlderThan int64 `json:"older_than,omitempty" example:"3600"`
+	// Only messages that match.
+	Filter string `json:"filter,omitempty" example:"reason:*timeout*"`
+	// Of a redrive: where the messages go, a queue or source.
+	To string `json:"to,omitempty" example:"source"`
+	// Of a redrive of messages that were named by their ids: how many.
+	MessageIDs int `json:"message_ids,omitempty" example:"3"`
 }
 
 // TaskProgress counts the messages of a task.
@@ -130,14 +135,20 @@ func (a *API) purgeAll(c echo.Context) (tasks.Task, error) {
 	return task, nil
 }
 
-// purgeOlder begins the task that deletes the messages of a queue that were sent at least older ago.
-func (a *API) purgeOlder(c echo.Context, older time.Duration) (tasks.Task, error) {
+// purgeSome begins the task that deletes some of the messages of a queue.
+func (a *API) purgeSome(c echo.Context, opt queues.PurgeOptions) (tasks.Task, error) {
 	ctx, t, queue := scope(c)
-	n, err := a.Queues.PlanPurge(ctx, t, queue, older)
+	n, err := a.Queues.PlanPurge(ctx, t, queue, opt)
 	if err != nil {
 		return tasks.Task{}, err
 	}
-	shown, err := json.Marshal(TaskScope{OlderThan: int64(wholeSeconds(older))})
+	return a.begin(c, n, TaskScope{OlderThan: int64(wholeSeconds(opt.OlderThan)), Filter: opt.Filter.String()})
+}
+
+// begin starts a task with what people see of its scope.
+func (a *API) begin(c echo.Context, n tasks.NewTask, s TaskScope) (tasks.Task, error) {
+	ctx, t, _ := scope(c)
+	shown, err := json.Marshal(s)
 	if err != nil {
 		return tasks.Task{}, err
 	}
@@ -147,7 +158,7 @@ func (a *API) purgeOlder(c echo.Context, older time.Duration) (tasks.Task, error
 
 // The words of the filters of listTasks.
 var (
-	taskTypes    = []string{queues.PurgeTask}
+	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask}
 	taskStatuses = []string{string(tasks.Running), string(tasks.Succeeded), string(tasks.Failed), string(tasks.Cancelling), string(tasks.Cancelled)}
 )
 

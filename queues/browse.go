@@ -109,22 +109,28 @@ func (d *desk) peek(ctx context.Context, view string, from cursor, limit int) (p
 func (s *Store) Message(ctx context.Context, t tenants.ID, queue string, id engine.ID) (Message, error) {
 	var m Message
 	err := s.with(ctx, t, queue, func(d *desk) error {
-		reply, err := d.alone(ctx, messageScript, func(c *config) []any {
-			return []any{id[:], c.Retention.Milliseconds()}
-		})
-		if err != nil {
-			return err
-		}
-		if text(reply, 2) == "" {
-			return ErrMessageNotFound
-		}
-		m, err = d.parsePeeked(text(reply, 2), string(id[:]), text(reply, 3), text(reply, 4), text(reply, 5))
-		if err != nil {
-			return engine.ErrBroken.Because(err)
-		}
-		return nil
+		var err error
+		m, err = d.message(ctx, id)
+		return err
 	})
 	return m, err
+}
+
+func (d *desk) message(ctx context.Context, id engine.ID) (Message, error) {
+	reply, err := d.alone(ctx, messageScript, func(c *config) []any {
+		return []any{id[:], c.Retention.Milliseconds()}
+	})
+	if err != nil {
+		return Message{}, err
+	}
+	if text(reply, 2) == "" {
+		return Message{}, ErrMessageNotFound
+	}
+	m, err := d.parsePeeked(text(reply, 2), string(id[:]), text(reply, 3), text(reply, 4), text(reply, 5))
+	if err != nil {
+		return Message{}, engine.ErrBroken.Because(err)
+	}
+	return m, nil
 }
 
 // DeleteMessage deletes a message by its id, whoever holds it.

@@ -168,7 +168,7 @@ func TestG11_APurgeWhileSlotsMove(t *testing.T) {
 	}
 	tenant := b.tenant.String()
 	store := tasks.New(b.engine, clock.Real{})
-	plan, err := b.PlanPurge(t.Context(), b.tenant, q, 0)
+	plan, err := b.PlanPurge(t.Context(), b.tenant, q, queues.PurgeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ var (
 	outboxScript     = engine.MustLoad(files, "outbox")
 	acceptScript     = engine.MustLoad(files, "accept")
 	restoreScript    = engine.MustLoad(files, "restore")
+	departScript     = engine.MustLoad(files, "depart")
 	deleteScript     = engine.MustLoad(files, "delete")
 	delayScript      = engine.MustLoad(files, "delay")
 	peekScript       = engine.MustLoad(files, "peek")

@@ -71,6 +71,15 @@ type Message struct {
 	LastError string
 }
 
+// outgoing returns the message as it would be sent again. A deduplication id that follows from the body stays out.
+func (m *Message) outgoing() Outgoing {
+	o := Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent, GroupID: m.GroupID}
+	if m.DeduplicationID != "" && m.DeduplicationID != contentID([]byte(m.Body)) {
+		o.DeduplicationID = m.DeduplicationID
+	}
+	return o
+}
+
 // Formats of a record, its first byte. What follows the stamp of a plain record is, in this order: a byte that says
 // which parts there are, the parts, the body.
 const (
@@ -291,6 +300,11 @@ func (m *Outgoing) Validate(s Settings) error {
 	if err := m.validateGroup(s); err != nil {
 		return err
 	}
+	return m.validateContent(s)
+}
+
+// validateContent is Validate without what concerns groups and deduplication.
+func (m *Outgoing) validateContent(s Settings) error {
 	size := len(m.Body)
 	seen := map[string]bool{}
 	if len(m.Attributes) > MaxAttributes {

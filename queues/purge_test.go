@@ -54,7 +54,7 @@ type purging struct {
 
 func (b *bench) planPurge(tb testing.TB, queue string, older time.Duration) *purging {
 	tb.Helper()
-	n, err := b.PlanPurge(tb.Context(), b.tenant, queue, older)
+	n, err := b.PlanPurge(tb.Context(), b.tenant, queue, queues.PurgeOptions{OlderThan: older})
 	if err != nil {
 		tb.Fatalf("plan: %v", err)
 	}
@@ -368,7 +368,7 @@ func TestAPurgeLeavesANewQueueOfThatNameAlone(t *testing.T) {
 		if got := b.counts(t, q); got != [3]int64{1, 0, 0} {
 			t.Errorf("the new queue has %v, want its message", got)
 		}
-		if _, err := b.PlanPurge(t.Context(), b.tenant, "nothing", time.Second); !errors.Is(err, queues.ErrQueueNotFound) {
+		if _, err := b.PlanPurge(t.Context(), b.tenant, "nothing", queues.PurgeOptions{OlderThan: time.Second}); !errors.Is(err, queues.ErrQueueNotFound) {
 			t.Errorf("plan for no queue: got %v, want %v", err, queues.ErrQueueNotFound)
 		}
 	})
@@ -469,7 +469,7 @@ func TestG11_APurgeIsFinishedByAnyServer(t *testing.T) {
 			}
 			b.clock.Advance(time.Hour)
 			store := tasks.New(b.engine, b.clock)
-			n, err := b.PlanPurge(t.Context(), b.tenant, name, time.Minute)
+			n, err := b.PlanPurge(t.Context(), b.tenant, name, queues.PurgeOptions{OlderThan: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

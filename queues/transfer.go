@@ -195,10 +195,7 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 	d.complete(&m, filed)
 	o := &p.origin
 	*o = Origin{Queue: d.at.name, Reason: reasons[p.letter], Error: said, At: at(n[1]), ID: m.ID}
-	p.out = Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent, GroupID: m.GroupID}
-	if filed.keyed {
-		p.out.DeduplicationID = m.DeduplicationID
-	}
+	p.out = m.outgoing()
 	if p.letter == 'm' {
 		return p, nil
 	}

@@ -138,7 +138,8 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger})
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
-		queues.PurgeTask: p.queues.Purging(),
+		queues.PurgeTask:   p.queues.Purging(),
+		queues.RedriveTask: p.queues.Redriving(),
 	}, Ready: func() bool { return !s.health.has("data_replaced") && !s.health.has("redis_unavailable") }})
 	p.epoch = epoch
 	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name) }

@@ -64,7 +64,7 @@ const (
 // The entry of the plan comes first. Nobody looks at it before the task can be there; and after that no task is stored
 // any more, so an entry without one is of no use and removed.
 func (s *Store) Start(ctx context.Context, tenant string, n NewTask) (Task, error) {
-	if !typePattern.MatchString(n.Type) || len(n.Params)+len(n.Scope) > maxText {
+	if !typePattern.MatchString(n.Type) || len(n.Params)+len(n.Scope) > maxParams {
 		return Task{}, engine.ErrBroken.Because(fmt.Errorf("a task of type %q with %d bytes of parameters cannot be stored", n.Type, len(n.Params)+len(n.Scope)))
 	}
 	r := record{ID: s.newID(), Type: n.Type, Status: Running, Queue: n.Queue, Scope: n.Scope, Total: n.Total, By: n.CreatedBy,

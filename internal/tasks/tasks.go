@@ -38,8 +38,9 @@ const (
 	MaxItems = 100
 	// MaxErrors is how many errors of single items are kept of a task. The others are only counted.
 	MaxErrors = 1000
-	// maxText bounds what is kept of a task, in bytes: its parameters with its scope, and what its steps remember.
-	maxText = 4 << 10
+	// maxText bounds what the steps of a task remember, in bytes, and maxParams its parameters with its scope.
+	maxText   = 4 << 10
+	maxParams = 32 << 10
 	// maxMessage bounds the text of an error of an item, in bytes.
 	maxMessage = 200
 )

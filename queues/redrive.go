@@ -1,0 +1,348 @@
+package queues
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// RedriveTask is the type of the task that PlanRedrive plans.
+const RedriveTask = "redrive"
+
+const (
+	// MaxRedriveIDs is how many messages a redrive may name by their ids.
+	MaxRedriveIDs = 500
+	// carryPause is how long a redrive waits when the messages that have left could not be brought to where they go.
+	carryPause = 5 * time.Second
+)
+
+// The errors of moving messages.
+var (
+	ErrNoOrigin = &errs.Error{Kind: errs.Conflict, Code: "no_source_queue",
+		Message: "The message was sent to this queue, so there is no queue to which it could go back.",
+		Fix:     `Name one: {"to":"orders"}.`}
+	ErrHeld = &errs.Error{Kind: errs.Conflict, Code: "message_in_flight",
+		Message: "Somebody holds the message, or in a FIFO queue one before it in its group.",
+		Fix:     "Wait until it is acknowledged or returned, or until its lease ends."}
+)
+
+// RedriveOptions say which messages to move, and where.
+type RedriveOptions struct {
+	To      string  // the name of a queue; "": each message to the queue from which it came
+	Filter  *Filter // nil: all match
+	IDs     []engine.ID
+	Limit   int64 // how many at most; 0: no limit
+	MaxRate int   // a second; 0: as fast as it goes
+}
+
+// redrive says which messages a task moves. It is written down when the task is made.
+type redrive struct {
+	UID    string   `json:"uid"` // of the queue, so that one that is made anew under the same name is left alone
+	To     string   `json:"to,omitempty"`
+	Before int64    `json:"before"` // ms: until when they came, by the queue clock, so that none is moved twice
+	Filter string   `json:"filter,omitempty"`
+	IDs    []string `json:"ids,omitempty"`
+}
+
+// redriveView is what a redrive looks at: what can be received, and what becomes so meanwhile.
+const redriveView = "drfam"
+
+// came is when a message came to its queue.
+func (m *Message) came() time.Time {
+	if m.Origin != nil {
+		return m.Origin.At
+	}
+	return m.SentAt
+}
+
+// PlanRedrive returns the task that moves messages of a queue which are available to another queue, where they begin anew:
+// with new ids, sent now, and never received. Messages that somebody holds, or that come after now, stay.
+func (s *Store) PlanRedrive(ctx context.Context, t tenants.ID, queue string, opt RedriveOptions) (tasks.NewTask, error) {
+	n := tasks.NewTask{Type: RedriveTask, Queue: queue, Alone: true, Limit: opt.Limit, MaxRate: opt.MaxRate}
+	if len(opt.IDs) > MaxRedriveIDs {
+		return n, errs.Invalidf("/message_ids", "message_ids must be at most %d, got %d.", MaxRedriveIDs, len(opt.IDs))
+	}
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		if opt.To != "" {
+			if err := s.movable(ctx, t, queue, opt.To); err != nil {
+				return err
+			}
+		}
+		st, err := d.stats(ctx)
+		if err != nil {
+			return err
+		}
+		names := make([]string, len(opt.IDs))
+		for i := range names {
+			names[i] = opt.IDs[i].String()
+		}
+		params, err := json.Marshal(redrive{UID: d.uid, To: opt.To, Before: st.Now.UnixMilli(), Filter: textOf(opt.Filter), IDs: names})
+		n.Params, n.Total = string(params), st.Available
+		if len(opt.IDs) > 0 {
+			n.Total = int64(len(opt.IDs))
+		}
+		return err
+	})
+	return n, err
+}
+
+// movable checks that messages of a queue may be moved to another one.
+func (s *Store) movable(ctx context.Context, t tenants.ID, queue, to string) error {
+	switch {
+	case to == queue:
+		return errs.Invalidf("/to", "to must be another queue than the one from which messages are moved.")
+	case IsFIFOName(to) != IsFIFOName(queue):
+		return errs.Invalidf("/to", "Messages of a FIFO queue go to FIFO queues, and those of a standard queue to standard ones.")
+	}
+	if _, err := s.desk(ctx, t, to); err != nil {
+		if errors.Is(err, ErrQueueNotFound) {
+			return errs.Invalidf("/to", "There is no queue %q.", to)
+		}
+		return err
+	}
+	return nil
+}
+
+// CountMatching returns how many messages that a redrive or a purge would look at match, and whether it came to the end
+// of the queue within the bounds of a search.
+func (s *Store) CountMatching(ctx context.Context, t tenants.ID, queue string, filter *Filter) (matching, looked int, complete bool, err error) {
+	found, err := s.Search(ctx, t, queue, SearchOptions{PeekOptions: PeekOptions{State: Available, Limit: MaxPeek}, Match: func(m *Message, now time.Time) bool {
+		if filter.Match(m, now) {
+			matching++
+		}
+		return false
+	}})
+	return matching, found.Looked, found.Next == "", err
+}
+
+// Redriving is how the tasks of PlanRedrive are worked on.
+func (s *Store) Redriving() tasks.Kind { return tasks.Kind{Step: s.redriveStep, End: s.redriveEnd} }
+
+// redriveStep sends a page of messages off and brings them to where they go. What it remembers in the queue makes it
+// repeatable, as that of a purge does.
+func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+	var p redrive
+	t, err := readParams(w, &p, &p.UID)
+	if err != nil {
+		return tasks.Result{}, err
+	}
+	filter, err := ParseFilter(p.Filter)
+	if err != nil {
+		return tasks.Result{}, err
+	}
+	from, err := parseRound(w.State, redriveView)
+	if err != nil {
+		return tasks.Result{}, err
+	}
+	wants := func(m *Message, now time.Time) bool { return m.came().UnixMilli() <= p.Before && filter.Match(m, now) }
+	var res tasks.Result
+	err = s.with(ctx, t, w.Task.Queue, func(d *desk) error {
+		if d.uid != p.UID {
+			return notFound(w.Task.Queue)
+		}
+		if p.To != "" {
+			if err := s.movable(ctx, t, w.Task.Queue, p.To); err != nil {
+				return err
+			}
+		}
+		var next round
+		var leaving []departure
+		var failures []tasks.ItemError
+		switch {
+		case w.Most == 0:
+			next.at = from.at
+		case len(p.IDs) > 0:
+			next, leaving, failures, err = d.namedDepartures(ctx, p, from, w.Most)
+		default:
+			var found []Message
+			if next, found, err = d.roundPage(ctx, redriveView, from.at, w.Most, wants); err == nil {
+				leaving, failures = d.departures(ctx, p.To, found)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		next.failed = len(failures)
+		verdicts, remembered, err := d.sendOff(ctx, leaving, w.Until.UnixMilli(), next.String(), &lane{field: taskLane(w), seq: w.Step})
+		if err != nil {
+			return err
+		}
+		if next, err = parseRound(remembered, redriveView); err != nil {
+			return err
+		}
+		res = tasks.Result{State: remembered, Looked: int64(next.looked), Done: int64(strings.Count(verdicts, "k")), Failed: int64(next.failed), Finished: next.over}
+		if len(failures) <= next.failed {
+			res.Errors = failures
+		}
+		if err := d.carry(ctx); err != nil {
+			d.carrier.wake()
+			res.Pause = carryPause
+		}
+		return nil
+	})
+	return res, err
+}
+
+// redriveEnd removes the lane.
+func (s *Store) redriveEnd(ctx context.Context, w tasks.Work) error {
+	var p redrive
+	t, err := readParams(w, &p, &p.UID)
+	if err != nil {
+		return err
+	}
+	return s.quit(ctx, t, w, p.UID)
+}
+
+// departure is a message that is to leave for another queue.
+type departure struct {
+	id, newID engine.ID
+	to        string
+	record    []byte // what its record becomes behind the stamp; nil: it stays
+}
+
+// departures returns how the messages leave, and says of those that cannot why.
+func (d *desk) departures(ctx context.Context, to string, found []Message) (list []departure, failures []tasks.ItemError) {
+	for i := range found {
+		there, err := d.destination(ctx, to, &found[i])
+		if err != nil {
+			failures = append(failures, itemError(found[i].ID, err))
+			continue
+		}
+		list = append(list, departure{id: found[i].ID, newID: d.store.engine.NewID(0), to: there})
+	}
+	return list, failures
+}
+
+// destination returns the queue to which a message goes; to is that which was asked for, or "".
+func (d *desk) destination(ctx context.Context, to string, m *Message) (string, error) {
+	if to != "" {
+		return to, nil
+	}
+	if m.Origin == nil {
+		return "", ErrNoOrigin
+	}
+	_, err := d.store.desk(ctx, d.at.tenant, m.Origin.Queue)
+	return m.Origin.Queue, err
+}
+
+// namedDepartures is departures for messages that were named by their ids. The place of the round is how many it has come past.
+func (d *desk) namedDepartures(ctx context.Context, p redrive, from round, most int) (round, []departure, []tasks.ItemError, error) {
+	begin := 0
+	if from.at.view != "" {
+		begin, _ = strconv.Atoi(from.at.position)
+	}
+	ids := p.IDs[min(begin, len(p.IDs)):]
+	ids = ids[:min(len(ids), most)]
+	next := round{looked: len(ids), at: cursor{view: redriveView[:1], position: strconv.Itoa(begin + len(ids))}, over: begin+len(ids) >= len(p.IDs)}
+	var found []Message
+	var failures []tasks.ItemError
+	for _, name := range ids {
+		id, _ := engine.ParseID(name)
+		m, err := d.message(ctx, id)
+		switch {
+		case err == nil && m.State == InFlight:
+			failures = append(failures, itemError(id, ErrHeld))
+		case err == nil:
+			found = append(found, m)
+		case errors.Is(err, ErrMessageNotFound):
+			failures = append(failures, itemError(id, err))
+		default:
+			return next, nil, nil, err
+		}
+	}
+	list, more := d.departures(ctx, p.To, found)
+	return next, list, append(failures, more...), nil
+}
+
+func itemError(id engine.ID, err error) tasks.ItemError {
+	e, ok := errors.AsType[*errs.Error](err)
+	if !ok {
+		e = engine.ErrBroken
+	}
+	return tasks.ItemError{Item: messagePrefix + id.String(), Code: e.Code, Message: e.Message}
+}
+
+// sendOff takes messages out of the queue, on their way to others. until and next are those of a step of a task, or 0 and
+// "". It returns a letter for each, and what was remembered; see depart.lua.
+func (d *desk) sendOff(ctx context.Context, list []departure, until int64, next string, ln *lane) (verdicts, remembered string, err error) {
+	reply, err := d.numbered(ctx, departScript, ln, func(c *config) []any {
+		args := []any{c.Retention.Milliseconds(), "", next}
+		if until > 0 {
+			args[1] = until
+		}
+		for i := range list {
+			args = append(args, list[i].id[:], list[i].newID[:], list[i].to, list[i].record)
+		}
+		return args
+	})
+	if err != nil {
+		return "", "", err
+	}
+	return text(reply, 2), text(reply, 3), nil
+}
+
+// Redriven is a message that was moved.
+type Redriven struct {
+	ID    engine.ID // its new id
+	Queue string    // where it is
+}
+
+// Redrive moves one message, which nobody holds, and may change its body and content type. to is the name of a queue, or
+// "" for that from which it came. When the destination cannot take it for the moment it is on its way there.
+func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engine.ID, to string, change func(*Outgoing)) (Redriven, error) {
+	var out Redriven
+	err := s.with(ctx, t, queue, func(d *desk) error {
+		m, err := d.message(ctx, id)
+		if err != nil {
+			return err
+		}
+		if to != "" {
+			if err := s.movable(ctx, t, queue, to); err != nil {
+				return err
+			}
+		}
+		there, err := d.destination(ctx, to, &m)
+		if err != nil {
+			return err
+		}
+		one := departure{id: id, newID: s.engine.NewID(0), to: there}
+		if change != nil {
+			fresh := m.outgoing()
+			change(&fresh)
+			dest, err := s.Get(ctx, t, there)
+			if err != nil {
+				return err
+			}
+			if err := fresh.validateContent(dest.Settings); err != nil {
+				return err
+			}
+			one.record = appendRecord(nil, &fresh, m.Origin)
+		}
+		ln := <-d.others
+		defer func() { d.others <- ln }()
+		ln.seq = s.calls.Add(1)
+		verdicts, _, err := d.sendOff(ctx, []departure{one}, 0, "", ln)
+		switch {
+		case err != nil:
+			return err
+		case verdicts == "h":
+			return ErrHeld
+		case verdicts != "k":
+			return ErrMessageNotFound
+		}
+		if d.carry(ctx) != nil {
+			d.carrier.wake()
+		}
+		out = Redriven{ID: one.newID, Queue: there}
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,99 @@
+package queues
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// round is how far a task has come that goes through all messages of a queue, and what its last step met.
+type round struct {
+	looked int    // messages that the step looked at
+	failed int    // messages with which it could do nothing
+	over   bool   // it was the last one
+	at     cursor // the zero value: the beginning
+}
+
+// The places of a round that are no place in the queue.
+const roundStart, roundOver = ".", "-"
+
+func (r round) String() string {
+	place := roundStart
+	switch {
+	case r.over:
+		place = roundOver
+	case r.at.view != "":
+		place = r.at.String()
+	}
+	return fmt.Sprintf("%d %d %s", r.looked, r.failed, place)
+}
+
+// parseRound reads what String wrote for a round over view; see peek.lua.
+func parseRound(s, view string) (round, error) {
+	var r round
+	if s == "" {
+		return r, nil
+	}
+	var place string
+	_, err := fmt.Sscanf(s, "%d %d %s", &r.looked, &r.failed, &place)
+	if err == nil && place != roundStart && place != roundOver {
+		r.at, err = parseCursor(place, view)
+	}
+	r.over = place == roundOver
+	if err != nil {
+		return r, engine.ErrBroken.Because(fmt.Errorf("a task is at %q, which is no place: %w", s, err))
+	}
+	return r, nil
+}
+
+// roundPage returns up to most messages that are wanted, and where the next page begins.
+func (d *desk) roundPage(ctx context.Context, view string, from cursor, most int, wants func(*Message, time.Time) bool) (round, []Message, error) {
+	page, err := d.peek(ctx, view, from, MaxPeek)
+	next := round{looked: page.looked, at: page.next}
+	var found []Message
+	for i := range page.shown {
+		m := &page.shown[i]
+		if wants(&m.Message, page.now) {
+			found = append(found, m.Message)
+		}
+		if len(found) == most && i+1 < len(page.shown) {
+			next.looked, next.at = i+1, m.at
+			break
+		}
+	}
+	next.over = next.at.view == ""
+	return next, found, err
+}
+
+// taskLane is the lane of a task among those of servers, which begin with L. Its calls have the numbers of the steps.
+func taskLane(w tasks.Work) string { return "T" + w.Task.ID }
+
+// readParams reads what a task was told when it was made; uid is the part of params that names the queue's keys.
+func readParams(w tasks.Work, params any, uid *string) (tenants.ID, error) {
+	t, ok := tenants.ParseID(w.Tenant)
+	if err := json.Unmarshal([]byte(w.Params), params); err != nil || !ok || *uid == "" {
+		return t, engine.ErrBroken.Because(fmt.Errorf("the parameters of task %s are damaged", w.Task.ID))
+	}
+	return t, nil
+}
+
+// quit removes the lane of a task that has ended.
+func (s *Store) quit(ctx context.Context, t tenants.ID, w tasks.Work, uid string) error {
+	err := s.with(ctx, t, w.Task.Queue, func(d *desk) error {
+		if d.uid != uid {
+			return nil
+		}
+		_, err := s.engine.Do(ctx, quitScript, d.keys[:1], taskLane(w))
+		return err
+	})
+	if errors.Is(err, ErrQueueNotFound) {
+		return nil
+	}
+	return err
+}
