@@ -83,6 +83,8 @@ func (b *batch) add(ref string, m queues.Outgoing, err error) {
 //	@Failure		400				{object}	Problem	"The request is malformed"
 //	@Failure		404				{object}	Problem	"No such queue"
 //	@Failure		408				{object}	Problem	"The body did not arrive in time"
+//	@Failure		409				{object}	Problem	"With atomic=true: sending is paused"
+//	@Header			409				{integer}	Retry-After	"Seconds after which to try again"
 //	@Failure		413				{object}	Problem	"The body is too large, or with atomic=true a message is"
 //	@Failure		415				{object}	Problem	"The body is neither JSON nor NDJSON"
 //	@Failure		422				{object}	Problem	"A value is not allowed"

@@ -161,6 +161,8 @@ var errEmptyMessage = &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
 //	@Failure		400					{object}	Problem		"The request is malformed"
 //	@Failure		404					{object}	Problem		"No such queue"
 //	@Failure		408					{object}	Problem		"The body did not arrive in time"
+//	@Failure		409					{object}	Problem		"Sending is paused"
+//	@Header			409					{integer}	Retry-After	"Seconds after which to try again"
 //	@Failure		413					{object}	Problem		"The message is too large"
 //	@Failure		415					{object}	Problem		"The request has a Content-Encoding"
 //	@Failure		422					{object}	Problem		"A value is not allowed"

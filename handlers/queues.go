@@ -40,14 +40,16 @@ type Queue struct {
 	Redrive *Redrive `json:"redrive" extensions:"x-nullable"`
 	// Which queues may have this one as their dead-letter queue; null: all.
 	RedriveAllow *RedriveAllow `json:"redrive_allow" extensions:"x-nullable"`
-	Counts       Counts        `json:"counts"`
+	// What is paused; null for nothing. It is no setting: pause and resume change it.
+	Paused *Paused `json:"paused" extensions:"x-nullable"`
+	Counts Counts  `json:"counts"`
 	// Seconds since the oldest message was sent that a receive could return; 0 when there is none.
 	OldestAge float64     `json:"oldest_age" example:"12.5"`
 	Totals    QueueTotals `json:"totals"`
 	ARN       string      `json:"arn" example:"arn:aws:sqs:us-east-1:000000000000:orders"`
 	CreatedAt Instant     `json:"created_at" swaggertype:"string" format:"date-time"`
 	UpdatedAt Instant     `json:"updated_at" swaggertype:"string" format:"date-time"`
-	// Changes with the settings; the header ETag has it in quotes.
+	// Changes with the settings and with pauses; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
 }
 
@@ -148,7 +150,7 @@ var settingNames = []string{
 
 // readOnlyNames are the members of Queue that nobody sets.
 var readOnlyNames = map[string]bool{
-	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true, "paused": true,
 }
 
 // settingsChange is what a body says of a queue's settings.
@@ -685,6 +687,7 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
 		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
 		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
+		Paused:    newPaused(q.Paused),
 		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},
 		OldestAge: math.Round(s.OldestAge.Seconds()*1000) / 1000,
 		Totals:    QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired, DeadLettered: s.DeadLettered, Moved: s.Moved},

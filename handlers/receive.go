@@ -17,6 +17,8 @@ import (
 type Received struct {
 	// In the order in which they became available; empty when there is none.
 	Messages []ReceivedMessage `json:"messages"`
+	// True when there is none because receiving is paused. Asking again waits for its end.
+	Paused bool `json:"paused,omitempty"`
 	// What became of the acks that the request carried, in their order.
 	Acked []Result `json:"acked,omitempty"`
 }
@@ -57,6 +59,8 @@ type receiveOptions struct {
 //	@Description
 //	@Description	With `raw=true` the answer is one message as its sender wrote it, with the rest in headers: DELETE the `Location` to acknowledge it. When there is none it is 204.
 //	@Description
+//	@Description	At a queue that is paused a receive waits as at an empty one, and goes on as soon as it is resumed. When the wait is over before that the answer is empty and has `paused`.
+//	@Description
 //	@Description	What a client that has gone was given returns to the queue.
 //	@ID				receiveMessages
 //	@Tags			consuming
@@ -86,6 +90,7 @@ type receiveOptions struct {
 //	@Header			200					{string}	Message-Sequence-Number	"With raw=true: of a message in a FIFO queue"
 //	@Header			200					{string}	Traceparent	"With raw=true: the trace context of the sender"
 //	@Success		204					"With raw=true: there is none"
+//	@Header			204					{string}	Queue-Paused	"true when that is because receiving is paused"
 //	@Failure		400					{object}	Problem			"The request is malformed"
 //	@Failure		404					{object}	Problem			"No such queue"
 //	@Failure		408					{object}	Problem			"The body did not arrive in time"
@@ -122,9 +127,17 @@ func (a *API) receiveMessages(c echo.Context) error {
 	if busy && len(messages) == 0 {
 		c.Response().Header().Set("Retry-After", "1")
 	}
-	if opt.raw {
+	paused := len(messages) == 0 && a.Queues.ReceivesPaused(t, name)
+	switch {
+	case opt.raw:
+		if paused {
+			c.Response().Header().Set("Queue-Paused", "true")
+		}
 		err = a.answerRaw(c, messages)
-	} else {
+	default:
+		if paused {
+			answer.b = append(answer.b, `"paused":true,`...)
+		}
 		answer.b = append(a.appendMessages(answer.b, messages, name, opt.asJSON), '}')
 		err = a.deliver(c, http.StatusOK, jsonType, answer.b)
 	}

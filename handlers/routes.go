@@ -56,6 +56,8 @@ func (a *API) routes() []route {
 		{get, queue, "getQueue", a.getQueue, "queues:read", tenant, harmless},
 		{patch, queue, "updateQueue", a.updateQueue, "queues:write", tenant, harmless},
 		{del, queue, "deleteQueue", a.deleteQueue, "queues:write", tenant, harmless},
+		{post, queue + "/pause", "pauseQueue", a.pauseQueue, "queues:write", tenant, harmless},
+		{post, queue + "/resume", "resumeQueue", a.resumeQueue, "queues:write", tenant, harmless},
 		{post, queue + "/purge", "purgeQueue", a.purgeQueue, "queues:purge", tenant, refused},
 		{post, queue + "/redrive", "redriveQueue", a.redriveQueue, "queues:redrive", tenant, refused},
 

@@ -27,6 +27,7 @@ var (
 	messageScript    = engine.MustLoad(files, "message")
 	statsScript      = engine.MustLoad(files, "stats")
 	passScript       = engine.MustLoad(files, "pass")
+	pausedScript     = engine.MustLoad(files, "paused")
 	purgeScript      = engine.MustLoad(files, "purge")
 	quitScript       = engine.MustLoad(files, "quit")
 	initScript       = engine.MustLoad(files, "init")

@@ -23,7 +23,8 @@ type Queue struct {
 	Settings Settings
 	Created  time.Time
 	Updated  time.Time
-	ETag     string // changes with the settings, without quotes
+	Paused   Paused
+	ETag     string // changes with the settings and with pauses, without quotes
 }
 
 // Condition is what the caller expects of the queue that it changes. The zero value expects nothing.
@@ -33,7 +34,7 @@ type Condition struct {
 }
 
 func (c *config) queue(uid string) Queue {
-	return Queue{Name: c.name, Settings: c.Settings, Created: c.created, Updated: c.updated, ETag: etag(uid, c.version)}
+	return Queue{Name: c.name, Settings: c.Settings, Created: c.created, Updated: c.updated, Paused: c.paused, ETag: etag(uid, c.version)}
 }
 
 // etag differs between two queues of one name, the later made after the earlier was deleted.
@@ -51,7 +52,11 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 	if err := set.validateFor(name); err != nil {
 		return Queue{}, false, err
 	}
-	q, err := s.change(ctx, t, name, cond, func(Settings) (Settings, error) { return set, nil })
+	replace := func(next *config) error {
+		next.Settings = set
+		return nil
+	}
+	q, err := s.change(ctx, t, name, cond, replace)
 	if !errors.Is(err, ErrQueueNotFound) {
 		return q, false, err
 	}
@@ -66,7 +71,7 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 		return q, created, err
 	}
 	// Another caller created it, now or before a crash.
-	q, err = s.change(ctx, t, name, cond, func(Settings) (Settings, error) { return set, nil })
+	q, err = s.change(ctx, t, name, cond, replace)
 	return q, false, err
 }
 
@@ -87,17 +92,18 @@ func (s *Store) Get(ctx context.Context, t tenants.ID, name string) (Queue, erro
 
 // Update changes a queue's settings by a function of them. It may be called more than once.
 func (s *Store) Update(ctx context.Context, t tenants.ID, name string, cond Condition, f func(Settings) (Settings, error)) (Queue, error) {
-	return s.change(ctx, t, name, cond, func(have Settings) (Settings, error) {
-		want, err := f(have)
+	return s.change(ctx, t, name, cond, func(next *config) error {
+		want, err := f(next.Settings)
 		if err != nil {
-			return want, err
+			return err
 		}
-		want = want.For(name)
-		return want, want.validateFor(name)
+		next.Settings = want.For(name)
+		return next.Settings.validateFor(name)
 	})
 }
 
-func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Condition, f func(Settings) (Settings, error)) (Queue, error) {
+// change changes what is known of a queue by f, which may be called more than once.
+func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Condition, f func(next *config) error) (Queue, error) {
 	var q Queue
 	err := s.with(ctx, t, name, func(d *desk) error {
 		for range maxStale {
@@ -109,20 +115,20 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 			if cond.Missing || (cond.ETag != "" && cond.ETag != "*" && cond.ETag != etag(d.uid, c.version)) {
 				return ErrPrecondition
 			}
-			want, err := f(c.Settings)
-			if err != nil {
+			want := *c
+			if err := f(&want); err != nil {
 				return err
 			}
-			if same(want, c.Settings) {
+			if same(want.Settings, c.Settings) && want.paused.same(c.paused) {
 				q = c.queue(d.uid)
 				return nil
 			}
 			if want.Redrive.DeadLetterQueue != c.Redrive.DeadLetterQueue {
-				if err := s.provide(ctx, t, name, want); err != nil {
+				if err := s.provide(ctx, t, name, want.Settings); err != nil {
 					return err
 				}
 			}
-			next, err := s.configure(ctx, d, c, want)
+			next, err := s.configure(ctx, d, c, &want)
 			if err != nil {
 				return err
 			}
@@ -155,13 +161,18 @@ func (s *Store) provide(ctx context.Context, t tenants.ID, name string, set Sett
 	return err
 }
 
-// configure replaces the settings c by want. It returns nil when another change came first.
-func (s *Store) configure(ctx context.Context, d *desk, c *config, want Settings) (*config, error) {
-	raw, err := encodeSettings(c.name, c.created, s.clock.Now(), want)
+// configure replaces c by want. It returns nil when another change came first. Receives that wait learn when they are
+// paused, or not any more.
+func (s *Store) configure(ctx context.Context, d *desk, c, want *config) (*config, error) {
+	raw, err := encodeSettings(c.name, c.created, s.clock.Now(), want.Settings, want.paused)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := s.engine.Do(ctx, configureScript, d.keys[:1], c.version, raw)
+	tell := "0"
+	if (c.paused.Receive == nil) != (want.paused.Receive == nil) {
+		tell = "1"
+	}
+	reply, err := s.engine.Do(ctx, configureScript, d.keys[:1], c.version, raw, tell)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +206,7 @@ func same(a, b Settings) bool {
 // queue is there by then and somebody else has made its keys.
 func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Settings) (Queue, bool, error) {
 	now := s.clock.Now()
-	raw, err := encodeSettings(name, now, now, set)
+	raw, err := encodeSettings(name, now, now, set, Paused{})
 	if err != nil {
 		return Queue{}, false, err
 	}

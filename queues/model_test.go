@@ -77,6 +77,7 @@ type model struct {
 	line           []engine.ID // new messages, in the order of their sends; those that are not new any more are skipped
 	keys           map[string]keyed
 	sent, received int64
+	paused         queues.Paused
 }
 
 // nowOf returns what and where a message is at now: what has ended is available since then.
@@ -232,6 +233,11 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 	conflict, reached := false, false
 	for i, m := range batch {
 		v := &verdicts[i]
+		if s.m.paused.Send != nil {
+			v.err = queues.ErrQueuePaused
+			failed = v.err
+			continue
+		}
 		if m.Delay != nil && *m.Delay > s.m.set.Retention {
 			v.err = &errs.Error{Code: "validation_failed"}
 			failed = v.err
@@ -334,6 +340,9 @@ func (s *machine) Receive(t *rapid.T) {
 	now := s.now()
 	want := s.m.next(now)
 	want = want[:min(len(want), opt.Max)]
+	if s.m.paused.Receive != nil {
+		want = nil
+	}
 	b := s.server(t)
 	got, err := b.Receive(context.Background(), b.tenant, s.queue, opt)
 	if err != nil {
@@ -615,6 +624,35 @@ func (s *machine) Update(t *rapid.T) {
 		t.Fatalf("settings after the update (-want +got):\n%s", diff)
 	}
 	s.m.set = set
+}
+
+// Pause pauses or resumes; mostly it resumes, so that the histories are not of nothing.
+func (s *machine) Pause(t *rapid.T) {
+	dir := rapid.SampledFrom([]queues.Direction{queues.DirectionReceive, queues.DirectionSend, queues.DirectionBoth}).Draw(t, "direction")
+	now := ms(s.fake())
+	b, p := s.server(t), &s.m.paused
+	var q queues.Queue
+	var err error
+	if rapid.IntRange(0, 3).Draw(t, "pause") == 0 {
+		if dir != queues.DirectionSend && p.Receive == nil {
+			p.Receive = &queues.Pause{Since: now}
+		}
+		if dir != queues.DirectionReceive && p.Send == nil {
+			p.Send = &queues.Pause{Since: now}
+		}
+		q, err = b.Pause(context.Background(), b.tenant, s.queue, dir, "", queues.Condition{})
+	} else {
+		if dir != queues.DirectionSend {
+			p.Receive = nil
+		}
+		if dir != queues.DirectionReceive {
+			p.Send = nil
+		}
+		q, err = b.Resume(context.Background(), b.tenant, s.queue, dir, queues.Condition{})
+	}
+	if diff := gocmp.Diff(s.m.paused, q.Paused); err != nil || diff != "" {
+		t.Fatalf("pause %s: %v (-want +got):\n%s", dir, err, diff)
+	}
 }
 
 // shown returns a message as a peek must show it.

@@ -47,7 +47,7 @@ func (o ReceiveOptions) validate() error {
 }
 
 // Receive lends out up to Max messages. Where there is none it waits until one comes, the wait is over, the server
-// drains or ctx ends; then it returns none. What a call that ctx ended was given goes back as if it had not been lent.
+// drains or ctx ends; then it returns none. A queue whose receives are paused is like an empty one. What a call that ctx ended was given goes back as if it had not been lent.
 func (s *Store) Receive(ctx context.Context, t tenants.ID, queue string, opt ReceiveOptions) ([]Message, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
@@ -129,8 +129,28 @@ func (c *receiveCall) load() (int, int) {
 // runReceives serves several consumers in one script call.
 func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 	seen := d.waiters.begin()
+	var answer receiveAnswer
+	hadOthers, err := false, errStale
+	for try := 0; errors.Is(err, errStale) && try < maxStale; try++ {
+		if d.config.Load().paused.Receive != nil {
+			err = d.holdBack(ln, batch)
+		} else {
+			answer, hadOthers, err = d.lend(ln, batch)
+		}
+	}
+	if errors.Is(err, errStale) {
+		err = engine.ErrUnavailable // the settings never stood still
+	}
+	d.waiters.end(batch, seen, answer, hadOthers, err)
+}
+
+// lend serves several consumers, and reports whether others waited on this server. errStale: the queue is paused.
+func (d *desk) lend(ln *lane, batch []*receiveCall) (answer receiveAnswer, hadOthers bool, err error) {
 	waiting, asked := "0", *d.config.Load()
 	reply, err := d.call(context.Background(), receiveScript, ln, func(c *config) []any {
+		if c.paused.Receive != nil {
+			return nil
+		}
 		asked = *c
 		waiting = d.waiters.waiting(batch)
 		args := make([]any, 0, 6+2*len(batch))
@@ -140,14 +160,13 @@ func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 		}
 		return args
 	})
-	var answer receiveAnswer
 	if err == nil {
 		answer, err = d.parseReceive(reply, batch, &asked)
 	}
 	if answer.moving {
 		d.carrier.wake()
 	}
-	d.waiters.end(batch, seen, answer, waiting == "2", err)
+	return answer, waiting == "2", err
 }
 
 // digest names the attempt in Redis.

@@ -63,9 +63,9 @@ func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch
 func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 	results := make([]SendResult, len(batch))
 	c, renewed := d.config.Load(), false
-	// check judges a message by the settings. Before it refuses it makes sure once that they are those of now.
+	// check judges a message by the settings and by what is paused. Before it refuses it makes sure once that they are those of now.
 	check := func(m *Outgoing) error {
-		err := m.Validate(c.Settings)
+		err := c.admit(m)
 		if err == nil || renewed {
 			return err
 		}
@@ -76,7 +76,7 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		}
 		d.config.Store(now)
 		c = now
-		return m.Validate(c.Settings)
+		return c.admit(m)
 	}
 	call := &sendCall{config: c, atomic: atomic, done: make(chan struct{})}
 	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
@@ -140,7 +140,7 @@ func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
 	for i := range old.items {
 		m, result := old.items[i].message, old.items[i].result
 		*result = SendResult{}
-		if err := m.Validate(c.Settings); err != nil {
+		if err := c.admit(m); err != nil {
 			if call.atomic {
 				return nil, err
 			}

@@ -219,18 +219,19 @@ func checkLabels(labels map[string]string) []errs.Field {
 // stored is how settings lie in Redis. Times are milliseconds. A field that is missing has its default, so that old
 // data and new programs, and the reverse, go together.
 type stored struct {
-	Name       string            `json:"name"`
-	Created    int64             `json:"created"`
-	Updated    int64             `json:"updated"`
-	Visibility *int64            `json:"visibility_timeout,omitempty"`
-	Retention  *int64            `json:"retention,omitempty"`
-	Delay      int64             `json:"delay,omitempty"`
-	Wait       int64             `json:"receive_wait,omitempty"`
-	MaxSize    int               `json:"max_message_size,omitempty"`
-	Labels     map[string]string `json:"labels,omitempty"`
-	FIFO       *storedFIFO       `json:"fifo,omitempty"`
-	Redrive    *storedRedrive    `json:"redrive,omitempty"`
-	Allow      *storedAllow      `json:"redrive_allow,omitempty"`
+	Name       string             `json:"name"`
+	Created    int64              `json:"created"`
+	Updated    int64              `json:"updated"`
+	Visibility *int64             `json:"visibility_timeout,omitempty"`
+	Retention  *int64             `json:"retention,omitempty"`
+	Delay      int64              `json:"delay,omitempty"`
+	Wait       int64              `json:"receive_wait,omitempty"`
+	MaxSize    int                `json:"max_message_size,omitempty"`
+	Labels     map[string]string  `json:"labels,omitempty"`
+	FIFO       *storedFIFO        `json:"fifo,omitempty"`
+	Redrive    *storedRedrive     `json:"redrive,omitempty"`
+	Allow      *storedAllow       `json:"redrive_allow,omitempty"`
+	Paused     *storedQueuePauses `json:"paused,omitempty"`
 }
 
 type storedRedrive struct {
@@ -249,12 +250,12 @@ type storedFIFO struct {
 	Window       int64 `json:"window"`
 }
 
-func encodeSettings(name string, created, updated time.Time, s Settings) (string, error) {
+func encodeSettings(name string, created, updated time.Time, s Settings, p Paused) (string, error) {
 	visibility, retention := s.VisibilityTimeout.Milliseconds(), s.Retention.Milliseconds()
 	st := stored{
 		Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
 		Visibility: &visibility, Retention: &retention, Delay: s.Delay.Milliseconds(), Wait: s.ReceiveWait.Milliseconds(),
-		MaxSize: s.MaxMessageSize, Labels: s.Labels,
+		MaxSize: s.MaxMessageSize, Labels: s.Labels, Paused: p.stored(),
 	}
 	if f := s.FIFO; s.IsFIFO() {
 		st.FIFO = &storedFIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: f.Window.Milliseconds()}
@@ -269,12 +270,13 @@ func encodeSettings(name string, created, updated time.Time, s Settings) (string
 	return string(raw), err
 }
 
-// config is what a server knows of a queue: its settings and their version.
+// config is what a server knows of a queue: its settings, what of it is paused, and their version.
 type config struct {
 	Settings
 	name             string
 	created, updated time.Time
 	version          string
+	paused           Paused
 }
 
 func decodeConfig(version, raw string) (*config, error) {
@@ -282,7 +284,7 @@ func decodeConfig(version, raw string) (*config, error) {
 	if err := json.Unmarshal([]byte(raw), &st); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	c := &config{Settings: DefaultSettings(), name: st.Name, version: version,
+	c := &config{Settings: DefaultSettings(), name: st.Name, version: version, paused: st.Paused.paused(),
 		created: time.UnixMilli(st.Created).UTC(), updated: time.UnixMilli(st.Updated).UTC()}
 	if st.Visibility != nil {
 		c.VisibilityTimeout = time.Duration(*st.Visibility) * time.Millisecond

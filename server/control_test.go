@@ -1,0 +1,36 @@
+package server_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/sluicemq/sluice/server/servertest"
+)
+
+// What people decided about a queue holds after the program was killed and started again.
+func TestPausesOutliveARestart(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	queue := p.URL + "/v1/queues/orders"
+	must(t, http.StatusCreated, nil, http.MethodPut, queue, p.Key, "")
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, "m")
+	must(t, http.StatusOK, nil, http.MethodPost, queue+"/pause", p.Key, `{"reason":"upgrade"}`)
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	must(t, http.StatusConflict, nil, http.MethodPost, queue+"/messages", p.Key, "m")
+	var got struct {
+		Paused   bool
+		Messages []struct{ Body string }
+	}
+	must(t, http.StatusOK, &got, http.MethodPost, queue+"/receive", p.Key, "")
+	if !got.Paused || len(got.Messages) != 0 {
+		t.Errorf("received %+v, want nothing, paused", got)
+	}
+	must(t, http.StatusOK, nil, http.MethodPost, queue+"/resume", p.Key, "")
+	must(t, http.StatusOK, &got, http.MethodPost, queue+"/receive", p.Key, "")
+	if len(got.Messages) != 1 {
+		t.Errorf("received %+v after the pause, want a message", got)
+	}
+}
