@@ -32,8 +32,14 @@ type Queue struct {
 	// Seconds that a receive waits which does not say how long.
 	ReceiveWait int `json:"receive_wait" example:"0"`
 	// Bytes that a body may have with its attributes.
-	MaxMessageSize int               `json:"max_message_size" example:"1048576"`
-	Labels         map[string]string `json:"labels"`
+	MaxMessageSize int `json:"max_message_size" example:"1048576"`
+	// Messages that the queue may hold; null for any number.
+	MaxMessages *int64 `json:"max_messages" extensions:"x-nullable" example:"100000"`
+	// Bytes that they may take; null for any number.
+	MaxBytes *int64 `json:"max_bytes" extensions:"x-nullable" example:"1073741824"`
+	// What becomes of a send for which there is no room.
+	WhenFull string            `json:"when_full" enums:"reject,drop_oldest"`
+	Labels   map[string]string `json:"labels"`
 	// Null for a standard queue.
 	FIFO *FIFO `json:"fifo" extensions:"x-nullable"`
 	// When messages leave for a dead-letter queue; null: never.
@@ -43,6 +49,8 @@ type Queue struct {
 	// What is paused; null for nothing. It is no setting: pause and resume change it.
 	Paused *Paused `json:"paused" extensions:"x-nullable"`
 	Counts Counts  `json:"counts"`
+	// What all messages take, with their attributes and what is noted of them.
+	Bytes int64 `json:"bytes" example:"1290"`
 	// Seconds since the oldest message was sent that a receive could return; 0 when there is none.
 	OldestAge float64     `json:"oldest_age" example:"12.5"`
 	Totals    QueueTotals `json:"totals"`
@@ -117,6 +125,8 @@ type QueueTotals struct {
 	DeadLettered int64 `json:"dead_lettered"`
 	// Moved to another queue.
 	Moved int64 `json:"moved"`
+	// Deleted to make room, as `when_full` says.
+	Dropped int64 `json:"dropped"`
 }
 
 // QueueInput is what a client says of a queue. What is missing or null has its default.
@@ -133,6 +143,12 @@ type QueueInput struct {
 	ReceiveWait *int `json:"receive_wait,omitempty" validate:"min=0,max=20" default:"0" extensions:"x-nullable"`
 	// Bytes that a body may have with its attributes.
 	MaxMessageSize *int `json:"max_message_size,omitempty" validate:"min=1024,max=1048576" default:"1048576" extensions:"x-nullable"`
+	// Messages that the queue may hold; null for any number.
+	MaxMessages *int64 `json:"max_messages,omitempty" validate:"min=1,max=1000000000" extensions:"x-nullable" example:"100000"`
+	// Bytes that they may take, with their attributes and what is noted of them; at least 1,024 more than `max_message_size`. Null for any number.
+	MaxBytes *int64 `json:"max_bytes,omitempty" validate:"min=2048,max=1099511627776" extensions:"x-nullable" example:"1073741824"`
+	// What becomes of a send for which there is no room: it is refused, or the oldest available messages are deleted.
+	WhenFull *string `json:"when_full,omitempty" enums:"reject,drop_oldest" default:"reject" extensions:"x-nullable"`
 	// At most 50. In a PATCH they are merged, and null removes one.
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
 	// Only of a FIFO queue. What it leaves out has its default, and in a PATCH stays.
@@ -145,12 +161,12 @@ type QueueInput struct {
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "labels", "fifo", "redrive", "redrive_allow",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
 var readOnlyNames = map[string]bool{
-	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true, "paused": true,
+	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true, "paused": true, "bytes": true,
 }
 
 // settingsChange is what a body says of a queue's settings.
@@ -216,6 +232,12 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			if ok {
 				add(func(q *queues.Settings) { q.MaxMessageSize = int(n) })
 			}
+		case "max_messages":
+			r.limit(1, queues.MaxCapMessages, add, func(q *queues.Settings, n int64) { q.MaxMessages = n })
+		case "max_bytes":
+			r.limit(2*queues.MinMessageSize, queues.MaxCapBytes, add, func(q *queues.Settings, n int64) { q.MaxBytes = n })
+		case "when_full":
+			r.whenFull(add)
 		case "labels":
 			r.labels(merge, add)
 		case "fifo":
@@ -232,6 +254,30 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 		}
 	})
 	return s
+}
+
+// limit reads a whole number, of which null means that there is no limit.
+func (r *reader) limit(low, high int64, add func(func(*queues.Settings)), set func(*queues.Settings, int64)) {
+	n, ok := int64(0), true
+	if !r.null() {
+		n, ok = r.integer(low, high)
+	}
+	if ok {
+		add(func(q *queues.Settings) { set(q, n) })
+	}
+}
+
+// whenFull reads what becomes of a send for which there is no room. Null is the default.
+func (r *reader) whenFull(add func(func(*queues.Settings))) {
+	when, ok := []byte(queues.Reject), true
+	if !r.null() {
+		when, ok = r.str()
+	}
+	w := queues.WhenFull(when)
+	if ok && w != queues.Reject && w != queues.DropOldest {
+		r.fault("not_allowed", "must be reject or drop_oldest")
+	}
+	add(func(q *queues.Settings) { q.WhenFull = w })
 }
 
 func (r *reader) queueType() string {
@@ -687,10 +733,12 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
 		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
 		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
+		WhenFull: string(q.Settings.WhenFull), MaxMessages: limit(q.Settings.MaxMessages), MaxBytes: limit(q.Settings.MaxBytes), Bytes: s.Bytes,
 		Paused:    newPaused(q.Paused),
 		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},
 		OldestAge: math.Round(s.OldestAge.Seconds()*1000) / 1000,
-		Totals:    QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired, DeadLettered: s.DeadLettered, Moved: s.Moved},
+		Totals: QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired, DeadLettered: s.DeadLettered, Moved: s.Moved,
+			Dropped: s.Dropped},
 		ARN:       "arn:aws:sqs:" + a.Region + ":" + account + ":" + q.Name,
 		CreatedAt: Instant{q.Created}, UpdatedAt: Instant{q.Updated}, ETag: q.ETag,
 	}
@@ -710,6 +758,14 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		out.FIFO = &FIFO{ContentBasedDeduplication: f.ContentBased, Scope: string(f.Scope), DeduplicationWindow: wholeSeconds(f.Window)}
 	}
 	return out
+}
+
+// limit returns a cap for an answer, and nil for none.
+func limit(n int64) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }
 
 func wholeSeconds(d time.Duration) int { return int(d / time.Second) }

@@ -20,7 +20,7 @@ func TestAQueueIsMadeShownChangedAndDeleted(t *testing.T) {
 	made.into(&q)
 	at := handlers.Instant{Time: start.Add(120 * time.Millisecond)}
 	diff(t, "queue", handlers.Queue{
-		Name: "orders", Type: "standard", VisibilityTimeout: 60, MessageRetention: 345600, Delay: 300, MaxMessageSize: 1 << 20,
+		Name: "orders", Type: "standard", VisibilityTimeout: 60, MessageRetention: 345600, Delay: 300, MaxMessageSize: 1 << 20, WhenFull: "reject",
 		Labels: map[string]string{"team": "a/b"}, ARN: "arn:aws:sqs:us-east-1:" + h.tenant.AccountNumber + ":orders",
 		CreatedAt: at, UpdatedAt: at, ETag: q.ETag,
 	}, q)

@@ -108,7 +108,7 @@ func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]
 		return out
 	}
 	run(sendScript, func(int) []any {
-		args := []any{"0", dedupWindow.Milliseconds(), 0, maxDedupKeys, 0}
+		args := []any{"0", dedupWindow.Milliseconds(), 0, maxDedupKeys, 0, ""}
 		for range batch {
 			id := d.store.engine.NewID(0)
 			args = append(args, id[:], appendRecord(nil, &Outgoing{Body: body}, nil))
@@ -116,13 +116,13 @@ func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]
 		return args
 	})
 	got := run(receiveScript, func(int) []any {
-		return []any{c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), "0", batch, 30000}
+		return []any{c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), "0", "", dedupWindow.Milliseconds(), batch, 30000}
 	})
 	run(settleScript, func(i int) []any {
 		args := []any{"0"}
 		reply, _ := got[i].Slice()
 		for k := 2; k < len(reply); k += 2 {
-			args = append(args, "a"+reply[k].(string)[:engine.IDSize]+"1")
+			args = append(args, "a"+reply[k].(string)[:engine.IDSize]+string([]byte{0, byte(len(reply[k+1].(string)) >> 8), byte(len(reply[k+1].(string)))})+"1")
 		}
 		return args
 	})

@@ -32,6 +32,7 @@ for i = from, from + n - 1, 1000 do
   if kind == 'r' then redis.call('RPUSH', place, unpack(ids)) else redis.call('ZADD', place, unpack(scored)) end
 end
 redis.call('HINCRBY', head, 'in', n)
+redis.call('HINCRBY', head, 'by', n * #record)
 redis.call('HSET', head, 'mx', math.max(#record, tonumber(redis.call('HGET', head, 'mx') or 0)), 'nd', 0)
 `
 

@@ -87,6 +87,8 @@ type checker struct {
 	redis, clock  int64 // the time of Redis and the queue clock, ms
 	tomb, largest int64
 	in, del, exp  int64
+	dropped       int64
+	stored, bytes int64 // bytes of all records, as the head says and as they were met
 	next, again   int64 // what the head says: nothing becomes available by itself before next; 0: nothing is in `again`
 	dead, moved   int64 // left for another queue
 	moving        int64 // are on their way there
@@ -154,7 +156,8 @@ func (c *checker) head(reply []any) {
 	c.del, c.exp = number(counters, 4), number(counters, 5)
 	c.next, c.again = number(counters, 6), number(counters, 7)
 	c.dead, c.moved, c.moving = number(counters, 8), number(counters, 9), number(counters, 10)
-	c.fifo = number(counters, 11) == 1
+	c.stored, c.dropped = number(counters, 11), number(counters, 12)
+	c.fifo = number(counters, 13) == 1
 	for i := range c.sizes {
 		c.sizes[i] = number(sizes, i)
 	}
@@ -215,6 +218,7 @@ func (c *checker) take(part, member, score string, size int64, sideRecord string
 		c.wrong("Message %s is in %s and in %s.", name(id), placeNames[string(other.part)], placeNames[part])
 	} else if size > 0 {
 		c.bodies++
+		c.bytes += size
 	}
 	c.places[id] = place{part[0], size > 0, score}
 	if size == 0 {
@@ -360,8 +364,11 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The list has %d entries without a record; the head counts %d.", c.report.Tombstones, c.tomb)
 	}
 	stored := c.sizes[0] - 1
-	if c.in-c.del-c.exp-c.dead-c.moved != stored {
-		c.wrong("%d messages are stored; the head counts %d sent, %d deleted, %d expired, %d dead and %d moved.", stored, c.in, c.del, c.exp, c.dead, c.moved)
+	if c.in-c.del-c.exp-c.dead-c.moved-c.dropped != stored {
+		c.wrong("%d messages are stored; the head counts %d sent, %d deleted, %d expired, %d dead, %d moved and %d dropped.", stored, c.in, c.del, c.exp, c.dead, c.moved, c.dropped)
+	}
+	if c.stored != c.bytes && stored == c.bodies {
+		c.wrong("The records have %d bytes; the head counts %d.", c.bytes, c.stored)
 	}
 	if n := c.sizes[11] - 1; c.moving != n {
 		c.wrong("%d messages are on their way to another queue; the head counts %d.", n, c.moving)

@@ -38,11 +38,18 @@ var (
 	ErrQueueFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
 		Message: "The in-memory engine holds at most 100,000 messages a queue.",
 		Fix:     "Install redis-server or set SLUICE_REDIS_URL: then the memory of Redis is the limit."}
+	// ErrMessagesFull and ErrBytesFull say that a queue has reached a cap of its settings.
+	ErrMessagesFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
+		Message: "The queue holds as many messages as it may, by its setting max_messages.", Fix: fixFull}
+	ErrBytesFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
+		Message: "The queue holds as many bytes as it may, by its setting max_bytes.", Fix: fixFull}
 	// ErrDataLost says that the registry names a queue whose keys are not there. It is never answered with "not found",
 	// and the queue is never silently made anew: an operator must look.
 	ErrDataLost = &errs.Error{Kind: errs.Unavailable, Code: "data_lost",
 		Message: "The queue is registered but its data is missing from the storage."}
 )
+
+const fixFull = `Receive and acknowledge messages, raise the cap, or set when_full to "drop_oldest".`
 
 // ValidName reports what is wrong with a queue's name, or nil.
 func ValidName(name string) error {

@@ -105,14 +105,14 @@ func NewReceipts(master []byte, tenant, uid string) Receipts {
 }
 
 // Write returns the handle of a delivery, and Read what a handle says.
-func (r Receipts) Write(id engine.ID, delivery uint32, received time.Time) string {
-	return r.s.write(receipt{id: id, delivery: delivery, received: received})
+func (r Receipts) Write(id engine.ID, delivery uint32, received time.Time, size int) string {
+	return r.s.write(receipt{id: id, delivery: delivery, received: received, size: size})
 }
 
 // Read returns what a handle says.
-func (r Receipts) Read(handle string) (engine.ID, uint32, time.Time, error) {
+func (r Receipts) Read(handle string) (engine.ID, uint32, time.Time, int, error) {
 	got, err := r.s.read(handle)
-	return got.id, got.delivery, got.received, err
+	return got.id, got.delivery, got.received, got.size, err
 }
 
 // ParseSide reads a side record.

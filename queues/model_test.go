@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,7 @@ type model struct {
 	line           []engine.ID // new messages, in the order of their sends; those that are not new any more are skipped
 	keys           map[string]keyed
 	sent, received int64
+	dropped        int64
 	paused         queues.Paused
 }
 
@@ -188,6 +190,9 @@ func (s *machine) outgoing(t *rapid.T) queues.Outgoing {
 		m.IdempotencyKey = rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "key")
 		m.Body = []byte(rapid.SampledFrom([]string{"same", "same", "other"}).Draw(t, "body"))
 	}
+	if rapid.IntRange(0, 3).Draw(t, "long") == 0 {
+		m.Body = append(m.Body, strings.Repeat("x", 400)...)
+	}
 	if rapid.Bool().Draw(t, "delayed") {
 		d := time.Duration(rapid.SampledFrom([]int64{0, 1, 1000, 30_000, 60_000, 2 * 3600_000}).Draw(t, "delay")) * time.Millisecond
 		m.Delay = &d
@@ -214,7 +219,63 @@ func (s *machine) SendBatch(t *rapid.T) {
 	for i := range batch {
 		batch[i] = s.outgoing(t)
 	}
-	s.send(t, batch, rapid.Bool().Draw(t, "atomic"))
+	atomic := rapid.Bool().Draw(t, "atomic")
+	if !atomic && s.m.set.WhenFull == queues.DropOldest {
+		for i := range batch { // each pushes out the one before
+			s.send(t, batch[i:i+1], false)
+		}
+		return
+	}
+	s.send(t, batch, atomic)
+}
+
+// size is how many bytes the record of a message has.
+func (l letter) size() int64 { return int64(len(queues.Stamp(0)) + 1 + len(l.body)) }
+
+// fits plays what becomes of new messages of these sizes that come to the queue together, and returns which of them it
+// has no room for. It drops what they push out.
+func (s *machine) fits(sizes []int64, now int64) (full []bool) {
+	count, size := int64(0), int64(0)
+	for id, l := range s.m.all {
+		if _, ok := s.m.look(id, now); ok {
+			count, size = count+1, size+l.size()
+		}
+	}
+	more := int64(0)
+	for _, n := range sizes {
+		more += n
+	}
+	set := s.m.set
+	over := func(n, size int64) bool {
+		return set.MaxMessages > 0 && n > set.MaxMessages || set.MaxBytes > 0 && size > set.MaxBytes
+	}
+	if set.WhenFull == queues.DropOldest && !over(int64(len(sizes)), more) {
+		for over(count+int64(len(sizes)), size+more) {
+			news, returned := s.m.lines(now)
+			slices.SortFunc(returned, func(a, b letter) int { return bytes.Compare(a.id[:], b.id[:]) })
+			var oldest letter
+			switch {
+			case len(returned) > 0 && (len(news) == 0 || !news[0].id.Time().Before(returned[0].id.Time())):
+				oldest = returned[0]
+			case len(news) > 0:
+				oldest = news[0]
+			}
+			if oldest.id == (engine.ID{}) {
+				break
+			}
+			count, size = count-1, size-oldest.size()
+			delete(s.m.all, oldest.id)
+			s.m.dropped++
+		}
+	}
+	for _, n := range sizes {
+		no := over(count+1, size+n)
+		if !no {
+			count, size = count+1, size+n
+		}
+		full = append(full, no)
+	}
+	return full
 }
 
 func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
@@ -263,6 +324,29 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 	}
 	if failed == nil && conflict {
 		failed = queues.ErrKeyReused
+	}
+	// What reaches the queue and is new needs room. A message that was to be the first with its key takes the others with it.
+	if reached && !(atomic && failed != nil) {
+		var fresh []int
+		var sizes []int64
+		for i, m := range batch {
+			if v := verdicts[i]; v.err == nil && !v.replay {
+				fresh, sizes = append(fresh, i), append(sizes, letter{body: string(m.Body)}.size())
+			}
+		}
+		lost := map[string]bool{}
+		for k, full := range s.fits(sizes, now) {
+			if i := fresh[k]; full {
+				verdicts[i].err = queues.ErrMessagesFull
+				lost[batch[i].IdempotencyKey] = true
+				failed = queues.ErrMessagesFull
+			}
+		}
+		for i, m := range batch {
+			if v := &verdicts[i]; m.IdempotencyKey != "" && lost[m.IdempotencyKey] && (v.replay && v.first == (engine.ID{}) || errors.Is(v.err, queues.ErrKeyReused)) {
+				v.err = queues.ErrMessagesFull
+			}
+		}
 	}
 	b := s.server(t)
 	got, err := b.SendBatch(context.Background(), b.tenant, s.queue, batch, atomic)
@@ -400,7 +484,7 @@ func (s *machine) handle(t *rapid.T) (slip, bool) {
 	case n == 0:
 		return slip{handle: s.foreign}, false
 	case n == 1:
-		return slip{handle: rapid.SampledFrom([]string{"", "rh_", "garbage", "rh_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}).Draw(t, "garbage")}, false
+		return slip{handle: rapid.SampledFrom([]string{"", "rh_", "garbage", "rh_" + strings.Repeat("A", 51)}).Draw(t, "garbage")}, false
 	case len(s.slips) == 0:
 		t.Skip("nothing was received yet")
 	}
@@ -615,6 +699,10 @@ func (s *machine) Update(t *rapid.T) {
 	set.Retention = time.Duration(rapid.SampledFrom([]int{60, 61, 3600, 4 * 86400}).Draw(t, "retention")) * time.Second
 	set.VisibilityTimeout = time.Duration(rapid.SampledFrom([]int{0, 1, 30, 12 * 3600}).Draw(t, "timeout")) * time.Second
 	set.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 0, 5, 60}).Draw(t, "delay")) * time.Second
+	set.MaxMessageSize = queues.MinMessageSize
+	set.MaxMessages = int64(rapid.SampledFrom([]int{0, 0, 1, 5, 20}).Draw(t, "max messages"))
+	set.MaxBytes = int64(rapid.SampledFrom([]int{0, 0, 2 * queues.MinMessageSize}).Draw(t, "max bytes"))
+	set.WhenFull = rapid.SampledFrom([]queues.WhenFull{queues.Reject, queues.DropOldest}).Draw(t, "when full")
 	b := s.server(t)
 	q, err := b.Update(context.Background(), b.tenant, s.queue, queues.Condition{}, func(queues.Settings) (queues.Settings, error) { return set, nil })
 	if err != nil {
@@ -737,8 +825,14 @@ func (s *machine) Stats(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("stats: %v", err)
 	}
-	n := s.m.counts(now)
+	n, size := s.m.counts(now), int64(0)
+	for id, l := range s.m.all {
+		if _, ok := s.m.look(id, now); ok {
+			size += l.size()
+		}
+	}
 	want := queues.Stats{
+		Bytes: size, Dropped: s.m.dropped,
 		Available: n[0], InFlight: n[1], Delayed: n[2], OldestAge: s.oldest(now),
 		Sent: s.m.sent, Received: s.m.received, Deleted: got.Deleted, Expired: got.Expired, Now: ms(now),
 	}
@@ -746,7 +840,7 @@ func (s *machine) Stats(t *rapid.T) {
 		t.Fatalf("stats (-want +got):\n%s", diff)
 	}
 	// An ack of a message that is over deletes it if it has not been tidied away.
-	if gone := got.Sent - n[0] - n[1] - n[2]; got.Deleted+got.Expired != gone {
+	if gone := got.Sent - got.Dropped - n[0] - n[1] - n[2]; got.Deleted+got.Expired != gone {
 		t.Fatalf("stats: %d deleted and %d expired, want %d together", got.Deleted, got.Expired, gone)
 	}
 	s.m.drop(now)

@@ -47,6 +47,7 @@ type Store struct {
 	hearing  atomic.Bool // wake-ups from other servers arrive
 	skewed   atomic.Int64
 	alive    atomic.Pointer[string]  // sessions of living servers, for stats.lua
+	dropped  atomic.Int64            // messages that this server's sends have pushed out of full queues
 	calls    atomic.Int64            // numbers the calls of all lanes; see lane
 	step     func(done string) error // between the steps of what goes over several slots; for tests
 	life     context.Context         // of what goes on in the background; ends with Run
@@ -106,6 +107,9 @@ func (s *Store) Skewed() bool {
 	at := s.skewed.Load()
 	return at != 0 && s.clock.Now().UnixMilli()-at < time.Minute.Milliseconds()
 }
+
+// Dropped returns how many messages sends of this server have pushed out of full queues.
+func (s *Store) Dropped() int64 { return s.dropped.Load() }
 
 // refusals of lib/queue.lua, by the word that they start with.
 var (

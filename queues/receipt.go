@@ -19,12 +19,13 @@ type receipt struct {
 	place    string // as in Message
 	delivery uint32
 	received time.Time
+	size     int // bytes of the record, so that an ack need not ask for them
 }
 
 const (
 	receiptPrefix  = "rh_"
-	receiptVersion = 1
-	receiptBody    = 1 + engine.IDSize + 4 + 6
+	receiptVersion = 2
+	receiptBody    = 1 + engine.IDSize + 4 + 6 + 3
 	receiptPlace   = groupSize + placeSize // more, of a message that belongs to a group
 	receiptMAC     = 12                    // bytes: 96 bits of HMAC-SHA-256
 )
@@ -44,7 +45,7 @@ func queueKey(master []byte, tenant, uid string) []byte {
 	return m.Sum(nil)
 }
 
-// write returns the handle: rh_ and 47 characters, or 67 for a message that belongs to a group.
+// write returns the handle: rh_ and 51 characters, or 71 for a message that belongs to a group.
 func (s *signer) write(r receipt) string {
 	var b [receiptBody + receiptPlace + sha256.Size]byte
 	b[0] = receiptVersion
@@ -52,7 +53,8 @@ func (s *signer) write(r receipt) string {
 	binary.BigEndian.PutUint32(b[13:], r.delivery)
 	ms := uint64(r.received.UnixMilli()) //nolint:gosec // after 1970
 	binary.BigEndian.PutUint16(b[17:], uint16(ms>>32))
-	binary.BigEndian.PutUint32(b[19:], uint32(ms)) //nolint:gosec // the lower half
+	binary.BigEndian.PutUint32(b[19:], uint32(ms))                        //nolint:gosec // the lower half
+	b[23], b[24], b[25] = byte(r.size>>16), byte(r.size>>8), byte(r.size) // a record has less than 16 MiB
 	size := receiptBody + copy(b[receiptBody:], r.place)
 	s.sum(b[:size], b[size:size])
 	var out [len(receiptPrefix) + (receiptBody+receiptPlace+receiptMAC+2)/3*4]byte
@@ -80,6 +82,7 @@ func (s *signer) read(handle string) (receipt, error) {
 	copy(r.id[:], b[1:])
 	ms := uint64(binary.BigEndian.Uint16(b[17:]))<<32 | uint64(binary.BigEndian.Uint32(b[19:]))
 	r.received = time.UnixMilli(int64(ms)) //nolint:gosec // 48 bits
+	r.size = int(b[23])<<16 | int(b[24])<<8 | int(b[25])
 	return r, nil
 }
 

@@ -250,7 +250,7 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 		delivery = side.deliveries
 		m.ReceiveCount, m.FirstReceivedAt, m.LastError = side.receives, side.first, side.lastError
 	}
-	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, place: f.place, delivery: delivery, received: at(now)})
+	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, place: f.place, delivery: delivery, received: at(now), size: len(record)})
 	d.complete(m, f)
 	return nil
 }

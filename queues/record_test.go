@@ -61,20 +61,21 @@ func FuzzReceiptHandle(f *testing.F) {
 		copy(id[:], s)
 		return id
 	}
-	good := own.Write(id("0123456789ab"), 1, time.UnixMilli(1_772_000_000_000))
+	good := own.Write(id("0123456789ab"), 1, time.UnixMilli(1_772_000_000_000), 256)
 	f.Add("0123456789ab", uint32(1), int64(1_772_000_000_000), good, uint16(0))
 	f.Add("", uint32(0), int64(0), "rh_", uint16(5))
 	f.Add("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", uint32(1<<32-1), int64(1<<48-1), good+"A", uint16(279))
-	f.Add("x", uint32(4096), int64(1), "rh_"+strings.Repeat("A", 47), uint16(100))
+	f.Add("x", uint32(4096), int64(1), "rh_"+strings.Repeat("A", 51), uint16(100))
 	f.Fuzz(func(t *testing.T, name string, delivery uint32, ms int64, foreign string, bit uint16) {
 		at := time.UnixMilli(ms & (1<<48 - 1))
-		handle := own.Write(id(name), delivery, at)
-		gotID, gotDelivery, gotAt, err := own.Read(handle)
-		if err != nil || gotID != id(name) || gotDelivery != delivery || !gotAt.Equal(at) {
-			t.Fatalf("%q says %s, %d, %s, %v; want %s, %d, %s", handle, gotID, gotDelivery, gotAt, err, id(name), delivery, at)
+		size := int(bit) << 8
+		handle := own.Write(id(name), delivery, at, size)
+		gotID, gotDelivery, gotAt, gotSize, err := own.Read(handle)
+		if err != nil || gotID != id(name) || gotDelivery != delivery || !gotAt.Equal(at) || gotSize != size {
+			t.Fatalf("%q says %s, %d, %s, %d, %v; want %s, %d, %s, %d", handle, gotID, gotDelivery, gotAt, gotSize, err, id(name), delivery, at, size)
 		}
 		for whose, r := range others {
-			if _, _, _, err := r.Read(handle); !errors.Is(err, queues.ErrReceiptInvalid) {
+			if _, _, _, _, err := r.Read(handle); !errors.Is(err, queues.ErrReceiptInvalid) {
 				t.Fatalf("a handle of another %s: %v", whose, err)
 			}
 		}
@@ -83,7 +84,7 @@ func FuzzReceiptHandle(f *testing.F) {
 			t.Fatal(err)
 		}
 		raw[int(bit/8)%len(raw)] ^= 1 << (bit % 8)
-		if _, _, _, err := own.Read("rh_" + base64.RawURLEncoding.EncodeToString(raw)); !errors.Is(err, queues.ErrReceiptInvalid) {
+		if _, _, _, _, err := own.Read("rh_" + base64.RawURLEncoding.EncodeToString(raw)); !errors.Is(err, queues.ErrReceiptInvalid) {
 			t.Fatalf("bit %d of %q flipped: %v", bit, handle, err)
 		}
 		// One handle has one spelling, and what others made up is none.
@@ -91,8 +92,8 @@ func FuzzReceiptHandle(f *testing.F) {
 			if s == handle {
 				continue
 			}
-			if gotID, gotDelivery, gotAt, err := own.Read(s); err == nil && own.Write(gotID, gotDelivery, gotAt) != s {
-				t.Fatalf("%q is read as %s, %d, %s", s, gotID, gotDelivery, gotAt)
+			if gotID, gotDelivery, gotAt, gotSize, err := own.Read(s); err == nil && own.Write(gotID, gotDelivery, gotAt, gotSize) != s {
+				t.Fatalf("%q is read as %s, %d, %s, %d", s, gotID, gotDelivery, gotAt, gotSize)
 			}
 		}
 	})

@@ -50,6 +50,12 @@ func refused(word string) error {
 	switch word {
 	case "full":
 		return ErrQueueFull
+	case "full_messages":
+		return ErrMessagesFull
+	case "full_bytes":
+		return ErrBytesFull
+	case "again":
+		return engine.ErrUnavailable // much is being dropped; nothing of this was stored
 	case "dedup_full":
 		return ErrKeysFull
 	case "conflict":

@@ -100,8 +100,8 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		if atomic || errors.Is(call.err, errGone) {
 			return call.err
 		}
-		if call.err != nil && c.IsFIFO() {
-			broken = call.err
+		if c.IsFIFO() {
+			broken = call.refusal()
 		}
 		call = &sendCall{config: c, done: make(chan struct{})}
 		return nil
@@ -116,9 +116,17 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 			continue
 		}
 		item := d.pack(m, c, &results[i])
-		if n, size := call.load(); n > 0 && (n+1 > callMessages || size+len(item.record) > callBytes) && !atomic {
+		if n, size := len(call.items), call.size; n > 0 && (n+1 > c.together() || size+len(item.record) > callBytes) && !atomic {
+			before := c
 			if err := flush(); err != nil {
 				return nil, err
+			}
+			if c != before { // it was prepared by settings that have changed
+				if err := c.admit(m); err != nil {
+					results[i].Err = err
+					continue
+				}
+				item = d.pack(m, c, &results[i])
 			}
 		}
 		if broken != nil {
@@ -183,9 +191,22 @@ func (c *sendCall) fail(err error) {
 	}
 }
 
+// refusal is why some of the messages were not stored, whom none that comes later may overtake in a FIFO queue.
+func (c *sendCall) refusal() error {
+	if c.err != nil {
+		return c.err
+	}
+	for i := range c.items {
+		if err := c.items[i].result.Err; errors.Is(err, ErrMessagesFull) {
+			return err
+		}
+	}
+	return nil
+}
+
 // load says what the call adds to a script. An atomic one travels alone.
 func (c *sendCall) load() (int, int) {
-	if c.atomic {
+	if c.atomic || c.config.together() == 1 {
 		return callMessages, c.size
 	}
 	return len(c.items), c.size
@@ -229,7 +250,7 @@ func (m *Outgoing) fingerprint() [sha256.Size]byte {
 // runSends stores the messages of several callers in one script call.
 func (d *desk) runSends(ln *lane, batch []*sendCall) {
 	flag, fifo := "0", false
-	reply, err := d.call(context.Background(), sendScript, ln, func(now *config) []any {
+	args := func(now *config) []any {
 		for _, c := range batch {
 			if c.config.version != now.version {
 				return nil
@@ -242,17 +263,23 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		if d.store.engine.Memory() {
 			most = memoryMessages
 		}
-		args := make([]any, 0, 5+2*len(batch)*len(batch[0].items))
+		args := make([]any, 0, 6+2*len(batch)*len(batch[0].items))
 		flag = d.waiters.flag()
 		fifo = now.IsFIFO()
-		args = append(args, flag, now.window().Milliseconds(), most, maxDedupKeys, atomic)
+		args = append(args, flag, now.window().Milliseconds(), most, maxDedupKeys, atomic, now.caps())
 		for _, c := range batch {
 			for i := range c.items {
 				args = append(args, c.items[i].head, c.items[i].record)
 			}
 		}
 		return args
-	})
+	}
+	reply, err := d.call(context.Background(), sendScript, ln, args)
+	for step := 1; err == nil && text(reply, 0) == "again" && step < maxTidy; step++ {
+		d.store.dropped.Add(number(reply, 1))
+		reply, err = d.call(context.Background(), sendScript, ln, args)
+	}
+	d.store.dropped.Add(number(reply, 4))
 	if err == nil && text(reply, 0) != "ok" {
 		err = refused(text(reply, 0))
 	}
@@ -317,6 +344,12 @@ func (item *sendItem) judge(verdicts string, n int, fifo bool) bool {
 		return false
 	case 'f':
 		item.result.Err = ErrKeysFull
+		return false
+	case 'm', 'b':
+		item.result.Err, item.result.SequenceNumber = ErrMessagesFull, ""
+		if v[0] == 'b' {
+			item.result.Err = ErrBytesFull
+		}
 		return false
 	}
 	return true

@@ -31,6 +31,11 @@ const (
 	MaxNameLength        = 80
 	MinWindow            = 20 * time.Second // of deduplication
 	MaxWindow            = 7 * 24 * time.Hour
+	MaxCapMessages       = 1_000_000_000 // the largest value of max_messages
+	MaxCapBytes          = 1 << 40       // the largest value of max_bytes
+	// recordRoom is how many bytes a record has at most beside the body and the attributes. max_bytes is at least that more
+	// than max_message_size, so that there is no message that never fits.
+	recordRoom = 1 << 10
 )
 
 // Settings are what a queue's owner decides.
@@ -41,10 +46,22 @@ type Settings struct {
 	ReceiveWait       time.Duration     // how long a receive that names no wait waits; 0 to 20 s, default 0
 	MaxMessageSize    int               // body and attributes in bytes; 1 KiB to 1 MiB, default 1 MiB
 	Labels            map[string]string // at most 50; keys up to 63, values up to 255 characters
+	MaxMessages       int64             // how many messages the queue may hold; 1 to 10⁹, 0 for any number, the default
+	MaxBytes          int64             // how many bytes, with all that is noted of them; max_message_size + 1 KiB to 1 TiB, 0 for any number, the default
+	WhenFull          WhenFull          // what becomes of a send that does not fit
 	FIFO              FIFO              // of a FIFO queue; zero for a standard one
 	Redrive           Redrive           // what becomes of messages that fail; zero: they stay
 	RedriveAllow      RedriveAllow      // which queues may have this one as their dead-letter queue
 }
+
+// WhenFull says what becomes of a send for which a queue has no room.
+type WhenFull string
+
+// What to do when a queue is full.
+const (
+	Reject     WhenFull = "reject"      // refuse the new message; the default
+	DropOldest WhenFull = "drop_oldest" // delete available messages, the oldest first, and store the new one
+)
 
 // fifoSuffix ends the names of FIFO queues, and of no others.
 const fifoSuffix = ".fifo"
@@ -147,7 +164,7 @@ func (s Settings) validateFor(name string) error {
 
 // DefaultSettings returns the settings of a queue of which nothing was said.
 func DefaultSettings() Settings {
-	return Settings{VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageSize: MaxMessageSize}
+	return Settings{VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageSize: MaxMessageSize, WhenFull: Reject}
 }
 
 // Validate names every setting that is out of bounds.
@@ -167,6 +184,7 @@ func (s Settings) Validate() error {
 		bad.Fields = append(bad.Fields, errs.Field{Pointer: "/max_message_size", Code: "out_of_range",
 			Message: fmt.Sprintf("must be %d to %d bytes, got %d", MinMessageSize, MaxMessageSize, s.MaxMessageSize)})
 	}
+	bad.Fields = append(bad.Fields, s.checkCaps()...)
 	if s.IsFIFO() {
 		between("/fifo/deduplication_window", s.FIFO.Window, MinWindow, MaxWindow)
 		if s.FIFO.Scope != ScopeQueue && s.FIFO.Scope != ScopeGroup {
@@ -201,6 +219,44 @@ func (s Settings) Validate() error {
 	return bad
 }
 
+func (s Settings) checkCaps() []errs.Field {
+	var bad []errs.Field
+	if s.MaxMessages < 0 || s.MaxMessages > MaxCapMessages {
+		bad = append(bad, errs.Field{Pointer: "/max_messages", Code: "out_of_range",
+			Message: fmt.Sprintf("must be 1 to %d, got %d", MaxCapMessages, s.MaxMessages)})
+	}
+	if least := int64(s.MaxMessageSize + recordRoom); s.MaxBytes != 0 && (s.MaxBytes < least || s.MaxBytes > MaxCapBytes) {
+		bad = append(bad, errs.Field{Pointer: "/max_bytes", Code: "out_of_range",
+			Message: fmt.Sprintf("must be %d (max_message_size and %d more) to %d, got %d", least, recordRoom, int64(MaxCapBytes), s.MaxBytes)})
+	}
+	if s.WhenFull != Reject && s.WhenFull != DropOldest {
+		bad = append(bad, errs.Field{Pointer: "/when_full", Code: "not_allowed",
+			Message: fmt.Sprintf("must be reject or drop_oldest, got %q", string(s.WhenFull))})
+	}
+	return bad
+}
+
+// caps are the caps as send.lua takes them.
+func (s Settings) caps() string {
+	if s.MaxMessages == 0 && s.MaxBytes == 0 {
+		return ""
+	}
+	drop := 0
+	if s.WhenFull == DropOldest {
+		drop = 1
+	}
+	return fmt.Sprintf("%d,%d,%d,%d", s.MaxMessages, s.MaxBytes, s.Retention.Milliseconds(), drop)
+}
+
+// together is how many messages may travel in one script call. Where so many would not fit into an empty queue that drops
+// the oldest, each travels alone, and pushes out the one before.
+func (s Settings) together() int {
+	if s.WhenFull == DropOldest && (s.MaxMessages > 0 && s.MaxMessages < callMessages || s.MaxBytes > 0 && s.MaxBytes < 2*callBytes) {
+		return 1
+	}
+	return callMessages
+}
+
 func checkLabels(labels map[string]string) []errs.Field {
 	var bad []errs.Field
 	if len(labels) > MaxLabels {
@@ -228,6 +284,9 @@ type stored struct {
 	Wait       int64              `json:"receive_wait,omitempty"`
 	MaxSize    int                `json:"max_message_size,omitempty"`
 	Labels     map[string]string  `json:"labels,omitempty"`
+	MaxCount   int64              `json:"max_messages,omitempty"`
+	MaxBytes   int64              `json:"max_bytes,omitempty"`
+	WhenFull   WhenFull           `json:"when_full,omitempty"`
 	FIFO       *storedFIFO        `json:"fifo,omitempty"`
 	Redrive    *storedRedrive     `json:"redrive,omitempty"`
 	Allow      *storedAllow       `json:"redrive_allow,omitempty"`
@@ -256,6 +315,10 @@ func encodeSettings(name string, created, updated time.Time, s Settings, p Pause
 		Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
 		Visibility: &visibility, Retention: &retention, Delay: s.Delay.Milliseconds(), Wait: s.ReceiveWait.Milliseconds(),
 		MaxSize: s.MaxMessageSize, Labels: s.Labels, Paused: p.stored(),
+		MaxCount: s.MaxMessages, MaxBytes: s.MaxBytes,
+	}
+	if s.WhenFull != Reject {
+		st.WhenFull = s.WhenFull
 	}
 	if f := s.FIFO; s.IsFIFO() {
 		st.FIFO = &storedFIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: f.Window.Milliseconds()}
@@ -298,6 +361,10 @@ func decodeConfig(version, raw string) (*config, error) {
 	c.Delay = time.Duration(st.Delay) * time.Millisecond
 	c.ReceiveWait = time.Duration(st.Wait) * time.Millisecond
 	c.Labels = st.Labels
+	c.MaxMessages, c.MaxBytes = st.MaxCount, st.MaxBytes
+	if st.WhenFull != "" {
+		c.WhenFull = st.WhenFull
+	}
 	if f := st.FIFO; f != nil {
 		c.FIFO = FIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: time.Duration(f.Window) * time.Millisecond}
 	}

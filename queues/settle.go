@@ -232,10 +232,11 @@ func (item *settleItem) encode() []byte {
 		verb -= 'a' - 'A'
 	}
 	b = append(append(append(b, verb), item.receipt.id[:]...), item.receipt.place...)
-	b = strconv.AppendUint(b, uint64(item.receipt.delivery), 10)
 	if item.verb == Ack {
-		return b
+		n := item.receipt.size
+		return strconv.AppendUint(append(b, byte(n>>16), byte(n>>8), byte(n)), uint64(item.receipt.delivery), 10)
 	}
+	b = strconv.AppendUint(b, uint64(item.receipt.delivery), 10)
 	b = append(strconv.AppendInt(append(b, ','), item.receipt.received.UnixMilli(), 10), ',')
 	b = append(strconv.AppendInt(b, item.span.Milliseconds(), 10), ',')
 	return append(b, item.said...)

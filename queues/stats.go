@@ -12,6 +12,8 @@ type Stats struct {
 	Available int64
 	InFlight  int64
 	Delayed   int64
+	// Bytes is how much all of them take, with their attributes and what is noted of them.
+	Bytes int64
 	// OldestAge is how long ago the oldest message that a receive could return was sent. 0: there is none.
 	OldestAge time.Duration
 	// Totals since the queue was made.
@@ -20,7 +22,9 @@ type Stats struct {
 	DeadLettered, Moved int64
 	// Moving is how many have left and have not arrived yet. They are in no other count.
 	Moving int64
-	Now    time.Time
+	// Dropped counts the messages that were deleted because the queue was full; see WhenFull.
+	Dropped int64
+	Now     time.Time
 }
 
 // Stats counts a queue's messages.
@@ -55,6 +59,7 @@ func (d *desk) stats(ctx context.Context) (Stats, error) {
 			Available: number(reply, 2), InFlight: number(reply, 3), Delayed: number(reply, 4),
 			Sent: number(reply, 6), Received: number(reply, 7), Deleted: number(reply, 8), Expired: number(reply, 9),
 			Moving: number(reply, 12), DeadLettered: number(reply, 13), Moved: number(reply, 14),
+			Bytes: number(reply, 15), Dropped: number(reply, 16),
 			Now: at(number(reply, 1)),
 		}
 		if st.Moving > 0 {

@@ -34,3 +34,24 @@ func TestPausesOutliveARestart(t *testing.T) {
 		t.Errorf("received %+v after the pause, want a message", got)
 	}
 }
+
+// So do caps, and the count of what a queue holds.
+func TestCapsOutliveARestart(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	queue := p.URL + "/v1/queues/latest"
+	must(t, http.StatusCreated, nil, http.MethodPut, queue, p.Key, `{"max_messages":2}`)
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, "a")
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, "b")
+	var before, after struct{ Bytes int64 }
+	must(t, http.StatusOK, &before, http.MethodGet, queue, p.Key, "")
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	must(t, http.StatusInsufficientStorage, nil, http.MethodPost, queue+"/messages", p.Key, "c")
+	must(t, http.StatusOK, &after, http.MethodGet, queue, p.Key, "")
+	if before != after || after.Bytes == 0 {
+		t.Errorf("the queue held %d bytes and holds %d", before.Bytes, after.Bytes)
+	}
+}

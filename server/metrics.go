@@ -54,6 +54,14 @@ func newMetrics(s *Server) *metrics {
 		}),
 		newTaskCollector(s),
 		&scheduleCollector{server: s, ticks: prometheus.NewDesc("sluice_schedule_ticks_total", "Ticks of schedules that this server dealt with, by what became of them: sent, missed, refused.", []string{"outcome"}, nil)},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sluice_dropped_messages_total", Help: "Messages that sends to this server have pushed out of full queues (when_full: drop_oldest).",
+		}, func() float64 {
+			if p := s.parts.Load(); p != nil {
+				return float64(p.queues.Dropped())
+			}
+			return 0
+		}),
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
 	)
 	return m

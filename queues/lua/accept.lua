@@ -24,7 +24,7 @@ for number in string.gmatch(string.match(redis.call('HGET', HEAD, ARGV[4]) or ''
 end
 
 local bodies, ready, again, age, entries, groups = {}, {}, {}, {}, {}, {}
-local seq, largest, stored = math.max(q.sq, turn(q.time)), q.mx, 0
+local seq, largest, stored, size = math.max(q.sq, turn(q.time)), q.mx, 0, 0
 for i = 8, #ARGV, 3 do
   local number, head = ARGV[i], ARGV[i + 1]
   if not came[number] then
@@ -50,10 +50,14 @@ for i = 8, #ARGV, 3 do
     local record = stamp(time > 0 and time or q.time, place) .. ARGV[i + 2]
     bodies[#bodies + 1] = id
     bodies[#bodies + 1] = record
+    size = size + #record
     if #record > largest then largest = #record end
   end
 end
-if #bodies > 0 then redis.call('HSET', BODY, unpack(bodies)) end
+if #bodies > 0 then
+  redis.call('HSET', BODY, unpack(bodies))
+  grow(q, size)
+end
 if #ready > 0 then redis.call('RPUSH', READY, unpack(ready)) end
 if #again > 0 then
   redis.call('ZADD', AGAIN, unpack(again))

@@ -1,11 +1,11 @@
 -- Shows what lies in a queue's keys just as it lies there, up to 100 entries a call, for a check of the invariants.
 -- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed, "m" members, "o" groups or "j" order, in this order
 -- ARGV[7] index in that part at which to go on, 0 for its first entry
--- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t": how many entries the keys have, letters of the keys that lack their sentinel, then per entry five: part, member, score or "", bytes of its record, side record or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, ""; or a refusal of lib/queue
+-- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t": how many entries the keys have, letters of the keys that lack their sentinel, then per entry five: part, member, score or "", bytes of its record, side record or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, ""; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
-local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to')
+local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop')
 if q.refusal then return q.refusal end
 local ordered = { a = AGAIN, x = AGE, f = FLIGHT, d = DELAYED, m = MEMBERS, o = GROUPS }
 local out, left, walk = {}, MOST, 'raxfdmoj'
@@ -73,7 +73,7 @@ if time == 0 then
   time = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local counters = {}
-for i, name in ipairs({ 'tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to' }) do counters[i] = num(q[name]) end
+for i, name in ipairs({ 'tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop' }) do counters[i] = num(q[name]) end
 counters[#counters + 1] = q.fifo and '1' or '0'
 local sizes = {
   redis.call('HLEN', BODY), redis.call('LLEN', READY), redis.call('ZCARD', AGAIN), redis.call('ZCARD', AGE),

@@ -19,9 +19,10 @@ local groups, bytes = {}, 0
 
 for i = 9, #ARGV do
   local id = ARGV[i]
+  local size = redis.call('HSTRLEN', BODY, id)
   local member
   if bytes <= BYTES then
-    if q.gr ~= 0 then bytes = bytes + redis.call('HSTRLEN', BODY, id) end
+    if q.gr ~= 0 then bytes = bytes + size end
     member = find(q, id)
   end
   local late = member and over(q, id, member, retention)
@@ -29,7 +30,8 @@ for i = 9, #ARGV do
     verdicts[#verdicts + 1] = 'm'
   elseif ARGV[7] ~= '' and is_held(q, member) then
     verdicts[#verdicts + 1] = 'h'
-  elseif redis.call('HDEL', BODY, id) == 1 then
+  elseif size > 0 then
+    remove_records(q, { id })
     tombs = tombs + pluck(id, member, groups)
     if late then ended = ended + 1 else gone = gone + 1 end
     verdicts[#verdicts + 1] = late and 'g' or 'k'

@@ -22,5 +22,6 @@ set(q, 'nd', 0)
 set(q, 'ag', 0)
 set(q, 'gr', 0)
 set(q, 'del', q.del + count)
+grow(q, -q.by)
 close_queue(q, num(q.now) .. '|' .. num(count))
 return { 'ok', num(q.now), num(count) }

@@ -281,7 +281,7 @@ local function serve_fifo()
   end
   if #entries > 0 then redis.call('ZREM', MEMBERS, unpack(entries)) end
   if #over > 0 then
-    redis.call('HDEL', BODY, unpack(over))
+    remove_records(q, over)
     redis.call('HDEL', SIDE, unpack(over))
     set(q, 'exp', q.exp + #over)
   end
@@ -321,7 +321,7 @@ while not q.fifo and count < want and looked < MOST do
   end
   if tombs > 0 then set(q, 'tomb', q.tomb - tombs) end
   if #over > 0 then
-    redis.call('HDEL', BODY, unpack(over))
+    remove_records(q, over)
     redis.call('HDEL', SIDE, unpack(over))
     set(q, 'exp', q.exp + #over)
   end
@@ -332,7 +332,7 @@ if q.pop ~= popped then set(q, 'pop', q.pop) end
 if #spent > 0 then
   local gone = {}
   for i, m in ipairs(spent) do gone[i] = m[2] end
-  redis.call('HDEL', BODY, unpack(gone))
+  remove_records(q, gone)
   redis.call('HDEL', SIDE, unpack(gone))
   local h = redis.call('HMGET', HEAD, 'tl', 'dl')
   q.tl = tonumber(h[1] or 0)

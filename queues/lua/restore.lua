@@ -19,6 +19,7 @@ for i = 7, #ARGV do
     local id, record = string.sub(value, bar + 1, bar + 12), string.sub(value, at + side + to + said + 1)
     local member = member_of(id, record)
     redis.call('HSET', BODY, id, record)
+    grow(q, #record)
     if tonumber(side) > 0 then redis.call('HSET', SIDE, id, string.sub(value, at + 1, at + side)) end
     if grouped(member) then
       redis.call('ZADD', MEMBERS, 0, entry_of(member))

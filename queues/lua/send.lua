@@ -4,8 +4,9 @@
 -- ARGV[8] how many messages the queue may hold, 0 for any number
 -- ARGV[9] how many deduplication keys the queue may remember
 -- ARGV[10] "1" when all messages must be stored or none
--- ARGV[11+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
--- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key; and of a FIFO queue how many groups became available; or "conflict", "full", "dedup_full", or a refusal of lib/queue
+-- ARGV[11] "" or the queue's caps: how many messages; how many bytes, 0 for any number of either; milliseconds: retention; 1 to drop the oldest messages when there is no room; with "," between them
+-- ARGV[12+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
+-- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes; of a FIFO queue how many groups became available, else 0; how many messages were dropped; or "conflict", "full", "dedup_full", "full_messages", "full_bytes"; or "again" and how many messages were dropped, when a hundred were and that is not enough; or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
@@ -17,14 +18,15 @@ local q = open_queue('mx', 'in', 'nd', 'gr', 'sq')
 if q.refusal then return q.refusal end
 if q.last then
   local bar = string.find(q.last, '|', 1, true)
-  return { 'ok', string.sub(q.last, 1, bar - 1), string.sub(q.last, bar + 1), '1' }
+  return { 'ok', string.sub(q.last, 1, bar - 1), string.sub(q.last, bar + 1), '1', '0' }
 end
 
-local count = (#ARGV - 10) / 2
+q.dropped = 0
+local count = (#ARGV - 11) / 2
 local ids, delays, groups = {}, {}, {}
 local keyed, fresh, answer = {}, 0, ''
 for i = 1, count do
-  local head = ARGV[9 + 2 * i]
+  local head = ARGV[10 + 2 * i]
   if #head == 12 then
     ids[i] = head
   else
@@ -39,9 +41,9 @@ end
 
 -- Messages with a deduplication key: "d", "c" or "f" and an id for those that are not to be stored. Messages of groups
 -- get their places.
-local window, twins, places, kept = tonumber(ARGV[7]), {}, {}, {}
+local window, twins, places, kept, verdicts = tonumber(ARGV[7]), {}, {}, {}, {}
 if next(keyed) or next(groups) then
-  local seen, conflict, verdicts, seq = {}, false, {}, math.max(q.sq, turn(q.time))
+  local seen, conflict, seq = {}, false, math.max(q.sq, turn(q.time))
   for i = 1, count do
     local key, print = keyed[i] and keyed[i][1], keyed[i] and keyed[i][2]
     local first = key and (seen[key] or redis.call('HGET', DEDUP, key))
@@ -82,7 +84,53 @@ if next(keyed) or next(groups) then
 end
 if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) then return { 'full' } end
 
-local bodies, ready, delayed, entries, due, largest = {}, {}, {}, {}, 0, q.mx
+-- Refuses what does not fit into a capped queue. The functions for that are made here, because most queues have no cap. In a FIFO queue nothing overtakes what was refused.
+if ARGV[11] ~= '' then
+--- @include "lib/room"
+  local messages, bytes, retention, drop = string.match(ARGV[11], '^(%d+),(%d+),(%d+),(%d)$')
+  local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1' }
+  local sizes, n, total, lost, full = {}, 0, 0, {}, nil
+  for i = 1, count do
+    if not twins[i] then
+      sizes[i] = #ARGV[11 + 2 * i] + #stamp(0, groups[i] and groups[i] .. places[i])
+      n, total = n + 1, total + sizes[i]
+    end
+  end
+  if make_room(q, caps, n, total) then
+    close_queue(q)
+    return { 'again', num(q.dropped) }
+  end
+  local stored, most, most_bytes = redis.call('HLEN', BODY) - 1, caps.messages, caps.bytes
+  local by = q.by
+  for i = 1, count do
+    local key = keyed[i] and keyed[i][1]
+    local verdict = key and twins[i] and lost[key] -- the same as what became of the first one
+    if not twins[i] then
+      if q.fifo and full then verdict = full
+      elseif most > 0 and stored >= most then verdict = 'm'
+      elseif most_bytes > 0 and by + sizes[i] > most_bytes then verdict = 'b'
+      else stored, by = stored + 1, by + sizes[i] end
+      if verdict and kept[i] then
+        lost[key], kept[i] = verdict, nil
+        fresh = fresh - 1
+      end
+    end
+    if verdict then
+      if ARGV[10] == '1' then
+        close_queue(q)
+        return { verdict == 'm' and 'full_messages' or 'full_bytes' }
+      end
+      full, twins[i] = verdict, true
+      verdicts[i] = verdict .. ids[i] .. (q.fifo and string.rep('\0', 7) or '')
+    end
+  end
+  if full then
+    for i = 1, count do verdicts[i] = verdicts[i] or '=' .. ids[i] end
+    answer = table.concat(verdicts)
+  end
+end
+
+local bodies, ready, delayed, entries, due, largest, size = {}, {}, {}, {}, 0, q.mx, 0
 local opened, turns, ages, joined = 0, 0, {}, {}
 local mark, n, available = stamp(q.time), 0, 0
 
@@ -105,13 +153,14 @@ end
 
 for i = 1, count do
   if not twins[i] then
-    local member, record = ids[i], mark .. ARGV[10 + 2 * i]
+    local member, record = ids[i], mark .. ARGV[11 + 2 * i]
     if groups[i] then
       local place = groups[i] .. places[i]
-      member, record = member .. place, stamp(q.time, place) .. ARGV[10 + 2 * i]
+      member, record = member .. place, stamp(q.time, place) .. ARGV[11 + 2 * i]
     end
     bodies[n + 1], bodies[n + 2] = ids[i], record
     n = n + 2
+    size = size + #record
     if #record > largest then largest = #record end
     local at = delays[i] and delays[i] > 0 and q.time + delays[i]
     if at then
@@ -132,7 +181,10 @@ for i = 1, count do
     end
   end
 end
-if n > 0 then redis.call('HSET', BODY, unpack(bodies)) end
+if n > 0 then
+  redis.call('HSET', BODY, unpack(bodies))
+  grow(q, size)
+end
 if #ready > 0 then redis.call('RPUSH', READY, unpack(ready)) end
 if #entries > 0 then redis.call('ZADD', MEMBERS, unpack(entries)) end
 if #ages > 0 then redis.call('ZADD', AGE, unpack(ages)) end
@@ -150,4 +202,4 @@ if ARGV[6] ~= '1' then wake(q, available, due) end
 if largest > q.mx then set(q, 'mx', largest) end
 set(q, 'in', q['in'] + n / 2)
 close_queue(q, num(q.time) .. '|' .. answer)
-return { 'ok', num(q.time), answer, num(opened) }
+return { 'ok', num(q.time), answer, num(opened), num(q.dropped) }

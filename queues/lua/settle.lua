@@ -1,6 +1,6 @@
 -- Ends, prolongs or returns leases: what consumers say of messages that they hold.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
--- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return, "d" give up or "u" unreceive (the caller never saw it), "A", "E", "R", "D" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds "," what the consumer says of it
+-- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return, "d" give up or "u" unreceive (the caller never saw it), "A", "E", "R", "D" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; of an ack how many bytes its record has, in three bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds "," what the consumer says of it
 -- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long, "m" not looked at, because the ones before took all the bytes that a script may read: ask again; how many messages became available; in how many milliseconds the next does, or 0. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
@@ -35,7 +35,7 @@ local sides = returned and redis.call('HMGET', SIDE, unpack(ids)) or {}
 
 local verdicts, acked, unheld, dropped = {}, {}, {}, {}
 local over, entries, groups = {}, {}, {} -- members that leave flight for good, what leaves `members`, groups that change
-local ready, due, again = 0, 0, false
+local ready, due, again, freed = 0, 0, false, 0
 local leaving, bytes = {}, 0
 
 -- Where a message is that nobody holds, its newest receipt still acknowledges it, unless the queue is FIFO.
@@ -49,9 +49,10 @@ end
 for i = 1, count do
   local id, member, op, verdict = ids[i], members[i], ops[i], 'k'
   local score = flight[id]
-  local delivery, received, span, said
+  local delivery, received, span, said, size
   if op == 'a' then
-    delivery = tonumber(string.sub(ARGV[6 + i], #member + 2))
+    local a, b, c = string.byte(ARGV[6 + i], #member + 2, #member + 4)
+    delivery, size = tonumber(string.sub(ARGV[6 + i], #member + 5)), (a * 256 + b) * 256 + c
   else
     delivery, received, span, said = string.match(ARGV[6 + i], '^(%d+),(%d+),(%d+),(.*)$', #member + 2)
     delivery, received, span = tonumber(delivery), tonumber(received), tonumber(span)
@@ -63,6 +64,7 @@ for i = 1, count do
         dropped[id] = true
         unheld[#unheld + 1] = member
         acked[#acked + 1] = id
+        freed = freed + size
         if grouped(member) then
           entries[#entries + 1] = entry_of(member)
           touch(groups, group_of(member))
@@ -77,6 +79,7 @@ for i = 1, count do
     verdict = 'x'
   elseif op == 'a' then
     acked[#acked + 1] = id
+    freed = freed + size
     over[#over + 1] = member
     dropped[id] = true
     flight[id] = nil
@@ -106,6 +109,7 @@ for i = 1, count do
       leaving[#leaving + 1] = { 'd', id, id, write_side(d + 1, r + 1, f + 1, first, rest), '', said, record }
       redis.call('HDEL', BODY, id)
       redis.call('HDEL', SIDE, id)
+      freed = freed + #record
       over[#over + 1] = member
       dropped[id] = true
       flight[id] = nil
@@ -162,6 +166,7 @@ if #leaving > 0 then
   send_off(q, leaving)
   set(q, 'dl', q.dl + #leaving)
 end
+if freed > 0 then grow(q, -freed) end
 if again and q.ag == 0 then set(q, 'ag', 1) end
 if due > 0 and due < q.nd then set(q, 'nd', due) end
 if ARGV[6] ~= '1' then wake(q, ready, due) end

@@ -37,9 +37,9 @@ local function num(n) return string.format('%.0f', n) end
 
 -- Returns the head with the named numbers, with `refusal` set to the answer when the call must not run, and `last` to
 -- what the lane remembers when the call has run before. `now` is the time to judge by, `time` the time to write down;
--- `fifo` says that the queue is one.
+-- `fifo` says that the queue is one; `by` is how many bytes its records have.
 local function open_queue(...)
-  local h = redis.call('HMGET', HEAD, 'v', 'clk', 'w', ARGV[4], 'ty', ...)
+  local h = redis.call('HMGET', HEAD, 'v', 'clk', 'w', ARGV[4], 'ty', 'by', ...)
   local q = { f = {} }
   if not h[1] then q.refusal = { 'absent' } return q end
   if h[4] then
@@ -58,9 +58,15 @@ local function open_queue(...)
     return q
   end
   q.now, q.steady, q.time = read_clock(tonumber(h[2]) or 0)
-  q.w, q.fifo = h[3] or '', h[5] == 'fifo'
-  for i, name in ipairs({ ... }) do q[name] = tonumber(h[5 + i]) or 0 end
+  q.w, q.fifo, q.by = h[3] or '', h[5] == 'fifo', tonumber(h[6]) or 0
+  for i, name in ipairs({ ... }) do q[name] = tonumber(h[6 + i]) or 0 end
   return q
+end
+
+-- Reads more numbers of the head, which most calls do without.
+local function read_more(q, ...)
+  local h = redis.call('HMGET', HEAD, ...)
+  for i, name in ipairs({ ... }) do q[name] = tonumber(h[i]) or 0 end
 end
 
 -- Sets a field of the head; close_queue writes it.
@@ -71,12 +77,30 @@ local function set(q, name, value)
   f[#f + 1] = type(value) == 'number' and num(value) or value
 end
 
+-- Counts bytes of records that were stored or, below 0, removed.
+local function grow(q, bytes)
+  q.by = q.by + bytes
+  q.grown = true
+end
+
+-- Removes the records of messages, at most MOST.
+local function remove_records(q, ids)
+  local bytes = 0
+  for _, id in ipairs(ids) do bytes = bytes + redis.call('HSTRLEN', BODY, id) end
+  redis.call('HDEL', BODY, unpack(ids))
+  grow(q, -bytes)
+end
+
 -- Writes the head back in one command: the clock, the fields that were set and the lane's answer.
 local function close_queue(q, result)
   local f = q.f
   if q.steady then
     f[#f + 1] = 'clk'
     f[#f + 1] = num(q.now)
+  end
+  if q.grown then
+    f[#f + 1] = 'by'
+    f[#f + 1] = num(q.by)
   end
   if result then
     f[#f + 1] = ARGV[4]

@@ -153,7 +153,7 @@ local function tidy_expired(q, retention, most)
     regroup(q, groups)
   end
   if #gone > 0 then
-    redis.call('HDEL', BODY, unpack(gone))
+    remove_records(q, gone)
     set(q, 'exp', q.exp + #gone)
   end
   local n = popped + #returned + #entries
