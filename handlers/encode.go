@@ -214,15 +214,19 @@ func contentType(m *queues.Message) string {
 // appendReceived writes a ReceivedMessage. base is the address of the queue's receipts with a slash behind it.
 func appendReceived(b []byte, m *queues.Message, base string, asJSON bool) []byte {
 	b = appendMessageID(append(b, `{"id":`...), m.ID)
-	b = append(b, `,"receipt_handle":"`...)
-	b = append(b, m.ReceiptHandle...)
-	b = append(b, `","ack_url":"`...)
-	b = append(b, base...)
-	b = append(b, m.ReceiptHandle...)
-	b = append(b, `",`...)
+	if m.ReceiptHandle == "" {
+		b = append(b, `,"receipt_handle":null,"ack_url":null,`...)
+	} else {
+		b = append(b, `,"receipt_handle":"`...)
+		b = append(b, m.ReceiptHandle...)
+		b = append(b, `","ack_url":"`...)
+		b = append(b, base...)
+		b = append(b, m.ReceiptHandle...)
+		b = append(b, `",`...)
+	}
 	b = appendContent(b, m)
 	b = append(b, `,"lease_expires_at":`...)
-	b = appendTime(b, m.LeaseExpiresAt)
+	b = appendTimeOrNull(b, m.LeaseExpiresAt)
 	if asJSON && isJSON(m.Body) {
 		b = append(b, `,"json":`...)
 		b = append(b, m.Body...)

@@ -27,12 +27,13 @@ type Received struct {
 type ReceivedMessage struct {
 	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
 	// Names this delivery: with it the message is acknowledged, returned or held for longer.
-	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
-	// DELETE it to acknowledge the message.
-	AckURL string `json:"ack_url" example:"/v1/queues/orders/receipts/rh_AQYl…"`
+	// Null with `ack=auto`.
+	ReceiptHandle string `json:"receipt_handle" extensions:"x-nullable" example:"rh_AQYl…"`
+	// DELETE it to acknowledge the message. Null with `ack=auto`.
+	AckURL string `json:"ack_url" extensions:"x-nullable" example:"/v1/queues/orders/receipts/rh_AQYl…"`
 	MessageContent
-	// When it becomes available again, unless it is acknowledged before.
-	LeaseExpiresAt Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time"`
+	// When it becomes available again, unless it is acknowledged before. Null with `ack=auto`.
+	LeaseExpiresAt Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// With `body=json`: the body, when it is JSON.
 	JSON any `json:"json,omitempty" extensions:"x-nullable"`
 }
@@ -61,6 +62,8 @@ type receiveOptions struct {
 //	@Description
 //	@Description	At a queue that is paused a receive waits as at an empty one, and goes on as soon as it is resumed. When the wait is over before that the answer is empty and has `paused`.
 //	@Description
+//	@Description	With `ack=auto` the messages are deleted in the step that gives them and come at most once: what is lost on the way is lost. They have neither receipt handle nor lease.
+//	@Description
 //	@Description	What a client that has gone was given returns to the queue.
 //	@ID				receiveMessages
 //	@Tags			consuming
@@ -72,6 +75,7 @@ type receiveOptions struct {
 //	@Param			raw					query		bool			false	"Answer with the bytes of one message"	default(false)
 //	@Param			body				query		string			false	"json adds the parsed body of messages that are JSON"	Enums(text, json)	default(text)
 //	@Param			attempt_id			query		string			false	"From a FIFO queue: names this receive, so that it can be repeated when its answer was lost, within five minutes or the deduplication window if it is shorter, and gets the same messages and receipt handles while none of them was settled"	maxlength(128)
+//	@Param			ack					query		string			false	"auto deletes the messages as they are given: they come at most once"	Enums(explicit, auto)	default(explicit)
 //	@Param			Prefer				header		string			false	"wait=20 is the same as the parameter"
 //	@Param			acks				body		ReceiveInput	false	"Messages that are done"
 //	@Success		200					{object}	Received		"Messages, or none"
@@ -150,7 +154,7 @@ func (a *API) receiveMessages(c echo.Context) error {
 
 func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 	var o receiveOptions
-	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body", "attempt_id")
+	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body", "attempt_id", "ack")
 	if err != nil {
 		return o, err
 	}
@@ -167,6 +171,11 @@ func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 		return o, err
 	}
 	o.AttemptID = q.text("attempt_id")
+	ack, err := q.choice("ack", "explicit", "auto")
+	if err != nil {
+		return o, err
+	}
+	o.AutoAck = ack == "auto"
 	body, err := q.choice("body", "text", "json")
 	if err != nil {
 		return o, err
@@ -240,11 +249,13 @@ func (a *API) answerRaw(c echo.Context, messages []queues.Message) error {
 	m := &messages[0]
 	_, _, name := scope(c)
 	h := c.Response().Header()
-	h.Set("Location", a.link("/v1/queues/"+name+"/receipts/"+m.ReceiptHandle))
+	if m.ReceiptHandle != "" {
+		h.Set("Location", a.link("/v1/queues/"+name+"/receipts/"+m.ReceiptHandle))
+		h.Set("Receipt-Handle", m.ReceiptHandle)
+		h.Set("Lease-Expires-At", unquoted(appendTime(nil, m.LeaseExpiresAt)))
+	}
 	h.Set("Message-Id", messageID(m.ID))
-	h.Set("Receipt-Handle", m.ReceiptHandle)
 	h.Set("Message-Receive-Count", strconv.Itoa(m.ReceiveCount))
-	h.Set("Lease-Expires-At", unquoted(appendTime(nil, m.LeaseExpiresAt)))
 	h.Set("Message-Sent-At", unquoted(appendTime(nil, m.SentAt)))
 	if len(m.Attributes) > 0 {
 		attributes := appendAttributes(nil, m.Attributes, appendASCII)

@@ -195,7 +195,11 @@ func (s *groupMachine) Receive(t *rapid.T) {
 		}
 	}
 	b := s.server(t)
-	got, err := b.Receive(context.Background(), b.tenant, s.queue, queues.ReceiveOptions{Max: most, VisibilityTimeout: &lasts})
+	opt := queues.ReceiveOptions{Max: most, VisibilityTimeout: &lasts}
+	if opt.AutoAck = rapid.IntRange(0, 7).Draw(t, "auto") == 0; opt.AutoAck {
+		opt.VisibilityTimeout = nil
+	}
+	got, err := b.Receive(context.Background(), b.tenant, s.queue, opt)
 	if err != nil {
 		t.Fatalf("receive: %v", err)
 	}
@@ -238,8 +242,15 @@ func (s *groupMachine) Receive(t *rapid.T) {
 		if lasts == 0 { // over already
 			exp.LeaseExpiresAt = ms(now)
 		}
+		if opt.AutoAck {
+			exp.State, exp.LeaseExpiresAt = "", time.Time{}
+		}
 		if diff := gocmp.Diff(exp, m); diff != "" {
 			t.Fatalf("received at %d (-want +got):\n%s", now, diff)
+		}
+		if opt.AutoAck {
+			s.remove(g)
+			continue
 		}
 		s.slips = append(s.slips, slip{m.ReceiptHandle, g.id, g.deliveries, now})
 	}

@@ -59,7 +59,7 @@ type Message struct {
 	FirstReceivedAt time.Time // zero: never
 	AvailableAt     time.Time // of a delayed message
 	LeaseExpiresAt  time.Time // of one in flight
-	ReceiptHandle   string    // only as the answer of a receive
+	ReceiptHandle   string    // only as the answer of a receive that lends
 	GroupID         string    // "": it belongs to none
 	// DeduplicationID and SequenceNumber, 20 digits, are those of a message in a FIFO queue. Sequence numbers grow with
 	// each message of the queue.

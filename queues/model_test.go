@@ -417,7 +417,7 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 func (s *machine) Receive(t *rapid.T) {
 	opt := queues.ReceiveOptions{Max: rapid.SampledFrom([]int{1, 1, 2, 3, 10, 100}).Draw(t, "max")}
 	lasts := s.m.set.VisibilityTimeout
-	if rapid.Bool().Draw(t, "own timeout") {
+	if opt.AutoAck = rapid.IntRange(0, 7).Draw(t, "auto") == 0; !opt.AutoAck && rapid.Bool().Draw(t, "own timeout") {
 		lasts = time.Duration(rapid.SampledFrom([]int64{0, 1, 50, 1000, 30_000, 12 * 3600_000}).Draw(t, "timeout")) * time.Millisecond
 		opt.VisibilityTimeout = &lasts
 	}
@@ -450,10 +450,16 @@ func (s *machine) Receive(t *rapid.T) {
 			ID: l.id, Body: l.body, State: queues.InFlight, SentAt: ms(l.sent), ReceiveCount: l.receives,
 			FirstReceivedAt: ms(l.first), LeaseExpiresAt: ms(l.until), ReceiptHandle: got[i].ReceiptHandle,
 		}
+		if opt.AutoAck {
+			exp.State, exp.LeaseExpiresAt, exp.ReceiptHandle = "", time.Time{}, ""
+			delete(s.m.all, l.id)
+		}
 		if diff := gocmp.Diff(exp, got[i]); diff != "" {
 			t.Fatalf("received message %d of %d at %d (-want +got):\n%s", i, len(want), now, diff)
 		}
-		s.slips = append(s.slips, slip{got[i].ReceiptHandle, l.id, l.deliveries, now})
+		if !opt.AutoAck {
+			s.slips = append(s.slips, slip{got[i].ReceiptHandle, l.id, l.deliveries, now})
+		}
 	}
 	s.m.received += int64(len(want))
 	if len(want) > 0 {

@@ -23,6 +23,9 @@ type ReceiveOptions struct {
 	// receipt handles, within five minutes, or the deduplication window if that is shorter, while it holds them all and has
 	// said nothing of any. "": no attempt.
 	AttemptID string
+	// AutoAck deletes the messages in the step that gives them: they come at most once. They have no receipt handle and no
+	// lease. What is lost between Redis and the consumer is lost for good.
+	AutoAck bool
 }
 
 func (o ReceiveOptions) validate() error {
@@ -39,6 +42,11 @@ func (o ReceiveOptions) validate() error {
 	}
 	if o.Wait != nil && (*o.Wait < 0 || *o.Wait > MaxWait) {
 		return field("wait", "wait must be 0 to %d seconds, got %g.", int(MaxWait.Seconds()), o.Wait.Seconds())
+	}
+	if o.AutoAck && (o.AttemptID != "" || o.VisibilityTimeout != nil) {
+		return &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
+			Message: "What is acknowledged as it is given is not held: there is neither a visibility timeout nor an attempt to repeat.",
+			Fields:  []errs.Field{{Query: "ack", Code: "contradiction", Message: "must not be auto with visibility_timeout or attempt_id"}}}
 	}
 	if v := o.VisibilityTimeout; v != nil && (*v < 0 || *v > MaxVisibilityTimeout) {
 		return field("visibility_timeout", "visibility_timeout must be 0 to %d seconds, got %g.", int(MaxVisibilityTimeout.Seconds()), v.Seconds())
@@ -67,6 +75,7 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 		return nil, queryError("attempt_id", "Only FIFO queues know attempts.")
 	}
 	call := &receiveCall{max: max(opt.Max, 1), timeout: -1, attempt: opt.AttemptID, done: make(chan struct{})}
+	call.auto = opt.AutoAck
 	if opt.VisibilityTimeout != nil {
 		call.timeout = *opt.VisibilityTimeout
 	}
@@ -106,6 +115,7 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 type receiveCall struct {
 	max      int
 	attempt  string
+	auto     bool          // what it gets is deleted
 	timeout  time.Duration // negative: the queue's own
 	messages []Message
 	err      error
@@ -156,7 +166,7 @@ func (d *desk) lend(ln *lane, batch []*receiveCall) (answer receiveAnswer, hadOt
 		args := make([]any, 0, 6+2*len(batch))
 		args = append(args, c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), waiting, batch[0].digest(), c.window().Milliseconds(), d.maxReceives(c))
 		for _, call := range batch {
-			args = append(args, call.max, call.lasts(c).Milliseconds())
+			args = append(args, call.max, call.hold(c))
 		}
 		return args
 	})
@@ -176,6 +186,14 @@ func (c *receiveCall) digest() string {
 	}
 	sum := sha256.Sum256([]byte("a\x00" + c.attempt))
 	return string(sum[:16])
+}
+
+// hold is lasts as receive.lua takes it.
+func (c *receiveCall) hold(q *config) int64 {
+	if c.auto {
+		return -1
+	}
+	return c.lasts(q).Milliseconds()
 }
 
 // lasts is how long what the call receives stays hidden.
@@ -220,6 +238,9 @@ func (d *desk) parseReceive(reply []any, batch []*receiveCall, c *config) (recei
 				// One damaged record must not hold up the others. It stays hidden for its lease and is seen again.
 				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
 			} else {
+				if call.auto {
+					m.State, m.ReceiptHandle, m.LeaseExpiresAt = "", "", time.Time{}
+				}
 				call.messages = append(call.messages, m)
 			}
 			next += 2

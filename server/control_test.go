@@ -55,3 +55,21 @@ func TestCapsOutliveARestart(t *testing.T) {
 		t.Errorf("the queue held %d bytes and holds %d", before.Bytes, after.Bytes)
 	}
 }
+
+// What was received at most once does not come back.
+func TestAtMostOnceOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	queue := p.URL + "/v1/queues/samples"
+	must(t, http.StatusCreated, nil, http.MethodPut, queue, p.Key, "")
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, "m")
+	var got struct{ Messages []struct{ Body string } }
+	must(t, http.StatusOK, &got, http.MethodPost, queue+"/receive?ack=auto", p.Key, "")
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	if all := queueCounts(t, p.URL, p.Key, "samples"); len(got.Messages) != 1 || all != (counts{}) {
+		t.Errorf("received %+v; after a restart there are %+v", got, all)
+	}
+}

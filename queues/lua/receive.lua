@@ -6,17 +6,17 @@
 -- ARGV[9] digest (16 bytes) of the attempt that the only caller makes at a FIFO queue, or ""
 -- ARGV[10] milliseconds: how long deduplication keys are remembered
 -- ARGV[11] how often a message is received before it leaves for the dead-letter queue, 0 for any number
--- ARGV[12+] per caller two: how many messages at most; milliseconds: its visibility timeout
+-- ARGV[12+] per caller two: how many messages at most; milliseconds: its visibility timeout, or -1 when what it gets is deleted at once
 -- Returns: "ok", "time lent more due moving count…" (time: when the deliveries began; lent: from when on the leases count, the same but for a repeated attempt; more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; moving: how many messages are on their way to another queue; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive" with the last error as in the side record; record. Or a refusal of lib/queue
 -- Flags: allow-oom
--- Again: the lane remembers which messages were lent; those that are still lent are given again.
+-- Again: the lane remembers which messages were lent; those that are still lent are given again. Those that were deleted at once are gone.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/enlist"
 --- @include "lib/tidy"
 --- @include "lib/forget"
 --- @include "lib/transfer"
-local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut', 'to')
+local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut', 'to', 'del')
 if q.refusal then return q.refusal end
 
 local out, n, lasts = { 'ok', '' }, 2, {}
@@ -358,13 +358,14 @@ end
 -- timeout as soon as nothing is in flight.
 if count > 0 and q.vt ~= timeout and held(FLIGHT) == 0 then set(q, 'vt', timeout) end
 local flight, side, told_ids, at, short, sooner = {}, {}, {}, 0, false, false
+local done, done_entries, done_bytes = {}, {}, 0 -- what is deleted at once
 local known = count > 0 and next(back) and redis.call('HLEN', SIDE) > 1
 for i = 1, callers do
   local lent = lasts[i]
   local first_lease = lease(q.time + lent, 1)
   if counts[i] == 0 then
     short = true
-  elseif q.time + lent < q.nd then
+  elseif lent >= 0 and q.time + lent < q.nd then
     set(q, 'nd', q.time + lent)
     sooner = true
   end
@@ -378,24 +379,40 @@ for i = 1, callers do
       local d, r, f, first, rest = read_side(old)
       if first == 0 then
         first = q.time
-        side[#side + 1] = id
-        side[#side + 1] = write_side(d, r, f, first, rest)
+        if lent >= 0 then
+          side[#side + 1] = id
+          side[#side + 1] = write_side(d, r, f, first, rest)
+        end
       end
       score = lease(q.time + lent, d + 1)
       out[n + 1] = id .. write_side(d + 1, r + 1, f, first, rest)
-    elseif lent ~= q.vt then
+    elseif lent >= 0 and lent ~= q.vt then
       side[#side + 1] = id
       side[#side + 1] = write_side(0, 0, 0, q.time)
     end
-    flight[2 * k - 1], flight[2 * k] = score, member
+    if lent >= 0 then
+      flight[#flight + 1] = score
+      flight[#flight + 1] = member
+    else
+      done[#done + 1] = id
+      done_bytes = done_bytes + #records[k]
+      if q.fifo then done_entries[#done_entries + 1] = entry_of(member) end
+    end
     out[n + 2] = records[k]
     n = n + 2
   end
   at = at + counts[i]
 end
 if count > 0 then
-  redis.call('ZADD', FLIGHT, unpack(flight))
+  if #flight > 0 then redis.call('ZADD', FLIGHT, unpack(flight)) end
   set(q, 'out', q.out + count)
+end
+if #done > 0 then
+  redis.call('HDEL', BODY, unpack(done))
+  redis.call('HDEL', SIDE, unpack(done))
+  if q.fifo then redis.call('ZREM', MEMBERS, unpack(done_entries)) end
+  grow(q, -done_bytes)
+  set(q, 'del', q.del + #done)
 end
 if #side > 0 then redis.call('HSET', SIDE, unpack(side)) end
 if served and #served > 0 then regroup(q, served) end
