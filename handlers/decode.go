@@ -486,6 +486,24 @@ func (r *reader) integer(low, high int64) (int64, bool) {
 	return n, true
 }
 
+// fraction reads a number from 0 to 1. It reports false when something else stands there.
+func (r *reader) fraction() (float64, bool) {
+	if c := r.next(); c != '-' && (c < '0' || c > '9') {
+		r.wrong("a number from 0 to 1")
+		return 0, false
+	}
+	text := r.number()
+	if r.err != nil {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || f < 0 || f > 1 {
+		r.fault("out_of_range", "must be 0 to 1")
+		return 0, false
+	}
+	return f, true
+}
+
 // duration reads a time span: whole seconds, or text such as "5m". It reports false when something else stands there.
 func (r *reader) duration() (time.Duration, bool) {
 	if r.next() != '"' {

@@ -20,9 +20,15 @@ const (
 	attributePrefix  = "Message-Attr-"
 	groupHeader      = "Message-Group-Id"
 	dedupHeader      = "Message-Deduplication-Id"
+	retryHeader      = "Message-Retry"
+	priorityHeader   = "Message-Priority"
+	ttlHeader        = "Message-TTL"
 )
 
-var messageHeaders = []string{delayHeader, attributesHeader, groupHeader, dedupHeader}
+// wantTTL is what a TTL must be before the queue compares it with its retention.
+var wantTTL = fmt.Sprintf("must be at least %d second", int(queues.MinTTL.Seconds()))
+
+var messageHeaders = []string{delayHeader, attributesHeader, groupHeader, dedupHeader, retryHeader, priorityHeader, ttlHeader}
 
 func headerFault(name, code, message string) error {
 	return invalid([]errs.Field{{Header: name, Code: code, Message: message}})
@@ -67,6 +73,25 @@ func readMessageHeader(name, value string, m *queues.Outgoing) error {
 			return inHeader(name, err)
 		}
 		m.Attributes = append(m.Attributes, list...)
+	case strings.EqualFold(name, ttlHeader):
+		d, ok := parseDuration(value)
+		if !ok {
+			return headerFault(ttlHeader, "wrong_type", wantDuration)
+		}
+		if d <= 0 {
+			return headerFault(ttlHeader, "out_of_range", wantTTL)
+		}
+		m.TTL = d
+	case name == priorityHeader:
+		n, ok := parseNumber(value)
+		if !ok || n < 0 || n > queues.MaxPriority {
+			return headerFault(name, "out_of_range", fmt.Sprintf("must be 0 to %d", queues.MaxPriority))
+		}
+		m.Priority = int(n)
+	case name == retryHeader:
+		if err := readJSON([]byte(value), func(r *reader) { m.Retry = r.ownRetry() }); err != nil {
+			return inHeader(name, err)
+		}
 	case strings.HasPrefix(name, attributePrefix):
 		if !utf8.ValidString(value) {
 			return headerFault(name, "invalid", "must be UTF-8")
@@ -112,6 +137,7 @@ func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 // placeInHeaders moves the faults that a queue found with a message to the headers that said so.
 func placeInHeaders(err error, delayInQuery bool) error {
 	return relocate(err, func(f *errs.Field) {
+		member, isRetry := strings.CutPrefix(f.Pointer, "/retry")
 		name, isAttribute := strings.CutPrefix(f.Pointer, "/attributes")
 		switch {
 		case f.Pointer == "/delay" && delayInQuery:
@@ -122,6 +148,12 @@ func placeInHeaders(err error, delayInQuery bool) error {
 			f.Header = groupHeader
 		case f.Pointer == "/deduplication_id":
 			f.Header = dedupHeader
+		case f.Pointer == "/priority":
+			f.Header = priorityHeader
+		case f.Pointer == "/ttl":
+			f.Header = ttlHeader
+		case isRetry:
+			f.Header, f.Message = retryHeader, member+" "+f.Message
 		case isAttribute:
 			f.Header = attributesHeader
 			if name != "" {

@@ -47,7 +47,15 @@ type MessageContent struct {
 	// Of a message in a FIFO queue: 20 digits, growing with each message of the queue. Null in a standard queue.
 	SequenceNumber *string `json:"sequence_number" extensions:"x-nullable" example:"00000244539289804801"`
 	// How often it was received, this time included.
-	ReceiveCount    int      `json:"receive_count" example:"1"`
+	ReceiveCount int `json:"receive_count" example:"1"`
+	// How often it failed: was returned, or its lease ended.
+	FailureCount int `json:"failure_count" example:"0"`
+	// 0 to 9; see the queue's priority_step.
+	Priority int `json:"priority" example:"0"`
+	// Its own retry policy; null when it follows that of the queue.
+	Retry *RetryPolicy `json:"retry" extensions:"x-nullable"`
+	// When it ends by itself, before the queue's retention ends it; null when nobody said so.
+	ExpiresAt       *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	SentAt          Instant  `json:"sent_at" swaggertype:"string" format:"date-time"`
 	FirstReceivedAt *Instant `json:"first_received_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// W3C trace context of the sender, where there was one.
@@ -153,6 +161,9 @@ var errEmptyMessage = &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
 //	@Param			Message-Attributes	header		string		false	"Attributes as JSON, with types and in exact case: {\"OrderId\":{\"type\":\"Number\",\"value\":\"7\"}}"
 //	@Param			Message-Group-Id	header		string		false	"Group of the message: 1 to 128 ASCII letters, digits and punctuation marks. A FIFO queue needs one; in a standard queue groups take turns"	maxlength(128)
 //	@Param			Message-Deduplication-Id	header	string	false	"For FIFO queues: a message with the same one is taken for the first, for the queue's deduplication window"	maxlength(128)
+//	@Param			Message-Priority	header		int			false	"0 to 9: each step gives the message a head start of the queue's priority_step. Not for FIFO queues, nor beside a group"	minimum(0)	maximum(9)	default(0)
+//	@Param			Message-TTL			header		int			false	"Seconds that the message lives, up to the queue's retention, or text such as 5m. It ends then unless somebody holds it"	minimum(1)	maximum(1209600)
+//	@Param			Message-Retry		header		string		false	"The message's own retry policy as JSON, in place of the queue's: {\"backoff\":\"fixed\",\"delay\":\"10s\"}"
 //	@Param			Traceparent			header		string		false	"W3C trace context, passed on"
 //	@Param			Idempotency-Key		header		string		false	"The same key with the same message stores it once within five minutes"	maxlength(255)
 //	@Success		201					{object}	SentMessage	"Stored"

@@ -46,6 +46,10 @@ type Queue struct {
 	Redrive *Redrive `json:"redrive" extensions:"x-nullable"`
 	// Which queues may have this one as their dead-letter queue; null: all.
 	RedriveAllow *RedriveAllow `json:"redrive_allow" extensions:"x-nullable"`
+	// Seconds of head start that each step of a priority gives.
+	PriorityStep int `json:"priority_step" example:"60"`
+	// How long messages wait that failed.
+	Retry RetryPolicy `json:"retry"`
 	// What is paused; null for nothing. It is no setting: pause and resume change it.
 	Paused *Paused `json:"paused" extensions:"x-nullable"`
 	Counts Counts  `json:"counts"`
@@ -157,11 +161,16 @@ type QueueInput struct {
 	Redrive *RedriveInput `json:"redrive,omitempty" extensions:"x-nullable"`
 	// Null: all may.
 	RedriveAllow *RedriveAllow `json:"redrive_allow,omitempty" extensions:"x-nullable"`
+	// Seconds of head start that each step of a priority gives, or text such as "5m".
+	PriorityStep *int `json:"priority_step,omitempty" validate:"min=1,max=86400" default:"60" extensions:"x-nullable"`
+	// How long messages wait that failed: that were returned without a delay, or whose lease ended. What it leaves out has its
+	// default, and in a PATCH stays.
+	Retry *RetryInput `json:"retry,omitempty" extensions:"x-nullable"`
 }
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "retry", "priority_step",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
@@ -246,6 +255,10 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			r.redrive(add)
 		case "redrive_allow":
 			r.redriveAllow(add)
+		case "priority_step":
+			span(usual.PriorityStep, func(q *queues.Settings, d time.Duration) { q.PriorityStep = d })
+		case "retry":
+			r.retry(func(change func(*queues.Retry)) { add(func(q *queues.Settings) { change(&q.Retry) }) })
 		default:
 			if readOnlyNames[string(key)] {
 				r.fault(unknownField, "is read-only: leave it out")
@@ -733,6 +746,7 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
 		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
 		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
+		PriorityStep: wholeSeconds(q.Settings.PriorityStep), Retry: retryPolicy(q.Settings.Retry),
 		WhenFull: string(q.Settings.WhenFull), MaxMessages: limit(q.Settings.MaxMessages), MaxBytes: limit(q.Settings.MaxBytes), Bytes: s.Bytes,
 		Paused:    newPaused(q.Paused),
 		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},

@@ -23,7 +23,7 @@ type Result struct {
 	SequenceNumber string `json:"sequence_number,omitempty" example:"00000244539289804801"`
 	// Of a lease that was extended: when it ends.
 	LeaseExpiresAt *Instant `json:"lease_expires_at,omitempty" swaggertype:"string" format:"date-time"`
-	// Of a message that was returned: when it is available.
+	// Of a message that was returned: when it is available; missing when its own end came while it was held.
 	AvailableAt *Instant `json:"available_at,omitempty" swaggertype:"string" format:"date-time"`
 	// Of an item that failed: why.
 	Error *Problem `json:"error,omitempty"`
@@ -37,19 +37,22 @@ type Results struct {
 // Receipt is a delivery after it was changed.
 type Receipt struct {
 	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
-	State         string `json:"state" enums:"available,in_flight,delayed,dead_lettered"`
+	State         string `json:"state" enums:"available,in_flight,delayed,dead_lettered,expired"`
 	// When the message becomes available again; null unless it is in flight.
 	LeaseExpiresAt *Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
-	// Since when, or from when on, the message is available; null while it is in flight.
+	// Since when, or from when on, the message is available; null while it is in flight, and when it is gone because its own
+	// end came while it was held.
 	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
-// ReceiptInput is what a client wants done with a message that it holds: one of the first three.
+// ReceiptInput is what a client wants done with a message that it holds: one of the first four.
 type ReceiptInput struct {
 	// Seconds from now for which to hold it, or text such as "5m"; 0 returns it now.
 	VisibilityTimeout *int `json:"visibility_timeout,omitempty" validate:"min=0,max=43200" example:"60"`
 	// Seconds after which it is available again, up to the queue's retention, or text such as "5m".
 	Delay *int `json:"delay,omitempty" validate:"min=0,max=1209600" example:"30"`
+	// true returns it: it is available again when its retry policy says, at once if there is none.
+	Return *bool `json:"return,omitempty" enums:"true"`
 	// true gives the message up: it leaves for the dead-letter queue at once.
 	DeadLetter bool `json:"dead_letter,omitempty" example:"false"`
 	// Why it is returned or given up, at most 1,024 bytes. It is kept as the message's last error.
@@ -78,8 +81,8 @@ type DeadLetterInput struct {
 // ReturnInput is a message that becomes available again.
 type ReturnInput struct {
 	ReceiptHandle string `json:"receipt_handle" example:"rh_AQYl…"`
-	// Seconds after which it does, or text such as "5m".
-	Delay int `json:"delay,omitempty" validate:"min=0,max=1209600" default:"0"`
+	// Seconds after which it does, or text such as "5m". Default: as its retry policy says.
+	Delay *int `json:"delay,omitempty" validate:"min=0,max=1209600" example:"0"`
 	// Why, at most 1,024 bytes. It is kept as the message's last error.
 	Reason string `json:"reason,omitempty" example:"the bank is closed"`
 }
@@ -101,12 +104,20 @@ type settlement struct {
 // ref names the item as a JSON Pointer into the request.
 func (s *settlement) ref() string { return "/" + s.list + "/" + strconv.Itoa(s.index) }
 
+// returned returns how to return a message that is available after d, or when its retry policy says.
+func returned(handle string, d *time.Duration) queues.Settlement {
+	if d == nil {
+		return queues.Settlement{Verb: queues.Fail, ReceiptHandle: handle}
+	}
+	return queues.Settlement{Verb: queues.Return, ReceiptHandle: handle, For: *d}
+}
+
 // held returns how to hold a message for d from now on.
-func held(handle string, d time.Duration) queues.Settlement {
-	if d == 0 {
+func held(handle string, d *time.Duration) queues.Settlement {
+	if *d == 0 {
 		return queues.Settlement{Verb: queues.Return, ReceiptHandle: handle}
 	}
-	return queues.Settlement{Verb: queues.Extend, ReceiptHandle: handle, For: d}
+	return queues.Settlement{Verb: queues.Extend, ReceiptHandle: handle, For: *d}
 }
 
 // acks reads a list of receipt handles and adds them to list.
@@ -121,7 +132,7 @@ func (r *reader) acks(list []settlement) []settlement {
 
 // leases reads a list of objects with a receipt handle, a time span and a reason, whichever of these has a name, and
 // adds them to list.
-func (r *reader) leases(list []settlement, name, span, reason string, as func(string, time.Duration) queues.Settlement) []settlement {
+func (r *reader) leases(list []settlement, name, span, reason string, as func(string, *time.Duration) queues.Settlement) []settlement {
 	names := []string{"receipt_handle"}
 	for _, n := range []string{span, reason} {
 		if n != "" {
@@ -129,15 +140,17 @@ func (r *reader) leases(list []settlement, name, span, reason string, as func(st
 		}
 	}
 	r.array(queues.MaxSettle, func(i int) {
-		handle, d, why := "", time.Duration(0), ""
-		hasHandle, hasSpan := false, false
+		handle, why, hasHandle := "", "", false
+		var given *time.Duration
 		r.object(names, func(key []byte) {
 			switch string(key) {
 			case "receipt_handle":
 				s, ok := r.str()
 				handle, hasHandle = string(s), ok
 			case span:
-				d, hasSpan = r.duration()
+				if d, ok := r.duration(); ok {
+					given = &d
+				}
 			case reason:
 				s, _ := r.str()
 				why = string(s)
@@ -146,10 +159,10 @@ func (r *reader) leases(list []settlement, name, span, reason string, as func(st
 		switch {
 		case !hasHandle && r.err == nil:
 			r.fault("required", "must have a receipt_handle")
-		case !hasSpan && span == "visibility_timeout":
+		case given == nil && span == "visibility_timeout":
 			r.fault("required", "must have a visibility_timeout")
 		default:
-			one := settlement{as(handle, d), name, i}
+			one := settlement{as(handle, given), name, i}
 			one.Reason = why
 			list = append(list, one)
 		}
@@ -194,7 +207,7 @@ func (a *API) settleOne(c echo.Context, s queues.Settlement) (queues.Settled, er
 // changeReceipt holds a message for longer, returns it or gives it up.
 //
 //	@Summary		Extend, return or give up a message
-//	@Description	`{"visibility_timeout":60}` holds it for 60 seconds from now on, and 0 returns it now. `{"delay":30}` returns it, and it is available in 30 seconds. `{"dead_letter":true}` takes it to the dead-letter queue. The last two may say why: `{"delay":30,"reason":"the bank is closed"}`.
+//	@Description	`{"visibility_timeout":60}` holds it for 60 seconds from now on, and 0 returns it now. `{"delay":30}` returns it, and it is available in 30 seconds; `{"return":true}` returns it, and it is available when its retry policy says. `{"dead_letter":true}` takes it to the dead-letter queue. The last three may say why: `{"delay":30,"reason":"the bank is closed"}`.
 //	@ID				changeReceipt
 //	@Tags			consuming
 //	@Accept			json
@@ -216,9 +229,9 @@ func (a *API) changeReceipt(c echo.Context) error {
 		return err
 	}
 	var timeout, delay *time.Duration
-	dead, reason := false, ""
+	fail, dead, reason := false, false, ""
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"visibility_timeout", "delay", "dead_letter", "reason"}, func(key []byte) {
+		r.object([]string{"visibility_timeout", "delay", "return", "dead_letter", "reason"}, func(key []byte) {
 			switch string(key) {
 			case "visibility_timeout":
 				if d, ok := r.duration(); ok {
@@ -228,6 +241,11 @@ func (a *API) changeReceipt(c echo.Context) error {
 				if d, ok := r.duration(); ok {
 					delay = &d
 				}
+			case "return":
+				yes, ok := r.boolean()
+				if fail = yes; ok && !yes {
+					r.fault("not_allowed", "must be true, or left out")
+				}
 			case "dead_letter":
 				dead, _ = r.boolean()
 			case "reason":
@@ -236,7 +254,7 @@ func (a *API) changeReceipt(c echo.Context) error {
 			}
 		})
 		given := 0
-		for _, is := range []bool{timeout != nil, delay != nil, dead} {
+		for _, is := range []bool{timeout != nil, delay != nil, fail, dead} {
 			if is {
 				given++
 			}
@@ -244,7 +262,7 @@ func (a *API) changeReceipt(c echo.Context) error {
 		switch {
 		case r.err != nil || len(r.faults) > 0:
 		case given != 1:
-			r.fault("required", "must have one of visibility_timeout, delay and dead_letter")
+			r.fault("required", "must have one of visibility_timeout, delay, return and dead_letter")
 		case reason != "" && timeout != nil && *timeout > 0:
 			r.fault("contradiction", "has a reason for a message that is neither returned nor given up")
 		}
@@ -252,14 +270,12 @@ func (a *API) changeReceipt(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s := queues.Settlement{Verb: queues.Return, ReceiptHandle: c.Param("handle")}
+	s := returned(c.Param("handle"), delay)
 	switch {
 	case dead:
 		s.Verb = queues.DeadLetter
 	case timeout != nil:
-		s = held(s.ReceiptHandle, *timeout)
-	default:
-		s.For = *delay
+		s = held(s.ReceiptHandle, timeout)
 	}
 	s.Reason = reason
 	done, err := a.settleOne(c, s)
@@ -272,7 +288,9 @@ func (a *API) changeReceipt(c echo.Context) error {
 		out.State = "dead_lettered"
 	case s.Verb == queues.Extend:
 		out.State, out.LeaseExpiresAt = string(queues.InFlight), instant(done.LeaseExpiresAt)
-	case s.For > 0:
+	case done.Expired:
+		out.State = "expired"
+	case done.Wait > 0:
 		out.State, out.AvailableAt = string(queues.Delayed), instant(done.AvailableAt)
 	default:
 		out.State, out.AvailableAt = string(queues.Available), instant(done.AvailableAt)
@@ -309,13 +327,11 @@ func (a *API) ackMessages(c echo.Context) error {
 			case "ack":
 				list = r.acks(list)
 			case "return":
-				list = r.leases(list, "return", "delay", "reason", func(handle string, d time.Duration) queues.Settlement {
-					return queues.Settlement{Verb: queues.Return, ReceiptHandle: handle, For: d}
-				})
+				list = r.leases(list, "return", "delay", "reason", returned)
 			case "extend":
 				list = r.leases(list, "extend", "visibility_timeout", "", held)
 			case "dead_letter":
-				list = r.leases(list, "dead_letter", "", "reason", func(handle string, _ time.Duration) queues.Settlement {
+				list = r.leases(list, "dead_letter", "", "reason", func(handle string, _ *time.Duration) queues.Settlement {
 					return queues.Settlement{Verb: queues.DeadLetter, ReceiptHandle: handle}
 				})
 			}
@@ -366,7 +382,10 @@ func (a *API) settle(c echo.Context, list []settlement, r *results) error {
 			r.b = append(appendTime(append(r.b, `,"lease_expires_at":`...), d.LeaseExpiresAt), '}')
 		default:
 			r.begin(s.ref(), http.StatusOK)
-			r.b = append(appendTime(append(r.b, `,"available_at":`...), d.AvailableAt), '}')
+			if !d.Expired {
+				r.b = appendTime(append(r.b, `,"available_at":`...), d.AvailableAt)
+			}
+			r.b = append(r.b, '}')
 		}
 	}
 	return nil

@@ -85,6 +85,9 @@ type receiveOptions struct {
 //	@Header			200					{string}	Message-Id		"With raw=true: id of the message"
 //	@Header			200					{string}	Receipt-Handle	"With raw=true: names this delivery"
 //	@Header			200					{integer}	Message-Receive-Count	"With raw=true: how often it was received"
+//	@Header			200					{integer}	Message-Failure-Count	"With raw=true: how often it failed"
+//	@Header			200					{integer}	Message-Priority	"With raw=true: its priority"
+//	@Header			200					{string}	Message-Expires-At	"With raw=true: when the message ends, if it has an end of its own"
 //	@Header			200					{string}	Lease-Expires-At	"With raw=true: when it becomes available again"
 //	@Header			200					{string}	Message-Sent-At	"With raw=true: when it was sent"
 //	@Header			200					{string}	Message-Attributes	"With raw=true: the attributes as JSON, unless they are longer than 8 KiB"
@@ -256,6 +259,11 @@ func (a *API) answerRaw(c echo.Context, messages []queues.Message) error {
 	}
 	h.Set("Message-Id", messageID(m.ID))
 	h.Set("Message-Receive-Count", strconv.Itoa(m.ReceiveCount))
+	h.Set("Message-Failure-Count", strconv.Itoa(m.FailureCount))
+	if !m.ExpiresAt.IsZero() {
+		h.Set("Message-Expires-At", unquoted(appendTime(nil, m.ExpiresAt)))
+	}
+	h.Set(priorityHeader, strconv.Itoa(m.Priority))
 	h.Set("Message-Sent-At", unquoted(appendTime(nil, m.SentAt)))
 	if len(m.Attributes) > 0 {
 		attributes := appendAttributes(nil, m.Attributes, appendASCII)

@@ -259,7 +259,7 @@ func readFrame(kind websocket.MessageType, frame []byte) (r socketRequest, credi
 		return socketRequest{refused: errBinaryFrame}, 0
 	}
 	op, handle := "", ""
-	n, timeout, delay := int64(0), time.Duration(-1), time.Duration(0)
+	n, timeout, delay, timed := int64(0), time.Duration(-1), time.Duration(0), false
 	r.refused = readJSON(frame, func(r *reader) {
 		r.object([]string{"op", "n", "receipt_handle", "delay", "visibility_timeout"}, func(key []byte) {
 			switch string(key) {
@@ -272,7 +272,7 @@ func readFrame(kind websocket.MessageType, frame []byte) (r socketRequest, credi
 				s, _ := r.str()
 				handle = string(s)
 			case "delay":
-				delay, _ = r.duration()
+				delay, timed = r.duration()
 			case "visibility_timeout":
 				timeout, _ = r.duration()
 			}
@@ -284,9 +284,12 @@ func readFrame(kind websocket.MessageType, frame []byte) (r socketRequest, credi
 	r.settlement = queues.Settlement{Verb: queues.Ack, ReceiptHandle: handle}
 	switch op {
 	case "return":
-		r.settlement.Verb, r.settlement.For = queues.Return, delay
+		r.settlement = returned(handle, nil)
+		if timed {
+			r.settlement = returned(handle, &delay)
+		}
 	case "extend":
-		r.settlement = held(handle, timeout)
+		r.settlement = held(handle, &timeout)
 	}
 	if r.refused != nil || op != "credit" {
 		return r, 0

@@ -27,7 +27,7 @@ type Page struct {
 }
 
 // views are the places that peek.lua looks at for a state, in this order.
-var views = map[State]string{Available: "armfd", InFlight: "F", Delayed: "D", "": "armfdFD"}
+var views = map[State]string{Available: "armfd", InFlight: "F", Delayed: "Dw", "": "armfdFDw"}
 
 // Peek shows messages without lending them out or changing anything. A page may be short or empty although more
 // follow: Next says so. Pages are stable: what is there throughout is shown once.
@@ -177,7 +177,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 	}
 	d.complete(&m, f)
 	n, _ := strconv.ParseInt(score, 10, 64)
-	if view == "F" || view == "f" {
+	if view == "F" || view == "f" || view == "w" {
 		m.ReceiveCount++ // the delivery under way is counted when it ends
 	}
 	switch view {
@@ -187,6 +187,9 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 	case "f":
 		m.State = Available
 		m.FailureCount++ // it has timed out, which is written down later
+	case "w":
+		m.FailureCount++ // likewise
+		fallthrough
 	case "D":
 		m.State = Delayed
 		m.AvailableAt = at(n)

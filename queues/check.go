@@ -78,7 +78,8 @@ type checker struct {
 	sides  map[string]side  // of ids of `places`
 	age    map[string]string
 	dedup  int64    // entries of `order` that `dedup` has
-	entry  [8]int64 // entries that were read, in the order of walk
+	ends   []string // ids of `expiry`
+	entry  [9]int64 // entries that were read, in the order of walk
 
 	heads   map[string]string // group to the id of its first message
 	turns   map[string]string // group to its score
@@ -92,7 +93,7 @@ type checker struct {
 	next, again   int64 // what the head says: nothing becomes available by itself before next; 0: nothing is in `again`
 	dead, moved   int64 // left for another queue
 	moving        int64 // are on their way there
-	sizes         [12]int64
+	sizes         [13]int64
 	fifo          bool
 	lacking       string
 }
@@ -105,9 +106,9 @@ type place struct {
 }
 
 // walk is the order in which check.lua shows the keys.
-const walk = "raxfdmoj"
+const walk = "raxfdmoje"
 
-var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "m": "members", "o": "groups", "j": "order",
+var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "m": "members", "o": "groups", "j": "order", "e": "expiry",
 	"b": "body", "s": "side", "i": "dedup", "t": "transfers"}
 
 // read walks through the keys and reports whether anything changed meanwhile.
@@ -126,8 +127,8 @@ func (c *checker) read(ctx context.Context) (bool, error) {
 			first = now
 			c.head(reply)
 		}
-		for i := 9; i+4 < len(reply); i += 5 {
-			c.take(text(reply, i), text(reply, i+1), text(reply, i+2), number(reply, i+3), text(reply, i+4))
+		for i := 9; i+5 < len(reply); i += 6 {
+			c.take(text(reply, i), text(reply, i+1), text(reply, i+2), number(reply, i+3), text(reply, i+4), number(reply, i+5))
 		}
 		if now != first {
 			return true, nil
@@ -181,8 +182,8 @@ func name(id string) string {
 	return engine.ID([]byte(id)).String()
 }
 
-// take looks at one entry of a key.
-func (c *checker) take(part, member, score string, size int64, sideRecord string) {
+// take looks at one entry of a key. waits: until when it waits for its back-off after a lease that has ended, ms.
+func (c *checker) take(part, member, score string, size int64, sideRecord string, waits int64) {
 	id := member
 	index := c.entry[strings.Index(walk, part)]
 	c.entry[strings.Index(walk, part)]++
@@ -201,6 +202,9 @@ func (c *checker) take(part, member, score string, size int64, sideRecord string
 		return
 	case "o":
 		c.turns[id] = score
+		return
+	case "e":
+		c.ends = append(c.ends, member[:min(len(member), engine.IDSize)])
 		return
 	case "m":
 		if id = c.takeMember(member); id == "" {
@@ -229,7 +233,7 @@ func (c *checker) take(part, member, score string, size int64, sideRecord string
 	}
 	c.takeSide(part, id, sideRecord)
 	at, _ := strconv.ParseInt(score, 10, 64)
-	c.count(part, id, at)
+	c.count(part, id, at, waits)
 }
 
 // takeMember looks at an entry of `members`, and returns its id, or "" when the message was met elsewhere, as those of a
@@ -313,7 +317,7 @@ func (c *checker) takeSide(part, id, record string) {
 }
 
 // count puts a message where Stats counts it.
-func (c *checker) count(part, id string, score int64) {
+func (c *checker) count(part, id string, score, waits int64) {
 	now := c.report.Now
 	switch part {
 	case "f":
@@ -326,6 +330,10 @@ func (c *checker) count(part, id string, score int64) {
 		c.countDue(id, leaseEnd(score))
 		if leaseEnd(score).After(now) {
 			c.report.InFlight++
+			return
+		}
+		if at(waits).After(now) {
+			c.report.Delayed++
 			return
 		}
 	case "a":
@@ -355,7 +363,7 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The key %s lacks its sentinel.", placeNames[string(letter)])
 	}
 	for i, letter := range walk {
-		size := c.sizes[strings.IndexRune("braxfdsijmot", letter)]
+		size := c.sizes[strings.IndexRune("braxfdsijmote", letter)]
 		if c.entry[i] != size {
 			c.wrong("The key %s has %d entries, of which %d were found.", placeNames[string(letter)], size, c.entry[i])
 		}
@@ -374,6 +382,11 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("%d messages are on their way to another queue; the head counts %d.", n, c.moving)
 	}
 	c.judgeAge()
+	for _, id := range c.ends {
+		if !c.places[id].stored {
+			c.wrong("Message %s has an end in expiry and is not stored.", name(id))
+		}
+	}
 	c.judgeGroups()
 	if err := c.orphans(ctx, "b", stored-c.bodies, func(id string) bool { return c.places[id].stored }); err != nil {
 		return err

@@ -26,7 +26,7 @@ var (
 )
 
 // DelayMessage gives a delayed message another time at which it becomes available, and returns that and whether it is
-// Delayed until then or Available by now. The time must come before the message's retention ends.
+// Delayed until then or Available by now. The time must come before the message ends, by retention or by itself.
 func (s *Store) DelayMessage(ctx context.Context, t tenants.ID, queue string, id engine.ID, due Due) (time.Time, State, error) {
 	var available time.Time
 	state := Delayed
@@ -57,7 +57,7 @@ func (s *Store) DelayMessage(ctx context.Context, t tenants.ID, queue string, id
 		case "r":
 			return ErrMessageNotDelayed
 		case "l":
-			return errs.Invalidf(pointer, "A message must be available before its retention ends, which is at %s.",
+			return errs.Invalidf(pointer, "A message must be available before it ends, which is at %s.",
 				at(number(reply, 3)).Format(time.RFC3339))
 		}
 		return unexpected(reply)

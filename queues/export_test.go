@@ -240,3 +240,17 @@ func (s *Store) LoseIndex(tb testing.TB) {
 		tb.Fatal(err)
 	}
 }
+
+// SetSide replaces what a queue keeps of a message's earlier deliveries, and makes it one that came back.
+func (s *Store) SetSide(tb testing.TB, t tenants.ID, queue string, id engine.ID, side string) error {
+	tb.Helper()
+	keys := s.Keys(t, queue)
+	pipe := s.engine.Single().TxPipeline()
+	pipe.LRem(tb.Context(), keys["r"], 1, id[:])
+	pipe.HSet(tb.Context(), keys["s"], id[:], side)
+	pipe.Do(tb.Context(), "zadd", keys["a"], id.Time().UnixMilli(), id[:])
+	pipe.Do(tb.Context(), "zadd", keys["x"], id.Time().UnixMilli(), id[:])
+	pipe.HSet(tb.Context(), keys["h"], "ag", 1)
+	_, err := pipe.Exec(tb.Context())
+	return err
+}

@@ -54,7 +54,10 @@ func (s *groupMachine) of(group string) []*grouped {
 		if g.group != group {
 			continue
 		}
-		g.letter = g.nowOf(s.now())
+		g.letter = g.nowOf(s.now(), s.set)
+		if g.place != held && g.ends > 0 && g.ends <= s.now() {
+			continue
+		}
 		busy := g.place == held || g.place == delayed
 		if !busy && !(s.fifo && blocked) && g.sent+s.set.Retention.Milliseconds() <= s.now() {
 			continue
@@ -132,6 +135,18 @@ func (s *groupMachine) Send(t *rapid.T) {
 			d := time.Duration(rapid.SampledFrom([]int64{0, 1, 1000, 60_000}).Draw(t, "delay")) * time.Millisecond
 			m.Delay = &d
 		}
+		if rapid.IntRange(0, 5).Draw(t, "own policy") == 0 {
+			m.Retry = drawRetry(t)
+		}
+		if !s.fifo && m.GroupID == "" {
+			m.Priority = rapid.SampledFrom([]int{0, 0, 3}).Draw(t, "priority")
+		}
+		if rapid.IntRange(0, 4).Draw(t, "with an end") == 0 {
+			m.TTL = time.Duration(rapid.SampledFrom([]int{6, 20, 60}).Draw(t, "ttl")) * time.Second
+			if m.Delay != nil && *m.Delay >= m.TTL {
+				m.Delay = nil
+			}
+		}
 		batch[i] = m
 	}
 	now := s.now()
@@ -145,8 +160,11 @@ func (s *groupMachine) Send(t *rapid.T) {
 		if got[i].Err != nil {
 			t.Fatalf("send %d: %v", i, got[i].Err)
 		}
-		g := &grouped{letter: letter{id: got[i].ID, body: string(m.Body), sent: now}, n: first + i, group: m.GroupID, dedup: m.DeduplicationID,
+		g := &grouped{letter: letter{id: got[i].ID, body: string(m.Body), sent: now, retry: m.Retry, priority: m.Priority}, n: first + i, group: m.GroupID, dedup: m.DeduplicationID,
 			sequence: got[i].SequenceNumber}
+		if m.TTL > 0 {
+			g.ends = now + m.TTL.Milliseconds()
+		}
 		if s.fifo {
 			key := m.DeduplicationID
 			if s.set.FIFO.Scope == queues.ScopeGroup {
@@ -238,7 +256,7 @@ func (s *groupMachine) Receive(t *rapid.T) {
 		}
 		g.place, g.until = held, now+lasts.Milliseconds()
 		exp := s.shown(g)
-		exp.ReceiptHandle, exp.State, exp.FailureCount = m.ReceiptHandle, queues.InFlight, 0
+		exp.ReceiptHandle, exp.State = m.ReceiptHandle, queues.InFlight
 		if lasts == 0 { // over already
 			exp.LeaseExpiresAt = ms(now)
 		}
@@ -260,7 +278,7 @@ func (s *groupMachine) Receive(t *rapid.T) {
 }
 
 func (s *groupMachine) shown(g *grouped) queues.Message {
-	m := queues.Message{ID: g.id, Body: g.body, SentAt: ms(g.sent), ReceiveCount: g.receives, FailureCount: g.receives, State: queues.Available, GroupID: g.group,
+	m := queues.Message{ID: g.id, Body: g.body, SentAt: ms(g.sent), ReceiveCount: g.receives, FailureCount: g.receives, State: queues.Available, GroupID: g.group, Retry: g.retry, Priority: g.priority, ExpiresAt: g.expires(),
 		SequenceNumber: g.sequence, DeduplicationID: g.dedup}
 	if g.first > 0 {
 		m.FirstReceivedAt = ms(g.first)
@@ -283,7 +301,7 @@ func (s *groupMachine) Settle(t *rapid.T) {
 	list, slips := make([]queues.Settlement, n), make([]slip, n)
 	for i := range list {
 		slips[i] = s.slips[rapid.IntRange(max(0, len(s.slips)-8), len(s.slips)-1).Draw(t, "handle")]
-		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Ack, queues.Extend, queues.Return}).Draw(t, "verb")
+		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Ack, queues.Extend, queues.Return, queues.Fail}).Draw(t, "verb")
 		span := rapid.SampledFrom([]int64{1, 1000, 30_000}).Draw(t, "for")
 		if verb == queues.Return && rapid.Bool().Draw(t, "at once") {
 			span = 0
@@ -314,6 +332,10 @@ func (s *groupMachine) Settle(t *rapid.T) {
 		if !ok || g == nil {
 			continue
 		}
+		if one.Verb != queues.Ack && one.Verb != queues.Extend && g.ends > 0 && g.ends <= now {
+			s.remove(g)
+			continue
+		}
 		switch one.Verb {
 		case queues.Ack:
 			s.remove(g)
@@ -324,6 +346,8 @@ func (s *groupMachine) Settle(t *rapid.T) {
 			if one.For > 0 {
 				g.place, g.until = delayed, now+one.For.Milliseconds()
 			}
+		case queues.Fail:
+			g.place, g.until = delayed, now+g.wait(s.set)
 		}
 	}
 }
@@ -344,6 +368,9 @@ func (s *groupMachine) Unreceive(t *rapid.T) {
 		g.place, g.until = back, 0
 		if g.receives--; g.receives == 0 {
 			g.first = 0
+		}
+		if g.ends > 0 && g.ends <= s.now() {
+			s.remove(g)
 		}
 	}
 	s.clock = s.now()
@@ -376,7 +403,7 @@ func (s *groupMachine) DelayMessage(t *rapid.T) {
 		list = waiting
 	}
 	g := rapid.SampledFrom(list).Draw(t, "message")
-	now, ends := s.now(), g.sent+s.set.Retention.Milliseconds()
+	now, ends := s.now(), g.last(s.set)
 	due, until := drawDue(t, now, ends)
 	state, want := judgeDelay(g.letter, true, now, until, ends)
 	b := s.server(t)
@@ -476,8 +503,11 @@ func (s *groupMachine) AdvanceToEdge(t *rapid.T) {
 	var edges []int64
 	for _, g := range s.all {
 		edges = append(edges, g.sent+s.set.Retention.Milliseconds())
+		if g.ends > 0 {
+			edges = append(edges, g.ends)
+		}
 		if g.place == held || g.place == delayed {
-			edges = append(edges, g.until, g.until)
+			edges = append(edges, g.until, g.until, g.until+g.wait(s.set))
 		}
 	}
 	for _, k := range s.keys {
@@ -534,6 +564,7 @@ func playGroups(t *testing.T, b *bench, fifo bool) {
 		set := queues.DefaultSettings()
 		set.Retention = time.Duration(rapid.SampledFrom([]int{60, 3600}).Draw(rt, "retention")) * time.Second
 		set.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 5}).Draw(rt, "delay")) * time.Second
+		set.Retry = *drawRetry(rt)
 		name := fmt.Sprintf("q%d", names.Add(1))
 		if fifo {
 			name += ".fifo"

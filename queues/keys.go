@@ -55,7 +55,7 @@ var (
 )
 
 // parts are the keys of a queue in the order in which every script declares them; see lua/lib/queue.lua.
-var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j", "m", "o", "t"}
+var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j", "m", "o", "t", "e"}
 
 // queueKeys returns the keys of the queue with the given uid.
 func queueKeys(t tenants.ID, uid string) []string {

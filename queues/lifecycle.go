@@ -172,7 +172,7 @@ func (s *Store) configure(ctx context.Context, d *desk, c, want *config) (*confi
 	if (c.paused.Receive == nil) != (want.paused.Receive == nil) {
 		tell = "1"
 	}
-	reply, err := s.engine.Do(ctx, configureScript, d.keys[:1], c.version, raw, tell)
+	reply, err := s.engine.Do(ctx, configureScript, d.keys[:1], append([]any{c.version, raw, tell}, want.head()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		if err != nil || uid == "" {
 			return Queue{}, false, err
 		}
-		reply, err := s.engine.Do(ctx, initScript, queueKeys(t, uid), raw, kind(name))
+		reply, err := s.engine.Do(ctx, initScript, queueKeys(t, uid), append([]any{raw, kind(name)}, set.head()...)...)
 		if err != nil {
 			return Queue{}, false, err
 		}

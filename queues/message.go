@@ -36,6 +36,13 @@ type Outgoing struct {
 	GroupID string
 	// DeduplicationID makes a FIFO queue take a second message with the same one for the first.
 	DeduplicationID string
+	// Retry is the message's own retry policy. nil: the queue's.
+	Retry *Retry
+	// Priority is 0 to 9. In a standard queue each step gives the message a head start; see Settings.PriorityStep.
+	Priority int
+	// TTL is how long the message lives; 1 s to the queue's retention. 0: as long as the retention. It ends then unless
+	// somebody holds it, and in that case when the lease does, unless it is acknowledged.
+	TTL time.Duration
 }
 
 // Attribute is a typed value beside the body.
@@ -55,7 +62,7 @@ type Message struct {
 	State           State
 	SentAt          time.Time
 	ReceiveCount    int       // how often it was received and not returned unseen
-	FailureCount    int       // how often it came back, returned or timed out; only as a look at the queue shows it
+	FailureCount    int       // how often it came back, returned or timed out
 	FirstReceivedAt time.Time // zero: never
 	AvailableAt     time.Time // of a delayed message
 	LeaseExpiresAt  time.Time // of one in flight
@@ -69,6 +76,9 @@ type Message struct {
 	Origin *Origin
 	// LastError is what a consumer said of the message when it returned it last, or "".
 	LastError string
+	Retry     *Retry    // its own retry policy; nil: the queue's
+	Priority  int       // 0 to 9
+	ExpiresAt time.Time // its own end; zero: it has none
 }
 
 // outgoing returns the message as it would be sent again. A deduplication id that follows from the body stays out.
@@ -89,6 +99,14 @@ const (
 	partGroup                   // length and text
 	partDedup                   // length and text of the deduplication id, where it was not derived from the body
 	partOrigin                  // see appendOrigin
+	partMore        = 1 << 7    // a byte that says which of the options there are, and those
+)
+
+// The options of a message, in this order.
+const (
+	optionRetry    = 1 << iota // length and text of its own retry policy
+	optionPriority             // a byte
+	optionTTL                  // milliseconds that it lives
 )
 
 const (
@@ -122,6 +140,10 @@ func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 	if origin != nil {
 		flags |= partOrigin
 	}
+	options := m.options()
+	if options != 0 {
+		flags |= partMore
+	}
 	dst = append(dst, flags)
 	if m.ContentType != "" {
 		dst = appendType(dst, m.ContentType)
@@ -144,7 +166,47 @@ func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 	if origin != nil {
 		dst = appendOrigin(dst, origin)
 	}
+	if options != 0 {
+		dst = append(dst, options)
+	}
+	if m.Retry != nil {
+		dst = appendText(dst, m.Retry.encode())
+	}
+	if m.Priority != 0 {
+		dst = append(dst, byte(m.Priority)) //nolint:gosec // at most 9
+	}
+	if m.TTL != 0 {
+		dst = binary.AppendUvarint(dst, uint64(m.TTL.Milliseconds())) //nolint:gosec // over 0
+	}
 	return append(dst, m.Body...)
+}
+
+// options says which options a message has.
+func (m *Outgoing) options() byte {
+	options := byte(0)
+	if m.Retry != nil {
+		options |= optionRetry
+	}
+	if m.Priority != 0 {
+		options |= optionPriority
+	}
+	if m.TTL != 0 {
+		options |= optionTTL
+	}
+	return options
+}
+
+// extra is what the scripts must know of a message and do not look for in its record: as in a side record, see
+// docs/redis.md.
+func (m *Outgoing) extra() string {
+	extra := ""
+	if m.Retry != nil {
+		extra = ",r" + m.Retry.encode()
+	}
+	if m.Priority != 0 {
+		extra += ",p" + strconv.Itoa(m.Priority)
+	}
+	return extra
 }
 
 func appendType(dst []byte, t string) []byte {
@@ -210,11 +272,35 @@ func parseRecord(rec string, m *Message) (filed, error) {
 	if flags&partOrigin != 0 {
 		m.Origin = r.origin()
 	}
+	if flags&partMore != 0 {
+		r.options(m)
+	}
 	m.Body = r.rest
 	if r.failed {
 		return f, errRecord
 	}
 	return f, nil
+}
+
+// options reads the options of a message.
+func (r *recordReader) options(m *Message) {
+	b := r.take(1)
+	if b == "" {
+		return
+	}
+	if b[0]&optionRetry != 0 {
+		policy, ok := parseRetry(r.text())
+		r.failed = r.failed || !ok
+		m.Retry = &policy
+	}
+	if b[0]&optionPriority != 0 {
+		if p := r.take(1); p != "" {
+			m.Priority = int(p[0])
+		}
+	}
+	if b[0]&optionTTL != 0 {
+		m.ExpiresAt = m.SentAt.Add(time.Duration(r.number()) * time.Millisecond)
+	}
 }
 
 type recordReader struct {
@@ -335,9 +421,44 @@ func (m *Outgoing) validateContent(s Settings) error {
 	if len(m.IdempotencyKey) > 255 {
 		return errs.Invalidf("", "An Idempotency-Key has at most 255 characters, got %d.", len(m.IdempotencyKey))
 	}
+	if m.Retry != nil {
+		if bad := m.Retry.validate("/retry"); len(bad) > 0 {
+			return &errs.Error{Kind: errs.Invalid, Code: "validation_failed", Fields: bad,
+				Message: "The retry policy of the message is not allowed: " + bad[0].Pointer + " " + bad[0].Message + "."}
+		}
+	}
+	if err := m.validateTTL(s); err != nil {
+		return err
+	}
+	switch {
+	case m.Priority < 0 || m.Priority > MaxPriority:
+		return errs.Invalidf("/priority", "A priority is 0 to %d, got %d.", MaxPriority, m.Priority)
+	case m.Priority > 0 && s.IsFIFO():
+		return errs.Invalidf("/priority", "The messages of a FIFO queue are received in the order of their sends; they have no priority.")
+	case m.Priority > 0 && m.GroupID != "":
+		return errs.Invalidf("/priority", "A message that belongs to a group has no priority: groups take turns. Give it a group or a priority.")
+	}
 	if m.Delay != nil && (*m.Delay < 0 || *m.Delay > s.Retention) {
 		return errs.Invalidf("/delay", "The delay must be 0 to %d seconds, the queue's retention, got %g.",
 			int(s.Retention.Seconds()), m.Delay.Seconds())
+	}
+	return nil
+}
+
+// validateTTL refuses an end that retention would not let a message reach, and one before it could be received.
+func (m *Outgoing) validateTTL(s Settings) error {
+	delay := s.Delay
+	if m.Delay != nil {
+		delay = *m.Delay
+	}
+	switch {
+	case m.TTL == 0:
+		return nil
+	case m.TTL < MinTTL || m.TTL > s.Retention:
+		return errs.Invalidf("/ttl", "A message lives for %d to %d seconds, the queue's retention, got %g.",
+			int(MinTTL.Seconds()), int(s.Retention.Seconds()), m.TTL.Seconds())
+	case delay >= m.TTL:
+		return errs.Invalidf("/ttl", "A message that lives for %g seconds and is delayed for %g could never be received.", m.TTL.Seconds(), delay.Seconds())
 	}
 	return nil
 }

@@ -53,6 +53,10 @@ type letter struct {
 	deliveries uint32
 	receives   int
 	first      int64 // 0: never received
+	retry      *queues.Retry
+	priority   int
+	ends       int64 // 0: never by itself
+	size       int64 // bytes of its record
 }
 
 // slip is a receipt handle that the model has seen.
@@ -82,17 +86,52 @@ type model struct {
 	paused         queues.Paused
 }
 
-// nowOf returns what and where a message is at now: what has ended is available since then.
-func (l letter) nowOf(now int64) letter {
-	if (l.place == held || l.place == delayed) && l.until <= now {
-		l.place, l.since, l.until = back, l.until, 0
+// wait returns how long a message waits that has just failed. Each of its receives has.
+func (l letter) wait(set queues.Settings) int64 {
+	policy := set.Retry
+	if l.retry != nil {
+		policy = *l.retry
+	}
+	return waitOf(policy, l.id, l.receives).Milliseconds()
+}
+
+// from returns the place in the line of those that came back of a message that is available since then.
+func (l letter) from(since int64, set queues.Settings) int64 {
+	return since - int64(l.priority)*set.PriorityStep.Milliseconds()
+}
+
+// last returns when a message ends at the latest.
+func (l letter) last(set queues.Settings) int64 {
+	last := l.sent + set.Retention.Milliseconds()
+	if l.ends > 0 {
+		last = min(last, l.ends)
+	}
+	return last
+}
+
+func (l letter) expires() time.Time {
+	if l.ends == 0 {
+		return time.Time{}
+	}
+	return ms(l.ends)
+}
+
+// nowOf returns what and where a message is at now: what has ended is available since then, or since its back-off ended.
+func (l letter) nowOf(now int64, set queues.Settings) letter {
+	if l.place == held && l.until <= now {
+		l.place, l.until = delayed, l.until+l.wait(set)
+	}
+	if l.place == delayed && l.until <= now {
+		l.place, l.since, l.until = back, l.from(l.until, set), 0
 	}
 	return l
 }
 
-// over reports whether retention has ended a message. It never ends one that is held or delayed.
+// over reports whether a message has ended: by its own end, unless it is held, or by retention, which never ends one that
+// is held or delayed.
 func (m *model) over(l letter, now int64) bool {
-	return (l.place == fresh || l.place == back) && l.sent+m.set.Retention.Milliseconds() <= now
+	return l.place != held && l.ends > 0 && l.ends <= now ||
+		(l.place == fresh || l.place == back) && l.sent+m.set.Retention.Milliseconds() <= now
 }
 
 // look returns a message as a peek shows it, and whether it is there.
@@ -101,7 +140,7 @@ func (m *model) look(id engine.ID, now int64) (letter, bool) {
 	if !ok {
 		return letter{}, false
 	}
-	seen := l.nowOf(now)
+	seen := l.nowOf(now, m.set)
 	return seen, !m.over(seen, now)
 }
 
@@ -138,10 +177,10 @@ func (m *model) next(now int64) []letter {
 	return out
 }
 
-// drop forgets what retention has ended for good.
+// drop forgets what retention has ended for good, and settles where the others are.
 func (m *model) drop(now int64) {
 	for id, l := range m.all {
-		if m.over(l.nowOf(now), now) {
+		if *l = l.nowOf(now, m.set); m.over(*l, now) {
 			delete(m.all, id)
 		}
 	}
@@ -197,6 +236,15 @@ func (s *machine) outgoing(t *rapid.T) queues.Outgoing {
 		d := time.Duration(rapid.SampledFrom([]int64{0, 1, 1000, 30_000, 60_000, 2 * 3600_000}).Draw(t, "delay")) * time.Millisecond
 		m.Delay = &d
 	}
+	if rapid.IntRange(0, 5).Draw(t, "own policy") == 0 {
+		m.Retry = drawRetry(t)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "with priority") == 0 {
+		m.Priority = rapid.SampledFrom([]int{0, 1, 2, 9}).Draw(t, "priority")
+	}
+	if rapid.IntRange(0, 4).Draw(t, "with an end") == 0 {
+		m.TTL = time.Duration(rapid.SampledFrom([]int{1, 20, 60}).Draw(t, "ttl")) * time.Second
+	}
 	return m
 }
 
@@ -229,8 +277,8 @@ func (s *machine) SendBatch(t *rapid.T) {
 	s.send(t, batch, atomic)
 }
 
-// size is how many bytes the record of a message has.
-func (l letter) size() int64 { return int64(len(queues.Stamp(0)) + 1 + len(l.body)) }
+// sizeOf is how many bytes the record of a message has.
+func sizeOf(m queues.Outgoing) int64 { return int64(len(queues.Stamp(0)) + len(queues.Pack(&m))) }
 
 // fits plays what becomes of new messages of these sizes that come to the queue together, and returns which of them it
 // has no room for. It drops what they push out.
@@ -238,7 +286,7 @@ func (s *machine) fits(sizes []int64, now int64) (full []bool) {
 	count, size := int64(0), int64(0)
 	for id, l := range s.m.all {
 		if _, ok := s.m.look(id, now); ok {
-			count, size = count+1, size+l.size()
+			count, size = count+1, size+l.size
 		}
 	}
 	more := int64(0)
@@ -263,7 +311,7 @@ func (s *machine) fits(sizes []int64, now int64) (full []bool) {
 			if oldest.id == (engine.ID{}) {
 				break
 			}
-			count, size = count-1, size-oldest.size()
+			count, size = count-1, size-oldest.size
 			delete(s.m.all, oldest.id)
 			s.m.dropped++
 		}
@@ -299,7 +347,11 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 			failed = v.err
 			continue
 		}
-		if m.Delay != nil && *m.Delay > s.m.set.Retention {
+		delay := s.m.set.Delay
+		if m.Delay != nil {
+			delay = *m.Delay
+		}
+		if m.Delay != nil && *m.Delay > s.m.set.Retention || m.TTL > 0 && delay >= m.TTL {
 			v.err = &errs.Error{Code: "validation_failed"}
 			failed = v.err
 			continue
@@ -308,9 +360,9 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 		if m.IdempotencyKey == "" {
 			continue
 		}
-		print := fmt.Sprintf("%s %v", m.Body, m.Delay)
+		print := fmt.Sprintf("%s %v %d %s", m.Body, m.Retry, m.Priority, m.TTL)
 		if m.Delay != nil {
-			print = fmt.Sprintf("%s %v", m.Body, *m.Delay)
+			print = fmt.Sprintf("%s %v", print, *m.Delay)
 		}
 		first, ok := keys[m.IdempotencyKey]
 		switch {
@@ -331,7 +383,7 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 		var sizes []int64
 		for i, m := range batch {
 			if v := verdicts[i]; v.err == nil && !v.replay {
-				fresh, sizes = append(fresh, i), append(sizes, letter{body: string(m.Body)}.size())
+				fresh, sizes = append(fresh, i), append(sizes, sizeOf(m))
 			}
 		}
 		lost := map[string]bool{}
@@ -393,10 +445,16 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 		if !r.AvailableAt.Equal(ms(now).Add(delay)) {
 			t.Fatalf("send %d of %d: available at %s, want %s", i, len(batch), r.AvailableAt, ms(now).Add(delay))
 		}
-		l := &letter{id: r.ID, body: string(m.Body), sent: now}
-		if delay > 0 {
+		l := &letter{id: r.ID, body: string(m.Body), sent: now, retry: m.Retry, priority: m.Priority, size: sizeOf(m)}
+		if m.TTL > 0 {
+			l.ends = now + m.TTL.Milliseconds()
+		}
+		switch {
+		case delay > 0:
 			l.place, l.until = delayed, now+delay.Milliseconds()
-		} else {
+		case m.Retry != nil || m.Priority > 0:
+			l.place, l.since = back, l.from(now, s.m.set)
+		default:
 			s.m.line = append(s.m.line, r.ID)
 		}
 		if _, twice := s.m.all[r.ID]; twice {
@@ -447,7 +505,7 @@ func (s *machine) Receive(t *rapid.T) {
 		}
 		l.place, l.until = held, now+lasts.Milliseconds()
 		exp := queues.Message{
-			ID: l.id, Body: l.body, State: queues.InFlight, SentAt: ms(l.sent), ReceiveCount: l.receives,
+			ID: l.id, Body: l.body, State: queues.InFlight, SentAt: ms(l.sent), ReceiveCount: l.receives, FailureCount: l.receives - 1, Retry: l.retry, Priority: l.priority, ExpiresAt: l.expires(),
 			FirstReceivedAt: ms(l.first), LeaseExpiresAt: ms(l.until), ReceiptHandle: got[i].ReceiptHandle,
 		}
 		if opt.AutoAck {
@@ -505,7 +563,7 @@ func (s *machine) Settle(t *rapid.T) {
 	reaches := false
 	for i := range list {
 		slips[i], known[i] = s.handle(t)
-		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Extend, queues.Return}).Draw(t, "verb")
+		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Extend, queues.Return, queues.Fail}).Draw(t, "verb")
 		span := rapid.SampledFrom([]int64{0, 1, 1000, 59_000}).Draw(t, "for")
 		if verb == queues.Extend {
 			span = rapid.SampledFrom([]int64{1, 1000, 30_000, 3600_000, 12 * 3600_000}).Draw(t, "for")
@@ -524,7 +582,7 @@ func (s *machine) Settle(t *rapid.T) {
 		if either && (got[i].Err == nil || errors.Is(got[i].Err, queues.ErrReceiptExpired)) {
 			continue
 		}
-		if !errors.Is(got[i].Err, want.Err) || !got[i].LeaseExpiresAt.Equal(want.LeaseExpiresAt) || !got[i].AvailableAt.Equal(want.AvailableAt) {
+		if !errors.Is(got[i].Err, want.Err) || got[i].Expired != want.Expired || !got[i].LeaseExpiresAt.Equal(want.LeaseExpiresAt) || !got[i].AvailableAt.Equal(want.AvailableAt) {
 			t.Fatalf("settlement %d of %d (%c for %s, delivery %d of %s) at %d: got %+v, want %+v",
 				i, n, one.Verb, one.For, slips[i].delivery, slips[i].id, now, got[i], want)
 		}
@@ -544,7 +602,7 @@ func (s *machine) settle(one queues.Settlement, by slip, known bool, now int64) 
 	l, ok := s.m.all[by.id]
 	if one.Verb == queues.Extend && now+one.For.Milliseconds()-by.received > queues.MaxVisibilityTimeout.Milliseconds() {
 		// Held for too long in all. If the lease is over that is said first.
-		if !ok || l.deliveries != by.delivery || l.nowOf(now).place != held {
+		if !ok || l.deliveries != by.delivery || l.nowOf(now, s.m.set).place != held {
 			want.Err = queues.ErrReceiptExpired
 		} else {
 			want.Err = &errs.Error{Code: "validation_failed"}
@@ -557,10 +615,15 @@ func (s *machine) settle(one queues.Settlement, by slip, known bool, now int64) 
 		}
 		return want, false
 	}
-	seen := l.nowOf(now)
+	seen := l.nowOf(now, s.m.set)
 	if l.deliveries != by.delivery || one.Verb != queues.Ack && seen.place != held {
 		want.Err = queues.ErrReceiptExpired
 		return want, one.Verb == queues.Ack && s.m.over(seen, now)
+	}
+	if (one.Verb == queues.Return || one.Verb == queues.Fail) && l.ends > 0 && l.ends <= now {
+		delete(s.m.all, by.id)
+		want.Expired = true
+		return want, false
 	}
 	switch one.Verb {
 	case queues.Ack:
@@ -569,11 +632,14 @@ func (s *machine) settle(one queues.Settlement, by slip, known bool, now int64) 
 		l.until = now + one.For.Milliseconds()
 		want.LeaseExpiresAt = ms(l.until)
 	case queues.Return:
-		l.place, l.since, l.until = back, now, 0
+		l.place, l.since, l.until = back, l.from(now, s.m.set), 0
 		if one.For > 0 {
 			l.place, l.until = delayed, now+one.For.Milliseconds()
 		}
 		want.AvailableAt = ms(now).Add(one.For)
+	case queues.Fail:
+		l.place, l.until = delayed, now+l.wait(s.m.set)
+		want.AvailableAt = ms(l.until)
 	}
 	return want, false
 }
@@ -588,11 +654,14 @@ func (s *machine) Unreceive(t *rapid.T) {
 	b := s.server(t)
 	b.Unreceive(context.Background(), b.tenant, s.queue, []queues.Message{{ID: by.id, ReceiptHandle: by.handle}})
 	now := s.now()
-	if l, ok := s.m.all[by.id]; ok && l.deliveries == by.delivery && l.nowOf(now).place == held {
-		l.place, l.since, l.until = back, l.id.Time().UnixMilli(), 0
+	if l, ok := s.m.all[by.id]; ok && l.deliveries == by.delivery && l.nowOf(now, s.m.set).place == held {
+		l.place, l.since, l.until = back, l.from(l.id.Time().UnixMilli(), s.m.set), 0
 		l.receives--
 		if l.receives == 0 {
 			l.first = 0
+		}
+		if l.ends > 0 && l.ends <= now {
+			delete(s.m.all, by.id)
 		}
 	}
 	s.wrote()
@@ -627,8 +696,8 @@ func (s *machine) DelayMessage(t *rapid.T) {
 	id := ids[rapid.IntRange(max(0, len(ids)-12), len(ids)-1).Draw(t, "id")]
 	now := s.now()
 	l, ok := s.m.look(id, now)
-	due, until := drawDue(t, now, l.sent+s.m.set.Retention.Milliseconds())
-	state, want := judgeDelay(l, ok, now, until, l.sent+s.m.set.Retention.Milliseconds())
+	due, until := drawDue(t, now, l.last(s.m.set))
+	state, want := judgeDelay(l, ok, now, until, l.last(s.m.set))
 	b := s.server(t)
 	at, got, err := b.DelayMessage(context.Background(), b.tenant, s.queue, id, due)
 	if !errors.Is(err, want) || err == nil && (got != state || at.UnixMilli() != until) {
@@ -709,6 +778,8 @@ func (s *machine) Update(t *rapid.T) {
 	set.MaxMessages = int64(rapid.SampledFrom([]int{0, 0, 1, 5, 20}).Draw(t, "max messages"))
 	set.MaxBytes = int64(rapid.SampledFrom([]int{0, 0, 2 * queues.MinMessageSize}).Draw(t, "max bytes"))
 	set.WhenFull = rapid.SampledFrom([]queues.WhenFull{queues.Reject, queues.DropOldest}).Draw(t, "when full")
+	set.Retry = *drawRetry(t)
+	set.PriorityStep = time.Duration(rapid.SampledFrom([]int{1, 60, 86400}).Draw(t, "step")) * time.Second
 	b := s.server(t)
 	q, err := b.Update(context.Background(), b.tenant, s.queue, queues.Condition{}, func(queues.Settings) (queues.Settings, error) { return set, nil })
 	if err != nil {
@@ -751,7 +822,7 @@ func (s *machine) Pause(t *rapid.T) {
 
 // shown returns a message as a peek must show it.
 func (s *machine) shown(l letter) queues.Message {
-	m := queues.Message{ID: l.id, Body: l.body, SentAt: ms(l.sent), ReceiveCount: l.receives, FailureCount: l.receives, State: queues.Available}
+	m := queues.Message{ID: l.id, Body: l.body, SentAt: ms(l.sent), ReceiveCount: l.receives, FailureCount: l.receives, State: queues.Available, Retry: l.retry, Priority: l.priority, ExpiresAt: l.expires()}
 	if l.first > 0 {
 		m.FirstReceivedAt = ms(l.first)
 	}
@@ -834,7 +905,7 @@ func (s *machine) Stats(t *rapid.T) {
 	n, size := s.m.counts(now), int64(0)
 	for id, l := range s.m.all {
 		if _, ok := s.m.look(id, now); ok {
-			size += l.size()
+			size += l.size
 		}
 	}
 	want := queues.Stats{
@@ -879,8 +950,14 @@ func (s *machine) AdvanceToEdge(t *rapid.T) {
 	var edges []int64
 	for _, l := range s.m.all {
 		edges = append(edges, l.sent+s.m.set.Retention.Milliseconds())
+		if l.ends > 0 {
+			edges = append(edges, l.ends)
+		}
 		if l.place == held || l.place == delayed {
 			edges = append(edges, l.until, l.until) // twice as likely
+		}
+		if l.place == held {
+			edges = append(edges, l.until+l.wait(s.m.set))
 		}
 	}
 	for _, k := range s.m.keys {

@@ -269,7 +269,7 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 			return err
 		}
 		delivery = side.deliveries
-		m.ReceiveCount, m.FirstReceivedAt, m.LastError = side.receives, side.first, side.lastError
+		m.ReceiveCount, m.FailureCount, m.FirstReceivedAt, m.LastError = side.receives, side.failures, side.first, side.lastError
 	}
 	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, place: f.place, delivery: delivery, received: at(now), size: len(record)})
 	d.complete(m, f)
@@ -319,11 +319,16 @@ func parseSide(s string) (side, error) {
 	if n[3] > 0 {
 		out.first = at(n[3])
 	}
+	rest := ""
 	if len(f) == 5 {
-		if f[4] == "" || f[4][0] != 'e' {
-			return side{}, errDelivery
+		rest = f[4]
+	}
+	for rest != "" {
+		if rest[0] == 'e' {
+			out.lastError = rest[1:]
+			break
 		}
-		out.lastError = f[4][1:]
+		_, rest, _ = strings.Cut(rest, ",")
 	}
 	return out, nil
 }

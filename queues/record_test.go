@@ -25,6 +25,12 @@ func FuzzRecord(f *testing.F) {
 			m.Attributes = append(m.Attributes, queues.Attribute{Name: name + string(rune('a'+i)), Type: kind, Value: value})
 		}
 		ms %= 1 << 48
+		m.Priority, m.TTL = int(n%(queues.MaxPriority+1)), time.Duration(ms%(14*86400_000))*time.Millisecond
+		if n%2 == 1 {
+			policy := queues.DefaultRetry()
+			policy.Backoff, policy.Jitter = queues.LinearBackoff, float64(n)/1000
+			m.Retry = &policy
+		}
 		record := queues.Stamp(ms) + queues.Pack(&m)
 		got, err := queues.Parse(record)
 		if err != nil {
@@ -32,7 +38,10 @@ func FuzzRecord(f *testing.F) {
 		}
 		want := queues.Message{
 			Body: string(body), ContentType: m.ContentType, TraceParent: trace, Attributes: m.Attributes,
-			SentAt: time.UnixMilli(int64(ms)).UTC(),
+			SentAt: time.UnixMilli(int64(ms)).UTC(), Priority: m.Priority, Retry: m.Retry,
+		}
+		if m.TTL > 0 {
+			want.ExpiresAt = want.SentAt.Add(m.TTL)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-packed +parsed):\n%s", diff)

@@ -223,10 +223,13 @@ func (d *desk) pack(m *Outgoing, c *config, result *SendResult) sendItem {
 	result.ID = id
 	item.head = append(make([]byte, 0, 64), id[:]...)
 	item.record = appendRecord(make([]byte, 0, len(m.Body)+64), m, nil)
-	key := m.dedupKey(c.Settings)
-	if item.delay > 0 || key != nil || m.GroupID != "" {
+	key, extra := m.dedupKey(c.Settings), m.extra()
+	if item.delay > 0 || key != nil || m.GroupID != "" || extra != "" || m.TTL > 0 {
 		item.head = strconv.AppendInt(item.head, item.delay.Milliseconds(), 10)
-		item.head = append(append(item.head, '|'), key...)
+		if m.TTL > 0 {
+			item.head = strconv.AppendInt(append(item.head, 'e'), m.TTL.Milliseconds(), 10)
+		}
+		item.head = append(append(append(item.head, extra...), '|'), key...)
 	}
 	if m.GroupID != "" {
 		item.head = append(item.head, groupDigest(m.GroupID)...)

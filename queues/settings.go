@@ -35,7 +35,12 @@ const (
 	MaxCapBytes          = 1 << 40       // the largest value of max_bytes
 	// recordRoom is how many bytes a record has at most beside the body and the attributes. max_bytes is at least that more
 	// than max_message_size, so that there is no message that never fits.
-	recordRoom = 1 << 10
+	recordRoom        = 1 << 10
+	MaxPriority       = 9           // of a message; the least is 0
+	MinTTL            = time.Second // of a message
+	MinPriorityStep   = time.Second
+	MaxPriorityStep   = 24 * time.Hour
+	usualPriorityStep = time.Minute
 )
 
 // Settings are what a queue's owner decides.
@@ -52,6 +57,8 @@ type Settings struct {
 	FIFO              FIFO              // of a FIFO queue; zero for a standard one
 	Redrive           Redrive           // what becomes of messages that fail; zero: they stay
 	RedriveAllow      RedriveAllow      // which queues may have this one as their dead-letter queue
+	Retry             Retry             // how long a message that failed waits
+	PriorityStep      time.Duration     // the head start that each step of a priority gives; 1 s to 1 d, default 1 min; no use in a FIFO queue
 }
 
 // WhenFull says what becomes of a send for which a queue has no room.
@@ -164,7 +171,8 @@ func (s Settings) validateFor(name string) error {
 
 // DefaultSettings returns the settings of a queue of which nothing was said.
 func DefaultSettings() Settings {
-	return Settings{VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageSize: MaxMessageSize, WhenFull: Reject}
+	return Settings{VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageSize: MaxMessageSize, WhenFull: Reject, Retry: DefaultRetry(),
+		PriorityStep: usualPriorityStep}
 }
 
 // Validate names every setting that is out of bounds.
@@ -211,6 +219,8 @@ func (s Settings) Validate() error {
 				Message: fmt.Sprintf("must be the name of a queue, got %q", source)})
 		}
 	}
+	between("/priority_step", s.PriorityStep, MinPriorityStep, MaxPriorityStep)
+	bad.Fields = append(bad.Fields, s.Retry.validate("/retry")...)
 	bad.Fields = append(bad.Fields, checkLabels(s.Labels)...)
 	if len(bad.Fields) == 0 {
 		return nil
@@ -291,6 +301,8 @@ type stored struct {
 	Redrive    *storedRedrive     `json:"redrive,omitempty"`
 	Allow      *storedAllow       `json:"redrive_allow,omitempty"`
 	Paused     *storedQueuePauses `json:"paused,omitempty"`
+	Retry      string             `json:"retry,omitempty"` // as lua/lib/retry.lua has it
+	Step       int64              `json:"priority_step,omitempty"`
 }
 
 type storedRedrive struct {
@@ -329,8 +341,19 @@ func encodeSettings(name string, created, updated time.Time, s Settings, p Pause
 	if a := s.RedriveAllow; a.None || len(a.Sources) > 0 {
 		st.Allow = &storedAllow{None: a.None, Sources: a.Sources}
 	}
+	if s.Retry != DefaultRetry() {
+		st.Retry = s.Retry.encode()
+	}
+	if s.PriorityStep != usualPriorityStep {
+		st.Step = s.PriorityStep.Milliseconds()
+	}
 	raw, err := json.Marshal(st)
 	return string(raw), err
+}
+
+// head returns the settings that the scripts read, as fields of the head and their values in turn.
+func (s Settings) head() []any {
+	return []any{"rt", s.Retry.head(), "ps", s.PriorityStep.Milliseconds()}
 }
 
 // config is what a server knows of a queue: its settings, what of it is paused, and their version.
@@ -373,6 +396,16 @@ func decodeConfig(version, raw string) (*config, error) {
 	}
 	if a := st.Allow; a != nil {
 		c.RedriveAllow = RedriveAllow{None: a.None, Sources: a.Sources}
+	}
+	if st.Step != 0 {
+		c.PriorityStep = time.Duration(st.Step) * time.Millisecond
+	}
+	if st.Retry != "" {
+		r, ok := parseRetry(st.Retry)
+		if !ok {
+			return nil, fmt.Errorf("read settings: retry %q", st.Retry)
+		}
+		c.Retry = r
 	}
 	return c, nil
 }

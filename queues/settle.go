@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -22,6 +23,7 @@ const (
 	Return Verb = 'r' // make it available again, after For
 	// DeadLetter gives it up: it leaves for the queue's dead-letter queue at once.
 	DeadLetter Verb = 'd'
+	Fail       Verb = 'b' // make it available again, after the wait of its retry policy
 
 	unseen Verb = 'u' // it never reached the consumer: put it back as if it had not been lent
 )
@@ -44,6 +46,8 @@ type Settled struct {
 	// LeaseExpiresAt is when an extended lease ends, and AvailableAt when a returned message is available.
 	LeaseExpiresAt time.Time
 	AvailableAt    time.Time
+	Wait           time.Duration // of a returned message: how long it is hidden until then
+	Expired        bool          // a returned message is gone: its own end came while it was held
 	// Err is nil when it is done, and for the ack of a message that is gone already, so that an ack can be repeated.
 	Err error
 }
@@ -198,6 +202,7 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 		err = refused(text(reply, 0))
 	}
 	now, verdicts := number(reply, 1), text(reply, 2)
+	waits := strings.Fields(text(reply, 5))
 	n, gaveUp := 0, false
 	for _, c := range batch {
 		for i := range c.items {
@@ -208,6 +213,10 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 			case n >= len(verdicts):
 				item.result.Err = unexpected(reply)
 			default:
+				if item.verb == Fail && verdicts[n] == 'k' && len(waits) > 0 {
+					ms, _ := strconv.ParseInt(waits[0], 10, 64)
+					item.span, waits = time.Duration(ms)*time.Millisecond, waits[1:]
+				}
 				item.judge(verdicts[n], at(now))
 			}
 			gaveUp = gaveUp || item.verb == DeadLetter
@@ -248,9 +257,11 @@ func (item *settleItem) judge(verdict byte, now time.Time) {
 		switch item.verb {
 		case Extend:
 			item.result.LeaseExpiresAt = now.Add(item.span)
-		case Return:
-			item.result.AvailableAt = now.Add(item.span)
+		case Return, Fail:
+			item.result.AvailableAt, item.result.Wait = now.Add(item.span), item.span
 		}
+	case 'o':
+		item.result.Expired = true
 	case 'g':
 		if item.verb != Ack {
 			item.result.Err = ErrReceiptExpired

@@ -1,14 +1,15 @@
 -- Shows what lies in a queue's keys just as it lies there, up to 100 entries a call, for a check of the invariants.
--- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed, "m" members, "o" groups or "j" order, in this order
+-- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed, "m" members, "o" groups, "j" order or "e" expiry, in this order
 -- ARGV[7] index in that part at which to go on, 0 for its first entry
--- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t": how many entries the keys have, letters of the keys that lack their sentinel, then per entry five: part, member, score or "", bytes of its record, side record or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, ""; or a refusal of lib/queue
+-- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t e": how many entries the keys have, letters of the keys that lack their sentinel, then per entry six: part, member, score or "", bytes of its record, side record or "", until when it waits for its back-off after a lease that has ended in milliseconds or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, "", ""; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
+--- @include "lib/retry"
 local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop')
 if q.refusal then return q.refusal end
-local ordered = { a = AGAIN, x = AGE, f = FLIGHT, d = DELAYED, m = MEMBERS, o = GROUPS }
-local out, left, walk = {}, MOST, 'raxfdmoj'
+local ordered = { a = AGAIN, x = AGE, f = FLIGHT, d = DELAYED, m = MEMBERS, o = GROUPS, e = EXPIRY }
+local out, left, walk = {}, MOST, 'raxfdmoje'
 
 local function show(...)
   for _, v in ipairs({ ... }) do out[#out + 1] = v end
@@ -17,7 +18,9 @@ end
 
 local function show_message(part, member, score)
   local id = part == 'm' and string.sub(member, 16) or string.sub(member, 1, 12)
-  show(part, member, score, num(redis.call('HSTRLEN', BODY, id)), redis.call('HGET', SIDE, id) or '')
+  local lease = part == 'f' and tonumber(score)
+  local till = lease and lease_end(lease) <= q.now and num(waits_till(q, id, lease)) or ''
+  show(part, member, score, num(redis.call('HSTRLEN', BODY, id)), redis.call('HGET', SIDE, id) or '', till)
 end
 
 -- Shows entries of one part from an index on, and returns the index behind them, or nil when there are no more.
@@ -29,11 +32,11 @@ local function show_part(part, from)
       if part == 'r' then
         show_message('r', entry, '')
       elseif entry == '' then
-        show('j', '', '', '0', '')
+        show('j', '', '', '0', '', '')
       else
         local digest, time = string.sub(entry, 1, 16), string.sub(entry, 17)
         local kept = redis.call('HGET', DEDUP, digest)
-        show('j', digest, time, kept and string.match(kept, '^%d+') == time and '1' or '0', '')
+        show('j', digest, time, kept and string.match(kept, '^%d+') == time and '1' or '0', '', '')
       end
     end
     return left == 0 and from + #got or nil
@@ -79,6 +82,7 @@ local sizes = {
   redis.call('HLEN', BODY), redis.call('LLEN', READY), redis.call('ZCARD', AGAIN), redis.call('ZCARD', AGE),
   redis.call('ZCARD', FLIGHT), redis.call('ZCARD', DELAYED), redis.call('HLEN', SIDE), redis.call('HLEN', DEDUP),
   redis.call('LLEN', ORDER), redis.call('ZCARD', MEMBERS), redis.call('ZCARD', GROUPS), redis.call('HLEN', TRANSFERS),
+  redis.call('ZCARD', EXPIRY),
 }
 return { 'ok', num(q.now), next_part, next_index, num(time), redis.call('HGET', HEAD, 'clk') or '0',
   table.concat(counters, ' '), table.concat(sizes, ' '), lacking, unpack(out) }

@@ -9,7 +9,7 @@
 --- @include "lib/queue"
 --- @include "lib/pluck"
 --- @include "lib/wake"
-local q = open_queue('tomb', 'del', 'exp', 'gr')
+local q = open_queue('tomb', 'del', 'exp', 'gr', 'tt')
 if q.refusal then return q.refusal end
 if q.last then return { 'ok', string.match(q.last, '^(%d+)|(%a*)|?(.*)$') } end
 if ARGV[7] ~= '' and q.now > tonumber(ARGV[7]) then return { 'late' } end
@@ -32,7 +32,7 @@ for i = 9, #ARGV do
     verdicts[#verdicts + 1] = 'h'
   elseif size > 0 then
     remove_records(q, { id })
-    tombs = tombs + pluck(id, member, groups)
+    tombs = tombs + pluck(q, id, member, groups)
     if late then ended = ended + 1 else gone = gone + 1 end
     verdicts[#verdicts + 1] = late and 'g' or 'k'
   else

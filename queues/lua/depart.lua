@@ -11,7 +11,7 @@
 --- @include "lib/pluck"
 --- @include "lib/transfer"
 --- @include "lib/wake"
-local q = open_queue('tomb', 'exp', 'gr', 'tl', 'to', 'mv')
+local q = open_queue('tomb', 'exp', 'gr', 'tl', 'to', 'mv', 'tt')
 if q.refusal then return q.refusal end
 if q.last then return { 'ok', string.match(q.last, '^(%d+)|(%a*)|?(.*)$') } end
 if ARGV[7] ~= '' and q.now > tonumber(ARGV[7]) then return { 'late' } end
@@ -39,6 +39,10 @@ for i = 9, #ARGV, 4 do
       verdict = 'h'
     else
       local record, side = redis.call('HGET', BODY, id), redis.call('HGET', SIDE, id) or ''
+      if q.tt ~= 0 then
+        local d, r, f, first, rest = read_side(side ~= '' and side)
+        side = write_side(d, r, f, first, take_end(q, member, rest))
+      end
       if over(q, id, member, retention) then
         verdict = 'g'
         ended = ended + 1
@@ -47,7 +51,7 @@ for i = 9, #ARGV, 4 do
         leaving[#leaving + 1] = { 'm', id, ARGV[i + 1], side, ARGV[i + 2], '', record }
       end
       remove_records(q, { id })
-      tombs = tombs + pluck(id, member, groups)
+      tombs = tombs + pluck(q, id, member, groups)
     end
   end
   verdicts[#verdicts + 1] = verdict

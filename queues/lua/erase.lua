@@ -12,6 +12,7 @@
 -- KEYS[11] ZSET members
 -- KEYS[12] ZSET groups
 -- KEYS[13] HASH transfers
+-- KEYS[14] ZSET expiry
 -- Returns: "ok"; or "live" for a queue that is not retired
 -- Flags: allow-oom
 -- Again: what is removed stays removed.

@@ -12,19 +12,21 @@
 -- KEYS[11] ZSET members
 -- KEYS[12] ZSET groups
 -- KEYS[13] HASH transfers
+-- KEYS[14] ZSET expiry
 -- ARGV[3] settings, JSON
 -- ARGV[4] "standard" or "fifo"
+-- ARGV[5+] per setting that the scripts read two: its field of the head; its value
 -- Returns: "ok", the version of the settings and the settings: those of whoever made the keys
 -- Flags: none
 -- Again: it makes only what is not there.
 local h = redis.call('HMGET', KEYS[1], 'v', 'set')
 if h[1] then return { 'ok', h[1], h[2] } end
 for _, key in ipairs({ KEYS[2], KEYS[8], KEYS[9], KEYS[13] }) do redis.call('HSET', key, '', '') end
-for _, key in ipairs({ KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[12] }) do redis.call('ZADD', key, '+inf', '') end
+for _, key in ipairs({ KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[12], KEYS[14] }) do redis.call('ZADD', key, '+inf', '') end
 redis.call('ZADD', KEYS[11], 0, '')
 for _, key in ipairs({ KEYS[3], KEYS[10] }) do
   redis.call('DEL', key)
   redis.call('RPUSH', key, '')
 end
-redis.call('HSET', KEYS[1], 'v', '1', 'ty', ARGV[4], 'set', ARGV[3])
+redis.call('HSET', KEYS[1], 'v', '1', 'ty', ARGV[4], 'set', ARGV[3], unpack(ARGV, 5))
 return { 'ok', '1', ARGV[3] }

@@ -6,10 +6,10 @@
 --- @include "lib/wake"
 --- @include "lib/enlist"
 --- @include "lib/tidy"
-local q = open_queue('tomb', 'nd', 'ag', 'vt', 'gr')
+local q = open_queue('tomb', 'nd', 'ag', 'vt', 'gr', 'exp', 'tt')
 if q.refusal then return q.refusal end
 tidy_due(q)
 enlist(q, false)
-wake(q, offered(q), next_due(), string.match(ARGV[4], '^L(%d+)'))
+wake(q, offered(q), next_due(q), string.match(ARGV[4], '^L(%d+)'))
 close_queue(q)
 return { 'ok' }

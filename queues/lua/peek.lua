@@ -1,17 +1,19 @@
 -- Shows a page of messages without changing anything.
--- ARGV[6] which: letters of "a" again, "r" ready, "m" available in groups, "f" leases that ended, "d" delays that ended, "F" in flight, "D" delayed; shown in this order
+-- ARGV[6] which: letters of "a" again, "r" ready, "m" available in groups, "f" leases that ended, "d" delays that ended, "F" in flight, "D" delayed, "w" leases that ended of messages that wait for their back-off; shown in this order
 -- ARGV[7] letter at which to go on, or ""
 -- ARGV[8] position after which to go on: for "r" how many ids had ever been taken from the list up to it, for "m" nothing, else a score
 -- ARGV[9] member after which to go on among those with that score; for "m" the entry
 -- ARGV[10] how many at most
 -- ARGV[11] milliseconds: retention
--- Returns: "ok", the time, letter, position and member after which the next page goes on (letter "": this was the last one), and per message six: letter, position, member, record, side record or "", the score of an ordered index or ""; or a refusal of lib/queue
+-- Returns: "ok", the time, letter, position and member after which the next page goes on (letter "": this was the last one), and per message six: letter, position, member, record, side record or "", the score of an ordered index or "", of "w" until when it waits in milliseconds; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
 --- @include "lib/past"
 --- @include "lib/groups"
-local q = open_queue('pop', 'vt', 'gr')
+--- @include "lib/retry"
+--- @include "lib/ends"
+local q = open_queue('pop', 'vt', 'gr', 'tt')
 if q.refusal then return q.refusal end
 local out, bytes, looked = { 'ok', num(q.now), '', '', '' }, 0, 0
 local last = { ARGV[7], ARGV[8], ARGV[9] }
@@ -29,11 +31,17 @@ local function show(letter, position, member, score)
   if bytes > 0 and bytes + size > BYTES then return false end
   looked = looked + 1
   last = { letter, position, entry }
+  local shown, known = score, past(q, letter, id, score)
+  if letter == 'f' or letter == 'w' then
+    local till = waits_till(q, id, tonumber(score))
+    if (letter == 'w') ~= (till > q.now) then return true end
+    if letter == 'w' then shown = num(till) end
+  end
   local record = size > 0 and redis.call('HGET', BODY, id)
-  local over = record and letter ~= 'F' and letter ~= 'D' and outlived(q, member, record, retention)
+  local over = record and letter ~= 'F' and has_ended(q, member) or record and letter ~= 'F' and letter ~= 'D' and letter ~= 'w' and outlived(q, member, record, retention)
   if record and not over then
     bytes = bytes + size
-    for _, v in ipairs({ letter, position, member, record, past(q, letter, id, score), score }) do out[#out + 1] = v end
+    for _, v in ipairs({ letter, position, member, record, known, shown }) do out[#out + 1] = v end
   end
   return true
 end
@@ -110,6 +118,7 @@ for i = from, #ARGV[6] do
   elseif letter == 'f' then going = show_ordered('f', FLIGHT, '', '(' .. lease_bound(q.now))
   elseif letter == 'd' then going = show_ordered('d', DELAYED, '', num(q.now))
   elseif letter == 'F' then going = show_ordered('F', FLIGHT, '(' .. lease_bound(q.now), '')
+  elseif letter == 'w' then going = show_ordered('w', FLIGHT, '', '(' .. lease_bound(q.now))
   elseif letter == 'D' then going = show_ordered('D', DELAYED, num(q.now), '')
   end
   if not going or looked >= MOST then

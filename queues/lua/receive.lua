@@ -16,7 +16,7 @@
 --- @include "lib/tidy"
 --- @include "lib/forget"
 --- @include "lib/transfer"
-local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut', 'to', 'del')
+local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut', 'to', 'del', 'tt')
 if q.refusal then return q.refusal end
 
 local out, n, lasts = { 'ok', '' }, 2, {}
@@ -53,7 +53,7 @@ for i = 1, callers do
   want = want + most[i]
 end
 if want > MOST then want = MOST end
-local tidied = tidy_due(q)
+local _, tidied = tidy_due(q)
 
 -- A caller that never saw the answer to its attempt makes it again. As long as it holds all that it was given, and has
 -- not said anything of it, it gets the same deliveries, from now on. Of each the attempt has noted member and score.
@@ -221,6 +221,8 @@ local worn = limit > 0 and redis.call('HLEN', SIDE) > 1
 local function give_up(id, side, record)
   local _, r = read_side(side)
   if r < limit then return false end
+  local d, _, f, first, rest = read_side(side)
+  side = write_side(d, r, f, first, take_end(q, member_of(id, record), rest))
   spent[#spent + 1] = { 'x', id, id, side, '', '', record }
   return true
 end
@@ -251,7 +253,7 @@ local function serve_fifo()
       if heavy then return false end
       looked = looked + 1
       local side = worn and redis.call('HGET', SIDE, id)
-      if placed(member) + retention <= q.now then
+      if placed(member) + retention <= q.now or has_ended(q, member) then
         entries[#entries + 1] = entry
         over[#over + 1] = id
       elseif side and give_up(id, side, redis.call('HGET', BODY, id)) then
@@ -283,6 +285,8 @@ local function serve_fifo()
   if #over > 0 then
     remove_records(q, over)
     redis.call('HDEL', SIDE, unpack(over))
+    for i, entry in ipairs(entries) do entries[i] = member_at(entry) end
+    forget_ends(q, entries)
     set(q, 'exp', q.exp + #over)
   end
   if count > 0 then
@@ -305,14 +309,16 @@ while not q.fifo and count < want and looked < MOST do
   end
   local found, over, tombs = redis.call('HMGET', BODY, unpack(plain)), {}, 0
   local sides = worn and next(returned) and redis.call('HMGET', SIDE, unpack(plain))
+  local ends, ended = q.tt ~= 0 and redis.call('ZMSCORE', EXPIRY, unpack(got)) or {}, {}
   local young = false -- in the list a message is not older than the one before it
   for i, member in ipairs(got) do
     local record = found[i]
     if record then bytes = bytes + #record end
     if not record then
       tombs = tombs + 1
-    elseif (returned[i] or not young) and sent(record) + retention <= q.now then
+    elseif (returned[i] or not young) and sent(record) + retention <= q.now or ends[i] and tonumber(ends[i]) <= q.now then
       over[#over + 1] = plain[i]
+      ended[#ended + 1] = member
     elseif not (sides and sides[i] and give_up(plain[i], sides[i], record)) then
       young = young or not returned[i]
       count = count + 1
@@ -323,6 +329,7 @@ while not q.fifo and count < want and looked < MOST do
   if #over > 0 then
     remove_records(q, over)
     redis.call('HDEL', SIDE, unpack(over))
+    forget_ends(q, ended)
     set(q, 'exp', q.exp + #over)
   end
   heavy = bytes + q.mx > BYTES
@@ -358,7 +365,7 @@ end
 -- timeout as soon as nothing is in flight.
 if count > 0 and q.vt ~= timeout and held(FLIGHT) == 0 then set(q, 'vt', timeout) end
 local flight, side, told_ids, at, short, sooner = {}, {}, {}, 0, false, false
-local done, done_entries, done_bytes = {}, {}, 0 -- what is deleted at once
+local done, done_members, done_entries, done_bytes = {}, {}, {}, 0 -- what is deleted at once
 local known = count > 0 and next(back) and redis.call('HLEN', SIDE) > 1
 for i = 1, callers do
   local lent = lasts[i]
@@ -395,6 +402,7 @@ for i = 1, callers do
       flight[#flight + 1] = member
     else
       done[#done + 1] = id
+      done_members[#done] = member
       done_bytes = done_bytes + #records[k]
       if q.fifo then done_entries[#done_entries + 1] = entry_of(member) end
     end
@@ -411,6 +419,7 @@ if #done > 0 then
   redis.call('HDEL', BODY, unpack(done))
   redis.call('HDEL', SIDE, unpack(done))
   if q.fifo then redis.call('ZREM', MEMBERS, unpack(done_entries)) end
+  forget_ends(q, done_members)
   grow(q, -done_bytes)
   set(q, 'del', q.del + #done)
 end

@@ -6,8 +6,9 @@
 -- Again: what was taken back is not there any more.
 --- @include "lib/queue"
 --- @include "lib/groups"
+--- @include "lib/ends"
 --- @include "lib/wake"
-local q = open_queue('to', 'dl', 'mv', 'ag')
+local q = open_queue('to', 'dl', 'mv', 'ag', 'tt')
 if q.refusal then return q.refusal end
 local taken, dead, moved, ready, again, groups = 0, 0, 0, 0, false, {}
 for i = 7, #ARGV do
@@ -25,10 +26,12 @@ for i = 7, #ARGV do
       redis.call('ZADD', MEMBERS, 0, entry_of(member))
       touch(groups, group_of(member))
     else
-      redis.call('ZADD', AGAIN, num(q.now), id)
+      local _, _, _, _, rest = read_side(redis.call('HGET', SIDE, id))
+      redis.call('ZADD', AGAIN, rank(q.now, rest), id)
       redis.call('ZADD', AGE, num(made(id)), id)
       again = true
     end
+    give_end(q, member)
     redis.call('HDEL', TRANSFERS, ARGV[i])
     taken = taken + 1
     if letter == 'm' then moved = moved + 1 else dead = dead + 1 end

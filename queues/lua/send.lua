@@ -5,7 +5,7 @@
 -- ARGV[9] how many deduplication keys the queue may remember
 -- ARGV[10] "1" when all messages must be stored or none
 -- ARGV[11] "" or the queue's caps: how many messages; how many bytes, 0 for any number of either; milliseconds: retention; 1 to drop the oldest messages when there is no room; with "," between them
--- ARGV[12+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
+-- ARGV[12+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds, "e" and in how many milliseconds it ends if it has an end, what its side record is to have behind the numbers, "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
 -- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes; of a FIFO queue how many groups became available, else 0; how many messages were dropped; or "conflict", "full", "dedup_full", "full_messages", "full_bytes"; or "again" and how many messages were dropped, when a hundred were and that is not enough; or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
@@ -14,7 +14,7 @@
 --- @include "lib/groups"
 --- @include "lib/wake"
 --- @include "lib/forget"
-local q = open_queue('mx', 'in', 'nd', 'gr', 'sq')
+local q = open_queue('mx', 'in', 'nd', 'gr', 'sq', 'ag', 'tt')
 if q.refusal then return q.refusal end
 if q.last then
   local bar = string.find(q.last, '|', 1, true)
@@ -23,7 +23,7 @@ end
 
 q.dropped = 0
 local count = (#ARGV - 11) / 2
-local ids, delays, groups = {}, {}, {}
+local ids, delays, groups, extras, ends = {}, {}, {}, {}, {}
 local keyed, fresh, answer = {}, 0, ''
 for i = 1, count do
   local head = ARGV[10 + 2 * i]
@@ -32,7 +32,10 @@ for i = 1, count do
   else
     ids[i] = string.sub(head, 1, 12)
     local bar = string.find(head, '|', 13, true)
-    delays[i] = tonumber(string.sub(head, 13, bar - 1))
+    local delay, ttl, extra = string.match(string.sub(head, 13, bar - 1), '^(%d+)e?(%d*)(.*)$')
+    delays[i] = tonumber(delay)
+    ends[i] = tonumber(ttl)
+    if extra ~= '' then extras[i] = extra end
     local rest = #head - bar
     if rest >= 24 then keyed[i] = { string.sub(head, bar + 1, bar + 16), string.sub(head, bar + 17, bar + 24) } end
     if rest % 24 == 8 then groups[i] = string.sub(head, -8) end
@@ -172,9 +175,20 @@ for i = 1, count do
     end
     if groups[i] then
       join(groups[i], member, at)
+    elseif not at and extras[i] then
+      -- Whoever takes a message from the list does not look for a side record.
+      redis.call('ZADD', AGAIN, rank(q.time, extras[i]), member)
+      redis.call('ZADD', AGE, num(made(member)), member)
+      if q.ag == 0 then set(q, 'ag', 1) end
     elseif not at then
       ready[#ready + 1] = member
     end
+    if ends[i] then
+      redis.call('ZADD', EXPIRY, num(q.time + ends[i]), member)
+      if q.tt == 0 then set(q, 'tt', 1) end
+      if q.fifo and q.time + ends[i] < q.nd then set(q, 'nd', q.time + ends[i]) end
+    end
+    if extras[i] then redis.call('HSET', SIDE, ids[i], write_side(0, 0, 0, 0, extras[i])) end
     if kept[i] then
       redis.call('HSET', DEDUP, keyed[i][1], kept[i])
       redis.call('RPUSH', ORDER, keyed[i][1] .. num(q.time))

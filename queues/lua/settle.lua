@@ -1,18 +1,20 @@
 -- Ends, prolongs or returns leases: what consumers say of messages that they hold.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
--- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return, "d" give up or "u" unreceive (the caller never saw it), "A", "E", "R", "D" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; of an ack how many bytes its record has, in three bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds "," what the consumer says of it
--- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long, "m" not looked at, because the ones before took all the bytes that a script may read: ask again; how many messages became available; in how many milliseconds the next does, or 0. Or a refusal of lib/queue
+-- ARGV[7+] per lease one: "a" ack, "e" extend, "r" return, "b" return after the back-off, "d" give up or "u" unreceive (the caller never saw it), "A", "E", "R", "B", "D" and "U" for a message that belongs to a group; its member (see lib/groups), 12 or 27 bytes; of an ack how many bytes its record has, in three bytes; delivery and, unless it is an ack, "," time of the receive in milliseconds "," extension or delay in milliseconds "," what the consumer says of it
+-- Returns: "ok", the time, and per lease one letter: "k" done, "g" the message is gone already, "o" it is over now: its end came while it was held, "x" the lease has ended, "n" another delivery has begun, "l" it would be held for too long, "m" not looked at, because the ones before took all the bytes that a script may read: ask again; how many messages became available; in how many milliseconds the next does, or 0; and of each "b" that is done how long the message waits, in milliseconds, with spaces between. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/groups"
 --- @include "lib/transfer"
-local q = open_queue('del', 'nd', 'ag', 'tl', 'to', 'dl')
+--- @include "lib/retry"
+--- @include "lib/ends"
+local q = open_queue('del', 'nd', 'ag', 'tl', 'to', 'dl', 'exp', 'tt')
 if q.refusal then return q.refusal end
 if q.last then
-  local now, verdicts = string.match(q.last, '^(%d+)|(.*)$')
-  return { 'ok', now, verdicts, '0', '0' }
+  local now, verdicts, waits = string.match(q.last, '^(%d+)|(%a*)|?(.*)$')
+  return { 'ok', now, verdicts, '0', '0', waits }
 end
 
 -- How long a message may be held in all since it was received, in milliseconds.
@@ -37,6 +39,7 @@ local verdicts, acked, unheld, dropped = {}, {}, {}, {}
 local over, entries, groups = {}, {}, {} -- members that leave flight for good, what leaves `members`, groups that change
 local ready, due, again, freed = 0, 0, false, 0
 local leaving, bytes = {}, 0
+local waits, ended = {}, {}
 
 -- Where a message is that nobody holds, its newest receipt still acknowledges it, unless the queue is FIFO.
 local function ack_unheld(id, delivery)
@@ -91,11 +94,21 @@ for i = 1, count do
     verdict = 'l'
   elseif op == 'd' and bytes > BYTES then
     verdict = 'm'
+  elseif op ~= 'e' and op ~= 'd' and has_ended(q, member) then
+    verdict = 'o'
+    ended[#ended + 1] = id
+    over[#over + 1] = member
+    dropped[id] = true
+    flight[id] = nil
+    if q.fifo then
+      entries[#entries + 1] = entry_of(member)
+      touch(groups, group_of(member))
+    end
   else
     local d, r, f, first, rest = read_side(sides[i])
     if first == 0 then first = received end
     returned = true
-    if said ~= '' then rest = ',e' .. said end
+    if said ~= '' then rest = split_rest(rest) .. ',e' .. said end
     if op == 'e' then
       local ends = lease(q.time + span, delivery)
       redis.call('HSET', SIDE, id, write_side(d, r, f, first, rest))
@@ -106,7 +119,7 @@ for i = 1, count do
     elseif op == 'd' then
       local record = redis.call('HGET', BODY, id)
       bytes = bytes + #record
-      leaving[#leaving + 1] = { 'd', id, id, write_side(d + 1, r + 1, f + 1, first, rest), '', said, record }
+      leaving[#leaving + 1] = { 'd', id, id, write_side(d + 1, r + 1, f + 1, first, take_end(q, member, rest)), '', said, record }
       redis.call('HDEL', BODY, id)
       redis.call('HDEL', SIDE, id)
       freed = freed + #record
@@ -120,6 +133,10 @@ for i = 1, count do
     else
       redis.call('ZREM', FLIGHT, member)
       flight[id] = nil
+      if op == 'b' then
+        span = backoff(q, id, f + 1, rest)
+        waits[#waits + 1] = num(span)
+      end
       if grouped(member) and (q.fifo or span == 0) then touch(groups, group_of(member)) end
       local at = q.now
       if op == 'u' then
@@ -138,7 +155,7 @@ for i = 1, count do
           ready = ready + 1
         end
       else
-        redis.call('ZADD', AGAIN, num(at), id)
+        redis.call('ZADD', AGAIN, rank(at, rest), id)
         redis.call('ZADD', AGE, num(made(id)), id)
         again = true
         ready = ready + 1
@@ -152,6 +169,8 @@ if #unheld > 0 then
   for _, key in ipairs({ AGAIN, AGE, DELAYED }) do redis.call('ZREM', key, unpack(unheld)) end
 end
 if #over > 0 then redis.call('ZREM', FLIGHT, unpack(over)) end
+forget_ends(q, over)
+forget_ends(q, unheld)
 if #entries > 0 then redis.call('ZREM', MEMBERS, unpack(entries)) end
 if #groups > 0 then
   local turns = regroup(q, groups)
@@ -166,10 +185,18 @@ if #leaving > 0 then
   send_off(q, leaving)
   set(q, 'dl', q.dl + #leaving)
 end
+if #ended > 0 then
+  remove_records(q, ended)
+  redis.call('HDEL', SIDE, unpack(ended))
+  set(q, 'exp', q.exp + #ended)
+end
 if freed > 0 then grow(q, -freed) end
 if again and q.ag == 0 then set(q, 'ag', 1) end
 if due > 0 and due < q.nd then set(q, 'nd', due) end
+-- What is behind a message of a FIFO queue becomes available at that one's end, if it is the sooner.
+if q.fifo and q.tt ~= 0 and due > q.nd and q.nd > q.now then due = q.nd end
 if ARGV[6] ~= '1' then wake(q, ready, due) end
 local answer = table.concat(verdicts)
-close_queue(q, num(q.time) .. '|' .. answer)
-return { 'ok', num(q.time), answer, num(ready), num(due > 0 and due - q.now or 0) }
+local told = table.concat(waits, ' ')
+close_queue(q, num(q.time) .. '|' .. answer .. (told ~= '' and '|' .. told or ''))
+return { 'ok', num(q.time), answer, num(ready), num(due > 0 and due - q.now or 0), told }

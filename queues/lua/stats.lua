@@ -9,9 +9,9 @@
 --- @include "lib/wake"
 --- @include "lib/tidy"
 --- @include "lib/forget"
-local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt', 'gr', 'to', 'dl', 'mv', 'drop')
+local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt', 'gr', 'to', 'dl', 'mv', 'drop', 'tt')
 if q.refusal then return q.refusal end
-local moved = tidy_due(q)
+local ready, moved = tidy_due(q)
 local ended = tidy_expired(q, tonumber(ARGV[6]), MOST)
 local forgotten = forget_keys(q, tonumber(ARGV[8]), MOST)
 if ARGV[7] ~= '' then
@@ -24,7 +24,7 @@ if ARGV[7] ~= '' then
     end
   end
 end
-if moved > 0 then wake(q, q.fifo and offered(q) or moved, 0) end
+if ready > 0 then wake(q, q.fifo and offered(q) or ready, 0) end
 if #q.f > 0 or forgotten > 0 then close_queue(q) end
 
 local held_now = redis.call('ZCOUNT', FLIGHT, lease_bound(q.now), LAST)

@@ -14,7 +14,8 @@
 --- @include "lib/queue"
 --- @include "lib/past"
 --- @include "lib/groups"
-local q = open_queue('pop', 'vt', 'gr', 'sq')
+--- @include "lib/ends"
+local q = open_queue('pop', 'vt', 'gr', 'sq', 'tt')
 if q.refusal then return q.refusal end
 local position, since, after = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local seen, upto, entry = tonumber(ARGV[9]) or q.sq, tonumber(ARGV[10]) or q.sq, ARGV[11]
@@ -34,7 +35,7 @@ local function show(letter, member, score, at, behind)
   if full then return false end
   looked = looked + 1
   local record = size > 0 and redis.call('HGET', BODY, id)
-  if record and not outlived(q, member, record, retention) then
+  if record and not has_ended(q, member) and not outlived(q, member, record, retention) then
     bytes, shown = bytes + size, shown + 1
     for _, v in ipairs({ letter, id, record, past(q, letter, id, score), score, num(at), behind }) do out[#out + 1] = v end
   end

@@ -21,14 +21,31 @@ local function lease_bound(now) return num((now - EPOCH + 1) * FENCE) end
 local LAST = num(2 ^ 53)
 
 -- What is kept of a message that was delivered before: deliveries, receives, failures, first receive (0: none), and
--- behind them ",e" and the last error, or "".
+-- behind them what is particular to it: parts that each begin with a comma and a letter (docs/redis.md), of which the last
+-- error, behind ",e", is the last one.
 local function read_side(s)
   if not s then return 0, 0, 0, 0, '' end
   local d, r, f, t, rest = string.match(s, '^(%d+),(%d+),(%d+),(%d+)(.*)$')
   return tonumber(d), tonumber(r), tonumber(f), tonumber(t), rest
 end
+-- The parts before the last error, which may be any text, and it.
+local function split_rest(rest)
+  local at = string.find(rest, ',e', 1, true)
+  if not at then return rest, '' end
+  return string.sub(rest, 1, at - 1), string.sub(rest, at)
+end
 local function write_side(d, r, f, t, rest)
   return num(d) .. ',' .. num(r) .. ',' .. num(f) .. ',' .. num(t) .. (rest or '')
+end
+
+-- The score in `again` of a message that is available since a time. Each step of its priority, which stands in its side
+-- record behind ",p", gives it a head start, so that those without one come to their turn as well.
+local step
+local function rank(since, rest)
+  local priority = rest ~= '' and string.match(split_rest(rest), ',p(%d)')
+  if not priority then return num(since) end
+  step = step or tonumber(redis.call('HGET', HEAD, 'ps') or 60000)
+  return num(since - priority * step)
 end
 
 -- How many of an ordered key's members are messages, without the sentinel.

@@ -4,6 +4,6 @@
 local function past(q, letter, id, score)
   local record = redis.call('HGET', SIDE, id)
   if record then return record end
-  if letter ~= 'F' and letter ~= 'f' then return '' end
+  if letter ~= 'F' and letter ~= 'f' and letter ~= 'w' then return '' end
   return write_side(0, 0, 0, lease_end(tonumber(score)) - q.vt)
 end

@@ -4,23 +4,24 @@
 -- KEYS[1] HASH head: see docs/redis.md for its fields
 -- KEYS[2] HASH body: id to record (stamp: see lib/stamp; then what package queues packs)
 -- KEYS[3] LIST ready: ids that are new to this queue, oldest first; appended at the tail, popped at the head
--- KEYS[4] ZSET again: ids that were returned, timed out or delayed and are ready, by the time they became so
+-- KEYS[4] ZSET again: ids that were returned, timed out, delayed or have a priority and are ready, by the time they became so less the head start of their priority
 -- KEYS[5] ZSET age: the ids of `again` by the time they were made, and groups by their first message's, to find what retention ends
 -- KEYS[6] ZSET flight: members that a consumer holds, by (end of the lease - EPOCH) * FENCE + delivery % FENCE
 -- KEYS[7] ZSET delayed: members that wait for their time, by it
--- KEYS[8] HASH side: id to "deliveries,receives,failures,first receive" and ",e" with the last error if there was one, as of when it last left flight
+-- KEYS[8] HASH side: id to "deliveries,receives,failures,first receive" and what is particular to it, see lib/index, as of when it last left flight
 -- KEYS[9] HASH dedup: digest of a deduplication or idempotency key to "time|" id, body digest
 -- KEYS[10] LIST order: the digests of `dedup` and their times, oldest first
 -- KEYS[11] ZSET members: messages that belong to groups, all with score 0, as group, place, id; see lib/groups
 -- KEYS[12] ZSET groups: groups with messages that can be received, by when it is their turn
 -- KEYS[13] HASH transfers: messages on their way to another queue by number; see lib/transfer
+-- KEYS[14] ZSET expiry: members of messages with an end of their own, by it
 -- ARGV[3] version of the settings that the caller knows
 -- ARGV[4] lane: the field of the head that remembers this caller's last call, "L<session>.<lane>"
 -- ARGV[5] number of this call in its lane; a call with the number of the last one gets that one's answer
 --- @include "lib/clock"
 local HEAD, BODY, READY, AGAIN, AGE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FLIGHT, DELAYED, SIDE, DEDUP, ORDER = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local MEMBERS, GROUPS, TRANSFERS = KEYS[11], KEYS[12], KEYS[13]
+local MEMBERS, GROUPS, TRANSFERS, EXPIRY = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local EPOCH, FENCE = 1735689600000, 4096
 -- No script touches more messages than MOST, nor reads or writes more body bytes than BYTES unless it is one message.
 local MOST, BYTES = 100, 524288
@@ -37,9 +38,9 @@ local function num(n) return string.format('%.0f', n) end
 
 -- Returns the head with the named numbers, with `refusal` set to the answer when the call must not run, and `last` to
 -- what the lane remembers when the call has run before. `now` is the time to judge by, `time` the time to write down;
--- `fifo` says that the queue is one; `by` is how many bytes its records have.
+-- `fifo` says that the queue is one; `by` is how many bytes its records have; `rt` is its retry policy, see lib/retry.
 local function open_queue(...)
-  local h = redis.call('HMGET', HEAD, 'v', 'clk', 'w', ARGV[4], 'ty', 'by', ...)
+  local h = redis.call('HMGET', HEAD, 'v', 'clk', 'w', ARGV[4], 'ty', 'by', 'rt', ...)
   local q = { f = {} }
   if not h[1] then q.refusal = { 'absent' } return q end
   if h[4] then
@@ -58,8 +59,8 @@ local function open_queue(...)
     return q
   end
   q.now, q.steady, q.time = read_clock(tonumber(h[2]) or 0)
-  q.w, q.fifo, q.by = h[3] or '', h[5] == 'fifo', tonumber(h[6]) or 0
-  for i, name in ipairs({ ... }) do q[name] = tonumber(h[6 + i]) or 0 end
+  q.w, q.fifo, q.by, q.rt = h[3] or '', h[5] == 'fifo', tonumber(h[6]) or 0, h[7] or ''
+  for i, name in ipairs({ ... }) do q[name] = tonumber(h[7 + i]) or 0 end
   return q
 end
 

@@ -2,19 +2,21 @@
 --- @include "lib/wake"
 -- Makes room in a queue that has a cap.
 
--- Takes the oldest available message out of its place and returns its id, or nil when there is none. fresh: ids from the
--- head of `ready`, of which `popped` are used up. Of a FIFO group whose first message is held or delayed it takes nothing.
+-- Takes the oldest available message out of its place and returns its id, or nil when there is none, whether it stood in
+-- `ready`, and its member. fresh: ids from the head of `ready`, of which `popped` are used up. Of a FIFO group whose first message is held or delayed it takes nothing.
 local function take_oldest(q, fresh, popped)
   local id, first = fresh[popped + 1], redis.call('ZRANGE', AGE, 0, 0, 'WITHSCORES')
   local aged, since = first[1], tonumber(first[2])
-  if aged == '' then return id, true end
+  if aged == '' then return id, true, id end
   local group = #aged == 8
   if group then since = since - WITNESS_TOLERANCE end
-  if id and made(id) < since then return id, true end
+  if id and made(id) < since then return id, true, id end
+  local member = aged
   id = aged
   if group then
     local entry = group_entries(aged, 1)[1]
-    id = id_of(member_at(entry))
+    member = member_at(entry)
+    id = id_of(member)
     redis.call('ZREM', MEMBERS, entry)
     regroup(q, { aged })
   else
@@ -22,7 +24,7 @@ local function take_oldest(q, fresh, popped)
     redis.call('ZREM', AGAIN, id)
   end
   redis.call('HDEL', SIDE, id)
-  return id, false
+  return id, false, member
 end
 
 -- Deletes available messages, the oldest first, until that many and that many bytes are gone, or none is left, or it has
@@ -30,16 +32,20 @@ end
 local function drop_oldest(q, messages, bytes)
   local skip = redis.call('LINDEX', READY, 0) == '' and 1 or 0
   local fresh = redis.call('LRANGE', READY, skip, skip + MOST - 1)
-  local gone, freed, looked, popped, tombs, left = {}, 0, 0, 0, 0, true
+  local gone, members, freed, looked, popped, tombs, left = {}, {}, 0, 0, 0, 0, true
   while left and looked < MOST and (#gone < messages or freed < bytes) do
-    local id, listed_id = take_oldest(q, fresh, popped)
+    local id, listed_id, member = take_oldest(q, fresh, popped)
     left = id ~= nil
     if left then
       looked = looked + 1
       if listed_id then popped = popped + 1 end
       local size = redis.call('HSTRLEN', BODY, id)
       freed = freed + size
-      if size > 0 then gone[#gone + 1] = id else tombs = tombs + 1 end
+      if size > 0 then
+        gone[#gone + 1], members[#members + 1] = id, member
+      else
+        tombs = tombs + 1
+      end
     end
   end
   if popped > 0 then
@@ -49,6 +55,7 @@ local function drop_oldest(q, messages, bytes)
   if tombs > 0 then set(q, 'tomb', q.tomb - tombs) end
   if #gone > 0 then
     remove_records(q, gone)
+    forget_ends(q, members)
     q.dropped = q.dropped + #gone
     set(q, 'drop', q.drop + #gone)
   end

@@ -1,10 +1,14 @@
 --- @include "lib/groups"
+--- @include "lib/retry"
+--- @include "lib/ends"
+--- @include "lib/past"
 -- Brings the indexes up to the queue clock, at most MOST messages a call: leases and delays that have ended become
 -- `again`, and what retention ends is deleted where nobody holds it. Every answer that depends on the time tidies
 -- first, so nothing depends on a background task.
 
--- When something next becomes available by itself, in milliseconds, or 0.
-local function next_due()
+-- When something next becomes available by itself, in milliseconds, or 0. In a FIFO queue that may be what is behind a
+-- message whose end comes.
+local function next_due(q)
   local due = 0
   local first = redis.call('ZRANGE', FLIGHT, 0, 0, 'WITHSCORES')
   if first[1] ~= '' then due = lease_end(tonumber(first[2])) end
@@ -13,16 +17,59 @@ local function next_due()
     local at = tonumber(first[2])
     if due == 0 or at < due then due = at end
   end
+  if q.fifo and q.tt ~= 0 then
+    first = redis.call('ZRANGE', EXPIRY, 0, 0, 'WITHSCORES')
+    local at = first[1] ~= '' and tonumber(first[2])
+    if at and (due == 0 or at < due) then due = at end
+  end
   return due
 end
 
--- Moves what is due to `again`, or back to its group. Nothing is before `nd`, which spares most calls the look. A first
--- lease without a side record lasted for just `vt`, which gives its beginning.
+-- Deletes messages whose own end has come, and marks those that somebody holds. Returns how many groups of a FIFO queue
+-- have their turn by it, and how many messages it looked at.
+local function tidy_ends(q)
+  local due = q.tt ~= 0 and redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', num(q.now), 'LIMIT', 0, MOST) or {}
+  if #due == 0 then return 0, 0 end
+  local gone, entries, groups, tombs = {}, {}, {}, 0
+  for _, member in ipairs(due) do
+    local id, lent = id_of(member), redis.call('ZSCORE', FLIGHT, member)
+    if lent and lease_end(tonumber(lent)) > q.now then
+      local d, r, f, first, rest = read_side(past(q, 'F', id, lent))
+      local own, said = split_rest(rest)
+      redis.call('HSET', SIDE, id, write_side(d, r, f, first, own .. ',x' .. said))
+    else
+      gone[#gone + 1] = id
+      local indexed = redis.call('ZREM', FLIGHT, member) + redis.call('ZREM', AGAIN, id) + redis.call('ZREM', DELAYED, member)
+      redis.call('ZREM', AGE, id)
+      if grouped(member) then
+        entries[#entries + 1] = entry_of(member)
+        touch(groups, group_of(member))
+      elseif indexed == 0 then
+        tombs = tombs + 1 -- its id stays in the list
+      end
+    end
+  end
+  redis.call('ZREM', EXPIRY, unpack(due))
+  if #entries > 0 then redis.call('ZREM', MEMBERS, unpack(entries)) end
+  if #gone > 0 then
+    remove_records(q, gone)
+    redis.call('HDEL', SIDE, unpack(gone))
+  end
+  if tombs > 0 then set(q, 'tomb', q.tomb + tombs) end
+  set(q, 'exp', q.exp + #gone)
+  local turns = regroup(q, groups)
+  return q.fifo and turns or 0, #due
+end
+
+-- Moves what is due to `again`, or back to its group, and messages that wait for their back-off to `delayed`. Returns how
+-- many became available, and how many it moved. Nothing is before `nd`, which spares most calls the look. A first lease
+-- without a side record lasted for just `vt`, which gives its beginning.
 local NEVER = 2 ^ 52
 local function tidy_due(q)
-  if q.nd > q.now then return 0 end
-  local members, ids, side, again, age = {}, {}, {}, {}, {}
-  local entries, groups = {}, {}
+  local freed, ended = tidy_ends(q)
+  if q.nd > q.now then return freed, ended end
+  local members, ids, side, again, age, later = {}, {}, {}, {}, {}, {}
+  local entries, groups, gone, left = {}, {}, {}, {}
   local function available(member, since)
     if grouped(member) then
       entries[#entries + 1] = 0
@@ -43,22 +90,50 @@ local function tidy_due(q)
   if #ids > 0 then
     local old = redis.call('HMGET', SIDE, unpack(ids))
     for i, id in ipairs(ids) do
-      local ended = lease_end(tonumber(due[2 * i]))
+      local lapsed = lease_end(tonumber(due[2 * i]))
       local d, r, f, first, rest = read_side(old[i])
-      if first == 0 then first = ended - q.vt end
-      side[#side + 1] = id
-      side[#side + 1] = write_side(d + 1, r + 1, f + 1, first, rest)
-      available(members[i], num(ended))
+      if first == 0 then first = lapsed - q.vt end
+      local till = lapsed + backoff(q, id, f + 1, rest)
+      local over = string.find(split_rest(rest), ',x', 1, true)
+      if not over then
+        side[#side + 1] = id
+        side[#side + 1] = write_side(d + 1, r + 1, f + 1, first, rest)
+      end
+      if over then
+        gone[#gone + 1] = id
+        if grouped(members[i]) then
+          left[#left + 1] = entry_of(members[i])
+          touch(groups, group_of(members[i]))
+        end
+      elseif till > q.now then
+        later[#later + 1] = num(till)
+        later[#later + 1] = members[i]
+        if grouped(members[i]) and q.fifo then touch(groups, group_of(members[i])) end
+      else
+        available(members[i], rank(till, rest))
+      end
     end
     redis.call('ZREM', FLIGHT, unpack(members))
-    redis.call('HSET', SIDE, unpack(side))
+    if #side > 0 then redis.call('HSET', SIDE, unpack(side)) end
+    if #gone > 0 then
+      remove_records(q, gone)
+      redis.call('HDEL', SIDE, unpack(gone))
+      set(q, 'exp', q.exp + #gone)
+    end
+    if #left > 0 then redis.call('ZREM', MEMBERS, unpack(left)) end
+    if #later > 0 then redis.call('ZADD', DELAYED, unpack(later)) end
   end
   if #ids < MOST then
     due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', num(q.now), 'WITHSCORES', 'LIMIT', 0, MOST - #ids)
-    local late = {}
+    local late, plain = {}, {}
     for i = 1, #due, 2 do
       late[#late + 1] = due[i]
-      available(due[i], due[i + 1])
+      plain[#plain + 1] = id_of(due[i])
+    end
+    local known = #late > 0 and redis.call('HLEN', SIDE) > 1 and redis.call('HMGET', SIDE, unpack(plain)) or {}
+    for i, member in ipairs(late) do
+      local _, _, _, _, rest = read_side(known[i])
+      available(member, rank(tonumber(due[2 * i]), rest))
     end
     if #late > 0 then redis.call('ZREM', DELAYED, unpack(late)) end
   end
@@ -68,12 +143,13 @@ local function tidy_due(q)
     if q.ag == 0 then set(q, 'ag', 1) end
   end
   if #groups > 0 then
-    if not q.fifo then redis.call('ZADD', MEMBERS, unpack(entries)) end
+    if not q.fifo and #entries > 0 then redis.call('ZADD', MEMBERS, unpack(entries)) end
     regroup(q, groups)
   end
-  local due = next_due()
+  local due = next_due(q)
   set(q, 'nd', due > 0 and due or NEVER)
-  return (#again + #entries) / 2
+  local ready = (#again + #entries) / 2
+  return freed + ready, ended + ready + #later / 2 + #gone
 end
 
 -- Deletes up to `most` available messages whose retention has ended, and returns how many, or MOST if there may be more. The ids tell when they were sent by their makers'
@@ -154,7 +230,9 @@ local function tidy_expired(q, retention, most)
   end
   if #gone > 0 then
     remove_records(q, gone)
-    set(q, 'exp', q.exp + #gone)
+    for _, entry in ipairs(entries) do gone[#gone + 1] = member_at(entry) end
+    forget_ends(q, gone)
+    set(q, 'exp', q.exp + #gone - #entries)
   end
   local n = popped + #returned + #entries
   -- Where the bound in bytes has stopped it there may be more to do, as after a hundred.
