@@ -229,7 +229,7 @@ func TestWorkersGiveUpOnAServerThatRefusesEverything(t *testing.T) {
 	t.Parallel()
 	fake := startFake(t, faults{refuseEvery: 1})
 	cfg := quick(fake, "send")
-	cfg.Connections, cfg.Duration = []int{1}, 500*time.Millisecond
+	cfg.Connections, cfg.Duration = []int{1}, 5*time.Second // enough for all failures on a busy machine
 	r := mustRun(t, cfg).Results[0]
 	if r.Errors["a worker gave up after 50 failures in a row"] != 1 || r.Check.Attempted != maxFailures || r.OK() {
 		t.Errorf("got %v and %+v", r.Errors, r.Check)
