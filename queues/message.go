@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -379,6 +380,8 @@ var (
 const (
 	maxAttributeName = 256
 	maxNumberDigits  = 38
+	minNumber        = 1e-128 // of what is not zero, without its sign
+	maxNumber        = 1e126
 )
 
 // Validate checks a message against a queue's settings. Errors point at the part at fault.
@@ -475,7 +478,8 @@ func (a Attribute) validate(pointer string) error {
 	case a.Value == "":
 		return errs.Invalidf(pointer, "Attribute %q must have a value that is not empty.", a.Name)
 	case strings.HasPrefix(a.Type, "Number") && !isNumber(a.Value):
-		return errs.Invalidf(pointer, "Attribute %q is of type Number; its value must be a decimal number with at most %d digits.", a.Name, maxNumberDigits)
+		return errs.Invalidf(pointer, "Attribute %q is of type Number; its value must be a decimal number with at most %d digits, zero or from %g to %g without its sign.",
+			a.Name, maxNumberDigits, minNumber, maxNumber)
 	}
 	return nil
 }
@@ -484,13 +488,15 @@ func isNumber(s string) bool {
 	if !numberValue.MatchString(s) {
 		return false
 	}
-	digits := 0
-	mantissa, exponent, _ := strings.Cut(strings.ToLower(s), "e")
+	digits, zero := 0, true
+	mantissa, _, _ := strings.Cut(strings.ToLower(s), "e")
 	for _, c := range mantissa {
 		if c >= '0' && c <= '9' {
 			digits++
+			zero = zero && c == '0'
 		}
 	}
-	e, _ := strconv.Atoi(exponent)
-	return digits <= maxNumberDigits && e >= -128 && e <= 126
+	v, err := strconv.ParseFloat(s, 64)
+	v = math.Abs(v)
+	return digits <= maxNumberDigits && (zero || err == nil && v >= minNumber && v <= maxNumber)
 }

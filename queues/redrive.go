@@ -149,7 +149,7 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 			return notFound(w.Task.Queue)
 		}
 		if p.To != "" {
-			if err := s.movable(ctx, t, w.Task.Queue, p.To); err != nil {
+			if _, err := s.desk(ctx, t, p.To); err != nil { // it may have been deleted since
 				return err
 			}
 		}
