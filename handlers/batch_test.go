@@ -142,7 +142,7 @@ func TestAnAtomicBatchIsStoredWholeOrNotAtAll(t *testing.T) {
 	h.wantCounts(path, [3]int64{100, 0, 0})
 }
 
-func TestABatchHasItsLimits(t *testing.T) {
+func TestQ65_ABatchHasItsLimits(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")

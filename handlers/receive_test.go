@@ -159,20 +159,20 @@ func TestAWaitingReceiveIsAnsweredByTheNextMessage(t *testing.T) {
 	}
 }
 
-func TestAWaitEnds(t *testing.T) {
+func TestQ75_AReceiveThatFindsNothingIsNoError(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")
-	for _, query := range []string{"?wait=1", "?wait=1&raw=true"} {
+	for _, query := range []string{"", "?wait=1", "?raw=true", "?wait=1&raw=true"} {
 		got := h.later(func() *answer { return h.do("POST", path+"/receive"+query, "") })
 		until(t, "the wait is over", func() bool {
 			h.clock.Advance(time.Second) // the timer starts somewhat later than the request
 			return len(got) == 1
 		})
-		switch a := <-got; {
-		case query == "?wait=1" && (a.status != 200 || string(a.body) != `{"messages":[]}`):
+		switch a, raw := <-got, strings.Contains(query, "raw"); {
+		case !raw && (a.status != 200 || string(a.body) != `{"messages":[]}`):
 			t.Errorf("got %d %s, want no messages", a.status, a.body)
-		case query != "?wait=1" && (a.status != 204 || len(a.body) != 0):
+		case raw && (a.status != 204 || len(a.body) != 0):
 			t.Errorf("raw: got %d %s, want 204", a.status, a.body)
 		}
 	}
@@ -239,7 +239,7 @@ func (g gone) Write(b []byte) (int, error) {
 
 func (g gone) FlushError() error { return errBroken }
 
-func TestMessagesThatNobodyGotAreBack(t *testing.T) {
+func TestQ76_MessagesThatNobodyGotAreBack(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")
@@ -276,7 +276,7 @@ func TestMessagesThatNobodyGotAreBack(t *testing.T) {
 	}
 }
 
-func TestAWaitingClientThatHangsUpTakesNothing(t *testing.T) {
+func TestQ76_AWaitingClientThatHangsUpTakesNothing(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")

@@ -70,20 +70,23 @@ func TestALeaseEndsAtItsInstant(t *testing.T) {
 	})
 }
 
-func TestTheNewestReceiptAcksAfterItsLease(t *testing.T) {
+func TestQ84_TheNewestReceiptAcksAfterItsLease(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
-		q := b.queue(t, nil)
-		b.send(t, q, "m")
-		m := b.receive(t, q, 1)[0]
-		b.clock.Advance(time.Minute)
-		if got, want := b.counts(t, q), [3]int64{1, 0, 0}; got != want {
-			t.Fatalf("counts after the lease: got %v, want %v", got, want)
-		}
-		if out := b.settle(t, q, queues.Settlement{Verb: queues.Ack, ReceiptHandle: m.ReceiptHandle}); out[0].Err != nil {
-			t.Fatalf("ack after the lease: %v", out[0].Err)
-		}
-		if got := b.receive(t, q, 1); len(got) != 0 {
-			t.Errorf("an acknowledged message came back: %+v", got)
+		for _, noticed := range []bool{true, false} { // that the lease is over
+			q := b.queue(t, nil)
+			b.send(t, q, "m")
+			m := b.receive(t, q, 1)[0]
+			b.clock.Advance(time.Minute)
+			if noticed {
+				b.wantCounts(t, q, "after the lease", 1)
+			}
+			if out := b.settle(t, q, queues.Settlement{Verb: queues.Ack, ReceiptHandle: m.ReceiptHandle}); out[0].Err != nil {
+				t.Fatalf("ack after the lease: %v", out[0].Err)
+			}
+			if got := b.receive(t, q, 1); len(got) != 0 {
+				t.Errorf("an acknowledged message came back: %+v", got)
+			}
+			b.healthy(t, q)
 		}
 	})
 }
@@ -118,13 +121,15 @@ func TestReturnAndDelay(t *testing.T) {
 	})
 }
 
-func TestADelayedMessageWaits(t *testing.T) {
+func TestQ96_AMessagesDelayBeatsThatOfItsQueue(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
-		q := b.queue(t, func(s *queues.Settings) { s.Delay = 5 * time.Second })
+		q := b.queue(t, func(s *queues.Settings) { s.Delay, s.VisibilityTimeout = 5*time.Second, time.Hour })
 		b.send(t, q, "queue's delay")
-		none := time.Duration(0)
-		if _, err := b.Send(t.Context(), b.tenant, q, queues.Outgoing{Body: []byte("no delay"), Delay: &none}); err != nil {
-			t.Fatal(err)
+		none, own, longest := time.Duration(0), time.Minute, queues.DefaultSettings().Retention
+		for body, d := range map[string]*time.Duration{"no delay": &none, "its own delay": &own} {
+			if err := b.one(t, q, queues.Outgoing{Body: []byte(body), Delay: d}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if diff := cmp.Diff([]string{"no delay"}, bodies(b.receive(t, q, 10))); diff != "" {
 			t.Errorf("received at once (-want +got):\n%s", diff)
@@ -136,6 +141,15 @@ func TestADelayedMessageWaits(t *testing.T) {
 		b.clock.Advance(time.Millisecond)
 		if diff := cmp.Diff([]string{"queue's delay"}, bodies(b.receive(t, q, 10))); diff != "" {
 			t.Errorf("received at its time (-want +got):\n%s", diff)
+		}
+		b.clock.Advance(own - 5*time.Second - time.Millisecond)
+		b.take(t, q, 10)
+		b.clock.Advance(time.Millisecond)
+		b.take(t, q, 10, "its own delay")
+		for d, ok := range map[time.Duration]bool{longest: true, longest + time.Millisecond: false, -time.Millisecond: false} {
+			if err := b.one(t, q, queues.Outgoing{Body: []byte("m"), Delay: &d}); (err == nil) != ok {
+				t.Errorf("a delay of %s: got %v, want it taken: %t", d, err, ok)
+			}
 		}
 	})
 }

@@ -46,7 +46,7 @@ func TestG4_AReceiptOfFourThousandDeliveriesAgo(t *testing.T) {
 	})
 }
 
-func TestAMessageIsHeldForTwelveHoursAtMost(t *testing.T) {
+func TestQ91_AMessageIsHeldForTwelveHoursAtMost(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		q := b.queue(t, func(s *queues.Settings) { s.VisibilityTimeout = 6 * time.Hour })
 		b.send(t, q, "m")

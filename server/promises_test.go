@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// promiseTest is a promise's number and a package with tests of it.
-type promiseTest struct{ number, pkg string }
+// numberedTest is the number of a promise or a rule, and a package with tests of it.
+type numberedTest struct{ number, pkg string }
 
-// testsOfPromises returns the tests that bear a promise's number, from TestG1a_NothingIsLost… in queues/some_test.go.
-func testsOfPromises(tb testing.TB) map[promiseTest][]string {
+// numberedTests returns the tests that bear such a number, from TestG1a_NothingIsLost… in queues/some_test.go.
+func numberedTests(tb testing.TB, number string) map[numberedTest][]string {
 	tb.Helper()
-	tests := map[promiseTest][]string{}
-	name := regexp.MustCompile(`(?m)^func Test(G\d+[a-k]?)(?:_|[A-Z])\w*\(`)
+	tests := map[numberedTest][]string{}
+	name := regexp.MustCompile(`(?m)^func Test(` + number + `)(?:_|[A-Z])\w*\(`)
 	err := filepath.WalkDir("..", func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func testsOfPromises(tb testing.TB) map[promiseTest][]string {
 		}
 		pkg := strings.TrimPrefix(path.Dir(filepath.ToSlash(file)), "../")
 		for _, m := range name.FindAllStringSubmatch(string(raw), -1) {
-			p := promiseTest{m[1], pkg}
+			p := numberedTest{m[1], pkg}
 			tests[p] = append(tests[p], strings.TrimSuffix(strings.TrimPrefix(m[0], "func "), "("))
 		}
 		return nil
@@ -49,13 +49,26 @@ func testsOfPromises(tb testing.TB) map[promiseTest][]string {
 // A promise without a test is only a wish, and a test without a promise is one that nobody may rely on.
 func TestPromisesNameTheirTests(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("../docs/promises.md")
+	namesItsTests(t, "../docs/promises.md", `G\d+[a-k]?`, 20)
+}
+
+// So it is with the rules of SQS.
+func TestRulesNameTheirTests(t *testing.T) {
+	t.Parallel()
+	namesItsTests(t, "../docs/compatibility.md", `Q\d+`, 70)
+}
+
+// namesItsTests fails the test unless each row of the tables of a page has the tests that it names, and each test with a
+// number like theirs has a row. A page with fewer rows than it had has another form.
+func namesItsTests(t *testing.T, page, form string, fewest int) {
+	t.Helper()
+	raw, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, named := testsOfPromises(t), map[promiseTest]bool{}
-	row := regexp.MustCompile(`^\| (G[^|]*) \|.*\| ([^|]*) \|$`)
-	number, code := regexp.MustCompile(`G\d+[a-k]?`), regexp.MustCompile("`([^`]*)`")
+	tests, named := numberedTests(t, form), map[numberedTest]bool{}
+	row := regexp.MustCompile(`^\| (` + form + `[^|]*) \|.*\| ([^|]*) \|$`)
+	number, code := regexp.MustCompile(form), regexp.MustCompile("`([^`]*)`")
 	rows := 0
 	for line := range strings.Lines(string(raw)) {
 		m := row.FindStringSubmatch(strings.TrimSpace(line))
@@ -76,24 +89,24 @@ func TestPromisesNameTheirTests(t *testing.T) {
 			}
 		}
 		if patterns != len(numbers) || len(pkgs) == 0 {
-			t.Errorf("the row of %s names tests of %d promises, in %q", m[1], patterns, pkgs)
+			t.Errorf("the row of %s names tests of %d numbers, in %q", m[1], patterns, pkgs)
 		}
 		for _, n := range numbers {
 			for _, pkg := range pkgs {
-				p := promiseTest{n, pkg}
+				p := numberedTest{n, pkg}
 				if named[p] = true; len(tests[p]) == 0 {
-					t.Errorf("promise %s has no test in %s", n, pkg)
+					t.Errorf("%s has no test in %s", n, pkg)
 				}
 			}
 		}
 	}
 	for p, names := range tests {
 		if !named[p] {
-			t.Errorf("docs/promises.md does not name %s in %s for %s", strings.Join(names, ", "), p.pkg, p.number)
+			t.Errorf("%s does not name %s in %s for %s", page, strings.Join(names, ", "), p.pkg, p.number)
 		}
 	}
-	if rows < 20 {
-		t.Errorf("docs/promises.md has %d promises; has its form changed?", rows)
+	if rows < fewest {
+		t.Errorf("%s has %d rows; has its form changed?", page, rows)
 	}
-	t.Logf("%d rows, %d packages with tests of promises", rows, len(tests))
+	t.Logf("%s: %d rows, %d packages with tests", page, rows, len(tests))
 }
