@@ -234,18 +234,51 @@ func TestG11_APurgeWhileSlotsMove(t *testing.T) {
 func TestG1k_NoKeyIsEverAbsent(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 0)
+	fifo := func(t *testing.T, b *bench) string { return b.fifo(t, nil) }
+	redriven := func(t *testing.T, b *bench) string {
+		q, _ := b.redriven(t, 1, fifoSettings)
+		return q
+	}
 	for _, tc := range []struct {
 		name string
+		make func(t *testing.T, b *bench) string // nil: a standard queue
 		do   func(t *testing.T, b *bench, q string)
 	}{
-		{"receive the last new message", func(t *testing.T, b *bench, q string) {
+		{"receive the last message of the last group", fifo, func(t *testing.T, b *bench, q string) {
+			b.post(t, q, "g:1", "h:2")
+			b.take(t, q, 10, "1", "2")
+		}},
+		{"return and acknowledge the last message of the last group", fifo, func(t *testing.T, b *bench, q string) {
+			b.post(t, q, "g:1")
+			b.settle(t, q, queues.Settlement{Verb: queues.Return, ReceiptHandle: b.take1(t, q, "1").ReceiptHandle})
+			b.ack(t, q, b.take1(t, q, "1"))
+			b.post(t, q, "g:2")
+			b.settle(t, q, queues.Settlement{Verb: queues.Return, ReceiptHandle: b.take1(t, q, "2").ReceiptHandle, For: time.Second})
+			b.clock.Advance(time.Second)
+			b.ack(t, q, b.take1(t, q, "2"))
+		}},
+		{"outlive the last message of the last group", fifo, func(t *testing.T, b *bench, q string) {
+			b.post(t, q, "g:1")
+			b.clock.Advance(queues.DefaultSettings().Retention + time.Hour)
+			b.take(t, q, 10)
+		}},
+		{"send the last message of the last group to the dead-letter queue", redriven, func(t *testing.T, b *bench, q string) {
+			b.post(t, q, "g:1")
+			b.fail(t, q, "1", 1)
+			b.take(t, q, 1)
+			b.arrived(t, q)
+			b.post(t, q, "g:2")
+			b.settle(t, q, queues.Settlement{Verb: queues.DeadLetter, ReceiptHandle: b.take1(t, q, "2").ReceiptHandle})
+			b.arrived(t, q)
+		}},
+		{"receive the last new message", nil, func(t *testing.T, b *bench, q string) {
 			b.send(t, q, "a")
 			b.send(t, q, "b")
 			if got := b.receive(t, q, 10); len(got) != 2 {
 				t.Errorf("received %v, want both", bodies(got))
 			}
 		}},
-		{"receive the last new message and a returned one", func(t *testing.T, b *bench, q string) {
+		{"receive the last new message and a returned one", nil, func(t *testing.T, b *bench, q string) {
 			b.send(t, q, "a")
 			b.settle(t, q, queues.Settlement{Verb: queues.Return, ReceiptHandle: b.receive(t, q, 1)[0].ReceiptHandle})
 			b.clock.Advance(time.Second)
@@ -254,21 +287,21 @@ func TestG1k_NoKeyIsEverAbsent(t *testing.T) {
 				t.Errorf("received %v, want both", bodies(got))
 			}
 		}},
-		{"expire the last message", func(t *testing.T, b *bench, q string) {
+		{"expire the last message", nil, func(t *testing.T, b *bench, q string) {
 			b.send(t, q, "a")
 			b.clock.Advance(queues.DefaultSettings().Retention + time.Hour)
 			if got := b.counts(t, q); got != [3]int64{} {
 				t.Errorf("counts %v, want none", got)
 			}
 		}},
-		{"receive nothing but what is over", func(t *testing.T, b *bench, q string) {
+		{"receive nothing but what is over", nil, func(t *testing.T, b *bench, q string) {
 			b.send(t, q, "a")
 			b.clock.Advance(queues.DefaultSettings().Retention + time.Hour)
 			if got := b.receive(t, q, 10); len(got) != 0 {
 				t.Errorf("received %v, want none", bodies(got))
 			}
 		}},
-		{"delete and acknowledge the last message", func(t *testing.T, b *bench, q string) {
+		{"delete and acknowledge the last message", nil, func(t *testing.T, b *bench, q string) {
 			sent := b.send(t, q, "a")
 			if err := b.DeleteMessage(t.Context(), b.tenant, q, sent.ID); err != nil {
 				t.Error(err)
@@ -276,7 +309,7 @@ func TestG1k_NoKeyIsEverAbsent(t *testing.T) {
 			b.send(t, q, "b")
 			b.settle(t, q, queues.Settlement{Verb: queues.Ack, ReceiptHandle: b.receive(t, q, 10)[0].ReceiptHandle})
 		}},
-		{"forget the last idempotency key", func(t *testing.T, b *bench, q string) {
+		{"forget the last idempotency key", nil, func(t *testing.T, b *bench, q string) {
 			for _, k := range []string{"a", "b", "c"} {
 				if _, err := b.Send(t.Context(), b.tenant, q, queues.Outgoing{Body: []byte(k), IdempotencyKey: k}); err != nil {
 					t.Error(err)
@@ -285,7 +318,7 @@ func TestG1k_NoKeyIsEverAbsent(t *testing.T) {
 				b.counts(t, q) // forgets it
 			}
 		}},
-		{"purge", func(t *testing.T, b *bench, q string) {
+		{"purge", nil, func(t *testing.T, b *bench, q string) {
 			b.send(t, q, "a")
 			b.send(t, q, "b")
 			b.receive(t, q, 1)
@@ -294,7 +327,7 @@ func TestG1k_NoKeyIsEverAbsent(t *testing.T) {
 				t.Errorf("purge: got %d, %v; want 2, or %v", n, err, engine.ErrUnavailable)
 			}
 		}},
-		{"delete the queue", func(t *testing.T, b *bench, q string) {
+		{"delete the queue", nil, func(t *testing.T, b *bench, q string) {
 			b.send(t, q, "a")
 			if err := b.Delete(t.Context(), b.tenant, q, queues.Condition{}); err != nil {
 				t.Error(err)
@@ -303,7 +336,10 @@ func TestG1k_NoKeyIsEverAbsent(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t, engine.Options{URL: clusterURL(c), Budget: time.Second})
-			q := b.queue(t, nil)
+			if tc.make == nil {
+				tc.make = func(t *testing.T, b *bench) string { return b.queue(t, nil) }
+			}
+			q := tc.make(t, b)
 			k := b.slotKey(q)
 			from := c.MasterOf(k)
 			to := c.Nodes[0]

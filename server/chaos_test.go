@@ -221,11 +221,17 @@ func (f furniture) check(tb testing.TB) {
 // reached, and returns the load and the times of the kills.
 func killRedis(t *testing.T, fsync string, g goal) (*load, []time.Time) {
 	t.Helper()
+	return killRedisUnder(t, fsync, g, loadOptions{producers: 8, consumers: 4, pause: 10 * time.Millisecond})
+}
+
+// killRedisUnder is killRedis with a load of the caller's choice.
+func killRedisUnder(t *testing.T, fsync string, g goal, opt loadOptions) (*load, []time.Time) {
+	t.Helper()
 	redis := redistest.Start(t, redistest.Options{Fsync: fsync})
 	a := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
 	b := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
 	f := furnish(t, a.URL(), a.Key, a.OperatorKey)
-	l := startLoad(t, a.Key, []string{a.URL(), b.URL()}, loadOptions{producers: 8, consumers: 4, pause: 10 * time.Millisecond})
+	l := startLoad(t, a.Key, []string{a.URL(), b.URL()}, opt)
 	chance := seeded(t, 0)
 	var kills atomic.Int64
 	var at []time.Time

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ type load struct {
 	key     string
 	queue   string
 	lease   time.Duration
+	groups  bool     // the queue is FIFO, and each producer sends to a group of its own
 	servers []string // addresses, of which each call takes one at random
 	client  *http.Client
 
@@ -68,6 +70,7 @@ type delivery struct{ from, to time.Time }
 type loadOptions struct {
 	producers, consumers int
 	pause                time.Duration // of a producer between two calls
+	groups               bool          // a FIFO queue with a group for each producer
 }
 
 // startLoad begins to drive a new queue.
@@ -75,10 +78,15 @@ func startLoad(tb testing.TB, key string, servers []string, opt loadOptions) *lo
 	tb.Helper()
 	const lease = 3 * time.Second
 	l := &load{
-		tb: tb, key: key, servers: servers, lease: lease, books: map[string]*entry{},
+		tb: tb, key: key, servers: servers, lease: lease, groups: opt.groups, books: map[string]*entry{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: 20 * time.Second},
 	}
 	l.queue = newQueue(tb, servers[0], key, fmt.Sprintf(`{"visibility_timeout":%d}`, int(lease.Seconds())))
+	if opt.groups {
+		l.queue += ".fifo"
+		must(tb, http.StatusCreated, nil, http.MethodPut, servers[0]+"/v1/queues/"+l.queue, key,
+			fmt.Sprintf(`{"visibility_timeout":%d,"fifo":{"content_based_deduplication":true}}`, int(lease.Seconds())))
+	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	for i := range opt.producers {
 		l.producers.Go(func() { l.produce(i, opt.pause) })
@@ -174,9 +182,20 @@ func (l *load) note(bodies []string, fates []told) {
 func (l *load) send(bodies []string, many bool, headers []string) []told {
 	fates := make([]told, len(bodies))
 	path, body := "/messages", bodies[0]
-	if many {
+	group, _, _ := strings.Cut(body, "-")
+	switch {
+	case many:
 		path, body = "/messages/batch", strings.Join(bodies, "\n")
+		if l.groups {
+			lines := make([]string, len(bodies))
+			for i, b := range bodies {
+				lines[i] = fmt.Sprintf(`{"body":%q,"group_id":%q}`, b, group)
+			}
+			path, body = path+"?lines=envelope", strings.Join(lines, "\n")
+		}
 		headers = append([]string{"Content-Type", "application/x-ndjson"}, headers...)
+	case l.groups:
+		headers = append([]string{"Message-Group-Id", group}, headers...)
 	}
 	a := ask(context.Background(), l.client, http.MethodPost, l.url(path), l.key, body, headers...)
 	whole := l.fate("send", a)
@@ -363,6 +382,7 @@ type report struct {
 	again                             int         // deliveries after the first
 	early                             int         // of those, before the lease before was over
 	risen                             int         // delivered after its ack was confirmed
+	breaks                            int         // of a FIFO queue: delivered first after a later one of its group
 	lostAt                            []time.Time // when the lost ones were confirmed
 	examples                          []string
 }
@@ -449,16 +469,49 @@ func (l *load) read() report {
 			r.examples = append(r.examples, body+": "+bad)
 		}
 	}
+	if l.groups {
+		r.breaks = l.breaks()
+	}
 	return r
+}
+
+// breaks returns how many confirmed messages were delivered for the first time before an earlier one of their group. What
+// became of a send of unknown outcome may have happened at any later time. It is called locked, with sorted deliveries.
+func (l *load) breaks() (n int) {
+	type step struct {
+		call, item int
+		first      time.Time
+	}
+	groups := map[string][]step{}
+	for body, e := range l.books {
+		if e.told != stored || len(e.deliveries) == 0 {
+			continue
+		}
+		s := step{first: e.deliveries[0].from}
+		group, rest, _ := strings.Cut(body, "-")
+		if _, err := fmt.Sscanf(rest+"-0", "%d-%d", &s.call, &s.item); err != nil {
+			l.tb.Errorf("body %q: %v", body, err)
+		}
+		groups[group] = append(groups[group], s)
+	}
+	for _, steps := range groups {
+		slices.SortFunc(steps, func(a, b step) int { return cmp.Or(a.call-b.call, a.item-b.item) })
+		for i := 1; i < len(steps); i++ {
+			if steps[i].first.Before(steps[i-1].first) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // check fails the test unless the books are in order.
 func (l *load) check(what string) report {
 	l.tb.Helper()
 	r := l.print(what)
-	if r.lost+r.leaked+r.strays+r.early+r.copies+r.risen > 0 {
-		l.tb.Errorf("%s: lost %d, leaked %d, strays %d, early %d, copies %d, delivered after ack %d; for example %s",
-			what, r.lost, r.leaked, r.strays, r.early, r.copies, r.risen, strings.Join(r.examples, "; "))
+	if r.lost+r.leaked+r.strays+r.early+r.copies+r.risen+r.breaks > 0 {
+		l.tb.Errorf("%s: lost %d, leaked %d, strays %d, early %d, copies %d, delivered after ack %d, out of order %d; for example %s",
+			what, r.lost, r.leaked, r.strays, r.early, r.copies, r.risen, r.breaks, strings.Join(r.examples, "; "))
 	}
 	return r
 }
@@ -467,8 +520,8 @@ func (l *load) check(what string) report {
 func (l *load) print(what string) report {
 	l.tb.Helper()
 	r := l.finish()
-	l.tb.Logf("%s: sends attempted %d acked %d refused %d unknown %d | ok %d lost %d recovered %d unexpected %d | again %d early %d copies %d delivered after ack %d",
-		what, r.attempts, r.acked, r.refused, r.unknown, r.ok, r.lost, r.recovered, r.leaked+r.strays, r.again, r.early, r.copies, r.risen)
+	l.tb.Logf("%s: sends attempted %d acked %d refused %d unknown %d | ok %d lost %d recovered %d unexpected %d | again %d early %d copies %d delivered after ack %d out of order %d",
+		what, r.attempts, r.acked, r.refused, r.unknown, r.ok, r.lost, r.recovered, r.leaked+r.strays, r.again, r.early, r.copies, r.risen, r.breaks)
 	var calls []string
 	l.statuses.Range(func(k, v any) bool {
 		calls = append(calls, fmt.Sprintf("%s %d", k, v.(*atomic.Int64).Load()))
