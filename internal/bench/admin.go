@@ -40,8 +40,9 @@ func (a *admin) expect(method, path string, body []byte, want ...int) (response,
 	return resp, nil
 }
 
-func (a *admin) createQueue(queue string) error {
-	settings := fmt.Appendf(nil, `{"visibility_timeout":%d}`, leaseSeconds)
+// createQueue makes a queue. more is JSON of further settings, with a leading comma.
+func (a *admin) createQueue(queue, more string) error {
+	settings := fmt.Appendf(nil, `{"visibility_timeout":%d%s}`, leaseSeconds, more)
 	_, err := a.expect(http.MethodPut, "/v1/queues/"+queue, settings, http.StatusOK, http.StatusCreated)
 	return err
 }

@@ -81,6 +81,8 @@ const (
 	StoredBytes   Figure = "redis_bytes_per_message"
 	SurvivorRatio Figure = "survivor_memory_ratio"
 	BacklogRatio  Figure = "backlog_p99_ratio"
+	ScaleRatio    Figure = "scale_rate_ratio"
+	QuietRatio    Figure = "quiet_p99_ratio"
 	RedisCommands Figure = "redis_commands_per_second"
 	WaiterBytes   Figure = "server_bytes_per_waiter"
 )
@@ -91,9 +93,11 @@ type Mode struct {
 	About string
 
 	batched  bool // takes the batch from the plan; otherwise messages go one at a time
+	batch    int  // messages in a batch, whatever the plan says; 0: as above
 	fixed    int  // connections that the mode always uses; 0: as planned
 	extra    int  // connections beside those that the plan names
 	messages int  // default backlog; 0: none
+	most     int  // largest backlog; 0: any
 	run      func(*rig, context.Context) error
 }
 
@@ -112,6 +116,9 @@ func Modes() []Mode {
 		{Name: "consume", About: "take a backlog by websockets: ten messages ahead, each acked by itself on the same connection", messages: 200_000, run: (*rig).consume},
 		{Name: "memory", About: "bytes in Redis for each stored message", fixed: 16, messages: 200_000, run: (*rig).memory},
 		{Name: "survivors", About: "memory left when 99 of 100 messages, chosen at random, are gone", fixed: 16, messages: 1_000_000, run: (*rig).survivors},
+		{Name: "fifo", About: "a FIFO queue with as many groups as messages: send and take all, and the rate against 100 groups", batch: fillBatch, messages: mostFIFO, most: mostFIFO, run: (*rig).fifo},
+		{Name: "fifo-group", About: "a FIFO queue with one long group: send and take all, and the rate against a short group", batch: fillBatch, fixed: 1, messages: mostFIFO, most: mostFIFO, run: (*rig).fifoGroup},
+		{Name: "fair", About: "p99 of twenty quiet groups beside one that sends 100 times as much as each, against p99 without", fixed: fairConsumers, extra: quietSenders + 1, messages: 10_000, run: (*rig).fair},
 		{Name: "backlog", About: "p99 of a lifecycle with a backlog against p99 without", messages: 1_000_000, run: (*rig).backlog},
 	}
 }

@@ -82,6 +82,9 @@ func TestModesMakeTheRequestsTheyAreNamedFor(t *testing.T) {
 		"drain":             control + "POST ack POST messages/batch POST receive",
 		"consume":           control + "GET ws POST messages/batch POST receive",
 		"waiting":           control + "POST ack POST messages/batch POST receive",
+		"fifo":              control + "POST ack POST messages/batch POST receive",
+		"fifo-group":        control + "POST ack POST messages/batch POST receive",
+		"fair":              control + "POST ack POST messages/batch POST receive",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +136,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{"changed", faults{changeEvery: 20}, func(r Result) bool { return r.Check.Unexpected > 0 && r.Check.Lost > 0 }},
 		{"refused", faults{refuseEvery: 20}, func(r Result) bool { return len(r.Errors) > 0 && r.Check.Lost == 0 }},
 	}
-	for _, mode := range []string{"send", "send-batch", "lifecycle", "lifecycle-batch", "lifecycle-carried", "latency", "drain", "memory", "survivors"} {
+	for _, mode := range []string{"send", "send-batch", "lifecycle", "lifecycle-batch", "lifecycle-carried", "latency", "drain", "memory", "survivors", "fifo", "fifo-group", "fair"} {
 		for _, kind := range kinds {
 			t.Run(mode+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()
@@ -201,6 +204,38 @@ func TestMemoryIsDividedByTheMessagesStored(t *testing.T) {
 				t.Errorf("survivor ratio: got %v, want 1: %v", got, r.Notes)
 			}
 		}
+	}
+}
+
+func TestModesWithGroupsCompare(t *testing.T) {
+	t.Parallel()
+	fake := startFake(t, faults{})
+	cfg := quick(fake, "fifo", "fifo-group", "fair")
+	cfg.RedisURL = startFakeRedis(t, fake)
+	for _, r := range mustRun(t, cfg).Results {
+		want := map[string][]Figure{"fifo": {ScaleRatio, StoredBytes, Rate}, "fifo-group": {ScaleRatio, StoredBytes, Rate}, "fair": {QuietRatio, P99, Rate}}
+		for _, f := range want[r.Mode] {
+			if v := r.Figures[f]; v <= 0 || f == StoredBytes && v != fakeMessageBytes {
+				t.Errorf("%s: %s: got %v", r.Mode, f, v)
+			}
+		}
+		if len(r.Notes) == 0 {
+			t.Errorf("%s does not say what it is compared to", r.Mode)
+		}
+	}
+	cfg.Messages = mostFIFO + 1
+	for _, spec := range cfg.plan("fsync") {
+		if want := map[string]int{"fifo": mostFIFO, "fifo-group": mostFIFO, "fair": mostFIFO + 1}[spec.Mode]; spec.Messages != want {
+			t.Errorf("%s: got %d messages, want %d", spec.Mode, spec.Messages, want)
+		}
+	}
+}
+
+func TestAGroupOutOfOrderIsFound(t *testing.T) {
+	t.Parallel()
+	fake := startFake(t, faults{reverse: true})
+	if r := mustRun(t, quick(fake, "fifo-group")).Results[0]; r.OK() || r.Errors["receive: out of order"] == 0 {
+		t.Errorf("got %v and %+v", r.Errors, r.Check)
 	}
 }
 

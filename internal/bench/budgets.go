@@ -51,6 +51,9 @@ func (l levels) String() string {
 	return "any"
 }
 
+// logarithmic is by how much the rate may fall from 100 to 100,000 when a message costs O(log n): log 100 / log 100,000.
+const logarithmic = 0.4
+
 // budgets is the first stage: what the service must cost at most from its first release on.
 var budgets = []budget{
 	{work: "lifecycle, batch 10, 16 connections: CPU ms/1,000", level: synced, mode: "lifecycle-batch", connections: 16, batch: 10, size: 256, figure: CPUTotal, limit: 36},
@@ -67,6 +70,9 @@ var budgets = []budget{
 	{work: "drain of a backlog, batch 10: messages/s", level: synced, mode: "drain", connections: 16, batch: 10, size: 256, messages: 200_000, figure: Rate, limit: 60_000, atLeast: true},
 	{work: "consume by websocket, single acks, 16 connections: CPU ms/1,000", level: synced, mode: "consume", connections: 16, batch: 1, size: 256, messages: 200_000, figure: CPUTotal, limit: 50},
 	{work: "lifecycle p99 at a backlog of 1,000,000 against empty", level: synced, mode: "backlog", connections: 16, size: 256, messages: 1_000_000, figure: BacklogRatio, limit: 1.5},
+	{work: "FIFO, 100,000 groups: rate against 100 groups", level: anyLevel, mode: "fifo", connections: 16, size: 256, messages: mostFIFO, figure: ScaleRatio, limit: logarithmic, atLeast: true},
+	{work: "FIFO, a group of 100,000: rate against a group of 100", level: anyLevel, mode: "fifo-group", size: 256, messages: mostFIFO, figure: ScaleRatio, limit: logarithmic, atLeast: true},
+	{work: "dwell p99 of quiet groups beside a noisy one against without", level: anyLevel, mode: "fair", size: 256, messages: 10_000, figure: QuietRatio, limit: 1.5},
 	{work: "Redis memory for a stored message, bytes", level: anyLevel, mode: "memory", size: 256, figure: StoredBytes, limit: 460},
 	{work: "memory of 1% survivors against sent afresh", level: anyLevel, mode: "survivors", size: 256, messages: 1_000_000, figure: SurvivorRatio, limit: 1.5},
 	{work: "AOF bytes for a lifecycle", level: anyLevel, mode: "lifecycle-batch", connections: 16, batch: 10, size: 256, figure: AOFBytes, limit: 520},

@@ -94,7 +94,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 	flags.DurationVar(&cfg.Duration, "duration", 0, "measured part of a timed mode (default 3s)")
 	flags.DurationVar(&cfg.WarmUp, "warm-up", 0, "before it, not measured (default a sixth of it, at most 500ms)")
 	flags.IntVar(&cfg.Rounds, "rounds", 1, "run everything that often, taking turns, and print medians")
-	flags.IntVar(&cfg.Messages, "messages", 0, "backlog of drain, consume, memory, survivors, backlog (default 200000, 200000, 200000, 1000000, 1000000)")
+	flags.IntVar(&cfg.Messages, "messages", 0, "backlog of drain, consume, memory, survivors, fifo, fifo-group, fair, backlog (default 200000, 200000, 200000, 1000000, 100000, 100000, 10000, 1000000)")
 	flags.IntVar(&cfg.Waiters, "waiters", 5000, "waiting receives of the mode waiting")
 	flags.StringVar(&cfg.RedisURL, "redis-url", env("SLUICE_REDIS_URL", ""), "the server's Redis, redis://, rediss:// or unix:// (SLUICE_REDIS_URL, else the server's child process)")
 	flags.IntVar(&cfg.ServerPID, "server-pid", 0, "whose CPU and memory to count (default: who listens on --url)")

@@ -51,7 +51,7 @@ type Config struct {
 	Duration    time.Duration // measured part of a timed mode; 0: 3 s
 	WarmUp      time.Duration // before it; 0: a sixth of Duration, at most 500 ms
 	Rounds      int           // the whole plan is run this often, modes taking turns; 0: 1
-	Messages    int           // backlog of drain, memory, survivors and backlog; 0: each mode's own
+	Messages    int           // backlog of the modes that have one; 0: each mode's own
 	Waiters     int           // waiting receives of the mode waiting; 0: 5,000
 	RedisURL    string        // to ask for memory, AOF size and command counts; empty: look for the server's child
 	ServerPID   int           // whose CPU to count; 0: whoever listens on URL, when that is this machine
@@ -146,6 +146,9 @@ func (c *Config) spec(mode Mode, connections, batch, size int) Spec {
 	if mode.batched {
 		spec.Batch = batch
 	}
+	if mode.batch > 0 {
+		spec.Batch = mode.batch
+	}
 	if mode.fixed > 0 {
 		spec.Connections = mode.fixed
 	}
@@ -153,6 +156,9 @@ func (c *Config) spec(mode Mode, connections, batch, size int) Spec {
 		spec.Connections, spec.Messages = c.Waiters, c.Waiters
 	} else if mode.messages > 0 && c.Messages > 0 {
 		spec.Messages = c.Messages
+	}
+	if mode.most > 0 {
+		spec.Messages = min(spec.Messages, mode.most)
 	}
 	return spec
 }

@@ -21,7 +21,7 @@ const (
 
 // consume: the backlog is made first and is not part of the figures. Every worker takes from it by a websocket.
 func (r *rig) consume(ctx context.Context) error {
-	total := r.fill(r.spec.Messages, "")
+	total := r.fill(r.spec.Messages)
 	meter := r.probe.start()
 	err := r.consumeAll(ctx, total)
 	r.record(meter.stop())

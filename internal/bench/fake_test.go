@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,11 +21,12 @@ import (
 
 // faults are what a fake Sluice does wrong.
 type faults struct {
-	loseEvery      int // each n-th message is acknowledged and forgotten
-	doubleEvery    int // each n-th message is stored twice
-	changeEvery    int // each n-th message loses its last byte
-	refuseEvery    int // each n-th message is answered 429
-	refuseAckEvery int // each n-th ack fails
+	loseEvery      int  // each n-th message is acknowledged and forgotten
+	doubleEvery    int  // each n-th message is stored twice
+	changeEvery    int  // each n-th message loses its last byte
+	refuseEvery    int  // each n-th message is answered 429
+	refuseAckEvery int  // each n-th ack fails
+	reverse        bool // a receive answers with the newest message first
 }
 
 // fakeSluice is as much of a Sluice as the generator needs, in memory, with faults on demand.
@@ -235,6 +237,9 @@ func (f *fakeSluice) receive(w http.ResponseWriter, query url.Values, q *fakeQue
 		case <-over:
 		}
 		break
+	}
+	if f.reverse {
+		slices.Reverse(messages)
 	}
 	answer["messages"] = messages
 	_ = json.NewEncoder(w).Encode(answer)

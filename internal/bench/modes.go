@@ -138,7 +138,7 @@ func (r *rig) latency(ctx context.Context) error {
 const fillBatch = 100
 
 // fill sends total messages from all workers and returns how many were accepted.
-func (r *rig) fill(total int, more string) int {
+func (r *rig) fill(total int) int {
 	batch := min(fillBatch, max(1, maxBatchBytes/r.spec.Size))
 	var taken, stored atomic.Int64
 	r.each(func(w *worker) {
@@ -147,7 +147,7 @@ func (r *rig) fill(total int, more string) int {
 			if n <= 0 {
 				return
 			}
-			stored.Add(int64(w.sendBatch(n, more)))
+			stored.Add(int64(w.sendBatch(n)))
 		}
 	})
 	return int(stored.Load())
@@ -184,7 +184,7 @@ func (r *rig) takeAll(total, batch, lease int, settle func(*worker) bool) error 
 
 // drain: the backlog is made first and is not part of the figures.
 func (r *rig) drain(context.Context) error {
-	stored := r.fill(r.spec.Messages, "")
+	stored := r.fill(r.spec.Messages)
 	meter := r.probe.start()
 	err := r.takeAll(stored, r.spec.Batch, leaseSeconds, (*worker).ack)
 	r.record(meter.stop())
@@ -199,7 +199,8 @@ func (r *rig) memory(ctx context.Context) error {
 	if !r.needsRedis() {
 		return nil
 	}
-	each, err := r.weigh(ctx, func() (int, error) { return r.fill(r.spec.Messages, shortAttribute), nil })
+	r.label = func(b []byte, _, _ int) []byte { return append(b, shortAttribute...) }
+	each, err := r.weigh(ctx, func() (int, error) { return r.fill(r.spec.Messages), nil })
 	if err != nil {
 		return err
 	}
@@ -216,14 +217,14 @@ func (r *rig) survivors(ctx context.Context) error {
 	if !r.needsRedis() {
 		return nil
 	}
-	fresh, err := r.weigh(ctx, func() (int, error) { return r.fill(max(1, r.spec.Messages/survivorShare), ""), nil })
+	fresh, err := r.weigh(ctx, func() (int, error) { return r.fill(max(1, r.spec.Messages/survivorShare)), nil })
 	if err != nil {
 		return err
 	}
 	if !r.empty(ctx) {
 		return errors.New("the queue does not get empty")
 	}
-	left, err := r.weigh(ctx, func() (int, error) { return r.thinOut(r.fill(r.spec.Messages, "")) })
+	left, err := r.weigh(ctx, func() (int, error) { return r.thinOut(r.fill(r.spec.Messages)) })
 	if err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func (r *rig) backlog(ctx context.Context) error {
 		return err
 	}
 	empty := r.result.Figures[P99]
-	stored := r.fill(r.spec.Messages, "")
+	stored := r.fill(r.spec.Messages)
 	if err := r.lifecycle(ctx); err != nil {
 		return err
 	}
@@ -368,7 +369,7 @@ func (r *rig) waiting(ctx context.Context) error {
 	}
 
 	for left := len(waiters); left > 0 && !sender.gaveUp() && ctx.Err() == nil; left -= fillBatch {
-		sender.sendBatch(min(left, fillBatch), "")
+		sender.sendBatch(min(left, fillBatch))
 	}
 	ended := make(chan struct{})
 	go func() {

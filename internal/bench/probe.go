@@ -75,6 +75,17 @@ type usage struct {
 	aofKnown                             bool
 }
 
+// plus returns what two stretches of work took together.
+func (u usage) plus(v usage) usage {
+	sum := usage{
+		elapsed: u.elapsed + v.elapsed, client: u.client + v.client, server: u.server + v.server, redis: u.redis + v.redis,
+		clientKnown: u.clientKnown && v.clientKnown, serverKnown: u.serverKnown && v.serverKnown, redisKnown: u.redisKnown && v.redisKnown,
+		aofKnown: u.aofKnown && v.aofKnown,
+	}
+	sum.aofPerSecond = (u.aofPerSecond*u.elapsed.Seconds() + v.aofPerSecond*v.elapsed.Seconds()) / sum.elapsed.Seconds()
+	return sum
+}
+
 // meter measures from start to stop.
 type meter struct {
 	probe                                *probe

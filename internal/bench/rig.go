@@ -28,6 +28,7 @@ type rig struct {
 	spec    Spec
 	queue   string
 	paths   paths
+	label   label // nil: messages have no more than a body
 	phase   atomic.Int32
 	workers []*worker // the books of all of them are checked
 	result  *Result
@@ -44,7 +45,7 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	admin := &admin{conn: newConn(target)}
 	defer admin.conn.close()
 	queue := "bench-" + spec.Mode + "-" + strings.ToLower(rand.Text()[:10])
-	if err := admin.createQueue(queue); err != nil {
+	if err := admin.createQueue(queue, ""); err != nil {
 		return result, err
 	}
 	rig := &rig{
@@ -109,8 +110,8 @@ func (r *Result) countError(kind string, n int) {
 func (r *rig) timed(ctx context.Context, loop func(*worker)) {
 	r.phase.Store(warmingUp)
 	var all sync.WaitGroup
+	r.restart()
 	for _, w := range r.workers {
-		w.latencies, w.counted = histogram{}, 0
 		all.Go(func() { loop(w) })
 	}
 	sleep(ctx, r.cfg.WarmUp)
@@ -143,7 +144,7 @@ func (r *rig) record(u usage) {
 		latencies.add(&w.latencies)
 	}
 	figures := r.result.Figures
-	figures[Rate] = float64(counted) / u.elapsed.Seconds()
+	figures[Rate] = r.rate(u)
 	if latencies.n > 0 {
 		figures[P50], figures[P99] = latencies.milliseconds(0.50), latencies.milliseconds(0.99)
 		figures[P999], figures[Max] = latencies.milliseconds(0.999), latencies.milliseconds(1)

@@ -71,6 +71,8 @@ func writeResult(w io.Writer, r Result) {
 		{StoredBytes, "B in Redis for each stored message"},
 		{SurvivorRatio, "times the memory of a fresh message for each survivor"},
 		{BacklogRatio, "times the p99 of an empty queue"},
+		{ScaleRatio, "times the rate with 100 groups, or with 100 messages in the group"},
+		{QuietRatio, "times the p99 without the noisy group"},
 		{RedisCommands, "Redis commands/s more than without the waiters"},
 		{WaiterBytes, "B of server memory for each waiter"},
 	} {

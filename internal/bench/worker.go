@@ -110,10 +110,10 @@ func failure(err error) string {
 
 // send sends n messages, in a batch when there are several, and returns how many were accepted.
 func (w *worker) send(n int) int {
-	if n == 1 {
+	if n == 1 && w.rig.label == nil {
 		return w.sendOne()
 	}
-	return w.sendBatch(n, "")
+	return w.sendBatch(n)
 }
 
 func (w *worker) sendOne() int {
@@ -134,8 +134,8 @@ func (w *worker) sendOne() int {
 	return 1
 }
 
-// sendBatch sends n messages in one request. more is JSON that each message gets besides id and body, with a leading comma.
-func (w *worker) sendBatch(n int, more string) int {
+// sendBatch sends n messages in one request, with what the run's label gives them.
+func (w *worker) sendBatch(n int) int {
 	first := w.book.attempt(n)
 	b := append(w.body[:0], `{"messages":[`...)
 	for i := range n {
@@ -147,7 +147,9 @@ func (w *worker) sendBatch(n int, more string) int {
 		b = append(b, `","body":"`...)
 		b = w.book.appendBody(b, w.id, first+i)
 		b = append(b, '"')
-		b = append(b, more...)
+		if w.rig.label != nil {
+			b = w.rig.label(b, w.id, first+i)
+		}
 		b = append(b, '}')
 	}
 	w.body = append(b, "]}"...)
