@@ -135,6 +135,14 @@ func (s Settings) window() time.Duration {
 	return dedupWindow
 }
 
+// maxKeys is how many deduplication and idempotency keys are remembered at most.
+func (s Settings) maxKeys() int {
+	if s.IsFIFO() {
+		return maxFIFOKeys
+	}
+	return maxDedupKeys
+}
+
 // For returns the settings for a queue of the given name: with the defaults of a FIFO queue if it is one.
 func (s Settings) For(name string) Settings {
 	if !IsFIFOName(name) {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// mostFIFO is how many messages a FIFO queue takes within its deduplication window.
+	// mostFIFO is how many messages the modes of FIFO queues take, a tenth of the deduplication ids that a queue remembers.
 	mostFIFO = 100_000
 	// fewGroups is how many groups the queue has that a queue with many is compared to, and how many messages at most the
 	// group that a long one is compared to.
