@@ -116,7 +116,7 @@ func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]
 		return args
 	})
 	got := run(receiveScript, func(int) []any {
-		return []any{c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), "0", "", dedupWindow.Milliseconds(), batch, 30000}
+		return []any{c.Retention.Milliseconds(), c.VisibilityTimeout.Milliseconds(), "0", "", dedupWindow.Milliseconds(), 0, batch, 30000}
 	})
 	run(settleScript, func(i int) []any {
 		args := []any{"0"}
