@@ -173,7 +173,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 		if err != nil {
 			return m, err
 		}
-		m.ReceiveCount, m.FailureCount, m.FirstReceivedAt, m.LastError = s.receives, s.failures, s.first, s.lastError
+		s.tell(&m)
 	}
 	d.complete(&m, f)
 	n, _ := strconv.ParseInt(score, 10, 64)

@@ -14,13 +14,6 @@ import (
 // PurgeTask is the type of the task that PlanPurge plans.
 const PurgeTask = "purge"
 
-// purge says which messages a task deletes. It is written down when the task is made.
-type purge struct {
-	UID    string `json:"uid"`              // of the queue, so that one that is made anew under the same name is left alone
-	Before int64  `json:"before"`           // ms: until when they were sent, by the queue clock
-	Filter string `json:"filter,omitempty"` // which of them; "": all
-}
-
 // PurgeOptions say which messages a purge deletes: those of which both hold.
 type PurgeOptions struct {
 	OlderThan time.Duration // they were sent at least so long ago
@@ -41,7 +34,7 @@ func (s *Store) PlanPurge(ctx context.Context, t tenants.ID, queue string, opt P
 		if err != nil {
 			return err
 		}
-		params, err := json.Marshal(purge{UID: d.uid, Before: st.Now.Add(-opt.OlderThan).UnixMilli(), Filter: textOf(opt.Filter)})
+		params, err := json.Marshal(selection{UID: d.uid, Before: st.Now.Add(-opt.OlderThan).UnixMilli(), Filter: opt.Filter.String()})
 		n.Params, n.Total = string(params), st.Available+st.Delayed
 		return err
 	})
@@ -49,30 +42,23 @@ func (s *Store) PlanPurge(ctx context.Context, t tenants.ID, queue string, opt P
 }
 
 // Purging is how the tasks of PlanPurge are worked on.
-func (s *Store) Purging() tasks.Kind { return tasks.Kind{Step: s.purgeStep, End: s.purgeEnd} }
+func (s *Store) Purging() tasks.Kind { return tasks.Kind{Step: s.purgeStep, End: s.endTask} }
 
 // purgeStep looks at a page of messages and deletes those that are wanted.
 //
 // The queue remembers the step with its effect: how many were deleted, and where the next one goes on. Doing it again, or
 // doing it late, therefore deletes nothing and answers the same, whatever the queue looks like by then.
 func (s *Store) purgeStep(ctx context.Context, w tasks.Work) (tasks.Result, error) {
-	var p purge
-	t, err := readParams(w, &p, &p.UID)
+	t, sel, filter, from, err := readTask(w, purgeView)
 	if err != nil {
 		return tasks.Result{}, err
 	}
-	filter, err := ParseFilter(p.Filter)
-	if err != nil {
-		return tasks.Result{}, err
+	wants := func(m *Message, now time.Time) bool {
+		return m.SentAt.UnixMilli() <= sel.Before && filter.Match(m, now)
 	}
-	from, err := parseRound(w.State, purgeView)
-	if err != nil {
-		return tasks.Result{}, err
-	}
-	wants := func(m *Message, now time.Time) bool { return m.SentAt.UnixMilli() <= p.Before && filter.Match(m, now) }
 	var res tasks.Result
 	err = s.with(ctx, t, w.Task.Queue, func(d *desk) error {
-		if d.uid != p.UID {
+		if d.uid != sel.UID {
 			return notFound(w.Task.Queue)
 		}
 		next, ids := round{at: from.at}, []engine.ID(nil)
@@ -114,14 +100,4 @@ func (d *desk) discard(ctx context.Context, w tasks.Work, next string, ids []eng
 		return 0, "", err
 	}
 	return int64(strings.Count(text(reply, 2), "k")), text(reply, 3), nil
-}
-
-// purgeEnd removes the lane.
-func (s *Store) purgeEnd(ctx context.Context, w tasks.Work) error {
-	var p purge
-	t, err := readParams(w, &p, &p.UID)
-	if err != nil {
-		return err
-	}
-	return s.quit(ctx, t, w, p.UID)
 }

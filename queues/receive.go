@@ -269,7 +269,7 @@ func (d *desk) parseDelivery(head, record string, now int64, m *Message) error {
 			return err
 		}
 		delivery = side.deliveries
-		m.ReceiveCount, m.FailureCount, m.FirstReceivedAt, m.LastError = side.receives, side.failures, side.first, side.lastError
+		side.tell(m)
 	}
 	m.ReceiptHandle = d.sign.write(receipt{id: m.ID, place: f.place, delivery: delivery, received: at(now), size: len(record)})
 	d.complete(m, f)
@@ -300,6 +300,11 @@ type side struct {
 	failures   int
 	first      time.Time // zero: never received
 	lastError  string    // what a consumer said when it returned the message last
+}
+
+// tell adds what is known to a message.
+func (s side) tell(m *Message) {
+	m.ReceiveCount, m.FailureCount, m.FirstReceivedAt, m.LastError = s.receives, s.failures, s.first, s.lastError
 }
 
 func parseSide(s string) (side, error) {

@@ -43,19 +43,10 @@ type RedriveOptions struct {
 	MaxRate int   // a second; 0: as fast as it goes
 }
 
-// redrive says which messages a task moves. It is written down when the task is made.
-type redrive struct {
-	UID    string   `json:"uid"` // of the queue, so that one that is made anew under the same name is left alone
-	To     string   `json:"to,omitempty"`
-	Before int64    `json:"before"` // ms: until when they came, by the queue clock, so that none is moved twice
-	Filter string   `json:"filter,omitempty"`
-	IDs    []string `json:"ids,omitempty"`
-}
-
 // redriveView is what a redrive looks at: what can be received, and what becomes so meanwhile.
 const redriveView = "drfam"
 
-// came is when a message came to its queue.
+// came is when a message came to its queue. A redrive moves what came before it began, so that none is moved twice.
 func (m *Message) came() time.Time {
 	if m.Origin != nil {
 		return m.Origin.At
@@ -84,7 +75,7 @@ func (s *Store) PlanRedrive(ctx context.Context, t tenants.ID, queue string, opt
 		for i := range names {
 			names[i] = opt.IDs[i].String()
 		}
-		params, err := json.Marshal(redrive{UID: d.uid, To: opt.To, Before: st.Now.UnixMilli(), Filter: textOf(opt.Filter), IDs: names})
+		params, err := json.Marshal(selection{UID: d.uid, To: opt.To, Before: st.Now.UnixMilli(), Filter: opt.Filter.String(), IDs: names})
 		n.Params, n.Total = string(params), st.Available
 		if len(opt.IDs) > 0 {
 			n.Total = int64(len(opt.IDs))
@@ -124,32 +115,25 @@ func (s *Store) CountMatching(ctx context.Context, t tenants.ID, queue string, f
 }
 
 // Redriving is how the tasks of PlanRedrive are worked on.
-func (s *Store) Redriving() tasks.Kind { return tasks.Kind{Step: s.redriveStep, End: s.redriveEnd} }
+func (s *Store) Redriving() tasks.Kind { return tasks.Kind{Step: s.redriveStep, End: s.endTask} }
 
 // redriveStep sends a page of messages off and brings them to where they go. What it remembers in the queue makes it
 // repeatable, as that of a purge does.
 func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, error) {
-	var p redrive
-	t, err := readParams(w, &p, &p.UID)
+	t, sel, filter, from, err := readTask(w, redriveView)
 	if err != nil {
 		return tasks.Result{}, err
 	}
-	filter, err := ParseFilter(p.Filter)
-	if err != nil {
-		return tasks.Result{}, err
+	wants := func(m *Message, now time.Time) bool {
+		return m.came().UnixMilli() <= sel.Before && filter.Match(m, now)
 	}
-	from, err := parseRound(w.State, redriveView)
-	if err != nil {
-		return tasks.Result{}, err
-	}
-	wants := func(m *Message, now time.Time) bool { return m.came().UnixMilli() <= p.Before && filter.Match(m, now) }
 	var res tasks.Result
 	err = s.with(ctx, t, w.Task.Queue, func(d *desk) error {
-		if d.uid != p.UID {
+		if d.uid != sel.UID {
 			return notFound(w.Task.Queue)
 		}
-		if p.To != "" {
-			if _, err := s.desk(ctx, t, p.To); err != nil { // it may have been deleted since
+		if sel.To != "" {
+			if _, err := s.desk(ctx, t, sel.To); err != nil { // it may have been deleted since
 				return err
 			}
 		}
@@ -159,22 +143,23 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 		switch {
 		case w.Most == 0:
 			next.at = from.at
-		case len(p.IDs) > 0:
-			next, leaving, failures, err = d.namedDepartures(ctx, p, from, w.Most)
+		case len(sel.IDs) > 0:
+			next, leaving, failures, err = d.namedDepartures(ctx, sel, from, w.Most)
 		default:
 			var found []Message
 			if next, found, err = d.roundPage(ctx, redriveView, from.at, w.Most, wants); err == nil {
-				leaving, failures = d.departures(ctx, p.To, found)
+				leaving, failures = d.departures(ctx, sel.To, found)
 			}
 		}
 		if err != nil {
 			return err
 		}
 		next.failed = len(failures)
-		verdicts, remembered, err := d.sendOff(ctx, leaving, w.Until.UnixMilli(), next.String(), &lane{field: taskLane(w), seq: w.Step})
+		reply, err := d.numbered(ctx, departScript, &lane{field: taskLane(w), seq: w.Step}, departArgs(leaving, w.Until.UnixMilli(), next.String()))
 		if err != nil {
 			return err
 		}
+		verdicts, remembered := text(reply, 2), text(reply, 3)
 		if next, err = parseRound(remembered, redriveView); err != nil {
 			return err
 		}
@@ -189,16 +174,6 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 		return nil
 	})
 	return res, err
-}
-
-// redriveEnd removes the lane.
-func (s *Store) redriveEnd(ctx context.Context, w tasks.Work) error {
-	var p redrive
-	t, err := readParams(w, &p, &p.UID)
-	if err != nil {
-		return err
-	}
-	return s.quit(ctx, t, w, p.UID)
 }
 
 // departure is a message that is to leave for another queue.
@@ -234,14 +209,14 @@ func (d *desk) destination(ctx context.Context, to string, m *Message) (string, 
 }
 
 // namedDepartures is departures for messages that were named by their ids. The place of the round is how many it has come past.
-func (d *desk) namedDepartures(ctx context.Context, p redrive, from round, most int) (round, []departure, []tasks.ItemError, error) {
+func (d *desk) namedDepartures(ctx context.Context, sel selection, from round, most int) (round, []departure, []tasks.ItemError, error) {
 	begin := 0
 	if from.at.view != "" {
 		begin, _ = strconv.Atoi(from.at.position)
 	}
-	ids := p.IDs[min(begin, len(p.IDs)):]
+	ids := sel.IDs[min(begin, len(sel.IDs)):]
 	ids = ids[:min(len(ids), most)]
-	next := round{looked: len(ids), at: cursor{view: redriveView[:1], position: strconv.Itoa(begin + len(ids))}, over: begin+len(ids) >= len(p.IDs)}
+	next := round{looked: len(ids), at: cursor{view: redriveView[:1], position: strconv.Itoa(begin + len(ids))}, over: begin+len(ids) >= len(sel.IDs)}
 	var found []Message
 	var failures []tasks.ItemError
 	for _, name := range ids {
@@ -258,7 +233,7 @@ func (d *desk) namedDepartures(ctx context.Context, p redrive, from round, most 
 			return next, nil, nil, err
 		}
 	}
-	list, more := d.departures(ctx, p.To, found)
+	list, more := d.departures(ctx, sel.To, found)
 	return next, list, append(failures, more...), nil
 }
 
@@ -270,23 +245,15 @@ func itemError(id engine.ID, err error) tasks.ItemError {
 	return tasks.ItemError{Item: messagePrefix + id.String(), Code: e.Code, Message: e.Message}
 }
 
-// sendOff takes messages out of the queue, on their way to others. until and next are those of a step of a task, or 0 and
-// "". It returns a letter for each, and what was remembered; see depart.lua.
-func (d *desk) sendOff(ctx context.Context, list []departure, until int64, next string, ln *lane) (verdicts, remembered string, err error) {
-	reply, err := d.numbered(ctx, departScript, ln, func(c *config) []any {
-		args := []any{c.Retention.Milliseconds(), "", next}
-		if until > 0 {
-			args[1] = until
-		}
+// departArgs are the arguments of depart.lua. until and next are those of a step of a task, else "".
+func departArgs(list []departure, until any, next string) func(*config) []any {
+	return func(c *config) []any {
+		args := []any{c.Retention.Milliseconds(), until, next}
 		for i := range list {
 			args = append(args, list[i].id[:], list[i].newID[:], list[i].to, list[i].record)
 		}
 		return args
-	})
-	if err != nil {
-		return "", "", err
 	}
-	return text(reply, 2), text(reply, 3), nil
 }
 
 // Redriven is a message that was moved.
@@ -326,16 +293,13 @@ func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engi
 			}
 			one.record = appendRecord(nil, &fresh, m.Origin)
 		}
-		ln := <-d.others
-		defer func() { d.others <- ln }()
-		ln.seq = s.calls.Add(1)
-		verdicts, _, err := d.sendOff(ctx, []departure{one}, 0, "", ln)
+		reply, err := d.alone(ctx, departScript, departArgs([]departure{one}, "", ""))
 		switch {
 		case err != nil:
 			return err
-		case verdicts == "h":
+		case text(reply, 2) == "h":
 			return ErrHeld
-		case verdicts != "k":
+		case text(reply, 2) != "k":
 			return ErrMessageNotFound
 		}
 		if d.carry(ctx) != nil {

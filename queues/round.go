@@ -12,6 +12,15 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
+// selection says which messages of a queue a task is for. It is written down when the task is made.
+type selection struct {
+	UID    string   `json:"uid"`              // of the queue, so that one that is made anew under the same name is left alone
+	Before int64    `json:"before"`           // ms: until when they were sent or came, by the queue clock
+	Filter string   `json:"filter,omitempty"` // which of them; "": all
+	IDs    []string `json:"ids,omitempty"`    // none: all
+	To     string   `json:"to,omitempty"`     // of a redrive: the queue to which they go; "": to where they came from
+}
+
 // round is how far a task has come that goes through all messages of a queue, and what its last step met.
 type round struct {
 	looked int    // messages that the step looked at
@@ -74,19 +83,37 @@ func (d *desk) roundPage(ctx context.Context, view string, from cursor, most int
 // taskLane is the lane of a task among those of servers, which begin with L. Its calls have the numbers of the steps.
 func taskLane(w tasks.Work) string { return "T" + w.Task.ID }
 
-// readParams reads what a task was told when it was made; uid is the part of params that names the queue's keys.
-func readParams(w tasks.Work, params any, uid *string) (tenants.ID, error) {
-	t, ok := tenants.ParseID(w.Tenant)
-	if err := json.Unmarshal([]byte(w.Params), params); err != nil || !ok || *uid == "" {
-		return t, engine.ErrBroken.Because(fmt.Errorf("the parameters of task %s are damaged", w.Task.ID))
+// readTask reads what a task was told when it was made, and how far it has come in a round over view.
+func readTask(w tasks.Work, view string) (tenants.ID, selection, *Filter, round, error) {
+	t, sel, err := readSelection(w)
+	if err != nil {
+		return t, sel, nil, round{}, err
 	}
-	return t, nil
+	filter, err := ParseFilter(sel.Filter)
+	if err != nil {
+		return t, sel, nil, round{}, err
+	}
+	from, err := parseRound(w.State, view)
+	return t, sel, filter, from, err
 }
 
-// quit removes the lane of a task that has ended.
-func (s *Store) quit(ctx context.Context, t tenants.ID, w tasks.Work, uid string) error {
-	err := s.with(ctx, t, w.Task.Queue, func(d *desk) error {
-		if d.uid != uid {
+func readSelection(w tasks.Work) (tenants.ID, selection, error) {
+	var sel selection
+	t, ok := tenants.ParseID(w.Tenant)
+	if err := json.Unmarshal([]byte(w.Params), &sel); err != nil || !ok || sel.UID == "" {
+		return t, sel, engine.ErrBroken.Because(fmt.Errorf("the parameters of task %s are damaged", w.Task.ID))
+	}
+	return t, sel, nil
+}
+
+// endTask removes the lane of a task that has ended.
+func (s *Store) endTask(ctx context.Context, w tasks.Work) error {
+	t, sel, err := readSelection(w)
+	if err != nil {
+		return err
+	}
+	err = s.with(ctx, t, w.Task.Queue, func(d *desk) error {
+		if d.uid != sel.UID {
 			return nil
 		}
 		_, err := s.engine.Do(ctx, quitScript, d.keys[:1], taskLane(w))

@@ -16,14 +16,6 @@ type Filter = search.Filter[Message]
 // ParseFilter reads a filter. Its error points at the fault and has the code "filter_invalid".
 func ParseFilter(text string) (*Filter, error) { return language.Parse(text) }
 
-// textOf returns the text of a filter, and "" for none.
-func textOf(f *Filter) string {
-	if f == nil {
-		return ""
-	}
-	return f.String()
-}
-
 // messagePrefix stands before an id wherever a person sees it.
 const messagePrefix = "msg_"
 

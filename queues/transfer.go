@@ -38,7 +38,10 @@ const (
 func (c *carrier) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running || c.timer != nil {
+	if c.timer != nil {
+		return // it looks when it has rested
+	}
+	if c.running {
 		c.again = true
 		return
 	}
@@ -190,7 +193,7 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 		if err != nil {
 			return parcel{}, err
 		}
-		m.ReceiveCount, m.FirstReceivedAt, m.LastError = s.receives, s.first, s.lastError
+		s.tell(&m)
 	}
 	d.complete(&m, filed)
 	o := &p.origin
@@ -235,10 +238,16 @@ func (d *desk) bring(ctx context.Context, journey, low int64, group []parcel) er
 		}
 		return args
 	})
-	if ready := number(reply, 2); err == nil && flag == "1" && ready > 0 {
+	d.wakeOwn(flag, reply)
+	return err
+}
+
+// wakeOwn wakes this server's receives when a script says that messages became available, as its third answer. flag: what
+// it was told.
+func (d *desk) wakeOwn(flag string, reply []any) {
+	if ready := number(reply, 2); flag == "1" && ready > 0 {
 		d.waiters.wake(int(ready), 0)
 	}
-	return err
 }
 
 // accept takes messages that come from the queue with the given uid.
@@ -261,9 +270,7 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 		}
 		return args
 	})
-	if ready := number(reply, 2); err == nil && flag == "1" && ready > 0 {
-		d.waiters.wake(int(ready), 0)
-	}
+	d.wakeOwn(flag, reply)
 	return err
 }
 

@@ -71,7 +71,12 @@ func (l *Language[T]) Parse(text string) (*Filter[T], error) {
 }
 
 // String returns the filter in one form, which Parse reads: filters that print the same mean the same.
-func (f *Filter[T]) String() string { return f.text }
+func (f *Filter[T]) String() string {
+	if f == nil {
+		return ""
+	}
+	return f.text
+}
 
 // kind says how the values of a term are compared.
 type kind uint8
