@@ -276,3 +276,21 @@ func TestADeadLetterHasNoEnd(t *testing.T) {
 		b.healthy(t, dead)
 	})
 }
+
+// A message whose end comes while it is edited to be sent elsewhere does not live on there.
+func TestAMessageDoesNotOutliveItsEndByBeingMoved(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		q, other := b.queue(t, nil), b.queue(t, nil)
+		sent, err := b.Send(t.Context(), b.tenant, q, queues.Outgoing{Body: []byte("m"), TTL: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Redrive(t.Context(), b.tenant, q, sent.ID, other, func(*queues.Outgoing) { b.clock.Advance(time.Minute) })
+		if !errors.Is(err, queues.ErrMessageNotFound) {
+			t.Errorf("moved at its end: %v, want that it is gone", err)
+		}
+		b.arrived(t, q)
+		b.take(t, other, 1)
+		b.healthy(t, q)
+	})
+}

@@ -38,15 +38,16 @@ for i = 9, #ARGV, 4 do
     if blocked(member) then
       verdict = 'h'
     else
-      local record, side = redis.call('HGET', BODY, id), redis.call('HGET', SIDE, id) or ''
-      if q.tt ~= 0 then
-        local d, r, f, first, rest = read_side(side ~= '' and side)
-        side = write_side(d, r, f, first, take_end(q, member, rest))
-      end
+      -- Its end goes with it, but only as long as it has not come: what has ended is not moved.
       if over(q, id, member, retention) then
         verdict = 'g'
         ended = ended + 1
       else
+        local record, side = redis.call('HGET', BODY, id), redis.call('HGET', SIDE, id) or ''
+        if q.tt ~= 0 then
+          local d, r, f, first, rest = read_side(side ~= '' and side)
+          side = write_side(d, r, f, first, take_end(q, member, rest))
+        end
         if ARGV[i + 3] ~= '' then record = string.sub(record, 1, grouped(member) and 22 or 7) .. ARGV[i + 3] end
         leaving[#leaving + 1] = { 'm', id, ARGV[i + 1], side, ARGV[i + 2], '', record }
       end
