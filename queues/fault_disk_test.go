@@ -134,6 +134,38 @@ func TestG1d_PowerLoss(t *testing.T) {
 	})
 }
 
+// TestG1g_DiskFull takes the room on disk away while messages flow. With everysec Redis then refuses writes and goes on by
+// itself; with always it ends, in the middle of a write, and starts again where there is room.
+func TestG1g_DiskFull(t *testing.T) {
+	levels(t, func(t *testing.T, fsync string) {
+		disk := redistest.DiskFull(t)
+		s := redistest.Start(t, redistest.Options{Fsync: fsync, Preload: []string{disk.Lib()}})
+		b := bare(t, engine.Options{URL: s.URL()}, nil)
+		tr := newTraffic(t, b, 2)
+		settled(t, s, fsync)
+		tr.run(4, 2)
+		const times = 4
+		for n := range times {
+			tr.flows(t, 200)
+			refused := disk.Refused()
+			disk.Fill(int64(10_000 + 137*n))
+			patiently(t, "a write has no room", func() bool { return disk.Refused() > refused })
+			if fsync == "always" {
+				patiently(t, "redis ends", func() bool { return !s.Running() })
+				disk.Free()
+				s.Restart()
+			} else {
+				disk.Free()
+			}
+		}
+		tr.flows(t, 100)
+		tr.end()
+		v := tr.check(t)
+		t.Logf("%s, %d times no room on disk: %v; %s", fsync, times, v, tr.errors())
+		v.flawless(t)
+	})
+}
+
 // TestG1e_AOFCut ends the AOF at many bytes. Redis starts from each, and what it holds is the work of the first so many
 // scripts, all of it: everything whose acknowledgement came before the cut is there, and no script is there by half.
 func TestG1e_AOFCut(t *testing.T) {
