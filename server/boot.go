@@ -238,14 +238,15 @@ func (s *Server) claim(ctx context.Context, p *parts, newEpoch string) (string, 
 
 const (
 	watchEvery      = time.Second
+	roomEvery       = 5 * time.Second // while there is room; a full Redis is looked at as often as everything else
 	durabilityEvery = time.Minute
 )
 
-// watch keeps /readyz true: does Redis answer, is it still the same data set, and what does it promise.
+// watch keeps /readyz true: does Redis answer, is it still the same data set, has it room, and what does it promise.
 func (s *Server) watch(ctx context.Context, p *parts, name string) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	lastLevel := time.Now()
+	lastLevel, lastRoom := time.Now(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -253,6 +254,10 @@ func (s *Server) watch(ctx context.Context, p *parts, name string) error {
 		case <-tick.C:
 		}
 		p.looks.after(func() { s.look(ctx, p) })
+		if time.Since(lastRoom) > roomEvery || s.health.isFull() {
+			lastRoom = time.Now()
+			s.checkRoom(ctx, p)
+		}
 		if time.Since(lastLevel) > durabilityEvery {
 			lastLevel = time.Now()
 			if d, err := p.engine.Durability(ctx); err == nil {
@@ -260,6 +265,26 @@ func (s *Server) watch(ctx context.Context, p *parts, name string) error {
 			}
 		}
 	}
+}
+
+// checkRoom refuses sends while memory or the disk is almost full, and says so. The server stays ready: somebody must
+// empty it.
+func (s *Server) checkRoom(ctx context.Context, p *parts) {
+	var disk func(used int64) string
+	if p.embedded != nil {
+		disk = func(used int64) string { return p.embedded.DiskFull(used, s.health.isFull()) }
+	}
+	why, err := p.engine.CheckRoom(ctx, disk)
+	if err != nil {
+		return // look says that Redis does not answer
+	}
+	switch full := s.health.isFull(); {
+	case why != "" && !full:
+		s.logger.Error("the storage is almost full: sends are refused until there is room", "reason", why)
+	case why == "" && full:
+		s.logger.Info("the storage has room again")
+	}
+	s.health.setFull(why)
 }
 
 func (s *Server) look(ctx context.Context, p *parts) {

@@ -17,7 +17,7 @@ type health struct {
 	reasons    map[string]string // by code; empty: ready
 	durability *engine.Durability
 	engine     string
-	skewed     bool
+	full       string // why the storage takes nothing more; empty: it has room
 }
 
 func newHealth() *health {
@@ -46,6 +46,19 @@ func (h *health) setDurability(name string, d engine.Durability) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.engine, h.durability = name, &d
+}
+
+// setFull notes why nothing more is stored. That is no reason not to be ready.
+func (h *health) setFull(why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.full = why
+}
+
+func (h *health) isFull() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.full != ""
 }
 
 func (h *health) durabilityLevel() string {
@@ -83,6 +96,9 @@ func (h *health) report() (readiness, bool) {
 	}
 	if len(r.Reasons) > 0 {
 		r.Status = "not_ready"
+	}
+	if h.full != "" {
+		r.Warnings = append(r.Warnings, "The storage is almost full, so sends are refused: "+h.full)
 	}
 	if d := h.durability; d != nil {
 		r.Durability, r.Verified, r.Redis = d.Level.String(), d.Verified, d.Version

@@ -46,6 +46,12 @@ func newMetrics(s *Server) *metrics {
 			}
 			return float64(level)
 		}),
+		gauge("sluice_storage_full", "1 while sends are refused because memory or the disk is almost full.", func() float64 {
+			if s.health.isFull() {
+				return 1
+			}
+			return 0
+		}),
 		gauge("sluice_waiting_receives", "Receives that wait for a message on this server.", func() float64 {
 			if p := s.parts.Load(); p != nil {
 				return float64(p.queues.Waiting())

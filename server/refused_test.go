@@ -3,9 +3,9 @@ package server_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/server/servertest"
@@ -121,12 +121,13 @@ func TestG1f_AFullRedisRefusesSendsAndCanBeEmptied(t *testing.T) {
 		}
 	}
 	// It stays in the balance: consumers must reach it.
-	for range 30 {
-		if status, r := readiness(s.URL()); status != http.StatusOK {
+	until(t, "the server says that it is full", func() bool {
+		status, r := readiness(s.URL())
+		if status != http.StatusOK {
 			t.Fatalf("a full Redis makes the server not ready, so nobody can empty it: %+v", r)
 		}
-		time.Sleep(100 * time.Millisecond) // the state is looked at once a second
-	}
+		return slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, "sends are refused") })
+	})
 	var got struct{ Messages []received }
 	must(t, http.StatusOK, &got, http.MethodPost, path+"/receive?max=3", s.Key, "")
 	must(t, http.StatusOK, nil, http.MethodPatch, s.URL()+got.Messages[0].AckURL, s.Key, `{"visibility_timeout":0}`)
@@ -155,6 +156,8 @@ func TestG1f_AFullRedisRefusesSendsAndCanBeEmptied(t *testing.T) {
 	if len(confirmed) > 0 {
 		t.Errorf("%d confirmed messages are lost", len(confirmed))
 	}
-	must(t, http.StatusCreated, nil, http.MethodPost, again.URL()+"/v1/queues/"+queue+"/messages", again.Key, "room again")
+	until(t, "there is room again", func() bool {
+		return call(t, http.MethodPost, again.URL()+"/v1/queues/"+queue+"/messages", again.Key, "room again").status == http.StatusCreated
+	})
 	t.Logf("refused %d, drained %d, lost %d", refused, len(drained), len(confirmed))
 }

@@ -176,6 +176,20 @@ func (s *Server) Ready() error {
 	return s.child.ready()
 }
 
+// DiskFull returns why nothing more should be stored while Redis uses so many bytes of memory, or "". full is whether it
+// said so the last time.
+func (s *Server) DiskFull(used int64, full bool) string {
+	if s.child == nil {
+		return ""
+	}
+	dir := s.child.files.dir
+	free, err := freeBytes(dir)
+	if err != nil {
+		return "" // Redis will say so when it cannot write
+	}
+	return diskFull(dir, free, used, full)
+}
+
 // Close stops the engine and gives the data directory back. A child gets SIGTERM, and SIGKILL after 10 seconds, which
 // is an error but loses nothing that was acknowledged. Close the clients first. Further calls return the same error.
 func (s *Server) Close() error {

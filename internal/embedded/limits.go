@@ -31,6 +31,20 @@ func checkDisk(dir string, least uint64) error {
 	return nil
 }
 
+// diskFull returns why nothing more should be stored in dir while Redis uses so many bytes of memory, or "". It wants room
+// for a burst and for the copy of everything that Redis makes when it rewrites its log; on a full disk Redis ends. Who is
+// full already wants a quarter more, so that nobody is let in and out all the time.
+func diskFull(dir string, free uint64, used int64, full bool) string {
+	want := minFreeBytes + uint64(used)
+	if full {
+		want += want / 4
+	}
+	if free >= want {
+		return ""
+	}
+	return fmt.Sprintf("%d MiB are free on the disk of %s, want %d.", free>>20, dir, want>>20)
+}
+
 // defaultMaxMemory returns half of the memory that this process may use, in bytes. The other half is for the copies
 // that a rewrite of the log makes, and for ourselves. root is the root of the file system.
 func defaultMaxMemory(root fs.FS) int64 {

@@ -41,6 +41,28 @@ func TestDefaultMaxMemoryIsHalfOfWhatWeMayUse(t *testing.T) {
 	}
 }
 
+func TestTheDiskIsFullBeforeARewriteOfTheLogFillsIt(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		free uint64
+		used int64
+		full bool
+		want string
+	}{
+		{64 * mib, 0, false, ""},
+		{63 * mib, 0, false, "63 MiB are free on the disk of data, want 64."},
+		{164 * mib, 100 * mib, false, ""},
+		{163 * mib, 100 * mib, false, "163 MiB are free on the disk of data, want 164."},
+		{204 * mib, 100 * mib, true, "204 MiB are free on the disk of data, want 205."},
+		{205 * mib, 100 * mib, true, ""},
+	} {
+		if got := embedded.DiskFull(tt.free, tt.used, tt.full); got != tt.want {
+			t.Errorf("DiskFull(%d, %d, %t) = %q, want %q", tt.free, tt.used, tt.full, got, tt.want)
+		}
+	}
+}
+
 func TestVersionLineNamesTheEngine(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ line, name, want string }{

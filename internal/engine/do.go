@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,11 +36,13 @@ func (e *Engine) Do(ctx context.Context, s *Script, keys []string, args ...any) 
 		switch o {
 		case Done:
 			return reply, nil
-		case Full, Broken:
-			e.opt.Logger.Error("redis refused a script", "script", s.Name, "outcome", o.String(), "error", err.Error())
-			if o == Full && unknown != nil {
+		case Full:
+			if unknown != nil {
 				return nil, problem(Unknown, unknown) // this attempt was refused, but an earlier one may have run
 			}
+			return nil, problem(o, err)
+		case Broken:
+			e.opt.Logger.Error("redis refused a script", "script", s.Name, "error", err.Error())
 			return nil, problem(o, err)
 		case Unknown:
 			unknown = err
@@ -114,8 +117,14 @@ func (e *Engine) once(s *Script, keys []string, args []any, a attempt) (any, err
 	} else if client, err = e.clients.owner(ctx, keys[0]); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
+	n := e.node(client)
+	if !a.again { // a call that may have been carried out must learn whether it was
+		if err := n.room(s); err != nil {
+			return nil, err
+		}
+	}
 	c := e.call(ctx, s, keys, args, a)
-	e.node(client).send(c)
+	n.send(c)
 	if c.err != nil && OutcomeOf(c.err) == Reload {
 		text := s.real.text
 		if e.opt.Memory {
@@ -125,7 +134,7 @@ func (e *Engine) once(s *Script, keys []string, args []any, a attempt) (any, err
 			return nil, fmt.Errorf("%w: %w", errNotSent, err)
 		}
 		c = e.call(ctx, s, keys, args, a)
-		e.node(client).send(c)
+		n.send(c)
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -191,6 +200,7 @@ const marked = "#!lua flags=allow-oom\nredis.call('SET', KEYS[1], '') redis.call
 // once; otherwise it leaves together with all that gathered meanwhile, as soon as one of them is back.
 type node struct {
 	client  *redis.Client
+	full    atomic.Pointer[string] // why it takes nothing more; nil while it has room
 	mu      sync.Mutex
 	pending []*call
 	flushes int

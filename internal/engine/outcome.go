@@ -20,7 +20,7 @@ const (
 	NotDone                  // certainly not run; the reason passes, so trying again is right
 	Reload                   // not run: Redis lacks the script's text
 	Elsewhere                // not run: another node has the slot (MOVED, ASK, READONLY)
-	Full                     // not run: no memory left for writes
+	Full                     // not run: no room left for what it may write
 	Broken                   // a bug or damaged data; trying again cannot help
 	Unknown                  // may or may not have run: the connection broke, or time ran out
 )
@@ -46,6 +46,9 @@ var refusals = []string{
 func OutcomeOf(err error) Outcome {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return Done
+	}
+	if errors.Is(err, errNoRoom) {
+		return Full
 	}
 	if errors.Is(err, errNotSent) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) {
 		return NotDone
@@ -88,7 +91,7 @@ var (
 		Fix:     "Send it again with the same Idempotency-Key, or look whether it took effect."}
 	ErrFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full", RetryAfter: 5 * time.Second,
 		Message: "The storage is full: nothing more can be stored until messages are received and deleted, or expire.",
-		Fix:     "Receive and acknowledge messages, purge queues that nobody needs, or give Redis more memory."}
+		Fix:     "Receive and acknowledge messages, purge queues that nobody needs, or give Redis more room."}
 	ErrBroken = &errs.Error{Kind: errs.Internal, Code: "internal",
 		Message: "Something is wrong on the server. The request id finds the details in its log."}
 )
