@@ -19,6 +19,7 @@ const usage = `Sluice is a queue service that you run yourself.
 
 Usage:
   sluice [serve] [flags]   run the server; "sluice serve --help" lists the settings
+  sluice doctor [flags]    look for what is wrong with an installation, and change nothing
   sluice bench [flags]     measure and check a running Sluice; "sluice bench --help"
   sluice version           print the version
 `
@@ -34,6 +35,8 @@ func run(args []string) int {
 	switch name {
 	case "serve":
 		return serve(args)
+	case "doctor":
+		return server.DoctorCommand(context.Background(), args, os.Environ(), os.Stdout, os.Stderr)
 	case "bench":
 		return bench.Command(args, os.Stdout, os.Stderr, os.Getenv)
 	case "version":

@@ -182,12 +182,7 @@ func (s *Server) DiskFull(used int64, full bool) string {
 	if s.child == nil {
 		return ""
 	}
-	dir := s.child.files.dir
-	free, err := freeBytes(dir)
-	if err != nil {
-		return "" // Redis will say so when it cannot write
-	}
-	return diskFull(dir, free, used, full)
+	return s.child.files.diskFull(used, full)
 }
 
 // Close stops the engine and gives the data directory back. A child gets SIGTERM, and SIGKILL after 10 seconds, which

@@ -31,6 +31,15 @@ func checkDisk(dir string, least uint64) error {
 	return nil
 }
 
+// diskFull is diskFull of the disk that l is on.
+func (l layout) diskFull(used int64, full bool) string {
+	free, err := freeBytes(l.dir)
+	if err != nil {
+		return "" // Redis will say so when it cannot write
+	}
+	return diskFull(l.dir, free, used, full)
+}
+
 // diskFull returns why nothing more should be stored in dir while Redis uses so many bytes of memory, or "". It wants room
 // for a burst and for the copy of everything that Redis makes when it rewrites its log; on a full disk Redis ends. Who is
 // full already wants a quarter more, so that nobody is let in and out all the time.

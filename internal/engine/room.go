@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -36,13 +35,11 @@ func (e *Engine) CheckRoom(ctx context.Context, also func(used int64) string) (s
 		if err != nil {
 			return fmt.Errorf("read INFO: %w", err)
 		}
-		facts := parseInfo(info)
-		used, _ := strconv.ParseInt(facts["used_memory"], 10, 64)
-		limit, _ := strconv.ParseInt(facts["maxmemory"], 10, 64)
+		v := memoryOf(parseInfo(info))
 		n := e.node(c)
-		why := outOfMemory(used, limit, n.full.Load() != nil)
+		why := v.outOfMemory(n.full.Load() != nil)
 		if why == "" && also != nil {
-			why = also(used)
+			why = also(v.Used)
 		}
 		if why == "" {
 			n.full.Store(nil)
@@ -57,16 +54,16 @@ func (e *Engine) CheckRoom(ctx context.Context, also func(used int64) string) (s
 	return full, err
 }
 
-// outOfMemory returns why a node takes nothing more that uses so many bytes, 0 for a limit meaning none.
-func outOfMemory(used, limit int64, full bool) string {
+// outOfMemory returns why a node takes nothing more, or "".
+func (v Vitals) outOfMemory(full bool) string {
 	share := refuseShare
 	if full {
 		share = resumeShare
 	}
-	if limit == 0 || float64(used) < share*float64(limit) {
+	if v.Share() < share {
 		return ""
 	}
-	return fmt.Sprintf("Redis uses %d of %d MiB of memory.", used>>20, limit>>20)
+	return fmt.Sprintf("Redis uses %d of %d MiB of memory.", v.Used>>20, v.Limit>>20)
 }
 
 // room returns errNoRoom with the reason when the node takes nothing from this script.
