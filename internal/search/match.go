@@ -3,6 +3,8 @@ package search
 import (
 	"bytes"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/rawjson"
 )
 
 // Match reports whether a thing is meant by the filter. now is what times that have passed are counted to.
@@ -143,8 +145,8 @@ func (l *look[T]) value(t *term, kind valueKind, s string) bool {
 
 // ordered compares s as a number.
 func (t *term) ordered(s string) bool {
-	d, ok := parseDecimal(s)
-	return ok && t.holds(d.compare(&t.number))
+	d, ok := rawjson.ParseNumber(s)
+	return ok && t.holds(d.Compare(&t.number))
 }
 
 // text compares text.

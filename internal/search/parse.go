@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/rawjson"
 	"github.com/sluicemq/sluice/internal/suggest"
 )
 
@@ -29,11 +30,7 @@ func (p *parser) parse() (*node, error) {
 		return nil, p.fail(0, "too_long", "", "a filter has at most %d bytes, this one has %d", MaxLength, len(p.text))
 	}
 	if !utf8.ValidString(p.text) {
-		bad := 0
-		for r, n := utf8.DecodeRuneInString(p.text); r != utf8.RuneError || n > 1; r, n = utf8.DecodeRuneInString(p.text[bad:]) {
-			bad += n
-		}
-		return nil, p.fail(bad, "not_utf8", "", "a filter is text in UTF-8, and here is a byte that is not")
+		return nil, p.fail(rawjson.FirstInvalid(p.text), "not_utf8", "", "a filter is text in UTF-8, and here is a byte that is not")
 	}
 	if p.space(); p.pos == len(p.text) {
 		return nil, nil
@@ -349,9 +346,7 @@ func (p *parser) keyword(word string) bool {
 
 // fail says what is wrong at byte at.
 func (p *parser) fail(at int, code, fix, format string, args ...any) error {
-	before := p.text[:min(at, len(p.text))]
-	line := 1 + strings.Count(before, "\n")
-	column := 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
+	line, column := rawjson.Place(p.text, at)
 	message := fmt.Sprintf(format, args...)
 	where := fmt.Sprintf("column %d", column)
 	if line > 1 {

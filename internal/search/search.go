@@ -8,6 +8,8 @@ package search
 import (
 	"sync"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/rawjson"
 )
 
 // The limits of a filter.
@@ -153,11 +155,11 @@ type term struct {
 	attr  string
 
 	op      operator
-	text    string  // the value
-	pattern pattern // of matches
-	folded  []byte  // of holds
-	number  decimal // of a value that is a number
-	numeric bool    // number is set
-	n       int64   // count; bytes; milliseconds
-	timed   bool    // of a path or attribute: n is a time
+	text    string         // the value
+	pattern pattern        // of matches
+	folded  []byte         // of holds
+	number  rawjson.Number // of a value that is a number
+	numeric bool           // number is set
+	n       int64          // count; bytes; milliseconds
+	timed   bool           // of a path or attribute: n is a time
 }

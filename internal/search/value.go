@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluicemq/sluice/internal/rawjson"
 	"github.com/sluicemq/sluice/internal/suggest"
 )
 
@@ -96,7 +97,7 @@ func (p *parser) bind(t *term, at int) error {
 		t.n, ok = parseTime(t.text)
 		wanted = "a time such as 2026-03-01T12:00:00Z, or a date"
 	case t.kind == path || t.kind == attribute:
-		t.number, t.numeric = parseDecimal(t.text)
+		t.number, t.numeric = rawjson.ParseNumber(t.text)
 		if t.op >= less && !t.numeric {
 			t.n, t.timed = parseTime(t.text)
 			ok, wanted = t.timed, "a number, or a time such as 2026-03-01T12:00:00Z,"

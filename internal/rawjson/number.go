@@ -1,12 +1,14 @@
-package search
+package rawjson
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 )
 
-// decimal is a number as it is written, so that long ones such as 64-bit ids are compared to the last digit.
-type decimal struct {
+// Number is a number as it is written, so that long ones such as 64-bit ids are compared to the last digit. The zero value
+// is 0.
+type Number struct {
 	negative  bool
 	whole     string // digits before the point, and behind it; together they begin and end with other digits than 0
 	fraction  string
@@ -16,9 +18,9 @@ type decimal struct {
 // maxExponent bounds exponents: a larger one counts as this one.
 const maxExponent = 1_000_000_000
 
-// parseDecimal reads a number as JSON or an attribute of type Number has it.
-func parseDecimal(s string) (decimal, bool) {
-	var d decimal
+// ParseNumber reads a number as JSON or an attribute of type Number has it. It keeps parts of s, and copies nothing.
+func ParseNumber(s string) (Number, bool) {
+	var d Number
 	rest, signed := strings.CutPrefix(s, "-")
 	if d.negative = signed; !signed {
 		rest = strings.TrimPrefix(s, "+")
@@ -52,7 +54,7 @@ func parseDecimal(s string) (decimal, bool) {
 		d.magnitude -= int64(length - len(d.fraction))
 	}
 	if d.whole == "" && d.fraction == "" {
-		return decimal{}, true
+		return Number{}, true
 	}
 	return d, true
 }
@@ -70,8 +72,8 @@ func parseExponent(s string) (int64, bool) {
 	if digits == "" || rest != "" {
 		return 0, false
 	}
-	n, ok := wholeNumber(strings.TrimLeft(digits[:len(digits)-1], "0") + digits[len(digits)-1:])
-	if !ok || n > maxExponent {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > maxExponent {
 		n = maxExponent
 	}
 	if negative {
@@ -80,14 +82,17 @@ func parseExponent(s string) (int64, bool) {
 	return n, true
 }
 
-// compare returns -1, 0 or 1.
-func (d *decimal) compare(other *decimal) int {
+// Compare returns -1, 0 or 1.
+func (d *Number) Compare(other *Number) int {
 	sign, otherSign := d.sign(), other.sign()
 	if sign != otherSign || sign == 0 {
 		return cmp.Compare(sign, otherSign)
 	}
 	if d.magnitude != other.magnitude {
 		return sign * cmp.Compare(d.magnitude, other.magnitude)
+	}
+	if d.fraction == "" && other.fraction == "" {
+		return sign * strings.Compare(d.whole, other.whole)
 	}
 	for i := range max(d.length(), other.length()) {
 		if c := cmp.Compare(d.digit(i), other.digit(i)); c != 0 {
@@ -97,7 +102,7 @@ func (d *decimal) compare(other *decimal) int {
 	return 0
 }
 
-func (d *decimal) sign() int {
+func (d *Number) sign() int {
 	switch {
 	case d.length() == 0:
 		return 0
@@ -107,10 +112,10 @@ func (d *decimal) sign() int {
 	return 1
 }
 
-func (d *decimal) length() int { return len(d.whole) + len(d.fraction) }
+func (d *Number) length() int { return len(d.whole) + len(d.fraction) }
 
 // digit returns a digit, and 0 behind the last one.
-func (d *decimal) digit(i int) byte {
+func (d *Number) digit(i int) byte {
 	switch {
 	case i < len(d.whole):
 		return d.whole[i]
@@ -118,4 +123,13 @@ func (d *decimal) digit(i int) byte {
 		return d.fraction[i-len(d.whole)]
 	}
 	return '0'
+}
+
+// cutDigits splits what begins with digits.
+func cutDigits(s string) (digits, rest string) {
+	i := 0
+	for i < len(s) && s[i] >= '0' && s[i] <= '9' {
+		i++
+	}
+	return s[:i], s[i:]
 }
