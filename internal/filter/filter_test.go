@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -148,6 +149,23 @@ func TestPoliciesOnBodies(t *testing.T) {
 	}
 }
 
+func TestLongListsHaveNoOrder(t *testing.T) {
+	t.Parallel()
+	var listed []string
+	for i := range 70 {
+		listed = append(listed, strconv.Itoa(i*37%70), strconv.Quote(strconv.Itoa(i*37%70)))
+	}
+	all := strings.Join(listed, ",")
+	exact, but := compile(t, `{"a":[`+all+`]}`, filter.Body), compile(t, `{"a":[{"anything-but":[`+all+`]}]}`, filter.Body)
+	for i := range 80 {
+		for _, body := range []string{fmt.Sprintf(`{"a":%d.0}`, i), fmt.Sprintf(`{"a":"%d"}`, i)} {
+			if got, want := exact.Match(message(body)), i < 70; got != want || but.Match(message(body)) == want {
+				t.Errorf("%s: got %t, want %t", body, got, want)
+			}
+		}
+	}
+}
+
 // What is wrong is said in the words of SNS, which clients know, and with its place.
 func TestWrongPoliciesAreRefused(t *testing.T) {
 	t.Parallel()
@@ -189,6 +207,7 @@ func TestWrongPoliciesAreRefused(t *testing.T) {
 		{`{"$or":[{"a":[1]},{}]}`, filter.Body, "FilterPolicy: Empty objects are not allowed", 19},
 		{`{"a":[1],"b":[1],"c":[1],"d":[1],"e":[1],"f":[1]}`, filter.Attributes, "FilterPolicy: Filter policy can not have more than 5 keys", 42}, {`{"$or":[{"a":[1],"b":[1],"c":[1],"d":[1],"e":[1],"f":[1]},{"a":[1]}]}`, filter.Attributes, "FilterPolicy: Filter policy can not have more than 5 keys", 50},
 		{`{"a":` + list(151) + `}`, filter.Attributes, "FilterPolicy: Filter policy is too complex", 0}, {`{"a":` + list(50) + `,"b":` + list(4) + `}`, filter.Attributes, "FilterPolicy: Filter policy is too complex", 0},
+		{`{"a":["` + strings.Repeat(`x","`, 75) + `x"],"b":["x",1]}`, filter.Attributes, "FilterPolicy: Filter policy is too complex", 0},
 		{`{"a":{"b":` + list(76) + `}}`, filter.Body, "FilterPolicy: Filter policy is too complex", 0}, {or(151), filter.Body, "FilterPolicy: Filter policy is too complex", 0}, {`{"a":{"b":{"c":` + list(4) + `}},"d":{"e":` + list(3) + `},"f":[1,2,3]}`, filter.Body, "FilterPolicy: Filter policy is too complex", 0},
 		{strings.Repeat(`{"a":`, 200) + `[1]` + strings.Repeat(`}`, 200), filter.Body, "FilterPolicy: Filter policy is too complex", 0}, {`{"` + strings.Repeat(".", 200) + `":[1]}`, filter.Body, "FilterPolicy: Filter policy is too complex", 0},
 		{strings.Repeat(`{"$or":[`, 4000) + `{}` + strings.Repeat(`]}`, 4000), filter.Body, "FilterPolicy: Filter policy is too complex", 0}, {`{"a":[{"anything-but":` + list(1001) + `}]}`, filter.Attributes, "FilterPolicy: Filter policy is too complex: anything-but takes at most 1000 values", 0},
