@@ -25,7 +25,7 @@ func nameServer(tb testing.TB, ask func(name string) answer) *net.Resolver {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	go func() {
 		buf := make([]byte, 1500)
 		for {

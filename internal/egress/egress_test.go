@@ -359,8 +359,8 @@ func TestAnswersAreBounded(t *testing.T) {
 		}
 	})
 	c := client(t)
-	get := func(path string, max int, whole bool) (*egress.Response, error) {
-		return c.Do(t.Context(), egress.Request{URL: s.URL + path, MaxBody: max, Whole: whole})
+	get := func(path string, most int, whole bool) (*egress.Response, error) {
+		return c.Do(t.Context(), egress.Request{URL: s.URL + path, MaxBody: most, Whole: whole})
 	}
 	if answer, err := get("/endless", 0, false); err != nil || len(answer.Body) != egress.DefaultMaxBody || !answer.Truncated {
 		t.Errorf("an endless answer: %v", err)
@@ -390,9 +390,11 @@ func TestAnswersAreBounded(t *testing.T) {
 			_, _ = io.WriteString(conn, says)
 		})
 		_, err := c.Do(t.Context(), post(url, "x"))
-		if kind := egress.KindOf(err); kind != egress.Protocol && !(name == "provisional answers" && kind == egress.TooLarge) {
-			wantKind(t, name, err, egress.Protocol)
+		want := egress.Protocol
+		if name == "provisional answers" {
+			want = egress.TooLarge
 		}
+		wantKind(t, name, err, want)
 	}
 	url := raw(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 		readRequest(r)
@@ -467,6 +469,30 @@ func TestConnectionsThatWereClosedMeanwhile(t *testing.T) {
 	}
 }
 
+// What an endpoint has begun to answer it may have done, so it is not asked again.
+func TestWhatWasBegunIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	url := raw(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		for readRequest(r) {
+			if requests.Add(1) > 1 {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	c := client(t)
+	if _, err := c.Do(t.Context(), post(url, "x")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Do(t.Context(), post(url, "x"))
+	wantKind(t, "half of the headers", err, egress.Closed)
+	if n := requests.Load(); n != 2 {
+		t.Errorf("2 requests were seen as %d", n)
+	}
+}
+
 // A new connection that breaks is an error, and nothing is sent twice behind the caller's back.
 func TestNothingIsSentTwice(t *testing.T) {
 	t.Parallel()
@@ -491,6 +517,36 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+// Without a body net/http would send a request again on its own, if it has the key and its connection is an old one.
+func TestNothingWithoutABodyIsSentTwice(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodPut} {
+		var requests atomic.Int64
+		url := raw(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			for {
+				req, err := http.ReadRequest(r)
+				if err != nil {
+					return
+				}
+				if req.Method != http.MethodGet {
+					requests.Add(1)
+					return
+				}
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		})
+		c := client(t)
+		if _, err := c.Do(t.Context(), egress.Request{URL: url}); err != nil { // leaves a connection behind
+			t.Fatal(err)
+		}
+		_, err := c.Do(t.Context(), egress.Request{Method: method, URL: url, Header: http.Header{"Idempotency-Key": {"k"}}})
+		wantKind(t, method, err, egress.Closed)
+		if n := requests.Load(); n != 1 {
+			t.Errorf("one %s was seen as %d", method, n)
+		}
+	}
+}
+
 func TestCertificatesAreChecked(t *testing.T) {
 	t.Parallel()
 	secure := func(change func(*tls.Config)) *httptest.Server {
@@ -501,7 +557,7 @@ func TestCertificatesAreChecked(t *testing.T) {
 		s.Listener = listen(t, endpoint, 0)
 		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 		s.EnableHTTP2 = true
-		s.TLS = &tls.Config{} //nolint:gosec // tests of old versions
+		s.TLS = &tls.Config{}
 		change(s.TLS)
 		s.StartTLS()
 		t.Cleanup(s.Close)
