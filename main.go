@@ -73,8 +73,26 @@ func serve(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if s.HasTLS() {
+		defer reloadOnHangup(s)()
+	}
 	err = s.Run(ctx)
 	return status(errors.Join(err, s.Close()))
+}
+
+// reloadOnHangup reads the certificate again at each SIGHUP, until the function that it returns is called.
+func reloadOnHangup(s *server.Server) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		for range hangup {
+			s.Reload()
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+	}
 }
 
 func status(err error) int {

@@ -39,6 +39,10 @@ type Config struct {
 	// MetricsListen is the host:port of the metrics, or "" for none. Default 127.0.0.1:8081.
 	MetricsListen string
 
+	// TLSCert and TLSKey are PEM files with the certificate of the listener, those of its issuers behind it, and its key.
+	// They are read again when they change. Default none: the listener speaks plain HTTP.
+	TLSCert, TLSKey string
+
 	// PublicURL is how clients reach the server when that differs from how it listens: http or https, perhaps with
 	// a path below which everything is served, without a slash at the end. Default nil: taken from each request.
 	PublicURL *url.URL
@@ -239,9 +243,9 @@ func (c Config) Origin(name string) Origin {
 // Warnings says what is allowed and still worth a line in the log at start. It holds no secrets.
 func (c Config) Warnings() []string {
 	all := slices.Clone(c.notes)
-	if !addr.IsLoopback(c.Listen) && (c.PublicURL == nil || c.PublicURL.Scheme != "https") {
-		all = append(all, fmt.Sprintf("listen: %s is reachable from other machines without TLS: put a proxy in front "+
-			"that speaks TLS, and set public_url to its https address", c.Listen))
+	if !addr.IsLoopback(c.Listen) && c.TLSCert == "" && (c.PublicURL == nil || c.PublicURL.Scheme != "https") {
+		all = append(all, fmt.Sprintf("listen: %s is reachable from other machines without TLS: set tls_cert and "+
+			"tls_key, or put a proxy in front that speaks TLS, and set public_url to its https address", c.Listen))
 	}
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {

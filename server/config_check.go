@@ -46,6 +46,16 @@ func checkAddress(place string) error {
 	return nil
 }
 
+func checkTLS(c Config) error {
+	switch {
+	case c.TLSCert != "" && c.TLSKey == "":
+		return errors.New("needs tls_key, the file with its key")
+	case c.TLSCert == "" && c.TLSKey != "":
+		return errors.New("must be set with tls_key: the file with the certificate")
+	}
+	return nil
+}
+
 func checkPublicURL(c Config) error {
 	u := c.PublicURL
 	if u == nil {

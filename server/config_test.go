@@ -103,6 +103,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"listen": "[::1]:0", "metrics_listen": "off", "public_url": "https://q.example.com/sub/",
+		"tls_cert": "/etc/sluice/tls.crt", "tls_key": "/etc/sluice/tls.key",
 		"trusted_proxies": "10.0.0.0/8, 192.0.2.7,2001:db8::/32", "data_dir": "/var/lib/sluice", "master_key": testKey,
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
@@ -110,7 +111,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"max_waiting_receives": "1000000", "test_headers": "false",
 	}
 	want := Config{
-		Listen: "[::1]:0", DataDir: "/var/lib/sluice", MasterKey: load(t, []string{"--master-key", testKey}, nil).MasterKey,
+		Listen: "[::1]:0", TLSCert: "/etc/sluice/tls.crt", TLSKey: "/etc/sluice/tls.key", DataDir: "/var/lib/sluice", MasterKey: load(t, []string{"--master-key", testKey}, nil).MasterKey,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"),
 			netip.MustParsePrefix("2001:db8::/32")},
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
@@ -184,6 +185,8 @@ func TestBadInputIsRefused(t *testing.T) {
 			want: []string{"SLUICE_REDIS_URI", "did you mean SLUICE_REDIS_URL?"}},
 		{name: "port variable of a person", env: []string{"SLUICE_PORT=8080"}, want: []string{"SLUICE_PORT"}},
 		{name: "variable of a flag", env: []string{"SLUICE_PRINT_CONFIG=1"}, want: []string{"SLUICE_PRINT_CONFIG"}},
+		{name: "certificate without key", args: []string{"--tls-cert=a.crt"}, want: []string{"tls_cert", "needs tls_key"}},
+		{name: "key without certificate", env: []string{"SLUICE_TLS_KEY=a.key"}, want: []string{"tls_cert must be set with tls_key"}},
 		{name: "unknown key", file: "region: a\nredisUrl: x\n",
 			want: []string{"sluice.yaml line 2", `"redisUrl"`, "did you mean redis_url?"}},
 		{name: "file names a file", file: "config: other.yaml\n", want: []string{`unknown key "config"`}},
@@ -375,6 +378,7 @@ func TestWarnings(t *testing.T) {
 		{name: "all addresses", args: []string{"--listen=:8080"}, want: []string{"listen: :8080 is reachable"}},
 		{name: "one address", args: []string{"--listen=192.0.2.1:80", "--public-url=http://q"}, want: []string{"listen: "}},
 		{name: "behind TLS", args: []string{"--listen=0.0.0.0:8080", "--public-url=https://q.example.com"}},
+		{name: "with TLS", args: []string{"--listen=:8443", "--tls-cert=a", "--tls-key=b"}},
 		{name: "private file", args: []string{"--config", private}},
 		{name: "readable file without secrets", args: []string{"--config", harmless}},
 		{name: "readable file", args: []string{"--config", public}, want: []string{"master_key: every user", "redis_url: every user"}},

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (d *doctor) lookAtFiles() bool {
 
 // lookAtServer asks the server itself whether it is ready.
 func (d *doctor) lookAtServer(ctx context.Context) {
-	r, err := askReady(ctx, d.config.Listen)
+	r, err := askReady(ctx, d.config.Listen, d.config.TLSCert != "")
 	switch {
 	case err != nil:
 		d.say("server", VerdictWarn, "Start it with \"sluice serve\".", "no server answers on %s: %v", d.config.Listen, err)
@@ -206,8 +207,8 @@ func (d *doctor) lookAtServer(ctx context.Context) {
 	}
 }
 
-// askReady asks /readyz of a server on this machine.
-func askReady(ctx context.Context, listen string) (readiness, error) {
+// askReady asks /readyz of a server on this machine. Its certificate is for the names that others call it by.
+func askReady(ctx context.Context, listen string, secure bool) (readiness, error) {
 	var r readiness
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -224,6 +225,9 @@ func askReady(ctx context.Context, listen string) (readiness, error) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(doctorLimit))
+	if secure {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing secret is said
+	}
 	if _, err := fmt.Fprintf(conn, "GET /readyz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", listen); err != nil {
 		return r, err
 	}

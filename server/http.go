@@ -35,6 +35,8 @@ func (s *Server) newHTTP() *http.Server {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.running.Add(1)
 	defer s.running.Done()
+	s.hear(r)
+	guard(w.Header(), r)
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}

@@ -33,13 +33,14 @@ type Server struct {
 	clock  testClock
 	greet  io.Writer
 
-	api, admin net.Listener
-	health     *health
-	metrics    *metrics
-	http       *http.Server
-	handler    atomic.Pointer[http.Handler]
-	draining   atomic.Bool
-	running    sync.WaitGroup // requests being answered
+	api, admin  net.Listener
+	certificate *certificate // nil without TLS
+	health      *health
+	metrics     *metrics
+	http        *http.Server
+	handler     atomic.Pointer[http.Handler]
+	draining    atomic.Bool
+	running     sync.WaitGroup // requests being answered
 
 	parts   atomic.Pointer[parts]
 	booted  chan struct{}
@@ -96,6 +97,9 @@ func (s *Server) open() error {
 	for _, w := range append(s.config.Warnings(), keys.Warnings()...) {
 		s.logger.Warn(w)
 	}
+	if err = s.openTLS(); err != nil {
+		return err
+	}
 	if s.api, err = net.Listen("tcp", s.config.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -113,7 +117,13 @@ func (s *Server) open() error {
 }
 
 // URL returns the address of the API, such as http://127.0.0.1:8080.
-func (s *Server) URL() string { return "http://" + s.api.Addr().String() }
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.HasTLS() {
+		scheme = "https"
+	}
+	return scheme + "://" + s.api.Addr().String()
+}
 
 // MetricsURL returns the address of the metrics listener, or "".
 func (s *Server) MetricsURL() string {
@@ -137,7 +147,10 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.admin != nil {
 		g.Go(func() error { return ignoreServerClosed(admin.Serve(s.admin)) })
 	}
-	g.Go(func() error { return ignoreServerClosed(s.http.Serve(s.api)) })
+	g.Go(s.serveAPI)
+	if s.HasTLS() {
+		g.Go(func() error { return s.certificate.watch(running) })
+	}
 	g.Go(func() error {
 		p, err := s.boot(running)
 		if err != nil {
