@@ -37,6 +37,7 @@ const defaultMaxInFlight = 10
 //	@Param			visibility_timeout	query		int			false	"Seconds for which a message is lent, and extended, or text such as 5m; default: as the queue says"	minimum(1)	maximum(43200)
 //	@Param			heartbeat			query		string		false	"none leaves it to the client to extend leases"	Enums(auto, none)	default(auto)
 //	@Param			on_disconnect		query		string		false	"keep leaves messages lent that the client has got, until their leases end"	Enums(return, keep)	default(return)
+//	@Param			consumer			query		string		false	"What you call yourself, in printable ASCII: whoever looks at messages in flight sees it as held_by"	maxlength(128)
 //	@Success		200					{object}	ConsumeItem	"Messages and events, until one side ends it"
 //	@Failure		400					{object}	Problem		"The request is malformed"
 //	@Failure		404					{object}	Problem		"No such queue"
@@ -76,7 +77,7 @@ func (a *API) consumeMessages(c echo.Context) error {
 
 func readConsumeOptions(c echo.Context, most int) (consumeOptions, error) {
 	var o consumeOptions
-	q, err := readQuery(c, "max_in_flight", "visibility_timeout", "heartbeat", "on_disconnect")
+	q, err := readQuery(c, "max_in_flight", "visibility_timeout", "heartbeat", "on_disconnect", "consumer")
 	if err != nil {
 		return o, err
 	}
@@ -88,6 +89,9 @@ func readConsumeOptions(c echo.Context, most int) (consumeOptions, error) {
 	}
 	if v := o.VisibilityTimeout; v != nil && *v < time.Second {
 		return o, queryFault("visibility_timeout", "out_of_range", "must be 1 to 43200 seconds")
+	}
+	if o.Consumer, err = q.consumer(); err != nil {
+		return o, err
 	}
 	heartbeat, err := q.choice("heartbeat", "auto", "none")
 	if err != nil {

@@ -251,6 +251,8 @@ func appendPeeked(b []byte, m *queues.Message) []byte {
 	b = appendTimeOrNull(b, m.AvailableAt)
 	b = append(b, `,"lease_expires_at":`...)
 	b = appendTimeOrNull(b, m.LeaseExpiresAt)
+	b = appendTimeOrNull(append(b, `,"held_since":`...), m.HeldSince)
+	b = appendTextOrNull(append(b, `,"held_by":`...), m.HeldBy)
 	return append(b, '}')
 }
 

@@ -28,6 +28,10 @@ type Message struct {
 	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// When a message in flight becomes available again; null for others.
 	LeaseExpiresAt *Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// When a message in flight was received; null for others.
+	HeldSince *Instant `json:"held_since" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// What the consumer that holds a message in flight called itself when it received it; null for one that gave no name.
+	HeldBy *string `json:"held_by" extensions:"x-nullable" example:"worker-7"`
 }
 
 // MessageContent is what every view of a message shows.

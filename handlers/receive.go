@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -76,6 +77,7 @@ type receiveOptions struct {
 //	@Param			body				query		string			false	"json adds the parsed body of messages that are JSON"	Enums(text, json)	default(text)
 //	@Param			attempt_id			query		string			false	"From a FIFO queue: names this receive, so that it can be repeated when its answer was lost, within five minutes or the deduplication window if it is shorter, and gets the same messages and receipt handles while none of them was settled"	maxlength(128)
 //	@Param			ack					query		string			false	"auto deletes the messages as they are given: they come at most once"	Enums(explicit, auto)	default(explicit)
+//	@Param			consumer			query		string			false	"What you call yourself, in printable ASCII: whoever looks at messages in flight sees it as held_by. Not with ack=auto"	maxlength(128)
 //	@Param			Prefer				header		string			false	"wait=20 is the same as the parameter"
 //	@Param			acks				body		ReceiveInput	false	"Messages that are done"
 //	@Success		200					{object}	Received		"Messages, or none"
@@ -157,7 +159,7 @@ func (a *API) receiveMessages(c echo.Context) error {
 
 func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 	var o receiveOptions
-	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body", "attempt_id", "ack")
+	q, err := readQuery(c, "max", "wait", "visibility_timeout", "raw", "body", "attempt_id", "ack", "consumer")
 	if err != nil {
 		return o, err
 	}
@@ -174,6 +176,9 @@ func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 		return o, err
 	}
 	o.AttemptID = q.text("attempt_id")
+	if o.Consumer, err = q.consumer(); err != nil {
+		return o, err
+	}
 	ack, err := q.choice("ack", "explicit", "auto")
 	if err != nil {
 		return o, err
@@ -196,6 +201,14 @@ func readReceiveOptions(c echo.Context) (receiveOptions, error) {
 		}
 	}
 	return o, nil
+}
+
+// consumer reads what the caller calls itself. One that means to say it does.
+func (q *query) consumer() (string, error) {
+	if q.has("consumer") && q.text("consumer") == "" {
+		return "", queryFault("consumer", "out_of_range", fmt.Sprintf("must have 1 to %d printable ASCII characters", queues.MaxConsumer))
+	}
+	return q.text("consumer"), nil
 }
 
 // readAcks reads the receipt handles that a receive carries.

@@ -81,6 +81,7 @@ type socketRequest struct {
 //	@Param			visibility_timeout	query		int			false	"Seconds for which a message is lent, and extended, or text such as 5m; default: as the queue says"	minimum(1)	maximum(43200)
 //	@Param			heartbeat			query		string		false	"none leaves it to the client to extend leases"	Enums(auto, none)	default(auto)
 //	@Param			on_disconnect		query		string		false	"keep leaves messages lent that the client has got, until their leases end"	Enums(return, keep)	default(return)
+//	@Param			consumer			query		string		false	"What you call yourself, in printable ASCII: whoever looks at messages in flight sees it as held_by"	maxlength(128)
 //	@Success		101					{object}	SocketItem	"Frames, until one side ends it"
 //	@Failure		400					{object}	Problem		"The request is malformed"
 //	@Failure		404					{object}	Problem		"No such queue"

@@ -174,6 +174,12 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 			return m, err
 		}
 		s.tell(&m)
+		if view == "F" {
+			m.HeldBy, m.HeldSince = s.heldBy, s.heldSince
+			if m.HeldSince.IsZero() {
+				m.HeldSince = s.first // it was never held before
+			}
+		}
 	}
 	d.complete(&m, f)
 	n, _ := strconv.ParseInt(score, 10, 64)

@@ -19,6 +19,7 @@ type ConsumeOptions struct {
 	VisibilityTimeout *time.Duration // over 0; nil: the queue's own, as it is now
 	Heartbeat         bool           // extend its leases for as long as it is there
 	Metered           bool           // it gets as many as Grant allows, instead of as many as it can hold
+	Consumer          string         // what it calls itself; see ReceiveOptions
 }
 
 const (
@@ -81,6 +82,9 @@ func (s *Store) Consume(ctx context.Context, t tenants.ID, queue string, opt Con
 	if opt.MaxInFlight < 1 || opt.MaxInFlight > MaxReceive {
 		return nil, queryError("max_in_flight", "max_in_flight must be 1 to %d, got %d.", MaxReceive, opt.MaxInFlight)
 	}
+	if !validConsumer(opt.Consumer) {
+		return nil, queryError("consumer", "consumer must be 1 to %d printable ASCII characters.", MaxConsumer)
+	}
 	c := &Consumer{store: s, tenant: t, queue: queue, opt: opt, changed: make(chan struct{}, 1), held: map[string]*holding{}, patience: firstLook}
 	d, err := s.desk(ctx, t, queue)
 	if err != nil {
@@ -142,7 +146,7 @@ func (c *Consumer) Pull() {
 func (c *Consumer) receive(ctx context.Context, room int) {
 	for {
 		wait := MaxWait
-		list, err := c.store.Receive(ctx, c.tenant, c.queue, ReceiveOptions{Max: room, Wait: &wait, VisibilityTimeout: &c.timeout})
+		list, err := c.store.Receive(ctx, c.tenant, c.queue, ReceiveOptions{Max: room, Wait: &wait, VisibilityTimeout: &c.timeout, Consumer: c.opt.Consumer})
 		kind := errs.KindOf(err)
 		passing := (kind == errs.Unavailable || kind == errs.Unknown) && !errors.Is(err, ErrDataLost)
 		switch {

@@ -216,6 +216,8 @@ func (s *groupMachine) Receive(t *rapid.T) {
 	opt := queues.ReceiveOptions{Max: most, VisibilityTimeout: &lasts}
 	if opt.AutoAck = rapid.IntRange(0, 7).Draw(t, "auto") == 0; opt.AutoAck {
 		opt.VisibilityTimeout = nil
+	} else {
+		opt.Consumer = consumer(t)
 	}
 	got, err := b.Receive(context.Background(), b.tenant, s.queue, opt)
 	if err != nil {
@@ -254,8 +256,9 @@ func (s *groupMachine) Receive(t *rapid.T) {
 		if g.first == 0 {
 			g.first = now
 		}
-		g.place, g.until = held, now+lasts.Milliseconds()
+		g.place, g.until, g.received, g.by = held, now+lasts.Milliseconds(), now, opt.Consumer
 		exp := s.shown(g)
+		exp.HeldSince, exp.HeldBy = time.Time{}, "" // whoever receives it knows
 		exp.ReceiptHandle, exp.State = m.ReceiptHandle, queues.InFlight
 		if lasts == 0 { // over already
 			exp.LeaseExpiresAt = ms(now)
@@ -285,7 +288,7 @@ func (s *groupMachine) shown(g *grouped) queues.Message {
 	}
 	switch g.place {
 	case held:
-		m.State, m.LeaseExpiresAt = queues.InFlight, ms(g.until)
+		m.State, m.LeaseExpiresAt, m.HeldSince, m.HeldBy = queues.InFlight, ms(g.until), ms(g.received), g.by
 		m.FailureCount-- // the delivery under way has not failed
 	case delayed:
 		m.State, m.AvailableAt = queues.Delayed, ms(g.until)

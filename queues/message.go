@@ -67,6 +67,8 @@ type Message struct {
 	FirstReceivedAt time.Time // zero: never
 	AvailableAt     time.Time // of a delayed message
 	LeaseExpiresAt  time.Time // of one in flight
+	HeldSince       time.Time // of one in flight, as a look at it shows it: when it was received
+	HeldBy          string    // likewise: what its consumer calls itself; "": it gave no name
 	ReceiptHandle   string    // only as the answer of a receive that lends
 	GroupID         string    // "": it belongs to none
 	// DeduplicationID and SequenceNumber, 20 digits, are those of a message in a FIFO queue. Sequence numbers grow with

@@ -57,6 +57,13 @@ type letter struct {
 	priority   int
 	ends       int64 // 0: never by itself
 	size       int64 // bytes of its record
+	received   int64 // of one that is held: since when
+	by         string
+}
+
+// consumer draws a name under which to receive, mostly none.
+func consumer(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "", "", "worker-1", "a, ,e \"x\""}).Draw(t, "consumer")
 }
 
 // slip is a receipt handle that the model has seen.
@@ -479,6 +486,9 @@ func (s *machine) Receive(t *rapid.T) {
 		lasts = time.Duration(rapid.SampledFrom([]int64{0, 1, 50, 1000, 30_000, 12 * 3600_000}).Draw(t, "timeout")) * time.Millisecond
 		opt.VisibilityTimeout = &lasts
 	}
+	if !opt.AutoAck {
+		opt.Consumer = consumer(t)
+	}
 	now := s.now()
 	want := s.m.next(now)
 	want = want[:min(len(want), opt.Max)]
@@ -503,7 +513,7 @@ func (s *machine) Receive(t *rapid.T) {
 		if l.first == 0 {
 			l.first = now
 		}
-		l.place, l.until = held, now+lasts.Milliseconds()
+		l.place, l.until, l.received, l.by = held, now+lasts.Milliseconds(), now, opt.Consumer
 		exp := queues.Message{
 			ID: l.id, Body: l.body, State: queues.InFlight, SentAt: ms(l.sent), ReceiveCount: l.receives, FailureCount: l.receives - 1, Retry: l.retry, Priority: l.priority, ExpiresAt: l.expires(),
 			FirstReceivedAt: ms(l.first), LeaseExpiresAt: ms(l.until), ReceiptHandle: got[i].ReceiptHandle,
@@ -828,7 +838,7 @@ func (s *machine) shown(l letter) queues.Message {
 	}
 	switch l.place {
 	case held:
-		m.State, m.LeaseExpiresAt = queues.InFlight, ms(l.until)
+		m.State, m.LeaseExpiresAt, m.HeldSince, m.HeldBy = queues.InFlight, ms(l.until), ms(l.received), l.by
 		m.FailureCount-- // the delivery under way has not failed
 	case delayed:
 		m.State, m.AvailableAt = queues.Delayed, ms(l.until)

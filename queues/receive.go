@@ -3,6 +3,7 @@ package queues
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -26,6 +27,17 @@ type ReceiveOptions struct {
 	// AutoAck deletes the messages in the step that gives them: they come at most once. They have no receipt handle and no
 	// lease. What is lost between Redis and the consumer is lost for good.
 	AutoAck bool
+	// Consumer is what the consumer calls itself, up to MaxConsumer printable ASCII characters. Whoever looks at messages in
+	// flight sees it. "": no name, which costs the queue less.
+	Consumer string
+}
+
+// MaxConsumer is how long the name of a consumer may be, in bytes.
+const MaxConsumer = 128
+
+// validConsumer reports whether a consumer may call itself so.
+func validConsumer(name string) bool {
+	return len(name) <= MaxConsumer && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 func (o ReceiveOptions) validate() error {
@@ -42,6 +54,12 @@ func (o ReceiveOptions) validate() error {
 	}
 	if o.Wait != nil && (*o.Wait < 0 || *o.Wait > MaxWait) {
 		return field("wait", "wait must be 0 to %d seconds, got %g.", int(MaxWait.Seconds()), o.Wait.Seconds())
+	}
+	if !validConsumer(o.Consumer) {
+		return field("consumer", "consumer must be 1 to %d printable ASCII characters.", MaxConsumer)
+	}
+	if o.AutoAck && o.Consumer != "" {
+		return queryError("consumer", "What is acknowledged as it is given is not held, so nobody is noted as its consumer.")
 	}
 	if o.AutoAck && (o.AttemptID != "" || o.VisibilityTimeout != nil) {
 		return &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
@@ -75,7 +93,7 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 		return nil, queryError("attempt_id", "Only FIFO queues know attempts.")
 	}
 	call := &receiveCall{max: max(opt.Max, 1), timeout: -1, attempt: opt.AttemptID, done: make(chan struct{})}
-	call.auto = opt.AutoAck
+	call.auto, call.consumer = opt.AutoAck, opt.Consumer
 	if opt.VisibilityTimeout != nil {
 		call.timeout = *opt.VisibilityTimeout
 	}
@@ -116,6 +134,7 @@ type receiveCall struct {
 	max      int
 	attempt  string
 	auto     bool          // what it gets is deleted
+	consumer string        // what the caller calls itself, or ""
 	timeout  time.Duration // negative: the queue's own
 	messages []Message
 	err      error
@@ -188,12 +207,16 @@ func (c *receiveCall) digest() string {
 	return string(sum[:16])
 }
 
-// hold is lasts as receive.lua takes it.
-func (c *receiveCall) hold(q *config) int64 {
-	if c.auto {
+// hold says for how long the call receives, and for whom, as receive.lua takes it.
+func (c *receiveCall) hold(q *config) any {
+	switch span := c.lasts(q).Milliseconds(); {
+	case c.auto:
 		return -1
+	case c.consumer != "":
+		return strconv.FormatInt(span, 10) + "," + base64.RawURLEncoding.EncodeToString([]byte(c.consumer))
+	default:
+		return span
 	}
-	return c.lasts(q).Milliseconds()
 }
 
 // lasts is how long what the call receives stays hidden.
@@ -300,6 +323,8 @@ type side struct {
 	failures   int
 	first      time.Time // zero: never received
 	lastError  string    // what a consumer said when it returned the message last
+	heldSince  time.Time // of a message that is held and was held before: since when
+	heldBy     string    // of a message that is held: what its consumer calls itself, or ""
 }
 
 // tell adds what is known to a message.
@@ -333,7 +358,25 @@ func parseSide(s string) (side, error) {
 			out.lastError = rest[1:]
 			break
 		}
-		_, rest, _ = strings.Cut(rest, ",")
+		var part string
+		part, rest, _ = strings.Cut(rest, ",")
+		if mark, ok := strings.CutPrefix(part, "h"); ok {
+			if err := out.readMark(mark); err != nil {
+				return side{}, err
+			}
+		}
 	}
 	return out, nil
+}
+
+// readMark reads since when a message is held, and by whom.
+func (s *side) readMark(mark string) error {
+	since, name, _ := strings.Cut(mark, ":")
+	ms, err := strconv.ParseInt(since, 10, 64)
+	raw, bad := base64.RawURLEncoding.DecodeString(name)
+	if err != nil || bad != nil {
+		return errDelivery
+	}
+	s.heldSince, s.heldBy = at(ms), string(raw)
+	return nil
 }

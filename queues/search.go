@@ -35,6 +35,8 @@ var language = &search.Language[Message]{
 		{Name: "available_at", Time: func(m *Message) time.Time { return m.AvailableAt }},
 		{Name: "expires_at", Time: func(m *Message) time.Time { return m.ExpiresAt }},
 		{Name: "lease_expires_at", Time: func(m *Message) time.Time { return m.LeaseExpiresAt }},
+		{Name: "held_since", Time: func(m *Message) time.Time { return m.HeldSince }},
+		{Name: "held_by", Text: func(m *Message) string { return m.HeldBy }},
 		{Name: "group", Text: func(m *Message) string { return m.GroupID }},
 		{Name: "reason", Text: func(m *Message) string { return m.reason() }},
 		{Name: "source", Text: func(m *Message) string {

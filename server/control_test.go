@@ -2,7 +2,9 @@ package server_test
 
 import (
 	"net/http"
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/server/servertest"
 )
@@ -53,6 +55,31 @@ func TestCapsOutliveARestart(t *testing.T) {
 	must(t, http.StatusOK, &after, http.MethodGet, queue, p.Key, "")
 	if before != after || after.Bytes == 0 {
 		t.Errorf("the queue held %d bytes and holds %d", before.Bytes, after.Bytes)
+	}
+}
+
+// So does who holds what.
+func TestHoldersOutliveARestart(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	queue := p.URL + "/v1/queues/jobs"
+	must(t, http.StatusCreated, nil, http.MethodPut, queue, p.Key, "")
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, "m")
+	must(t, http.StatusOK, nil, http.MethodPost, queue+"/receive?consumer=worker-7", p.Key, "")
+	var before, after struct {
+		Data []struct {
+			HeldBy    string    `json:"held_by"`
+			HeldSince time.Time `json:"held_since"`
+		}
+	}
+	must(t, http.StatusOK, &before, http.MethodGet, queue+"/messages?state=in_flight", p.Key, "")
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	must(t, http.StatusOK, &after, http.MethodGet, queue+"/messages?state=in_flight", p.Key, "")
+	if !reflect.DeepEqual(before, after) || len(after.Data) != 1 || after.Data[0].HeldBy != "worker-7" || after.Data[0].HeldSince.IsZero() {
+		t.Errorf("before %+v, after %+v", before, after)
 	}
 }
 

@@ -6,7 +6,7 @@
 -- ARGV[9] digest (16 bytes) of the attempt that the only caller makes at a FIFO queue, or ""
 -- ARGV[10] milliseconds: how long deduplication keys are remembered
 -- ARGV[11] how often a message is received before it leaves for the dead-letter queue, 0 for any number
--- ARGV[12+] per caller two: how many messages at most; milliseconds: its visibility timeout, or -1 when what it gets is deleted at once
+-- ARGV[12+] per caller two: how many messages at most; milliseconds: its visibility timeout, or -1 when what it gets is deleted at once, and "," and the name that it gave, in base64, if it gave one
 -- Returns: "ok", "time lent more due moving count…" (time: when the deliveries began; lent: from when on the leases count, the same but for a repeated attempt; more: how many messages are left, as far as anyone asked; due: in how many milliseconds the next may become available by itself, or 0; moving: how many messages are on their way to another queue; one count per caller), then per message two: id and, unless it is the first delivery, "deliveries,receives,failures,first receive" with the last error as in the side record; record. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers which messages were lent; those that are still lent are given again. Those that were deleted at once are gone.
@@ -19,8 +19,17 @@
 local q = open_queue('mx', 'pop', 'tomb', 'out', 'exp', 'nd', 'ag', 'vt', 'gr', 'ut', 'to', 'del', 'tt')
 if q.refusal then return q.refusal end
 
-local out, n, lasts = { 'ok', '' }, 2, {}
-for i = 13, #ARGV, 2 do lasts[#lasts + 1] = tonumber(ARGV[i]) end
+local out, n, lasts, names = { 'ok', '' }, 2, {}, {}
+for i = 13, #ARGV, 2 do
+  local k = #lasts + 1
+  lasts[k] = tonumber(ARGV[i])
+  if not lasts[k] then
+    local span, name = string.match(ARGV[i], '^(%d+),(.+)$')
+    lasts[k], names[k] = tonumber(span), name
+  end
+end
+-- What is noted of caller i with what it holds, see lib/index; since: milliseconds.
+local function mark_of(i, since) return ',h' .. num(since) .. (names[i] and ':' .. names[i] or '') end
 if q.last then
   -- The caller never saw the answer to this call: it gets the messages that are still lent by it.
   local now, counts, ids = string.match(q.last, '^(%d+)|([%d ]*)|(.*)$')
@@ -79,8 +88,8 @@ local function attempt_again()
     out[n + 1] = sides[i] and id .. write_side(d + 1, r + 1, f, first, rest) or id
     out[n + 2] = records[i]
     n = n + 2
-    -- Its end no longer tells when a lease without a side record began.
-    if not sides[i] then redis.call('HSET', SIDE, id, write_side(0, 0, 0, began)) end
+    -- Its end no longer tells when the lease began.
+    redis.call('HSET', SIDE, id, write_side(d, r, f, sides[i] and first or began, hold(rest, mark_of(1, began))))
     touch(groups, group_of(members[i]))
   end
   redis.call('ZADD', FLIGHT, unpack(flight))
@@ -368,8 +377,9 @@ local flight, side, told_ids, at, short, sooner = {}, {}, {}, 0, false, false
 local done, done_members, done_entries, done_bytes = {}, {}, {}, 0 -- what is deleted at once
 local known = count > 0 and next(back) and redis.call('HLEN', SIDE) > 1
 for i = 1, callers do
-  local lent = lasts[i]
-  local first_lease = lease(q.time + lent, 1)
+  local lent, name = lasts[i], names[i]
+  local first_lease, mark = lease(q.time + lent, 1), ''
+  if name or lent ~= q.vt then mark = mark_of(i, q.time) end
   if counts[i] == 0 then
     short = true
   elseif lent >= 0 and q.time + lent < q.nd then
@@ -384,8 +394,9 @@ for i = 1, callers do
     local old = known and back[k] and redis.call('HGET', SIDE, id)
     if old then
       local d, r, f, first, rest = read_side(old)
-      if first == 0 then
-        first = q.time
+      if first == 0 or mark ~= '' or marked(rest) then
+        if first == 0 then first = q.time end
+        rest = hold(rest, mark)
         if lent >= 0 then
           side[#side + 1] = id
           side[#side + 1] = write_side(d, r, f, first, rest)
@@ -393,9 +404,9 @@ for i = 1, callers do
       end
       score = lease(q.time + lent, d + 1)
       out[n + 1] = id .. write_side(d + 1, r + 1, f, first, rest)
-    elseif lent >= 0 and lent ~= q.vt then
+    elseif lent >= 0 and mark ~= '' then
       side[#side + 1] = id
-      side[#side + 1] = write_side(0, 0, 0, q.time)
+      side[#side + 1] = write_side(0, 0, 0, q.time, name and mark)
     end
     if lent >= 0 then
       flight[#flight + 1] = score

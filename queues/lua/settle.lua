@@ -111,6 +111,7 @@ for i = 1, count do
     if said ~= '' then rest = split_rest(rest) .. ',e' .. said end
     if op == 'e' then
       local ends = lease(q.time + span, delivery)
+      if d > 0 and not marked(rest) then rest = hold(rest, ',h' .. num(received)) end
       redis.call('HSET', SIDE, id, write_side(d, r, f, first, rest))
       redis.call('ZADD', FLIGHT, ends, member)
       flight[id] = tonumber(ends)

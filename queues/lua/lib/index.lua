@@ -37,6 +37,16 @@ end
 local function write_side(d, r, f, t, rest)
   return num(d) .. ',' .. num(r) .. ',' .. num(f) .. ',' .. num(t) .. (rest or '')
 end
+-- What is behind the numbers of a message that is held from now on. mark: "" or ",h", since when in milliseconds and, of a
+-- consumer that gave its name, ":" and that. Without one the lease began `vt` before its end. Where nobody holds a message
+-- an old mark stays, and says nothing.
+local function hold(rest, mark)
+  if rest == '' then return mark end
+  local own, said = split_rest(rest)
+  own = string.gsub(own, ',h[^,]*', '')
+  return own .. mark .. said
+end
+local function marked(rest) return rest ~= '' and string.find(split_rest(rest), ',h', 1, true) end
 
 -- The score in `again` of a message that is available since a time. Each step of its priority, which stands in its side
 -- record behind ",p", gives it a head start, so that those without one come to their turn as well.
