@@ -34,7 +34,25 @@ func TestCapsOverREST(t *testing.T) {
 	if q.Bytes <= int64(len("twofive")) {
 		t.Errorf("bytes: got %d", q.Bytes)
 	}
-	h.json("PATCH", path, `{"max_messages":null,"max_bytes":null,"when_full":null}`).is(200).into(&q)
+	h.json("PATCH", path, `{"when_full":"dead_letter","redrive":{"dead_letter_queue":"`+queueName(path)+`-dlq","max_receives":3}}`).is(200).into(&q)
+	if q.WhenFull != "dead_letter" {
+		t.Errorf("when full: %q", q.WhenFull)
+	}
+	if p := h.json("PATCH", path, `{"redrive":null}`).problem(422, "validation_failed"); p.Errors[0].Pointer != "/when_full" {
+		t.Errorf("taking the dead-letter queue away: %+v", p.Errors)
+	}
+	dead := h.queue(`{"max_messages":1,"when_full":"dead_letter","redrive":{"dead_letter_queue":"` + queueName(path) + `-dlq","max_receives":3}}`)
+	h.sendText(dead, "old")
+	h.sendText(dead, "new")
+	var waiting handlers.MessagePage
+	until(t, "the oldest is a dead letter", func() bool {
+		h.do("GET", path+"-dlq/messages?filter=reason:overflow", "").is(200).into(&waiting)
+		return len(waiting.Data) == 1
+	})
+	if m := waiting.Data[0]; m.Body != "old" || m.Origin.Queue != queueName(dead) || m.Origin.Reason != "overflow" || m.Origin.Error != nil {
+		t.Errorf("the dead letter is %+v from %+v", m, m.Origin)
+	}
+	h.json("PATCH", path, `{"max_messages":null,"max_bytes":null,"when_full":null,"redrive":null}`).is(200).into(&q)
 	if q.MaxMessages != nil || q.MaxBytes != nil || q.WhenFull != "reject" {
 		t.Errorf("after null: %+v", q)
 	}

@@ -74,8 +74,8 @@ type MessageContent struct {
 type MessageOrigin struct {
 	// The queue in which it was before.
 	Queue string `json:"queue" example:"orders"`
-	// It was received as often as that queue allows, its consumer gave it up, or someone moved it.
-	Reason string `json:"reason" enums:"max_receives,rejected,moved"`
+	// It was received as often as that queue allows, its consumer gave it up, it was the oldest when that queue was full, or someone moved it.
+	Reason string `json:"reason" enums:"max_receives,rejected,overflow,moved"`
 	// What a consumer said of it last; null for nothing.
 	Error *string `json:"error" extensions:"x-nullable" example:"the bank is closed"`
 	// When it left that queue.

@@ -38,7 +38,7 @@ type Queue struct {
 	// Bytes that they may take; null for any number.
 	MaxBytes *int64 `json:"max_bytes" extensions:"x-nullable" example:"1073741824"`
 	// What becomes of a send for which there is no room.
-	WhenFull string            `json:"when_full" enums:"reject,drop_oldest"`
+	WhenFull string            `json:"when_full" enums:"reject,drop_oldest,dead_letter"`
 	Labels   map[string]string `json:"labels"`
 	// Null for a standard queue.
 	FIFO *FIFO `json:"fifo" extensions:"x-nullable"`
@@ -151,8 +151,8 @@ type QueueInput struct {
 	MaxMessages *int64 `json:"max_messages,omitempty" validate:"min=1,max=1000000000" extensions:"x-nullable" example:"100000"`
 	// Bytes that they may take, with their attributes and what is noted of them; at least 1,024 more than `max_message_size`. Null for any number.
 	MaxBytes *int64 `json:"max_bytes,omitempty" validate:"min=2048,max=1099511627776" extensions:"x-nullable" example:"1073741824"`
-	// What becomes of a send for which there is no room: it is refused, or the oldest available messages are deleted.
-	WhenFull *string `json:"when_full,omitempty" enums:"reject,drop_oldest" default:"reject" extensions:"x-nullable"`
+	// What becomes of a send for which there is no room: it is refused, or the oldest available messages are deleted, or go to the dead-letter queue that `redrive` names.
+	WhenFull *string `json:"when_full,omitempty" enums:"reject,drop_oldest,dead_letter" default:"reject" extensions:"x-nullable"`
 	// At most 50. In a PATCH they are merged, and null removes one.
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
 	// Only of a FIFO queue. What it leaves out has its default, and in a PATCH stays.
@@ -287,8 +287,8 @@ func (r *reader) whenFull(add func(func(*queues.Settings))) {
 		when, ok = r.str()
 	}
 	w := queues.WhenFull(when)
-	if ok && w != queues.Reject && w != queues.DropOldest {
-		r.fault("not_allowed", "must be reject or drop_oldest")
+	if ok && w != queues.Reject && w != queues.DropOldest && w != queues.DeadLetterOldest {
+		r.fault("not_allowed", "must be reject, drop_oldest or dead_letter")
 	}
 	add(func(q *queues.Settings) { q.WhenFull = w })
 }

@@ -49,7 +49,7 @@ var (
 		Message: "The queue is registered but its data is missing from the storage."}
 )
 
-const fixFull = `Receive and acknowledge messages, raise the cap, or set when_full to "drop_oldest".`
+const fixFull = `Receive and acknowledge messages, raise the cap, or set when_full to "drop_oldest" or "dead_letter".`
 
 // ValidName reports what is wrong with a queue's name, or nil.
 func ValidName(name string) error {

@@ -180,6 +180,18 @@ func (s *Store) Carry(tb testing.TB, t tenants.ID, queue string) {
 	_ = d.carry(tb.Context())
 }
 
+// Carrying reports whether this server brings what has left a queue to its destinations just now.
+func (s *Store) Carrying(t tenants.ID, queue string) bool {
+	v, ok := s.desks.Load(address{t, queue})
+	if !ok {
+		return false
+	}
+	c := &v.(*desk).carrier
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running
+}
+
 // Journey begins to carry what has left a queue, and returns how to bring one message, which is made up, to another queue.
 func (s *Store) Journey(tb testing.TB, t tenants.ID, queue string) func(to string) error {
 	tb.Helper()

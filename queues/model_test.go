@@ -89,7 +89,7 @@ type model struct {
 	line           []engine.ID // new messages, in the order of their sends; those that are not new any more are skipped
 	keys           map[string]keyed
 	sent, received int64
-	dropped        int64
+	dropped, dead  int64
 	paused         queues.Paused
 }
 
@@ -275,7 +275,7 @@ func (s *machine) SendBatch(t *rapid.T) {
 		batch[i] = s.outgoing(t)
 	}
 	atomic := rapid.Bool().Draw(t, "atomic")
-	if !atomic && s.m.set.WhenFull == queues.DropOldest {
+	if !atomic && s.m.set.WhenFull != queues.Reject {
 		for i := range batch { // each pushes out the one before
 			s.send(t, batch[i:i+1], false)
 		}
@@ -304,7 +304,7 @@ func (s *machine) fits(sizes []int64, now int64) (full []bool) {
 	over := func(n, size int64) bool {
 		return set.MaxMessages > 0 && n > set.MaxMessages || set.MaxBytes > 0 && size > set.MaxBytes
 	}
-	if set.WhenFull == queues.DropOldest && !over(int64(len(sizes)), more) {
+	if set.WhenFull != queues.Reject && !over(int64(len(sizes)), more) {
 		for over(count+int64(len(sizes)), size+more) {
 			news, returned := s.m.lines(now)
 			slices.SortFunc(returned, func(a, b letter) int { return bytes.Compare(a.id[:], b.id[:]) })
@@ -320,7 +320,11 @@ func (s *machine) fits(sizes []int64, now int64) (full []bool) {
 			}
 			count, size = count-1, size-oldest.size
 			delete(s.m.all, oldest.id)
-			s.m.dropped++
+			if set.WhenFull == queues.DropOldest {
+				s.m.dropped++
+			} else {
+				s.m.dead++
+			}
 		}
 	}
 	for _, n := range sizes {
@@ -331,6 +335,15 @@ func (s *machine) fits(sizes []int64, now int64) (full []bool) {
 		full = append(full, no)
 	}
 	return full
+}
+
+// arrive waits until what was pushed out has come to the dead-letter queue: that moves the queue clock too.
+func (s *machine) arrive(t *rapid.T) {
+	for deadline := time.Now().Add(10 * time.Second); s.servers[0].Carrying(s.servers[0].tenant, s.queue) || s.servers[1].Carrying(s.servers[1].tenant, s.queue); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("messages on their way to the dead-letter queue have not come there in ten seconds")
+		}
+	}
 }
 
 func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
@@ -409,6 +422,7 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 	}
 	b := s.server(t)
 	got, err := b.SendBatch(context.Background(), b.tenant, s.queue, batch, atomic)
+	s.arrive(t)
 	if atomic && failed != nil {
 		if !errors.Is(err, failed) {
 			t.Fatalf("atomic send: got %v, want %v", err, failed)
@@ -787,7 +801,10 @@ func (s *machine) Update(t *rapid.T) {
 	set.MaxMessageSize = queues.MinMessageSize
 	set.MaxMessages = int64(rapid.SampledFrom([]int{0, 0, 1, 5, 20}).Draw(t, "max messages"))
 	set.MaxBytes = int64(rapid.SampledFrom([]int{0, 0, 2 * queues.MinMessageSize}).Draw(t, "max bytes"))
-	set.WhenFull = rapid.SampledFrom([]queues.WhenFull{queues.Reject, queues.DropOldest}).Draw(t, "when full")
+	set.WhenFull = rapid.SampledFrom([]queues.WhenFull{queues.Reject, queues.DropOldest, queues.DeadLetterOldest}).Draw(t, "when full")
+	if set.Redrive = (queues.Redrive{}); set.WhenFull == queues.DeadLetterOldest {
+		set.Redrive = queues.Redrive{DeadLetterQueue: s.queue + "-dlq", MaxReceives: queues.MaxMaxReceives}
+	}
 	set.Retry = *drawRetry(t)
 	set.PriorityStep = time.Duration(rapid.SampledFrom([]int{1, 60, 86400}).Draw(t, "step")) * time.Second
 	b := s.server(t)
@@ -919,7 +936,7 @@ func (s *machine) Stats(t *rapid.T) {
 		}
 	}
 	want := queues.Stats{
-		Bytes: size, Dropped: s.m.dropped,
+		Bytes: size, Dropped: s.m.dropped, DeadLettered: s.m.dead, Moving: got.Moving,
 		Available: n[0], InFlight: n[1], Delayed: n[2], OldestAge: s.oldest(now),
 		Sent: s.m.sent, Received: s.m.received, Deleted: got.Deleted, Expired: got.Expired, Now: ms(now),
 	}
@@ -927,7 +944,7 @@ func (s *machine) Stats(t *rapid.T) {
 		t.Fatalf("stats (-want +got):\n%s", diff)
 	}
 	// An ack of a message that is over deletes it if it has not been tidied away.
-	if gone := got.Sent - got.Dropped - n[0] - n[1] - n[2]; got.Deleted+got.Expired != gone {
+	if gone := got.Sent - got.Dropped - got.DeadLettered - n[0] - n[1] - n[2]; got.Deleted+got.Expired != gone {
 		t.Fatalf("stats: %d deleted and %d expired, want %d together", got.Deleted, got.Expired, gone)
 	}
 	s.m.drop(now)

@@ -14,11 +14,12 @@ type Reason string
 const (
 	MaxReceives Reason = "max_receives" // it was received as often as the queue's redrive policy allows
 	Rejected    Reason = "rejected"     // its consumer gave it up
+	Overflow    Reason = "overflow"     // the queue was full and it was the oldest
 	Moved       Reason = "moved"        // someone moved it
 )
 
 // reasons by the letters of lua/outbox.lua, which also stand in records.
-var reasons = map[byte]Reason{'x': MaxReceives, 'd': Rejected, 'm': Moved}
+var reasons = map[byte]Reason{'x': MaxReceives, 'd': Rejected, 'o': Overflow, 'm': Moved}
 
 // Origin says where a message came from that was not sent to the queue in which it is.
 type Origin struct {

@@ -271,7 +271,7 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		args := make([]any, 0, 6+2*len(batch)*len(batch[0].items))
 		flag = d.waiters.flag()
 		fifo = now.IsFIFO()
-		args = append(args, flag, now.window().Milliseconds(), most, now.maxKeys(), atomic, now.caps())
+		args = append(args, flag, now.window().Milliseconds(), most, now.maxKeys(), atomic, d.caps(now))
 		for _, c := range batch {
 			for i := range c.items {
 				args = append(args, c.items[i].head, c.items[i].record)
@@ -281,10 +281,14 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 	}
 	reply, err := d.call(context.Background(), sendScript, ln, args)
 	for step := 1; err == nil && text(reply, 0) == "again" && step < maxTidy; step++ {
-		d.store.dropped.Add(number(reply, 1))
+		d.pushedOut(reply, 1)
 		reply, err = d.call(context.Background(), sendScript, ln, args)
 	}
-	d.store.dropped.Add(number(reply, 4))
+	if text(reply, 0) == "ok" {
+		d.pushedOut(reply, 4)
+	} else {
+		d.pushedOut(reply, 1)
+	}
 	if err == nil && text(reply, 0) != "ok" {
 		err = refused(text(reply, 0))
 	}
@@ -320,6 +324,24 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 	if flag == "1" && (ready > 0 || due > 0) {
 		d.waiters.wake(ready, due)
 	}
+}
+
+// pushedOut counts the messages that a send has deleted to make room, and has those brought on that it has sent off. From
+// element i on the reply says how many there are of each.
+func (d *desk) pushedOut(reply []any, i int) {
+	d.store.dropped.Add(number(reply, i))
+	if number(reply, i+1) > 0 {
+		d.carrier.wake()
+	}
+}
+
+// caps are the caps as send.lua takes them. While the dead-letter queue is missing nothing can go there.
+func (d *desk) caps(c *config) string {
+	s := c.Settings
+	if s.WhenFull == DeadLetterOldest && d.isOrphaned() {
+		s.WhenFull = Reject
+	}
+	return s.caps()
 }
 
 const verdictSize = 1 + engine.IDSize

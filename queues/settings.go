@@ -66,8 +66,9 @@ type WhenFull string
 
 // What to do when a queue is full.
 const (
-	Reject     WhenFull = "reject"      // refuse the new message; the default
-	DropOldest WhenFull = "drop_oldest" // delete available messages, the oldest first, and store the new one
+	Reject           WhenFull = "reject"      // refuse the new message; the default
+	DropOldest       WhenFull = "drop_oldest" // delete available messages, the oldest first, and store the new one
+	DeadLetterOldest WhenFull = "dead_letter" // as DropOldest, but they go to the dead-letter queue
 )
 
 // fifoSuffix ends the names of FIFO queues, and of no others.
@@ -247,9 +248,13 @@ func (s Settings) checkCaps() []errs.Field {
 		bad = append(bad, errs.Field{Pointer: "/max_bytes", Code: "out_of_range",
 			Message: fmt.Sprintf("must be %d (max_message_size and %d more) to %d, got %d", least, recordRoom, int64(MaxCapBytes), s.MaxBytes)})
 	}
-	if s.WhenFull != Reject && s.WhenFull != DropOldest {
+	switch {
+	case s.WhenFull != Reject && s.WhenFull != DropOldest && s.WhenFull != DeadLetterOldest:
 		bad = append(bad, errs.Field{Pointer: "/when_full", Code: "not_allowed",
-			Message: fmt.Sprintf("must be reject or drop_oldest, got %q", string(s.WhenFull))})
+			Message: fmt.Sprintf("must be reject, drop_oldest or dead_letter, got %q", string(s.WhenFull))})
+	case s.WhenFull == DeadLetterOldest && s.Redrive == (Redrive{}):
+		bad = append(bad, errs.Field{Pointer: "/when_full", Code: "contradiction",
+			Message: "must be reject or drop_oldest as long as redrive names no dead-letter queue"})
 	}
 	return bad
 }
@@ -260,16 +265,19 @@ func (s Settings) caps() string {
 		return ""
 	}
 	drop := 0
-	if s.WhenFull == DropOldest {
+	switch s.WhenFull {
+	case DropOldest:
 		drop = 1
+	case DeadLetterOldest:
+		drop = 2
 	}
 	return fmt.Sprintf("%d,%d,%d,%d", s.MaxMessages, s.MaxBytes, s.Retention.Milliseconds(), drop)
 }
 
-// together is how many messages may travel in one script call. Where so many would not fit into an empty queue that drops
-// the oldest, each travels alone, and pushes out the one before.
+// together is how many messages may travel in one script call. Where so many would not fit into an empty queue from which
+// the oldest go, each travels alone, and pushes out the one before.
 func (s Settings) together() int {
-	if s.WhenFull == DropOldest && (s.MaxMessages > 0 && s.MaxMessages < callMessages || s.MaxBytes > 0 && s.MaxBytes < 2*callBytes) {
+	if s.WhenFull != Reject && (s.MaxMessages > 0 && s.MaxMessages < callMessages || s.MaxBytes > 0 && s.MaxBytes < 2*callBytes) {
 		return 1
 	}
 	return callMessages

@@ -22,7 +22,7 @@ type Stats struct {
 	DeadLettered, Moved int64
 	// Moving is how many have left and have not arrived yet. They are in no other count.
 	Moving int64
-	// Dropped counts the messages that were deleted because the queue was full; see WhenFull.
+	// Dropped counts the messages that were deleted because the queue was full; see DropOldest.
 	Dropped int64
 	Now     time.Time
 }

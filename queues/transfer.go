@@ -277,8 +277,11 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 // maxReceives is how often a message of the queue is received before it leaves for the dead-letter queue, 0 for any
 // number.
 func (d *desk) maxReceives(c *config) int {
-	if c.Redrive.DeadLetterQueue == "" || d.store.clock.Now().UnixMilli() < d.orphaned.Load() {
+	if c.Redrive.DeadLetterQueue == "" || d.isOrphaned() {
 		return 0
 	}
 	return c.Redrive.MaxReceives
 }
+
+// isOrphaned reports whether the dead-letter queue was not there a short while ago.
+func (d *desk) isOrphaned() bool { return d.store.clock.Now().UnixMilli() < d.orphaned.Load() }

@@ -58,6 +58,25 @@ func TestCapsOutliveARestart(t *testing.T) {
 	}
 }
 
+// So does what a full queue has pushed out.
+func TestOverflowOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	queue := p.URL + "/v1/queues/latest"
+	must(t, http.StatusCreated, nil, http.MethodPut, queue, p.Key, `{"max_messages":1,"when_full":"dead_letter","redrive":{"dead_letter_queue":"older","max_receives":3}}`)
+	for _, body := range []string{"a", "b", "c"} {
+		must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, body)
+	}
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages", p.Key, "d")
+	until(t, "all but the last have come to the dead-letter queue", func() bool {
+		return queueCounts(t, p.URL, p.Key, "older") == counts{Available: 3} && queueCounts(t, p.URL, p.Key, "latest") == counts{Available: 1}
+	})
+}
+
 // So does who holds what.
 func TestHoldersOutliveARestart(t *testing.T) {
 	t.Parallel()

@@ -4,9 +4,9 @@
 -- ARGV[8] how many messages the queue may hold, 0 for any number
 -- ARGV[9] how many deduplication keys the queue may remember
 -- ARGV[10] "1" when all messages must be stored or none
--- ARGV[11] "" or the queue's caps: how many messages; how many bytes, 0 for any number of either; milliseconds: retention; 1 to drop the oldest messages when there is no room; with "," between them
+-- ARGV[11] "" or the queue's caps: how many messages; how many bytes, 0 for any number of either; milliseconds: retention; 1 to drop the oldest messages when there is no room, 2 to send them to the dead-letter queue, else 0; with "," between them
 -- ARGV[12+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds, "e" and in how many milliseconds it ends if it has an end, what its side record is to have behind the numbers, "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
--- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes; of a FIFO queue how many groups became available, else 0; how many messages were dropped; or "conflict", "full", "dedup_full", "full_messages", "full_bytes"; or "again" and how many messages were dropped, when a hundred were and that is not enough; or a refusal of lib/queue
+-- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes; of a FIFO queue how many groups became available, else 0; how many messages were dropped; how many left for the dead-letter queue, or "1" where that is not known; or "conflict", "full", "dedup_full"; or "full_messages", "full_bytes" or, when the messages that were taken out were as many as one call may and not enough, "again", with how many were dropped and how many left; or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
@@ -18,10 +18,10 @@ local q = open_queue('mx', 'in', 'nd', 'gr', 'sq', 'ag', 'tt')
 if q.refusal then return q.refusal end
 if q.last then
   local bar = string.find(q.last, '|', 1, true)
-  return { 'ok', string.sub(q.last, 1, bar - 1), string.sub(q.last, bar + 1), '1', '0' }
+  return { 'ok', string.sub(q.last, 1, bar - 1), string.sub(q.last, bar + 1), '1', '0', ARGV[11] ~= '' and '1' or '0' }
 end
 
-q.dropped = 0
+q.dropped, q.left = 0, 0
 local count = (#ARGV - 11) / 2
 local ids, delays, groups, extras, ends = {}, {}, {}, {}, {}
 local keyed, fresh, answer = {}, 0, ''
@@ -91,7 +91,7 @@ if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) t
 if ARGV[11] ~= '' then
 --- @include "lib/room"
   local messages, bytes, retention, drop = string.match(ARGV[11], '^(%d+),(%d+),(%d+),(%d)$')
-  local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1' }
+  local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1', dead = drop == '2' }
   local sizes, n, total, lost, full = {}, 0, 0, {}, nil
   for i = 1, count do
     if not twins[i] then
@@ -101,7 +101,7 @@ if ARGV[11] ~= '' then
   end
   if make_room(q, caps, n, total) then
     close_queue(q)
-    return { 'again', num(q.dropped) }
+    return { 'again', num(q.dropped), num(q.left) }
   end
   local stored, most, most_bytes = redis.call('HLEN', BODY) - 1, caps.messages, caps.bytes
   local by = q.by
@@ -121,7 +121,7 @@ if ARGV[11] ~= '' then
     if verdict then
       if ARGV[10] == '1' then
         close_queue(q)
-        return { verdict == 'm' and 'full_messages' or 'full_bytes' }
+        return { verdict == 'm' and 'full_messages' or 'full_bytes', num(q.dropped), num(q.left) }
       end
       full, twins[i] = verdict, true
       verdicts[i] = verdict .. ids[i] .. (q.fifo and string.rep('\0', 7) or '')
@@ -216,4 +216,4 @@ if ARGV[6] ~= '1' then wake(q, available, due) end
 if largest > q.mx then set(q, 'mx', largest) end
 set(q, 'in', q['in'] + n / 2)
 close_queue(q, num(q.time) .. '|' .. answer)
-return { 'ok', num(q.time), answer, num(opened), num(q.dropped) }
+return { 'ok', num(q.time), answer, num(opened), num(q.dropped), num(q.left) }

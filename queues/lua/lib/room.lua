@@ -1,5 +1,6 @@
 --- @include "lib/tidy"
 --- @include "lib/wake"
+--- @include "lib/transfer"
 -- Makes room in a queue that has a cap.
 
 -- Takes the oldest available message out of its place and returns its id, or nil when there is none, whether it stood in
@@ -23,17 +24,32 @@ local function take_oldest(q, fresh, popped)
     redis.call('ZREM', AGE, id)
     redis.call('ZREM', AGAIN, id)
   end
-  redis.call('HDEL', SIDE, id)
   return id, false, member
 end
 
--- Deletes available messages, the oldest first, until that many and that many bytes are gone, or none is left, or it has
--- looked at MOST: then it returns true, for there may be more to delete.
-local function drop_oldest(q, messages, bytes)
+-- What lib/transfer takes of a message that leaves for the dead-letter queue, or nil when it has ended, which is only
+-- waiting to be tidied away.
+local function overflowing(q, id, member, retention)
+  local record = redis.call('HGET', BODY, id)
+  local since = q.fifo and placed(member) or sent(record)
+  if since + retention <= q.now or has_ended(q, member) then return nil end
+  local side = redis.call('HGET', SIDE, id) or ''
+  if q.tt ~= 0 then
+    local d, r, f, first, rest = read_side(side ~= '' and side)
+    side = write_side(d, r, f, first, take_end(q, member, rest))
+  end
+  return { 'o', id, id, side, '', '', record }
+end
+
+-- Takes available messages out of the queue, the oldest first, until that many and that many bytes are gone, or none is
+-- left, or it has looked at MOST or as many bytes as a script may: then it returns true, for there may be more to take. It
+-- deletes them, or sends them off to the dead-letter queue.
+local function drop_oldest(q, caps, messages, bytes)
   local skip = redis.call('LINDEX', READY, 0) == '' and 1 or 0
   local fresh = redis.call('LRANGE', READY, skip, skip + MOST - 1)
   local gone, members, freed, looked, popped, tombs, left = {}, {}, 0, 0, 0, 0, true
-  while left and looked < MOST and (#gone < messages or freed < bytes) do
+  local leaving = {}
+  while left and looked < MOST and (not caps.dead or freed < BYTES) and (#gone < messages or freed < bytes) do
     local id, listed_id, member = take_oldest(q, fresh, popped)
     left = id ~= nil
     if left then
@@ -43,6 +59,7 @@ local function drop_oldest(q, messages, bytes)
       freed = freed + size
       if size > 0 then
         gone[#gone + 1], members[#members + 1] = id, member
+        if caps.dead then leaving[#leaving + 1] = overflowing(q, id, member, caps.retention) end
       else
         tombs = tombs + 1
       end
@@ -55,9 +72,17 @@ local function drop_oldest(q, messages, bytes)
   if tombs > 0 then set(q, 'tomb', q.tomb - tombs) end
   if #gone > 0 then
     remove_records(q, gone)
+    redis.call('HDEL', SIDE, unpack(gone))
     forget_ends(q, members)
-    q.dropped = q.dropped + #gone
-    set(q, 'drop', q.drop + #gone)
+    if caps.dead then
+      send_off(q, leaving)
+      q.left = q.left + #leaving
+      set(q, 'dl', q.dl + #leaving)
+      set(q, 'exp', q.exp + #gone - #leaving)
+    else
+      q.dropped = q.dropped + #gone
+      set(q, 'drop', q.drop + #gone)
+    end
   end
   return left and (#gone < messages or freed < bytes)
 end
@@ -69,16 +94,16 @@ local function excess(q, caps, count, bytes)
   return math.max(messages, 0), math.max(caps.bytes > 0 and q.by + bytes - caps.bytes or 0, 0)
 end
 
--- Tidies a queue that is full, and drops messages where its caps say so. Returns true when that may go on: call again.
+-- Tidies a queue that is full, and takes messages out of it where its caps say so. Returns true when that may go on: call again.
 local function make_room(q, caps, count, bytes)
   local messages, over = excess(q, caps, count, bytes)
   if messages == 0 and over == 0 then return false end
-  read_more(q, 'pop', 'tomb', 'exp', 'ag', 'vt', 'drop')
+  read_more(q, 'pop', 'tomb', 'exp', 'ag', 'vt', 'drop', 'dl', 'tl', 'to')
   local moved = tidy_due(q)
   tidy_expired(q, caps.retention, MOST)
   if moved > 0 then wake(q, q.fifo and offered(q) or moved, 0) end
   messages, over = excess(q, caps, count, bytes)
   -- What can never fit pushes nothing out.
-  if not caps.drop or caps.messages > 0 and count > caps.messages or caps.bytes > 0 and bytes > caps.bytes then return false end
-  return drop_oldest(q, messages, over)
+  if not (caps.drop or caps.dead) or caps.messages > 0 and count > caps.messages or caps.bytes > 0 and bytes > caps.bytes then return false end
+  return drop_oldest(q, caps, messages, over)
 end
