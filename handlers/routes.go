@@ -47,6 +47,8 @@ func (a *API) routes() []route {
 		message  = queue + "/messages/:id"
 		receipt  = queue + "/receipts/:handle"
 		owner    = "/v1/tenants/:tenant"
+
+		groupState = receipt + "/group-state"
 	)
 	return []route{
 		{get, "/v1/whoami", "whoami", a.whoami, "", anyKey, harmless},
@@ -76,6 +78,9 @@ func (a *API) routes() []route {
 		{get, queue + "/tail", "tailMessages", a.tailMessages, "messages:peek", tenant, harmless},
 		{del, receipt, "ackMessage", a.ackMessage, "messages:consume", tenant, harmless},
 		{patch, receipt, "changeReceipt", a.changeReceipt, "messages:consume", tenant, harmless},
+		{get, groupState, "getGroupState", a.getGroupState, "messages:consume", tenant, harmless},
+		{put, groupState, "putGroupState", a.putGroupState, "messages:consume", tenant, harmless},
+		{del, groupState, "deleteGroupState", a.deleteGroupState, "messages:consume", tenant, harmless},
 		{post, queue + "/ack", "ackMessages", a.ackMessages, "messages:consume", tenant, harmless},
 
 		{get, queue + "/schedules", "listSchedules", a.listSchedules, "schedules:read", tenant, harmless},

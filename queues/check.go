@@ -93,7 +93,9 @@ type checker struct {
 	next, again   int64 // what the head says: nothing becomes available by itself before next; 0: nothing is in `again`
 	dead, moved   int64 // left for another queue
 	moving        int64 // are on their way there
-	sizes         [13]int64
+	states, held  int64 // bytes of the states of groups, as the head says and as they were met
+	stateful      int64 // groups with a state
+	sizes         [14]int64
 	fifo          bool
 	lacking       string
 }
@@ -109,7 +111,7 @@ type place struct {
 const walk = "raxfdmoje"
 
 var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "m": "members", "o": "groups", "j": "order", "e": "expiry",
-	"b": "body", "s": "side", "i": "dedup", "t": "transfers"}
+	"b": "body", "s": "side", "i": "dedup", "t": "transfers", "g": "states"}
 
 // read walks through the keys and reports whether anything changed meanwhile.
 func (c *checker) read(ctx context.Context) (bool, error) {
@@ -158,7 +160,7 @@ func (c *checker) head(reply []any) {
 	c.next, c.again = number(counters, 6), number(counters, 7)
 	c.dead, c.moved, c.moving = number(counters, 8), number(counters, 9), number(counters, 10)
 	c.stored, c.dropped = number(counters, 11), number(counters, 12)
-	c.fifo = number(counters, 13) == 1
+	c.states, c.fifo = number(counters, 13), number(counters, 14) == 1
 	for i := range c.sizes {
 		c.sizes[i] = number(sizes, i)
 	}
@@ -204,6 +206,10 @@ func (c *checker) take(part, member, score string, size int64, sideRecord string
 		c.turns[id] = score
 		return
 	case "e":
+		if len(member) == groupSize {
+			c.stateful, c.held = c.stateful+1, c.held+size
+			return
+		}
 		c.ends = append(c.ends, member[:min(len(member), engine.IDSize)])
 		return
 	case "m":
@@ -363,7 +369,7 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The key %s lacks its sentinel.", placeNames[string(letter)])
 	}
 	for i, letter := range walk {
-		size := c.sizes[strings.IndexRune("braxfdsijmote", letter)]
+		size := c.sizes[strings.IndexRune("braxfdsijmoteg", letter)]
 		if c.entry[i] != size {
 			c.wrong("The key %s has %d entries, of which %d were found.", placeNames[string(letter)], size, c.entry[i])
 		}
@@ -380,6 +386,11 @@ func (c *checker) judge(ctx context.Context) error {
 	}
 	if n := c.sizes[11] - 1; c.moving != n {
 		c.wrong("%d messages are on their way to another queue; the head counts %d.", n, c.moving)
+	}
+	if n := c.sizes[13] - 1; c.stateful != n {
+		c.wrong("%d groups have a state, of which expiry has %d.", n, c.stateful)
+	} else if c.states != c.held {
+		c.wrong("The states of groups have %d bytes; the head counts %d.", c.held, c.states)
 	}
 	c.judgeAge()
 	for _, id := range c.ends {

@@ -81,6 +81,27 @@ func (s *Store) FillKeys(tb testing.TB, t tenants.ID, queue string) {
 	}
 }
 
+// FillStates gives a queue as many groups with a state as it may have, each until then.
+func (s *Store) FillStates(tb testing.TB, t tenants.ID, queue string, until time.Time) {
+	tb.Helper()
+	keys := s.Keys(t, queue)
+	for i := 0; i < MaxGroupStates; i += 1000 {
+		var fields, ends []any
+		for j := i; j < i+1000; j++ {
+			group := fmt.Sprintf("g%07d", j)
+			fields = append(fields, group, "\x01x")
+			ends = append(ends, until.UnixMilli(), group)
+		}
+		pipe := s.engine.Single().Pipeline()
+		pipe.HSet(tb.Context(), keys["g"], fields...)
+		pipe.Do(tb.Context(), append([]any{"zadd", keys["e"]}, ends...)...)
+		pipe.HSet(tb.Context(), keys["h"], "tt", 1, "gb", 2*(i+1000))
+		if _, err := pipe.Exec(tb.Context()); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 // Stamp is what the scripts write before a record: its format, and the time sent in six bytes.
 func Stamp(ms uint64) string {
 	return string([]byte{0, byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms)})
@@ -127,7 +148,7 @@ func ScriptNames() map[string]string {
 	for _, s := range []*engine.Script{
 		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, departScript, deleteScript, delayScript, peekScript, tailScript, messageScript, statsScript, passScript, pausedScript,
 		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
-		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript,
+		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript, stateReadScript, statePutScript, stateDropScript,
 		scheduleReadScript, scheduleNamesScript, schedulePutScript, scheduleSaveScript, scheduleDropScript,
 		scheduleIndexScript, scheduleDueScript,
 	} {

@@ -29,6 +29,9 @@ var (
 	passScript       = engine.MustLoad(files, "pass")
 	pausedScript     = engine.MustLoad(files, "paused")
 	purgeScript      = engine.MustLoad(files, "purge")
+	stateReadScript  = engine.MustLoad(files, "state_read")
+	statePutScript   = engine.MustLoad(files, "state_put")
+	stateDropScript  = engine.MustLoad(files, "state_drop")
 	quitScript       = engine.MustLoad(files, "quit")
 	initScript       = engine.MustLoad(files, "init")
 	settingsScript   = engine.MustLoad(files, "settings")
@@ -55,7 +58,7 @@ var (
 )
 
 // parts are the keys of a queue in the order in which every script declares them; see lua/lib/queue.lua.
-var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j", "m", "o", "t", "e"}
+var parts = [...]string{"h", "b", "r", "a", "x", "f", "d", "s", "i", "j", "m", "o", "t", "e", "g"}
 
 // queueKeys returns the keys of the queue with the given uid.
 func queueKeys(t tenants.ID, uid string) []string {

@@ -58,6 +58,32 @@ func TestCapsOutliveARestart(t *testing.T) {
 	}
 }
 
+// So does the state of a group, which its holder reads on.
+func TestGroupStatesOutliveARestart(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	queue := p.URL + "/v1/queues/orders.fifo"
+	must(t, http.StatusCreated, nil, http.MethodPut, queue, p.Key, "")
+	must(t, http.StatusCreated, nil, http.MethodPost, queue+"/messages/batch", p.Key, `{"messages":[{"body":"m","group_id":"g","deduplication_id":"1"}]}`)
+	var got struct {
+		Messages []struct {
+			AckURL string `json:"ack_url"`
+		}
+	}
+	must(t, http.StatusOK, &got, http.MethodPost, queue+"/receive", p.Key, "")
+	state := p.URL + got.Messages[0].AckURL + "/group-state"
+	must(t, http.StatusOK, nil, http.MethodPut, state, p.Key, `{"step":3}`)
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	var read struct{ Step int }
+	must(t, http.StatusOK, &read, http.MethodGet, state, p.Key, "")
+	if read.Step != 3 {
+		t.Errorf("read %+v", read)
+	}
+}
+
 // So does what a full queue has pushed out.
 func TestOverflowOutlivesARestart(t *testing.T) {
 	t.Parallel()

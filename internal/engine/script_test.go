@@ -194,7 +194,7 @@ func modules(t *testing.T) []module {
 // refused gets a line here.
 var adds = []string{
 	"auth/index", "auth/register", "auth/register_operator", "internal/engine/epoch",
-	"queues/confirm", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "tenants/reserve", "tenants/update",
+	"queues/confirm", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put", "tenants/reserve", "tenants/update",
 }
 
 func TestScriptsThatDrainRunWithoutMemory(t *testing.T) {

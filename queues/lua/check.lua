@@ -1,12 +1,12 @@
 -- Shows what lies in a queue's keys just as it lies there, up to 100 entries a call, for a check of the invariants.
 -- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed, "m" members, "o" groups, "j" order or "e" expiry, in this order
 -- ARGV[7] index in that part at which to go on, 0 for its first entry
--- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t e": how many entries the keys have, letters of the keys that lack their sentinel, then per entry six: part, member, score or "", bytes of its record, side record or "", until when it waits for its back-off after a lease that has ended in milliseconds or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, "", ""; or a refusal of lib/queue
+-- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop gb" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t e g": how many entries the keys have, letters of the keys that lack their sentinel, then per entry six: part, member, score or "", bytes of its record or, of a group in "e", of its state, side record or "", until when it waits for its back-off after a lease that has ended in milliseconds or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, "", ""; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
 --- @include "lib/retry"
-local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop')
+local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop', 'gb')
 if q.refusal then return q.refusal end
 local ordered = { a = AGAIN, x = AGE, f = FLIGHT, d = DELAYED, m = MEMBERS, o = GROUPS, e = EXPIRY }
 local out, left, walk = {}, MOST, 'raxfdmoje'
@@ -17,6 +17,10 @@ local function show(...)
 end
 
 local function show_message(part, member, score)
+  if part == 'e' and #member == 8 then
+    show(part, member, score, num(redis.call('HSTRLEN', STATES, member)), '', '')
+    return
+  end
   local id = part == 'm' and string.sub(member, 16) or string.sub(member, 1, 12)
   local lease = part == 'f' and tonumber(score)
   local till = lease and lease_end(lease) <= q.now and num(waits_till(q, id, lease)) or ''
@@ -61,7 +65,7 @@ for i = string.find(walk, ARGV[6], 1, true), #walk do
 end
 
 local lacking = ''
-for letter, key in pairs({ b = BODY, s = SIDE, i = DEDUP, t = TRANSFERS }) do
+for letter, key in pairs({ b = BODY, s = SIDE, i = DEDUP, t = TRANSFERS, g = STATES }) do
   if redis.call('HEXISTS', key, '') == 0 then lacking = lacking .. letter end
 end
 for letter, key in pairs(ordered) do
@@ -76,13 +80,13 @@ if time == 0 then
   time = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local counters = {}
-for i, name in ipairs({ 'tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop' }) do counters[i] = num(q[name]) end
+for i, name in ipairs({ 'tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop', 'gb' }) do counters[i] = num(q[name]) end
 counters[#counters + 1] = q.fifo and '1' or '0'
 local sizes = {
   redis.call('HLEN', BODY), redis.call('LLEN', READY), redis.call('ZCARD', AGAIN), redis.call('ZCARD', AGE),
   redis.call('ZCARD', FLIGHT), redis.call('ZCARD', DELAYED), redis.call('HLEN', SIDE), redis.call('HLEN', DEDUP),
   redis.call('LLEN', ORDER), redis.call('ZCARD', MEMBERS), redis.call('ZCARD', GROUPS), redis.call('HLEN', TRANSFERS),
-  redis.call('ZCARD', EXPIRY),
+  redis.call('ZCARD', EXPIRY), redis.call('HLEN', STATES),
 }
 return { 'ok', num(q.now), next_part, next_index, num(time), redis.call('HGET', HEAD, 'clk') or '0',
   table.concat(counters, ' '), table.concat(sizes, ' '), lacking, unpack(out) }

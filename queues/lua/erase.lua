@@ -13,6 +13,7 @@
 -- KEYS[12] ZSET groups
 -- KEYS[13] HASH transfers
 -- KEYS[14] ZSET expiry
+-- KEYS[15] HASH states
 -- Returns: "ok"; or "live" for a queue that is not retired
 -- Flags: allow-oom
 -- Again: what is removed stays removed.

@@ -13,6 +13,7 @@
 -- KEYS[12] ZSET groups
 -- KEYS[13] HASH transfers
 -- KEYS[14] ZSET expiry
+-- KEYS[15] HASH states
 -- ARGV[3] settings, JSON
 -- ARGV[4] "standard" or "fifo"
 -- ARGV[5+] per setting that the scripts read two: its field of the head; its value
@@ -21,7 +22,7 @@
 -- Again: it makes only what is not there.
 local h = redis.call('HMGET', KEYS[1], 'v', 'set')
 if h[1] then return { 'ok', h[1], h[2] } end
-for _, key in ipairs({ KEYS[2], KEYS[8], KEYS[9], KEYS[13] }) do redis.call('HSET', key, '', '') end
+for _, key in ipairs({ KEYS[2], KEYS[8], KEYS[9], KEYS[13], KEYS[15] }) do redis.call('HSET', key, '', '') end
 for _, key in ipairs({ KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[12], KEYS[14] }) do redis.call('ZADD', key, '+inf', '') end
 redis.call('ZADD', KEYS[11], 0, '')
 for _, key in ipairs({ KEYS[3], KEYS[10] }) do

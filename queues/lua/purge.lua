@@ -1,5 +1,5 @@
--- Deletes all messages of a queue at once, also those that somebody holds. Redis frees the memory in the background.
--- KEYS[15] STRING none: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
+-- Deletes all messages of a queue at once, also those that somebody holds, and the states of its groups. Redis frees the memory in the background.
+-- KEYS[16] STRING none: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
 -- Returns: "ok", the time, how many; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
@@ -10,9 +10,10 @@ if q.refusal then return q.refusal end
 if q.last then return { 'ok', string.match(q.last, '^(%d+)|(%d+)$') } end
 local count = redis.call('HLEN', BODY) - 1
 set(q, 'pop', q.pop + listed())
-redis.call('UNLINK', BODY, READY, AGAIN, AGE, FLIGHT, DELAYED, SIDE, MEMBERS, GROUPS, EXPIRY)
+redis.call('UNLINK', BODY, READY, AGAIN, AGE, FLIGHT, DELAYED, SIDE, MEMBERS, GROUPS, EXPIRY, STATES)
 redis.call('HSET', BODY, '', '')
 redis.call('HSET', SIDE, '', '')
+redis.call('HSET', STATES, '', '')
 redis.call('RPUSH', READY, '')
 for _, key in ipairs({ AGAIN, AGE, FLIGHT, DELAYED, GROUPS, EXPIRY }) do redis.call('ZADD', key, '+inf', '') end
 redis.call('ZADD', MEMBERS, 0, '')
@@ -22,6 +23,7 @@ set(q, 'nd', 0)
 set(q, 'ag', 0)
 set(q, 'gr', 0)
 set(q, 'tt', 0)
+set(q, 'gb', 0)
 set(q, 'del', q.del + count)
 grow(q, -q.by)
 close_queue(q, num(q.now) .. '|' .. num(count))

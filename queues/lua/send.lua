@@ -93,6 +93,7 @@ if ARGV[11] ~= '' then
   local messages, bytes, retention, drop = string.match(ARGV[11], '^(%d+),(%d+),(%d+),(%d)$')
   local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1', dead = drop == '2' }
   local sizes, n, total, lost, full = {}, 0, 0, {}, nil
+  read_more(q, 'gb')
   for i = 1, count do
     if not twins[i] then
       sizes[i] = #ARGV[11 + 2 * i] + #stamp(0, groups[i] and groups[i] .. places[i])
@@ -104,7 +105,7 @@ if ARGV[11] ~= '' then
     return { 'again', num(q.dropped), num(q.left) }
   end
   local stored, most, most_bytes = redis.call('HLEN', BODY) - 1, caps.messages, caps.bytes
-  local by = q.by
+  local by = q.by + q.gb
   for i = 1, count do
     local key = keyed[i] and keyed[i][1]
     local verdict = key and twins[i] and lost[key] -- the same as what became of the first one

@@ -2,14 +2,14 @@
 -- ARGV[6] milliseconds: retention
 -- ARGV[7] sessions of living servers in ascending order, "," before, between and behind them, or "" to leave dead ones' lanes alone
 -- ARGV[8] milliseconds: how long a deduplication key is remembered
--- Returns: "ok", the time, available, in flight, delayed, the time at which the oldest available message was sent or 0, sent, received, deleted and expired since the queue was made, "1" when the clocks agree, how many messages and keys were tidied, how many are on their way to another queue, how many left for the dead-letter queue and how many were moved since the queue was made, bytes of all records, dropped since the queue was made; or a refusal of lib/queue
+-- Returns: "ok", the time, available, in flight, delayed, the time at which the oldest available message was sent or 0, sent, received, deleted and expired since the queue was made, "1" when the clocks agree, how many messages and keys were tidied, how many are on their way to another queue, how many left for the dead-letter queue and how many were moved since the queue was made, bytes of all records and states, dropped since the queue was made; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: it brings up to date what is not; the second call finds nothing to do.
 --- @include "lib/queue"
 --- @include "lib/wake"
 --- @include "lib/tidy"
 --- @include "lib/forget"
-local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt', 'gr', 'to', 'dl', 'mv', 'drop', 'tt')
+local q = open_queue('pop', 'tomb', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'vt', 'gr', 'to', 'dl', 'mv', 'drop', 'tt', 'gb')
 if q.refusal then return q.refusal end
 local ready, moved = tidy_due(q)
 local ended = tidy_expired(q, tonumber(ARGV[6]), MOST)
@@ -52,4 +52,4 @@ for _, member in ipairs(redis.call('ZRANGE', AGE, 0, q.gr == 0 and 0 or MOST - 1
 end
 return { 'ok', num(q.now), num(available), num(held_now), num(delayed), num(oldest),
   num(q['in']), num(q.out), num(q.del), num(q.exp), q.steady and '1' or '0', num(moved + ended + forgotten), num(q.to), num(q.dl), num(q.mv),
-  num(q.by), num(q.drop) }
+  num(q.by + q.gb), num(q.drop) }

@@ -37,6 +37,8 @@ var forms = []form{
 	{operation: "POST /v1/queues/{queue}/messages/batch", request: []body{lines}},
 	{operation: "GET /v1/queues/{queue}/messages/{id}/body", response: []body{raw}, sole: true},
 	{operation: "POST /v1/queues/{queue}/messages/{id}/redrive", request: []body{raw}, sole: true},
+	{operation: "GET /v1/queues/{queue}/receipts/{handle}/group-state", response: []body{raw}, sole: true},
+	{operation: "PUT /v1/queues/{queue}/receipts/{handle}/group-state", request: []body{raw}, sole: true},
 	{operation: "POST /v1/queues/{queue}/receive", response: []body{raw}},
 	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true, either: true},
 	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true},

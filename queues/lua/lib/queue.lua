@@ -14,14 +14,15 @@
 -- KEYS[11] ZSET members: messages that belong to groups, all with score 0, as group, place, id; see lib/groups
 -- KEYS[12] ZSET groups: groups with messages that can be received, by when it is their turn
 -- KEYS[13] HASH transfers: messages on their way to another queue by number; see lib/transfer
--- KEYS[14] ZSET expiry: members of messages with an end of their own, by it
+-- KEYS[14] ZSET expiry: members of messages with an end of their own, and groups with a state, by it
+-- KEYS[15] HASH states: group to its state, see lib/states
 -- ARGV[3] version of the settings that the caller knows
 -- ARGV[4] lane: the field of the head that remembers this caller's last call, "L<session>.<lane>"
 -- ARGV[5] number of this call in its lane; a call with the number of the last one gets that one's answer
 --- @include "lib/clock"
 local HEAD, BODY, READY, AGAIN, AGE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FLIGHT, DELAYED, SIDE, DEDUP, ORDER = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local MEMBERS, GROUPS, TRANSFERS, EXPIRY = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local MEMBERS, GROUPS, TRANSFERS, EXPIRY, STATES = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local EPOCH, FENCE = 1735689600000, 4096
 -- No script touches more messages than MOST, nor reads or writes more body bytes than BYTES unless it is one message.
 local MOST, BYTES = 100, 524288

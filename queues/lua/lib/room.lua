@@ -91,7 +91,7 @@ end
 -- its caps say; 0 of a cap is no cap.
 local function excess(q, caps, count, bytes)
   local messages = caps.messages > 0 and redis.call('HLEN', BODY) - 1 + count - caps.messages or 0
-  return math.max(messages, 0), math.max(caps.bytes > 0 and q.by + bytes - caps.bytes or 0, 0)
+  return math.max(messages, 0), math.max(caps.bytes > 0 and q.by + q.gb + bytes - caps.bytes or 0, 0)
 end
 
 -- Tidies a queue that is full, and takes messages out of it where its caps say so. Returns true when that may go on: call again.

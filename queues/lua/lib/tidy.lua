@@ -2,6 +2,7 @@
 --- @include "lib/retry"
 --- @include "lib/ends"
 --- @include "lib/past"
+--- @include "lib/states"
 -- Brings the indexes up to the queue clock, at most MOST messages a call: leases and delays that have ended become
 -- `again`, and what retention ends is deleted where nobody holds it. Every answer that depends on the time tidies
 -- first, so nothing depends on a background task.
@@ -25,7 +26,7 @@ local function next_due(q)
   return due
 end
 
--- Deletes messages whose own end has come, and marks those that somebody holds. Returns how many groups of a FIFO queue
+-- Deletes messages whose own end has come, and marks those that somebody holds; and forgets states of groups. Returns how many groups of a FIFO queue
 -- have their turn by it, and how many messages it looked at.
 local function tidy_ends(q)
   local due = q.tt ~= 0 and redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', num(q.now), 'LIMIT', 0, MOST) or {}
@@ -33,7 +34,9 @@ local function tidy_ends(q)
   local gone, entries, groups, tombs = {}, {}, {}, 0
   for _, member in ipairs(due) do
     local id, lent = id_of(member), redis.call('ZSCORE', FLIGHT, member)
-    if lent and lease_end(tonumber(lent)) > q.now then
+    if #member == 8 then
+      forget_state(q, member)
+    elseif lent and lease_end(tonumber(lent)) > q.now then
       local d, r, f, first, rest = read_side(past(q, 'F', id, lent))
       local own, said = split_rest(rest)
       redis.call('HSET', SIDE, id, write_side(d, r, f, first, own .. ',x' .. said))
