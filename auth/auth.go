@@ -1,7 +1,7 @@
-// Package auth establishes who is calling.
+// Package auth establishes who is calling, and what they may do.
 //
 // A caller shows an API key: slk_… acts for one tenant, slo_… belongs to an operator, who acts for the tenant that the
-// request names. Redis holds no key, only its digest: an HMAC with a secret of the installation, so that neither a copy
+// request names. What a key may do are its Grants. Redis holds no key, only its digest: an HMAC with a secret of the installation, so that neither a copy
 // of the data nor the time of a look-up helps to find one.
 //
 // Each server remembers the keys it has seen and confirms them in the background, so a request with a known key costs
@@ -32,7 +32,7 @@ type Principal struct {
 	KeyID      string
 	Tenant     tenants.ID // zero for an operator
 	TenantName string     // "" for an operator
-	Scopes     []string   // what the key may do; not enforced yet. Shared: do not change it
+	Grants     *Grants    // what the key may do; nil: nothing
 }
 
 // Secret is text that only its owner may see. It prints as ***; Reveal shows it. That holds for exported fields: fmt
@@ -72,6 +72,15 @@ var (
 	ErrKeyExpired = &errs.Error{Kind: errs.Unauthenticated, Code: "key_expired",
 		Message: "The API key has expired.",
 		Fix:     "Create a new key and use that one."}
+	ErrAddressNotAllowed = &errs.Error{Kind: errs.Forbidden, Code: "ip_not_allowed",
+		Message: "The API key may not be used from this address.",
+		Fix:     "Use it from one of its allowed_ips, or create a key for this address. Behind a proxy, set SLUICE_TRUSTED_PROXIES."}
+	// ErrPermissionDenied is a request of somebody who is known and may not make it; see Denied.
+	ErrPermissionDenied = &errs.Error{Kind: errs.Forbidden, Code: "permission_denied",
+		Message: "The key may not do this."}
+	ErrKeyRotated = &errs.Error{Kind: errs.Conflict, Code: "key_rotated",
+		Message: "This key has been rotated already, and another one has its place.",
+		Fix:     "Rotate the key that replaced it."}
 	ErrKeyNotFound = &errs.Error{Kind: errs.NotFound, Code: "key_not_found",
 		Message: "There is no such key."}
 	ErrTooManyKeys = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",

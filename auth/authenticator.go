@@ -82,23 +82,23 @@ func NewAuthenticator(keys *KeyStore) *Authenticator {
 // now returns how long the server has been running.
 func (a *Authenticator) now() time.Duration { return a.clock.Now().Sub(a.started) }
 
-// Authenticate returns who the owner of a credential is. ErrUnauthenticated is the answer to text that is no key, and
-// to keys that do not exist or no longer do; ErrKeyExpired is the answer to those past their time. Where Redis does
-// not answer and what is known is older than 4 s it is engine.ErrUnavailable: nobody is let in on old knowledge.
-func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Principal, error) {
+// Authenticate returns who the owner of a credential is that is shown from an IP address. ErrUnauthenticated is the answer
+// to text that is no key, and to keys that do not exist or no longer do; ErrKeyExpired is the answer to those past their
+// time, ErrAddressNotAllowed to those that may not be used from there. Where Redis does not answer and what is known is
+// older than 4 s it is engine.ErrUnavailable: nobody is let in on old knowledge.
+func (a *Authenticator) Authenticate(ctx context.Context, credential, address string) (Principal, error) {
 	if _, err := ParseKey(credential); err != nil {
 		return Principal{}, err
 	}
 	d := a.keys.hasher.digest(credential)
 	now := a.now()
 	if e := a.known.get(d); e != nil && a.fresh(e, now) {
-		e.used.Store(int64(now))
-		return a.answer(e, now)
+		return a.answer(e, now, address)
 	}
 	if e := a.unknown.get(d); e != nil && now-e.read < doubt {
 		return Principal{}, ErrUnauthenticated
 	}
-	return a.load(ctx, d)
+	return a.load(ctx, d, address)
 }
 
 // fresh reports whether an entry may still be believed.
@@ -110,19 +110,30 @@ func (a *Authenticator) fresh(e *entry, now time.Duration) bool {
 	return now-at < trust
 }
 
-// answer judges the expiry by the clock of Redis, which all servers share.
-func (a *Authenticator) answer(e *entry, now time.Duration) (Principal, error) {
-	if e.expires != 0 {
-		r := a.redis.Load()
-		if r.millis+(now-r.at).Milliseconds() >= e.expires {
-			return Principal{}, ErrKeyExpired
-		}
+// answer judges the expiry by the clock of Redis, which all servers share, and the address. What is let in is a use.
+func (a *Authenticator) answer(e *entry, now time.Duration, address string) (Principal, error) {
+	e.asked.Store(int64(now))
+	if e.expires != 0 && a.millis(now) >= e.expires {
+		return Principal{}, ErrKeyExpired
+	}
+	if !e.principal.Grants.admits(address) {
+		return Principal{}, ErrAddressNotAllowed
+	}
+	e.used.Store(int64(now))
+	if e.from.Load() == nil {
+		e.cameFrom(address)
 	}
 	return e.principal, nil
 }
 
+// millis returns the time of Redis, in milliseconds since 1970.
+func (a *Authenticator) millis(now time.Duration) int64 {
+	r := a.redis.Load()
+	return r.millis + (now - r.at).Milliseconds()
+}
+
 // load reads a key from Redis, once for all who ask for it at the same time. ctx ends the wait, not the reading.
-func (a *Authenticator) load(ctx context.Context, d digest) (Principal, error) {
+func (a *Authenticator) load(ctx context.Context, d digest, address string) (Principal, error) {
 	loaded := a.loading.DoChan(string(d[:]), func() (any, error) { return a.fetch(d) })
 	select {
 	case <-ctx.Done():
@@ -135,7 +146,7 @@ func (a *Authenticator) load(ctx context.Context, d digest) (Principal, error) {
 		if e == nil {
 			return Principal{}, ErrUnauthenticated
 		}
-		return a.answer(e, a.now())
+		return a.answer(e, a.now(), address)
 	}
 }
 
@@ -144,7 +155,6 @@ func (a *Authenticator) fetch(d digest) (*entry, error) {
 	generation, began := a.known.generation(), a.now()
 	// Whoever looked in vain just before the last reading ended finds here what it found.
 	if e := a.known.get(d); e != nil && a.fresh(e, began) {
-		e.used.Store(int64(began))
 		return e, nil
 	}
 	found, err := a.keys.lookup(context.Background(), []digest{d})
@@ -175,13 +185,17 @@ func newEntry(text, mark string, began time.Duration) (*entry, error) {
 	if err != nil || r.RevokedAt != 0 {
 		return nil, err
 	}
-	p := Principal{Kind: r.Kind, KeyID: r.ID, TenantName: r.TenantName, Scopes: r.Scopes}
+	grants, err := r.grants()
+	if err != nil {
+		return nil, err
+	}
+	p := Principal{Kind: r.Kind, KeyID: r.ID, TenantName: r.TenantName, Grants: grants}
 	var ok bool
 	if p.Tenant, ok = tenants.ParseID(r.Tenant); ok == (r.Kind == KindOperator) {
 		return nil, engine.ErrBroken.Because(fmt.Errorf("record of %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
 	}
 	e := &entry{principal: p, expires: r.ExpiresAt, mark: mark, read: began}
-	e.used.Store(int64(began))
+	e.asked.Store(int64(began))
 	return e, nil
 }
 
@@ -193,7 +207,7 @@ func (a *Authenticator) remember(d digest, e *entry, began time.Duration, genera
 	}
 	a.known.remove(d)
 	no := &entry{read: began}
-	no.used.Store(int64(began))
+	no.asked.Store(int64(began))
 	a.unknown.put(d, no, 0) // of which nothing is ever forgotten
 }
 
@@ -205,10 +219,14 @@ func (a *Authenticator) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteBudget)
+			defer cancel()
+			a.noteUses(last)
 			return nil
 		case <-tick:
 		}
 		a.confirm(ctx)
+		a.noteUses(ctx)
 	}
 }
 
@@ -221,9 +239,9 @@ func (a *Authenticator) confirm(ctx context.Context) {
 		return
 	}
 	a.noteTime(found, began)
-	a.unknown.usedSince(began - doubt)
+	a.unknown.askedSince(began - doubt)
 	var stale []digest
-	for _, d := range a.known.usedSince(began - idle) {
+	for _, d := range a.known.askedSince(began - idle) {
 		if e := a.known.get(d); e != nil && (e.mark != found.mark || e.mark == "") {
 			stale = append(stale, d)
 		}
@@ -236,7 +254,7 @@ func (a *Authenticator) confirm(ctx context.Context) {
 	a.confirmed.Store(&confirmation{mark: found.mark, at: began})
 }
 
-// reread reads keys again that are known. When they were used stays noted.
+// reread reads keys again that are known. When they were used, and what was noted of it, stays.
 func (a *Authenticator) reread(ctx context.Context, digests []digest) error {
 	generation, began := a.known.generation(), a.now()
 	found, err := a.keys.lookup(ctx, digests)
@@ -249,7 +267,7 @@ func (a *Authenticator) reread(ctx context.Context, digests []digest) error {
 			return err
 		}
 		if old := a.known.get(d); e != nil && old != nil {
-			e.used.Store(old.used.Load())
+			e.heir(old)
 		}
 		a.remember(d, e, began, generation)
 	}

@@ -92,7 +92,7 @@ func TestG20_ARevokedKeyStopsWithinFiveSecondsOnEveryServer(t *testing.T) {
 
 func authError(t *testing.T, w *world, key auth.Created) error {
 	t.Helper()
-	_, err := w.auth.Authenticate(t.Context(), key.Secret.Reveal())
+	_, err := w.auth.Authenticate(t.Context(), key.Secret.Reveal(), home)
 	return err
 }
 
@@ -110,7 +110,7 @@ func TestG20_AKeyStopsWhenItExpires(t *testing.T) {
 			want error
 		}{{3 * time.Second, nil}, {9999 * time.Millisecond, nil}, {10 * time.Second, auth.ErrKeyExpired}, {time.Hour, auth.ErrKeyExpired}} {
 			w.clock.Set(start.Add(c.at - time.Millisecond))
-			_, _ = w.auth.Authenticate(t.Context(), key) // known from just before
+			_, _ = w.auth.Authenticate(t.Context(), key, home) // known from just before
 			w.clock.Set(start.Add(c.at))
 			w.checkAuth(t, "warm after "+c.at.String(), key, c.want)
 			w.another().checkAuth(t, "cold after "+c.at.String(), key, c.want)
@@ -213,9 +213,9 @@ func TestRevokedAndUnknownKeysLookTheSame(t *testing.T) {
 		}
 		s := w.another()
 		before := s.calls()
-		_, unknown := s.auth.Authenticate(t.Context(), auth.NewKeyText(auth.KindTenant))
+		_, unknown := s.auth.Authenticate(t.Context(), auth.NewKeyText(auth.KindTenant), home)
 		between := s.calls()
-		_, revoked := s.auth.Authenticate(t.Context(), key.Secret.Reveal())
+		_, revoked := s.auth.Authenticate(t.Context(), key.Secret.Reveal(), home)
 		if unknown.Error() != revoked.Error() || between-before != s.calls()-between {
 			t.Errorf("unknown: %v after %d calls; revoked: %v after %d calls", unknown, between-before, revoked, s.calls()-between)
 		}
@@ -240,7 +240,7 @@ func TestOneLookUpServesAllWhoWait(t *testing.T) {
 		begun.Wait()
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := w.auth.Authenticate(gone, key); !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		if _, err := w.auth.Authenticate(gone, key, home); !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("a caller who left: got %v, want ErrUnavailable because of him", err)
 		}
 		release()
@@ -262,7 +262,7 @@ func TestAnAnswerFromBeforeARevocationIsNotKept(t *testing.T) {
 			given, release := w.net.holdAnswer(d)
 			over := make(chan error)
 			go func() {
-				_, err := w.auth.Authenticate(t.Context(), key.Secret.Reveal())
+				_, err := w.auth.Authenticate(t.Context(), key.Secret.Reveal(), home)
 				over <- err
 			}()
 			<-given
@@ -282,7 +282,7 @@ func TestAnAnswerFromBeforeARevocationIsNotKept(t *testing.T) {
 			if !here {
 				w.clock.Advance(2 * time.Second) // since the answer; and 2 s since the beat
 			}
-			w.checkAuth(t, fmt.Sprintf("afterwards, revoked here %v", here), key.Secret.Reveal(), auth.ErrUnauthenticated)
+			w.checkAuth(t, fmt.Sprintf("afterwards, revoked here %v", home), key.Secret.Reveal(), auth.ErrUnauthenticated)
 		}
 	})
 }
@@ -397,7 +397,7 @@ func TestRunConfirmsWhatIsInUse(t *testing.T) {
 		key := w.newKey(t)
 		check := func(when string, want error) {
 			t.Helper()
-			if _, err := a.Authenticate(t.Context(), key.Secret.Reveal()); !errors.Is(err, want) {
+			if _, err := a.Authenticate(t.Context(), key.Secret.Reveal(), home); !errors.Is(err, want) {
 				t.Errorf("%s: got %v, want %v", when, err, want)
 			}
 		}

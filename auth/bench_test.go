@@ -49,7 +49,7 @@ func BenchmarkWarm(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := a.Authenticate(ctx, credential); err != nil {
+		if _, err := a.Authenticate(ctx, credential, home); err != nil {
 			b.Fatal(err)
 		}
 	}

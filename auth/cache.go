@@ -15,13 +15,28 @@ type cache struct {
 	forgotten uint64 // how often forget was called
 }
 
-// entry is what a server knows of a key. All but used stays as it is. Times count from the start of the server.
+// entry is what a server knows of a key. All but the atomic ones stays as it is. Times count from the start of the server.
 type entry struct {
 	principal Principal     // zero for a key that does not exist
 	expires   int64         // by the clock of Redis, in milliseconds since 1970; 0: never
 	mark      string        // of the records when this was read
 	read      time.Duration // when the reading began
-	used      atomic.Int64  // time.Duration
+
+	asked atomic.Int64           // time.Duration: when somebody last showed the key, let in or not
+	used  atomic.Int64           // time.Duration: when somebody was last let in; 0 for never
+	noted atomic.Int64           // time.Duration: of the use that Redis was told of last
+	from  atomic.Pointer[string] // address of the first use since then
+}
+
+// cameFrom notes an address. Only here it is moved to the heap.
+func (e *entry) cameFrom(address string) { e.from.Store(&address) }
+
+// heir gives e, which was read anew, what is known of the uses of the key.
+func (e *entry) heir(old *entry) {
+	e.asked.Store(old.asked.Load())
+	e.used.Store(old.used.Load())
+	e.noted.Store(old.noted.Load())
+	e.from.Store(old.from.Load())
 }
 
 // sample is how many entries are compared to find an old one to forget: like Redis, which forgets one that is old, not
@@ -62,8 +77,8 @@ func (c *cache) forgetOne() {
 	var victim digest
 	seen, oldest := 0, int64(0)
 	for d, e := range c.entries {
-		if used := e.used.Load(); seen == 0 || used < oldest {
-			victim, oldest = d, used
+		if asked := e.asked.Load(); seen == 0 || asked < oldest {
+			victim, oldest = d, asked
 		}
 		if seen++; seen == sample {
 			break
@@ -91,13 +106,13 @@ func (c *cache) remove(digests ...digest) {
 	}
 }
 
-// usedSince returns the keys that were used after t and forgets all others.
-func (c *cache) usedSince(t time.Duration) []digest {
+// askedSince returns the keys that were shown after t and forgets all others.
+func (c *cache) askedSince(t time.Duration) []digest {
 	c.mu.RLock()
-	var used, idle []digest
+	var asked, idle []digest
 	for d, e := range c.entries {
-		if e.used.Load() > int64(t) {
-			used = append(used, d)
+		if e.asked.Load() > int64(t) {
+			asked = append(asked, d)
 		} else {
 			idle = append(idle, d)
 		}
@@ -106,7 +121,20 @@ func (c *cache) usedSince(t time.Duration) []digest {
 	if len(idle) > 0 {
 		c.remove(idle...)
 	}
-	return used
+	return asked
+}
+
+// unnoted returns the keys of whose uses Redis is to be told: those used since it was told, unless that was after t.
+func (c *cache) unnoted(t time.Duration) map[digest]*entry {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	list := map[digest]*entry{}
+	for d, e := range c.entries {
+		if noted := e.noted.Load(); e.used.Load() > noted && (noted == 0 || noted <= int64(t)) {
+			list[d] = e
+		}
+	}
+	return list
 }
 
 func (c *cache) len() int {

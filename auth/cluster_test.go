@@ -47,7 +47,7 @@ func TestTenantsAndKeysLiveOnACluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := w.auth.Authenticate(t.Context(), operator.Reveal())
+	p, err := w.auth.Authenticate(t.Context(), operator.Reveal(), home)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,25 @@ func (k *KeyStore) Digest(text string) (hex, id string) {
 	return d.String(), d.keyID()
 }
 
+// NoteUses is what Run does after each beat.
+func (a *Authenticator) NoteUses(ctx context.Context) { a.noteUses(ctx) }
+
+// NewGrants returns what a key with these scopes and no other limits may do.
+func NewGrants(kind Kind, scopes ...string) *Grants {
+	return &Grants{Scopes: scopes, allowed: parseScopes(scopes) & ofKind[kind]}
+}
+
+// Matches reports whether a name is as a pattern says.
+var Matches = matches
+
+// ScopeNames returns all scopes that a kind of key can have, and the names of the roles.
+func ScopeNames(kind Kind) (scopes, roleNames []string) {
+	for name := range roles {
+		roleNames = append(roleNames, name)
+	}
+	return ofKind[kind].Names(), roleNames
+}
+
 // Confirm is one beat of Run.
 func (a *Authenticator) Confirm(ctx context.Context) { a.confirm(ctx) }
 

@@ -71,7 +71,7 @@ func (k *KeyStore) addFileKey(ctx context.Context, t tenants.ID, text Secret, wa
 	if want.Kind == KindOperator {
 		return k.addOperatorKey(ctx, text, want)
 	}
-	return k.addTenantKey(ctx, t, text, want)
+	return k.addTenantKey(ctx, t, text, want, k.registerTenantKey)
 }
 
 // keyFile returns the key in a file, and makes both where there is no file.

@@ -57,8 +57,8 @@ func TestTheFirstStartWritesAKeyThatTheNextFinds(t *testing.T) {
 		if text, _ := os.ReadFile(file); string(text) != key.Reveal()+"\n" {
 			t.Errorf("the file does not hold the key and a line end")
 		}
-		got, err := w.auth.Authenticate(t.Context(), key.Reveal())
-		want := auth.Principal{Kind: kind, KeyID: got.KeyID, Scopes: []string{"*"}}
+		got, err := w.auth.Authenticate(t.Context(), key.Reveal(), home)
+		want := auth.Principal{Kind: kind, KeyID: got.KeyID, Grants: auth.NewGrants(kind, "*")}
 		if kind == auth.KindTenant {
 			want.Tenant, want.TenantName = w.tenant.ID, w.tenant.Name
 		}

@@ -29,8 +29,8 @@ const (
 	MaxKeyName = 128
 	// MaxScopes bounds the scopes of a key.
 	MaxScopes = 50
-	// MaxScope bounds one scope, in bytes.
-	MaxScope = 128
+	// MaxGrace bounds how long a key that was rotated may go on.
+	MaxGrace = 30 * 24 * time.Hour
 
 	// maxLookup and maxDrop bound the keys of one script.
 	maxLookup = 500
@@ -68,20 +68,35 @@ func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, 
 type NewKey struct {
 	// Name is for people, at most 128 bytes. Default none.
 	Name string
-	// Scopes are kept and shown, and not enforced yet; at most 50. Default: all, "*".
+	// Scopes are what the key may do: scopes, wildcards and roles, at most 50. Default: what By may do, and all, "*",
+	// without it.
 	Scopes []string
-	// ExpiresAt is when the key stops working. Default: never.
+	// Queues are the queues to which it may do so, as patterns of names; at most 50. Not for operators' keys. Default:
+	// those of By, and all without it.
+	Queues []string
+	// AllowedIPs are the addresses and networks from which it may be used, at most 50. Default: those of By, and all
+	// without it.
+	AllowedIPs []string
+	// ExpiresAt is when the key stops working. Default: when By does, and never without it.
 	ExpiresAt time.Time
+	// By is who asks for the key; nil: the installation itself. A key may no more than that: what goes beyond is
+	// ErrPermissionDenied.
+	By *Principal
 }
 
 // Key is what anybody may know of a key.
 type Key struct {
-	ID        string
-	Name      string
-	Kind      Kind
-	Scopes    []string
-	CreatedAt time.Time
-	ExpiresAt time.Time // zero: never
+	ID         string
+	Name       string
+	Kind       Kind
+	Scopes     []string
+	Queues     []string // none: all
+	AllowedIPs []string // none: all
+	CreatedAt  time.Time
+	ExpiresAt  time.Time // zero: never
+	LastUsedAt time.Time // up to a minute behind; zero: never, as far as anybody knows
+	LastUsedIP string    // "": not known
+	ReplacedBy string    // id of the key that has its place since it was rotated, or ""
 }
 
 // Created is a new key together with its text, which is shown this once and kept nowhere.
@@ -98,6 +113,9 @@ type record struct {
 	Tenant     string   `json:"tenant,omitempty"`
 	TenantName string   `json:"tenant_name,omitempty"`
 	Scopes     []string `json:"scopes,omitempty"`
+	Queues     []string `json:"queues,omitempty"`
+	AllowedIPs []string `json:"allowed_ips,omitempty"`
+	ReplacedBy string   `json:"replaced_by,omitempty"`
 	CreatedAt  int64    `json:"created_at,omitempty"` // milliseconds since 1970, as all times here
 	ExpiresAt  int64    `json:"expires_at,omitempty"`
 	File       bool     `json:"file,omitempty"` // it lies in a file of a server
@@ -113,11 +131,26 @@ func parseRecord(text string) (record, error) {
 }
 
 func (r record) key() Key {
-	k := Key{ID: r.ID, Name: r.Name, Kind: r.Kind, Scopes: r.Scopes, CreatedAt: time.UnixMilli(r.CreatedAt).UTC()}
-	if r.ExpiresAt != 0 {
-		k.ExpiresAt = time.UnixMilli(r.ExpiresAt).UTC()
+	return Key{ID: r.ID, Name: r.Name, Kind: r.Kind, Scopes: r.Scopes, Queues: r.Queues, AllowedIPs: r.AllowedIPs,
+		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), ExpiresAt: instant(r.ExpiresAt), ReplacedBy: r.ReplacedBy}
+}
+
+// instant returns a time of a record, and the zero time for 0.
+func instant(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
 	}
-	return k
+	return time.UnixMilli(millis).UTC()
+}
+
+// grants returns what a record allows.
+func (r record) grants() (*Grants, error) {
+	from, err := parseAddresses(r.AllowedIPs)
+	if err != nil {
+		return nil, engine.ErrBroken.Because(fmt.Errorf("record of %s is damaged: %w", r.ID, err))
+	}
+	return &Grants{Scopes: r.Scopes, Queues: r.Queues, Addresses: from, ExpiresAt: instant(r.ExpiresAt),
+		allowed: parseScopes(r.Scopes) & ofKind[r.Kind]}, nil
 }
 
 // CreateTenantKey makes a key that acts for a tenant. A tenant has at most 1,000: one more is ErrTooManyKeys.
@@ -127,7 +160,7 @@ func (k *KeyStore) CreateTenantKey(ctx context.Context, t tenants.ID, n NewKey) 
 		return Created{}, err
 	}
 	text := newKey(KindTenant)
-	r, err = k.addTenantKey(ctx, t, text, r)
+	r, err = k.addTenantKey(ctx, t, text, r, k.registerTenantKey)
 	if err != nil {
 		return Created{}, err
 	}
@@ -154,21 +187,33 @@ func (k *KeyStore) describe(kind Kind, n NewKey) (record, error) {
 	switch {
 	case len(n.Name) > MaxKeyName || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, unicode.IsControl):
 		return record{}, errs.Invalidf("/name", "a key's name has at most %d bytes of UTF-8 without control characters", MaxKeyName)
-	case len(n.Scopes) > MaxScopes:
-		return record{}, errs.Invalidf("/scopes", "at most %d scopes are allowed; got %d", MaxScopes, len(n.Scopes))
 	case !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(now):
 		return record{}, errs.Invalidf("/expires_at", "must lie in the future")
 	case n.ExpiresAt.Year() > 9999:
 		return record{}, errs.Invalidf("/expires_at", "must lie before the year 10000")
+	case kind == KindOperator && len(n.Queues) > 0:
+		return record{}, errs.Invalidf("/queues", "is not for operators' keys")
 	}
-	for i, s := range n.Scopes {
-		if s == "" || len(s) > MaxScope || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return record{}, errs.Invalidf(fmt.Sprintf("/scopes/%d", i), "a scope has 1 to %d characters of ASCII, without spaces", MaxScope)
-		}
+	if err := checkScopes(kind, n.Scopes); err != nil {
+		return record{}, err
 	}
-	r := record{Name: n.Name, Kind: kind, Scopes: slices.Clone(n.Scopes), CreatedAt: now.UnixMilli()}
+	if err := checkQueues(n.Queues); err != nil {
+		return record{}, err
+	}
+	if _, err := parseAddresses(n.AllowedIPs); err != nil {
+		return record{}, err
+	}
+	if err := n.By.bound(kind, &n); err != nil {
+		return record{}, err
+	}
+	from, err := parseAddresses(n.AllowedIPs)
+	if err != nil {
+		return record{}, err
+	}
+	r := record{Name: n.Name, Kind: kind, Scopes: slices.Clone(n.Scopes), Queues: slices.Clone(n.Queues), AllowedIPs: prefixTexts(from),
+		CreatedAt: now.UnixMilli()}
 	if len(r.Scopes) == 0 {
-		r.Scopes = []string{"*"}
+		r.Scopes = []string{everything}
 	}
 	if !n.ExpiresAt.IsZero() {
 		r.ExpiresAt = n.ExpiresAt.UnixMilli()
@@ -176,8 +221,15 @@ func (k *KeyStore) describe(kind Kind, n NewKey) (record, error) {
 	return r, nil
 }
 
+// registering stores the record of a tenant's key, and returns what lies there now.
+type registering func(ctx context.Context, t tenants.ID, d digest, r record) (record, error)
+
+func (k *KeyStore) registerTenantKey(ctx context.Context, t tenants.ID, d digest, r record) (record, error) {
+	return k.register(ctx, registerScript, []string{recordsKey, tenantIDsKey}, d, r, t.String(), newMark())
+}
+
 // addTenantKey makes text a key of a tenant, and returns its record: the existing one where it has been one before.
-func (k *KeyStore) addTenantKey(ctx context.Context, t tenants.ID, text Secret, r record) (record, error) {
+func (k *KeyStore) addTenantKey(ctx context.Context, t tenants.ID, text Secret, r record, register registering) (record, error) {
 	d := k.hasher.digest(string(text))
 	r.ID, r.Tenant = d.keyID(), t.String()
 	name, err := k.index(ctx, t, d, false)
@@ -194,7 +246,7 @@ func (k *KeyStore) addTenantKey(ctx context.Context, t tenants.ID, text Secret, 
 		return record{}, err
 	}
 	r.TenantName = name
-	got, err := k.register(ctx, registerScript, []string{recordsKey, tenantIDsKey}, d, r, t.String(), newMark())
+	got, err := register(ctx, t, d, r)
 	if err != nil {
 		return record{}, err
 	}
@@ -270,25 +322,73 @@ func (k *KeyStore) list(ctx context.Context, index string) ([]Key, error) {
 	}
 	keys := make([]Key, 0, len(notes))
 	for part := range slices.Chunk(notes, maxLookup) {
-		found, err := k.lookup(ctx, digests(part))
+		some, err := k.describeAll(ctx, part)
 		if err != nil {
 			return nil, err
 		}
-		for _, text := range found.records {
-			if text == "" {
-				continue // being made or revoked
-			}
-			r, err := parseRecord(text)
-			if err != nil {
-				return nil, err
-			}
-			if r.RevokedAt == 0 {
-				keys = append(keys, r.key())
-			}
-		}
+		keys = append(keys, some...)
 	}
 	slices.SortFunc(keys, func(a, b Key) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
 	return keys, nil
+}
+
+// describeAll returns the keys behind notes, without those that are being made or were revoked.
+func (k *KeyStore) describeAll(ctx context.Context, notes []note) ([]Key, error) {
+	found, err := k.lookup(ctx, digests(notes))
+	if err != nil {
+		return nil, err
+	}
+	uses, err := k.uses(ctx, digests(notes))
+	if err != nil {
+		return nil, err
+	}
+	var keys []Key
+	for i, text := range found.records {
+		if text == "" {
+			continue
+		}
+		r, err := parseRecord(text)
+		if err != nil {
+			return nil, err
+		}
+		if r.RevokedAt != 0 {
+			continue
+		}
+		key := r.key()
+		key.LastUsedAt, key.LastUsedIP = instant(uses[i].millis), uses[i].address
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// Get returns a key of a tenant.
+func (k *KeyStore) Get(ctx context.Context, t tenants.ID, keyID string) (Key, error) {
+	n, err := k.find(ctx, indexKey(t), keyID)
+	if err != nil {
+		return Key{}, err
+	}
+	keys, err := k.describeAll(ctx, []note{n})
+	if err != nil {
+		return Key{}, err
+	}
+	if len(keys) == 0 {
+		return Key{}, ErrKeyNotFound
+	}
+	return keys[0], nil
+}
+
+// find returns the note of a key in an index.
+func (k *KeyStore) find(ctx context.Context, index, keyID string) (note, error) {
+	notes, err := k.notes(ctx, index)
+	if err != nil {
+		return note{}, err
+	}
+	for _, n := range notes {
+		if n.digest.keyID() == keyID {
+			return n, nil
+		}
+	}
+	return note{}, ErrKeyNotFound
 }
 
 // note is what an index says of a key.
@@ -357,16 +457,11 @@ func (k *KeyStore) RevokeOperatorKey(ctx context.Context, keyID string) error {
 }
 
 func (k *KeyStore) revoke(ctx context.Context, index, keyID string) error {
-	notes, err := k.notes(ctx, index)
+	n, err := k.find(ctx, index, keyID)
 	if err != nil {
 		return err
 	}
-	for _, n := range notes {
-		if n.digest.keyID() == keyID {
-			return k.end(ctx, index, []note{n})
-		}
-	}
-	return ErrKeyNotFound
+	return k.end(ctx, index, []note{n})
 }
 
 // RevokeAll ends all keys of a tenant.
@@ -395,7 +490,8 @@ func (k *KeyStore) end(ctx context.Context, index string, notes []note) error {
 	return nil
 }
 
-// prune forgets the keys of a tenant that do not work. One that is being made right now is noted anew by its maker.
+// prune makes room among the keys of a tenant: it forgets those that never came to work, and ends those that were rotated
+// and have expired. One that is being made right now is noted anew by its maker.
 func (k *KeyStore) prune(ctx context.Context, t tenants.ID) error {
 	notes, err := k.notes(ctx, indexKey(t))
 	if err != nil {
@@ -406,10 +502,19 @@ func (k *KeyStore) prune(ctx context.Context, t tenants.ID) error {
 		if err != nil {
 			return err
 		}
-		var dead []note
+		var dead, over []note
 		for i, text := range found.records {
 			if text == "" {
 				dead = append(dead, part[i])
+				continue
+			}
+			if r, err := parseRecord(text); err == nil && r.ReplacedBy != "" && r.ExpiresAt <= found.now {
+				over = append(over, part[i])
+			}
+		}
+		if len(over) > 0 {
+			if err := k.end(ctx, indexKey(t), over); err != nil {
+				return err
 			}
 		}
 		if len(dead) == 0 {
@@ -428,16 +533,21 @@ func (k *KeyStore) drop(ctx context.Context, digests []digest) error {
 	for _, d := range digests {
 		args = append(args, d.String())
 	}
-	if _, err := k.run(ctx, dropScript, []string{recordsKey}, args...); err != nil {
+	if _, err := k.run(ctx, dropScript, []string{recordsKey, usesKey}, args...); err != nil {
 		return err
 	}
+	k.tell(digests)
+	return nil
+}
+
+// tell has this server forget what it knows of keys.
+func (k *KeyStore) tell(digests []digest) {
 	k.mu.Lock()
 	told := slices.Clone(k.dropped)
 	k.mu.Unlock()
 	for _, f := range told {
 		f(digests)
 	}
-	return nil
 }
 
 // unindex forgets keys, unless one has come to work since its note was read.
@@ -461,7 +571,7 @@ func flag(b bool) int {
 	return 0
 }
 
-// onDrop has f told of keys that this server has ended.
+// onDrop has f told of keys that this server has ended or changed.
 func (k *KeyStore) onDrop(f func([]digest)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

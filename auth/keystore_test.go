@@ -18,7 +18,7 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-var sameID = cmp.Comparer(func(a, b tenants.ID) bool { return a == b })
+var sameID = cmp.Options{cmp.Comparer(func(a, b tenants.ID) bool { return a == b }), cmp.AllowUnexported(auth.Grants{})}
 
 func newMemoryWorld(tb testing.TB) *world {
 	tb.Helper()
@@ -40,8 +40,9 @@ func TestACreatedKeyAuthenticatesItsTenant(t *testing.T) {
 		if !strings.HasPrefix(made.ID, "key_") || len(made.ID) != 24 {
 			t.Errorf("id %q, want key_ and 20 characters", made.ID)
 		}
-		got, err := w.another().auth.Authenticate(t.Context(), made.Secret.Reveal())
-		principal := auth.Principal{Kind: auth.KindTenant, KeyID: made.ID, Tenant: w.tenant.ID, TenantName: w.tenant.Name, Scopes: []string{"*"}}
+		got, err := w.another().auth.Authenticate(t.Context(), made.Secret.Reveal(), home)
+		principal := auth.Principal{Kind: auth.KindTenant, KeyID: made.ID, Tenant: w.tenant.ID, TenantName: w.tenant.Name,
+			Grants: auth.NewGrants(auth.KindTenant, "*")}
 		if diff := cmp.Diff(principal, got, sameID); diff != "" || err != nil {
 			t.Errorf("Authenticate: %v (-want +got):\n%s", err, diff)
 		}
@@ -51,12 +52,14 @@ func TestACreatedKeyAuthenticatesItsTenant(t *testing.T) {
 func TestAnOperatorsKeyBelongsToNoTenant(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
-		made, err := w.CreateOperatorKey(t.Context(), auth.NewKey{Name: "ops", Scopes: []string{"tenants:write", "x"}, ExpiresAt: start.Add(time.Hour)})
+		made, err := w.CreateOperatorKey(t.Context(), auth.NewKey{Name: "ops", Scopes: []string{"tenants:write", "viewer"}, ExpiresAt: start.Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := w.auth.Authenticate(t.Context(), made.Secret.Reveal())
-		want := auth.Principal{Kind: auth.KindOperator, KeyID: made.ID, Scopes: []string{"tenants:write", "x"}}
+		got, err := w.auth.Authenticate(t.Context(), made.Secret.Reveal(), home)
+		grants := auth.NewGrants(auth.KindOperator, "tenants:write", "viewer")
+		grants.ExpiresAt = start.Add(time.Hour)
+		want := auth.Principal{Kind: auth.KindOperator, KeyID: made.ID, Grants: grants}
 		if diff := cmp.Diff(want, got, sameID); diff != "" || err != nil {
 			t.Errorf("Authenticate: %v (-want +got):\n%s", err, diff)
 		}
@@ -176,9 +179,17 @@ func TestWhatAKeyIsDescribedWithIsBounded(t *testing.T) {
 		"control":        {auth.NewKey{Name: "a\nb"}, "/name"},
 		"no UTF-8":       {auth.NewKey{Name: "\xff"}, "/name"},
 		"many scopes":    {auth.NewKey{Scopes: make([]string, 51)}, "/scopes"},
-		"empty scope":    {auth.NewKey{Scopes: []string{"a", ""}}, "/scopes/1"},
-		"scope of words": {auth.NewKey{Scopes: []string{"a b"}}, "/scopes/0"},
-		"long scope":     {auth.NewKey{Scopes: []string{strings.Repeat("s", 129)}}, "/scopes/0"},
+		"empty scope":    {auth.NewKey{Scopes: []string{"queues:*", ""}}, "/scopes/1"},
+		"no such scope":  {auth.NewKey{Scopes: []string{"queues:reed"}}, "/scopes/0"},
+		"no such thing":  {auth.NewKey{Scopes: []string{"queue:*"}}, "/scopes/0"},
+		"half a name":    {auth.NewKey{Scopes: []string{"queues"}}, "/scopes/0"},
+		"part of a name": {auth.NewKey{Scopes: []string{"queues:re*"}}, "/scopes/0"},
+		"all scopes":     {auth.NewKey{Scopes: []string{"*:read", "queues:*", "developer", "*"}}, ""},
+		"addresses":      {auth.NewKey{AllowedIPs: []string{"10.0.0.0/8", "2001:db8::1", "::ffff:192.0.2.1"}}, ""},
+		"no address":     {auth.NewKey{AllowedIPs: []string{"10.0.0.0/8", "10.0.0"}}, "/allowed_ips/1"},
+		"a zone":         {auth.NewKey{AllowedIPs: []string{"fe80::1%eth0"}}, "/allowed_ips/0"},
+		"no network":     {auth.NewKey{AllowedIPs: []string{"10.0.0.0/33"}}, "/allowed_ips/0"},
+		"many addresses": {auth.NewKey{AllowedIPs: make([]string, 51)}, "/allowed_ips"},
 		"past":           {auth.NewKey{ExpiresAt: start}, "/expires_at"},
 		"near":           {auth.NewKey{ExpiresAt: start.Add(time.Millisecond)}, ""},
 		"never":          {auth.NewKey{ExpiresAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, "/expires_at"},

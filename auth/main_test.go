@@ -38,6 +38,9 @@ type world struct {
 	tenant  tenants.Tenant // that no other test uses
 }
 
+// home is where requests come from.
+const home = "192.0.2.1"
+
 var start = time.Date(2026, 5, 4, 3, 2, 1, int(500*time.Millisecond), time.UTC)
 
 // onBoth runs f on real Redis, which all tests share, and on the in-memory engine.
@@ -117,7 +120,7 @@ func (w *world) calls() int64 {
 // checkAuth fails unless the key gives want, nil for success.
 func (w *world) checkAuth(t *testing.T, when, key string, want error) {
 	t.Helper()
-	if _, err := w.auth.Authenticate(t.Context(), key); !errors.Is(err, want) {
+	if _, err := w.auth.Authenticate(t.Context(), key, home); !errors.Is(err, want) {
 		t.Errorf("%s: Authenticate gives %v, want %v", when, err, want)
 	}
 }

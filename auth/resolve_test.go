@@ -16,7 +16,7 @@ import (
 func TestATenantsKeyActsForItsTenantOnly(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
-		p, err := w.auth.Authenticate(t.Context(), w.newKey(t).Secret.Reveal())
+		p, err := w.auth.Authenticate(t.Context(), w.newKey(t).Secret.Reveal(), home)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestAnOperatorNamesTheTenant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := w.auth.Authenticate(t.Context(), made.Secret.Reveal())
+		p, err := w.auth.Authenticate(t.Context(), made.Secret.Reveal(), home)
 		if err != nil {
 			t.Fatal(err)
 		}

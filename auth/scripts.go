@@ -21,11 +21,16 @@ var (
 	registerOperatorScript = engine.MustLoad(scripts, "register_operator")
 	dropScript             = engine.MustLoad(scripts, "drop")
 	unindexScript          = engine.MustLoad(scripts, "unindex")
+	rotateScript           = engine.MustLoad(scripts, "rotate")
+	rotateOperatorScript   = engine.MustLoad(scripts, "rotate_operator")
+	usesScript             = engine.MustLoad(scripts, "uses")
+	noteUsesScript         = engine.MustLoad(scripts, "note_uses")
 )
 
-// The keys of Redis. The first three lie in the slot of the installation, the others in that of a tenant.
+// The keys of Redis. The first four lie in the slot of the installation, the others in that of a tenant.
 var (
 	recordsKey   = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
+	usesKey      = engine.SystemKey("key-uses")      // HASH digest to when and from where the key was used last
 	operatorsKey = engine.SystemKey("operator-keys") // HASH key id to digest
 	tenantIDsKey = engine.SystemKey("tenant-ids")    // HASH id to name, kept by tenants
 )

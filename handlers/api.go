@@ -77,6 +77,9 @@ func (a *API) Register(e *echo.Echo) {
 	if a.StreamStall == 0 {
 		a.StreamStall = defaultStreamStall
 	}
+	if e.IPExtractor == nil {
+		e.IPExtractor = echo.ExtractIPDirect() // echo's own choice believes whatever a header says
+	}
 	e.HTTPErrorHandler = a.ErrorHandler
 	e.Use(a.identify)
 	for _, r := range a.routes() {
@@ -227,7 +230,7 @@ func (a *API) authenticate(c echo.Context, req *Request, rt route) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	p, err := a.Auth.Authenticate(ctx, credential)
+	p, err := a.Auth.Authenticate(ctx, credential, c.RealIP())
 	if err != nil {
 		return err
 	}

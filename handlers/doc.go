@@ -27,8 +27,12 @@
 //	@tag.description	Send a message again and again.
 //	@tag.name			tasks
 //	@tag.description	Work that was asked for, and how far it is.
+//	@tag.name			keys
+//	@tag.description	The API keys of a tenant.
 //	@tag.name			tenants
 //	@tag.description	Tenants and their keys. For operators.
+//	@tag.name			operators
+//	@tag.description	The keys of operators. For operators.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
 package handlers

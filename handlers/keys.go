@@ -7,115 +7,172 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/auth"
-	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// Key is what anybody may know of an API key.
-type Key struct {
+// KeyDetails is what anybody may know of an API key.
+type KeyDetails struct {
 	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	Name string `json:"name" example:"ci"`
 	Kind string `json:"kind" enums:"tenant,operator"`
-	// What the key may do; not enforced yet.
-	Scopes    []string `json:"scopes" example:"*"`
-	CreatedAt Instant  `json:"created_at" swaggertype:"string" format:"date-time"`
+	// What the key may do: scopes, wildcards and roles, as they were given.
+	Scopes []string `json:"scopes" example:"messages:send"`
+	// Patterns of the names of the queues that it reaches; null for all.
+	Queues []string `json:"queues" extensions:"x-nullable" example:"orders-*"`
+	// Addresses and networks from which it may be used; null for all.
+	AllowedIPs []string `json:"allowed_ips" extensions:"x-nullable" example:"192.0.2.0/24"`
+	CreatedAt  Instant  `json:"created_at" swaggertype:"string" format:"date-time"`
 	// When it stops working; null for never.
 	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// Key is an API key, without its text.
+type Key struct {
+	KeyDetails
+	// When it was last used, up to a minute behind; null when nobody has used it.
+	LastUsedAt *Instant `json:"last_used_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// From where; null when that is not known.
+	LastUsedIP *string `json:"last_used_ip" extensions:"x-nullable" example:"192.0.2.7"`
+	// Id of the key that has its place since it was rotated; null when it was not.
+	ReplacedBy *string `json:"replaced_by" extensions:"x-nullable" example:"key_0kq1zv3m5c8g02r4b7fv"`
 }
 
 // CreatedKey is a new key with its text, which nobody can show again.
 type CreatedKey struct {
 	// The key itself.
-	Key       string   `json:"key" example:"slk_…"`
-	ID        string   `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
-	Name      string   `json:"name" example:"ci"`
-	Kind      string   `json:"kind" enums:"tenant,operator"`
-	Scopes    []string `json:"scopes" example:"*"`
-	CreatedAt Instant  `json:"created_at" swaggertype:"string" format:"date-time"`
-	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	Key string `json:"key" example:"slk_…"`
+	KeyDetails
 }
 
-// KeyInput is what an operator says of a new key.
+// RotatedKey is a new key with its text, which nobody can show again, in the place of another one.
+type RotatedKey struct {
+	CreatedKey
+	Replaces ReplacedKey `json:"replaces"`
+}
+
+// ReplacedKey is a key that was rotated.
+type ReplacedKey struct {
+	ID string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	// When it stops working.
+	ExpiresAt Instant `json:"expires_at" swaggertype:"string" format:"date-time"`
+}
+
+// KeyInput is what a caller says of a new key. What is left out is as it is with the key of the request, which gives no
+// more than it has.
 type KeyInput struct {
 	// For people.
 	Name string `json:"name,omitempty" validate:"max=128" example:"ci"`
-	// What the key may do; kept and shown, and not enforced yet. Default: everything.
-	Scopes []string `json:"scopes,omitempty" validate:"max=50" example:"*"`
-	// When it stops working. Default: never.
+	// What the key may do: scopes such as messages:send, wildcards such as queues:* and *:read, or roles: owner,
+	// developer, operator, viewer, viewer_without_bodies.
+	Scopes []string `json:"scopes,omitempty" validate:"min=1,max=50" example:"messages:send"`
+	// To which queues: names, in which * stands for any text. Not for operators' keys.
+	Queues []string `json:"queues,omitempty" validate:"min=1,max=50" example:"orders-*"`
+	// From where: addresses and networks.
+	AllowedIPs []string `json:"allowed_ips,omitempty" validate:"min=1,max=50" example:"192.0.2.0/24"`
+	// When it stops working.
 	ExpiresAt *Instant `json:"expires_at,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
-func newKey(k auth.Key) Key {
-	out := Key{ID: k.ID, Name: k.Name, Kind: string(k.Kind), Scopes: k.Scopes, CreatedAt: Instant{k.CreatedAt},
-		ExpiresAt: instant(k.ExpiresAt)}
-	if out.Scopes == nil {
-		out.Scopes = []string{}
-	}
-	return out
+// Rotation says how a key is replaced.
+type Rotation struct {
+	// Seconds that the old key goes on, or text such as "1h"; 0: not at all.
+	GracePeriod *int `json:"grace_period,omitempty" validate:"min=0,max=2592000" default:"86400" example:"86400"`
+	// When the new key stops working. Default: when the old one would have.
+	ExpiresAt *Instant `json:"expires_at,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
-// keyOwner returns the id of the tenant that the path names.
+// defaultGrace is long enough for a deployment, and to notice who was forgotten.
+const defaultGrace = 24 * time.Hour
+
+func keyDetails(k auth.Key) KeyDetails {
+	return KeyDetails{ID: k.ID, Name: k.Name, Kind: string(k.Kind), Scopes: append([]string{}, k.Scopes...), Queues: k.Queues,
+		AllowedIPs: k.AllowedIPs, CreatedAt: Instant{k.CreatedAt}, ExpiresAt: instant(k.ExpiresAt)}
+}
+
+func createdKey(k auth.Created) CreatedKey {
+	return CreatedKey{Key: k.Secret.Reveal(), KeyDetails: keyDetails(k.Key)}
+}
+
+func newKey(k auth.Key) Key {
+	return Key{KeyDetails: keyDetails(k), LastUsedAt: instant(k.LastUsedAt), LastUsedIP: textOrNull(k.LastUsedIP), ReplacedBy: textOrNull(k.ReplacedBy)}
+}
+
+func textOrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// keyOwner returns the tenant that a request is about: the one that the path names, else that of the caller.
 func (a *API) keyOwner(c echo.Context) (tenants.ID, error) {
 	if _, err := readQuery(c); err != nil {
 		return tenants.ID{}, err
 	}
-	t, err := a.Tenants.Get(c.Request().Context(), c.Param("tenant"))
+	name := c.Param("tenant")
+	if name == "" {
+		return RequestOf(c).Tenant, nil
+	}
+	t, err := a.Tenants.Get(c.Request().Context(), name)
 	return t.ID, err
 }
 
-// createTenantKey makes a key that acts for a tenant.
-//
-//	@Summary		Create a key for a tenant
-//	@Description	The answer is the only place that ever shows the key.
-//	@ID				createTenantKey
-//	@Tags			tenants
-//	@Accept			json
-//	@Param			tenant	path		string		true	"Name of the tenant"
-//	@Param			key		body		KeyInput	false	"The key"
-//	@Success		201		{object}	CreatedKey	"Created"
-//	@Failure		400		{object}	Problem		"The request is malformed"
-//	@Failure		404		{object}	Problem		"No such tenant"
-//	@Failure		408		{object}	Problem		"The body did not arrive in time"
-//	@Failure		413		{object}	Problem		"The body is too large"
-//	@Failure		415		{object}	Problem		"The body is not JSON"
-//	@Failure		422		{object}	Problem		"A value is not allowed"
-//	@Failure		507		{object}	Problem		"The storage is full"
-//	@Router			/v1/tenants/{tenant}/keys [post]
-func (a *API) createTenantKey(c echo.Context) error {
-	var n auth.NewKey
+// readKey reads a KeyInput.
+func (a *API) readKey(c echo.Context) (auth.NewKey, error) {
+	n := auth.NewKey{By: &RequestOf(c).Principal}
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"name", "scopes", "expires_at"}, func(key []byte) {
+		r.object([]string{"name", "scopes", "queues", "allowed_ips", "expires_at"}, func(key []byte) {
 			switch string(key) {
 			case "name":
 				s, _ := r.str()
 				n.Name = string(s)
 			case "scopes":
-				r.array(auth.MaxScopes, func(int) {
-					if s, ok := r.str(); ok {
-						n.Scopes = append(n.Scopes, string(s))
-					}
-				})
+				n.Scopes = r.someTexts(auth.MaxScopes)
+			case "queues":
+				n.Queues = r.someTexts(auth.MaxQueuePatterns)
+			case "allowed_ips":
+				n.AllowedIPs = r.someTexts(auth.MaxAddresses)
 			case "expires_at":
 				n.ExpiresAt = r.time()
 			}
 		})
 	})
-	if err != nil {
-		return err
-	}
-	owner, err := a.keyOwner(c)
-	if err != nil {
-		return err
-	}
-	k, err := a.Keys.CreateTenantKey(c.Request().Context(), owner, n)
-	if err != nil {
-		return err
-	}
-	shown := newKey(k.Key)
-	return a.json(c, http.StatusCreated, CreatedKey{
-		Key: k.Secret.Reveal(), ID: shown.ID, Name: shown.Name, Kind: shown.Kind, Scopes: shown.Scopes,
-		CreatedAt: shown.CreatedAt, ExpiresAt: shown.ExpiresAt,
+	return n, err
+}
+
+// someTexts reads a list of texts. An empty one is refused: left out it would mean everything, and who computed it meant
+// nothing.
+func (r *reader) someTexts(limit int) []string {
+	var list []string
+	n := 0
+	r.array(limit, func(int) {
+		n++
+		if s, ok := r.str(); ok {
+			list = append(list, string(s))
+		}
 	})
+	if n == 0 {
+		r.fault("out_of_range", "must have at least one item; leave it out to say nothing about it")
+	}
+	return list
+}
+
+// readRotation reads a Rotation.
+func (a *API) readRotation(c echo.Context) (auth.Rotation, error) {
+	how := auth.Rotation{Grace: defaultGrace, By: &RequestOf(c).Principal}
+	err := a.readControl(c, func(r *reader) {
+		r.object([]string{"grace_period", "expires_at"}, func(key []byte) {
+			switch string(key) {
+			case "grace_period":
+				if d, ok := r.duration(); ok {
+					how.Grace = d
+				}
+			case "expires_at":
+				how.ExpiresAt = r.time()
+			}
+		})
+	})
+	return how, err
 }
 
 // time reads an instant, or null for none.
@@ -134,20 +191,72 @@ func (r *reader) time() time.Time {
 	return t
 }
 
-// listTenantKeys shows the keys of a tenant.
+// createKey makes a key for the tenant of the request.
 //
-//	@Summary		List the keys of a tenant
-//	@Description	Oldest first, and all of them: there are at most 1,000.
-//	@ID				listTenantKeys
+//	@Summary		Create a key
+//	@Description	The answer is the only place that ever shows the key. It may no more than the key of the request: not more scopes, queues or addresses, and for no longer. What is left out is as it is with that one.
+//	@ID				createKey
+//	@Tags			keys
+//	@Accept			json
+//	@Param			key	body		KeyInput	false	"The key"
+//	@Success		201	{object}	CreatedKey	"Created"
+//	@Failure		400	{object}	Problem		"The request is malformed"
+//	@Failure		404	{object}	Problem		"No such tenant"
+//	@Failure		408	{object}	Problem		"The body did not arrive in time"
+//	@Failure		413	{object}	Problem		"The body is too large"
+//	@Failure		415	{object}	Problem		"The body is not JSON"
+//	@Failure		422	{object}	Problem		"A value is not allowed"
+//	@Failure		507	{object}	Problem		"The storage is full"
+//	@Router			/v1/keys [post]
+func (a *API) createKey(c echo.Context) error {
+	n, err := a.readKey(c)
+	if err != nil {
+		return err
+	}
+	owner, err := a.keyOwner(c)
+	if err != nil {
+		return err
+	}
+	k, err := a.Keys.CreateTenantKey(c.Request().Context(), owner, n)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusCreated, createdKey(k))
+}
+
+// createTenantKey makes a key that acts for a tenant.
+//
+//	@Summary		Create a key for a tenant
+//	@Description	The answer is the only place that ever shows the key. It has no scope that the operator's key does not have.
+//	@ID				createTenantKey
 //	@Tags			tenants
-//	@Param			tenant	path		string	true	"Name of the tenant"
-//	@Success		200		{object}	Page[Key]	"The keys, oldest first"
-//	@Failure		400		{object}	Problem	"The request is malformed"
-//	@Failure		404		{object}	Problem	"No such tenant"
-//	@Failure		415		{object}	Problem	"The request has a Content-Encoding"
-//	@Failure		422		{object}	Problem	"A value is not allowed"
-//	@Router			/v1/tenants/{tenant}/keys [get]
-func (a *API) listTenantKeys(c echo.Context) error {
+//	@Accept			json
+//	@Param			tenant	path		string		true	"Name of the tenant"
+//	@Param			key		body		KeyInput	false	"The key"
+//	@Success		201		{object}	CreatedKey	"Created"
+//	@Failure		400		{object}	Problem		"The request is malformed"
+//	@Failure		404		{object}	Problem		"No such tenant"
+//	@Failure		408		{object}	Problem		"The body did not arrive in time"
+//	@Failure		413		{object}	Problem		"The body is too large"
+//	@Failure		415		{object}	Problem		"The body is not JSON"
+//	@Failure		422		{object}	Problem		"A value is not allowed"
+//	@Failure		507		{object}	Problem		"The storage is full"
+//	@Router			/v1/tenants/{tenant}/keys [post]
+func (a *API) createTenantKey(c echo.Context) error { return a.createKey(c) }
+
+// listKeys shows the keys of the tenant of the request.
+//
+//	@Summary		List keys
+//	@Description	Oldest first, and all of them: there are at most 1,000. A key that is limited to some queues sees the keys that reach no others.
+//	@ID				listKeys
+//	@Tags			keys
+//	@Success		200	{object}	Page[Key]	"The keys"
+//	@Failure		400	{object}	Problem		"The request is malformed"
+//	@Failure		404	{object}	Problem		"No such tenant"
+//	@Failure		415	{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422	{object}	Problem		"A value is not allowed"
+//	@Router			/v1/keys [get]
+func (a *API) listKeys(c echo.Context) error {
 	owner, err := a.keyOwner(c)
 	if err != nil {
 		return err
@@ -156,14 +265,136 @@ func (a *API) listTenantKeys(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	data := make([]Key, len(keys))
-	for i, k := range keys {
-		data[i] = newKey(k)
+	return a.answerKeys(c, keys)
+}
+
+// answerKeys answers with those keys that the caller may see.
+func (a *API) answerKeys(c echo.Context, keys []auth.Key) error {
+	caller := RequestOf(c).Principal
+	data := make([]Key, 0, len(keys))
+	for _, k := range keys {
+		if caller.Manages(k) {
+			data = append(data, newKey(k))
+		}
 	}
 	return answerPage(a, c, data, "")
 }
 
-// revokeTenantKey ends a key.
+// listTenantKeys shows the keys of a tenant.
+//
+//	@Summary		List the keys of a tenant
+//	@Description	Oldest first, and all of them: there are at most 1,000.
+//	@ID				listTenantKeys
+//	@Tags			tenants
+//	@Param			tenant	path		string		true	"Name of the tenant"
+//	@Success		200		{object}	Page[Key]	"The keys"
+//	@Failure		400		{object}	Problem		"The request is malformed"
+//	@Failure		404		{object}	Problem		"No such tenant"
+//	@Failure		415		{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem		"A value is not allowed"
+//	@Router			/v1/tenants/{tenant}/keys [get]
+func (a *API) listTenantKeys(c echo.Context) error { return a.listKeys(c) }
+
+// managedKey returns whose key the path names, if the caller may deal with it. Others are not there for him.
+func (a *API) managedKey(c echo.Context) (tenants.ID, error) {
+	owner, err := a.keyOwner(c)
+	if err != nil {
+		return owner, err
+	}
+	k, err := a.Keys.Get(c.Request().Context(), owner, c.Param("id"))
+	if err == nil && !RequestOf(c).Principal.Manages(k) {
+		err = auth.ErrKeyNotFound
+	}
+	return owner, err
+}
+
+// rotateKey replaces a key.
+//
+//	@Summary		Rotate a key
+//	@Description	The answer is the only place that ever shows the new key. It may what the old one may, which goes on for `grace_period`. A key is rotated once; then its successor is.
+//	@ID				rotateKey
+//	@Tags			keys
+//	@Accept			json
+//	@Param			id			path		string		true	"Id of the key"
+//	@Param			rotation	body		Rotation	false	"How"
+//	@Success		201			{object}	RotatedKey	"The new key"
+//	@Failure		400			{object}	Problem		"The request is malformed"
+//	@Failure		404			{object}	Problem		"No such key"
+//	@Failure		408			{object}	Problem		"The body did not arrive in time"
+//	@Failure		409			{object}	Problem		"The key was rotated before (`key_rotated`)"
+//	@Failure		413			{object}	Problem		"The body is too large"
+//	@Failure		415			{object}	Problem		"The body is not JSON"
+//	@Failure		422			{object}	Problem		"A value is not allowed"
+//	@Failure		507			{object}	Problem		"The storage is full"
+//	@Router			/v1/keys/{id}/rotate [post]
+func (a *API) rotateKey(c echo.Context) error {
+	how, err := a.readRotation(c)
+	if err != nil {
+		return err
+	}
+	owner, err := a.managedKey(c)
+	if err != nil {
+		return err
+	}
+	k, err := a.Keys.Rotate(c.Request().Context(), owner, c.Param("id"), how)
+	if err != nil {
+		return err
+	}
+	return a.answerRotated(c, k)
+}
+
+func (a *API) answerRotated(c echo.Context, k auth.Rotated) error {
+	return a.json(c, http.StatusCreated, RotatedKey{CreatedKey: createdKey(k.Created),
+		Replaces: ReplacedKey{ID: k.Old.ID, ExpiresAt: Instant{k.Old.ExpiresAt}}})
+}
+
+// rotateTenantKey replaces a key of a tenant.
+//
+//	@Summary		Rotate a key of a tenant
+//	@Description	The answer is the only place that ever shows the new key. It may what the old one may, which goes on for `grace_period`. A key is rotated once; then its successor is.
+//	@ID				rotateTenantKey
+//	@Tags			tenants
+//	@Accept			json
+//	@Param			tenant		path		string		true	"Name of the tenant"
+//	@Param			id			path		string		true	"Id of the key"
+//	@Param			rotation	body		Rotation	false	"How"
+//	@Success		201			{object}	RotatedKey	"The new key"
+//	@Failure		400			{object}	Problem		"The request is malformed"
+//	@Failure		404			{object}	Problem		"No such key, or no such tenant"
+//	@Failure		408			{object}	Problem		"The body did not arrive in time"
+//	@Failure		409			{object}	Problem		"The key was rotated before (`key_rotated`)"
+//	@Failure		413			{object}	Problem		"The body is too large"
+//	@Failure		415			{object}	Problem		"The body is not JSON"
+//	@Failure		422			{object}	Problem		"A value is not allowed"
+//	@Failure		507			{object}	Problem		"The storage is full"
+//	@Router			/v1/tenants/{tenant}/keys/{id}/rotate [post]
+func (a *API) rotateTenantKey(c echo.Context) error { return a.rotateKey(c) }
+
+// revokeKey ends a key.
+//
+//	@Summary		Revoke a key
+//	@Description	At once on the server that answers, within 5 seconds on all others. Also the key of the request itself.
+//	@ID				revokeKey
+//	@Tags			keys
+//	@Param			id	path	string	true	"Id of the key"
+//	@Success		204	"Revoked"
+//	@Failure		400	{object}	Problem	"The request is malformed"
+//	@Failure		404	{object}	Problem	"No such key"
+//	@Failure		415	{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422	{object}	Problem	"A value is not allowed"
+//	@Router			/v1/keys/{id} [delete]
+func (a *API) revokeKey(c echo.Context) error {
+	owner, err := a.managedKey(c)
+	if err != nil {
+		return err
+	}
+	if err := a.Keys.Revoke(c.Request().Context(), owner, c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// revokeTenantKey ends a key of a tenant.
 //
 //	@Summary		Revoke a key of a tenant
 //	@Description	At once on the server that answers, within 5 seconds on all others.
@@ -177,86 +408,4 @@ func (a *API) listTenantKeys(c echo.Context) error {
 //	@Failure		415		{object}	Problem	"The request has a Content-Encoding"
 //	@Failure		422		{object}	Problem	"A value is not allowed"
 //	@Router			/v1/tenants/{tenant}/keys/{id} [delete]
-func (a *API) revokeTenantKey(c echo.Context) error {
-	owner, err := a.keyOwner(c)
-	if err != nil {
-		return err
-	}
-	if err := a.Keys.Revoke(c.Request().Context(), owner, c.Param("id")); err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusNoContent)
-}
-
-// Caller is who a request was made by.
-type Caller struct {
-	Key CallerKey `json:"key"`
-	// The tenant that the key acts for; null for an operator's key without the header Tenant.
-	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
-	Limits Limits        `json:"limits"`
-}
-
-// CallerKey is the key of a request.
-type CallerKey struct {
-	ID     string   `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
-	Kind   string   `json:"kind" enums:"tenant,operator"`
-	Scopes []string `json:"scopes" example:"*"`
-}
-
-// CallerTenant is the tenant of a request.
-type CallerTenant struct {
-	Name          string `json:"name" example:"acme"`
-	ID            string `json:"id" example:"4t1bq0zk7m"`
-	AccountNumber string `json:"account_number" example:"482915073316"`
-}
-
-// Limits are what the server takes.
-type Limits struct {
-	// Bytes of a message with its attributes.
-	MaxMessageSize int `json:"max_message_size" example:"1048576"`
-	// Messages, and bytes, of a batch.
-	MaxBatch      int `json:"max_batch" example:"1000"`
-	MaxBatchBytes int `json:"max_batch_bytes" example:"16777216"`
-	// Messages of a receive.
-	MaxReceive int `json:"max_receive" example:"100"`
-	// Seconds that a receive may wait.
-	MaxWait int `json:"max_wait" example:"20"`
-	// Queues of a tenant.
-	MaxQueues int `json:"max_queues" example:"100000"`
-	// Keys of a tenant.
-	MaxKeys int `json:"max_keys" example:"1000"`
-}
-
-// whoami says who is calling.
-//
-//	@Summary		Who am I
-//	@Description	The key of this request, the tenant that it acts for, and the limits.
-//	@ID				whoami
-//	@Tags			identity
-//	@Success		200	{object}	Caller	"The caller"
-//	@Failure		400	{object}	Problem	"The request is malformed"
-//	@Failure		404	{object}	Problem	"The header Tenant names no tenant of this key"
-//	@Failure		415	{object}	Problem	"The request has a Content-Encoding"
-//	@Failure		422	{object}	Problem	"A value is not allowed"
-//	@Router			/v1/whoami [get]
-func (a *API) whoami(c echo.Context) error {
-	if _, err := readQuery(c); err != nil {
-		return err
-	}
-	r := RequestOf(c)
-	who := Caller{
-		Key: CallerKey{ID: r.Principal.KeyID, Kind: string(r.Principal.Kind), Scopes: append([]string{}, r.Principal.Scopes...)},
-		Limits: Limits{
-			MaxMessageSize: queues.MaxMessageSize, MaxBatch: queues.MaxBatch, MaxBatchBytes: queues.MaxBatchBytes,
-			MaxReceive: queues.MaxReceive, MaxWait: wholeSeconds(queues.MaxWait), MaxQueues: queues.MaxQueues, MaxKeys: auth.MaxKeys,
-		},
-	}
-	if !r.Tenant.IsZero() {
-		t, err := a.Tenants.ByID(c.Request().Context(), r.Tenant)
-		if err != nil {
-			return err
-		}
-		who.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
-	}
-	return a.json(c, http.StatusOK, who)
-}
+func (a *API) revokeTenantKey(c echo.Context) error { return a.revokeKey(c) }

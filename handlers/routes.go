@@ -96,6 +96,11 @@ func (a *API) routes() []route {
 		{get, "/v1/tasks/:id/errors", "listTaskErrors", a.listTaskErrors, "tasks:read", tenant, harmless},
 		{post, "/v1/tasks/:id/cancel", "cancelTask", a.cancelTask, "tasks:write", tenant, harmless},
 
+		{get, "/v1/keys", "listKeys", a.listKeys, "keys:read", tenant, harmless},
+		{post, "/v1/keys", "createKey", a.createKey, "keys:write", tenant, refused},
+		{del, "/v1/keys/:id", "revokeKey", a.revokeKey, "keys:write", tenant, harmless},
+		{post, "/v1/keys/:id/rotate", "rotateKey", a.rotateKey, "keys:write", tenant, refused},
+
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},
 		{get, owner, "getTenant", a.getTenant, "tenants:read", operator, harmless},
@@ -103,6 +108,12 @@ func (a *API) routes() []route {
 		{post, owner + "/keys", "createTenantKey", a.createTenantKey, "keys:write", operator, refused},
 		{get, owner + "/keys", "listTenantKeys", a.listTenantKeys, "keys:read", operator, harmless},
 		{del, owner + "/keys/:id", "revokeTenantKey", a.revokeTenantKey, "keys:write", operator, harmless},
+		{post, owner + "/keys/:id/rotate", "rotateTenantKey", a.rotateTenantKey, "keys:write", operator, refused},
+
+		{get, "/v1/operator_keys", "listOperatorKeys", a.listOperatorKeys, "operator_keys:read", operator, harmless},
+		{post, "/v1/operator_keys", "createOperatorKey", a.createOperatorKey, "operator_keys:write", operator, refused},
+		{del, "/v1/operator_keys/:id", "revokeOperatorKey", a.revokeOperatorKey, "operator_keys:write", operator, harmless},
+		{post, "/v1/operator_keys/:id/rotate", "rotateOperatorKey", a.rotateOperatorKey, "operator_keys:write", operator, refused},
 	}
 }
 

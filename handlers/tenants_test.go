@@ -49,14 +49,14 @@ func TestATenantIsMadeChangedAndDeleted(t *testing.T) {
 	diff(t, "list", []handlers.Tenant{got}, page.Data)
 
 	var made handlers.CreatedKey
-	h.asOperator("POST", path+"/keys", `{"name":"ci","scopes":["messages:send"],"expires_at":"2026-03-01T13:00:00Z"}`).is(201).into(&made)
+	h.asOperator("POST", path+"/keys", `{"name":"ci","scopes":["messages:send","queues:*"],"expires_at":"2026-03-01T13:00:00Z"}`).is(201).into(&made)
 	expires := instant(time.Hour)
-	diff(t, "key", handlers.CreatedKey{Key: made.Key, ID: made.ID, Name: "ci", Kind: "tenant", Scopes: []string{"messages:send"},
-		CreatedAt: *instant(0), ExpiresAt: expires}, made)
+	details := handlers.KeyDetails{ID: made.ID, Name: "ci", Kind: "tenant", Scopes: []string{"messages:send", "queues:*"}, CreatedAt: *instant(0), ExpiresAt: expires}
+	diff(t, "key", handlers.CreatedKey{Key: made.Key, KeyDetails: details}, made)
 	var keys handlers.Page[handlers.Key]
 	list := h.asOperator("GET", path+"/keys", "").is(200)
 	list.into(&keys)
-	diff(t, "keys", []handlers.Key{{ID: made.ID, Name: "ci", Kind: "tenant", Scopes: []string{"messages:send"}, CreatedAt: *instant(0), ExpiresAt: expires}}, keys.Data)
+	diff(t, "keys", []handlers.Key{{KeyDetails: details}}, keys.Data)
 	if strings.Contains(string(list.body), made.Key) {
 		t.Error("the list shows the key")
 	}
@@ -119,6 +119,13 @@ func TestTenantsAndKeysRefuseBadInput(t *testing.T) {
 		{"POST", path + "/keys", `{"scopes":"*"}`, 422, "validation_failed", "/scopes"},
 		{"POST", path + "/keys", `{"scopes":["a b"]}`, 422, "validation_failed", "/scopes/0"},
 		{"POST", path + "/keys", `{"scopes":[` + strings.Repeat(`"a",`, 50) + `"a"]}`, 422, "validation_failed", "/scopes"},
+		{"POST", path + "/keys", `{"scopes":["queues:everything"]}`, 422, "validation_failed", "/scopes/0"},
+		{"POST", path + "/keys", `{"scopes":["tenants:read"]}`, 422, "validation_failed", "/scopes/0"},
+		{"POST", path + "/keys", `{"scopes":[]}`, 422, "validation_failed", "/scopes"},
+		{"POST", path + "/keys", `{"queues":[]}`, 422, "validation_failed", "/queues"},
+		{"POST", path + "/keys", `{"queues":["a/b"]}`, 422, "validation_failed", "/queues/0"},
+		{"POST", path + "/keys", `{"allowed_ips":[]}`, 422, "validation_failed", "/allowed_ips"},
+		{"POST", path + "/keys", `{"allowed_ips":["10.0.0.0/8","localhost"]}`, 422, "validation_failed", "/allowed_ips/1"},
 		{"POST", path + "/keys", `{"expires_at":"tomorrow"}`, 422, "validation_failed", "/expires_at"},
 		{"POST", path + "/keys", `{"expires_at":"2020-01-01T00:00:00Z"}`, 422, "validation_failed", "/expires_at"},
 		{"POST", path + "/keys", `{"expires_at":7}`, 422, "validation_failed", "/expires_at"},

@@ -1,5 +1,6 @@
 -- Ends keys. Of a key that lies in a file of some server the end is remembered: that server would make it work again.
 -- KEYS[1] HASH digest to record; field "" holds the mark
+-- KEYS[2] HASH digest to the last use
 -- ARGV[3] a new mark
 -- ARGV[4+] digests, at most 100
 -- Returns: "ok"
@@ -17,6 +18,7 @@ for i = 4, #ARGV do
       redis.call('HSET', KEYS[1], ARGV[i], '{"id":"' .. record.id .. '","file":true,"revoked_at":' .. string.format('%.0f', now) .. '}')
     end
     redis.call('HSET', KEYS[1], '', ARGV[3])
+    redis.call('HDEL', KEYS[2], ARGV[i])
   end
 end
 return 'ok'

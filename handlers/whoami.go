@@ -1,0 +1,92 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/queues"
+)
+
+// Caller is who a request was made by.
+type Caller struct {
+	Key CallerKey `json:"key"`
+	// The tenant that the key acts for; null for an operator's key without the header Tenant.
+	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
+	Limits Limits        `json:"limits"`
+}
+
+// CallerKey is the key of a request.
+type CallerKey struct {
+	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	Kind string `json:"kind" enums:"tenant,operator"`
+	// As they were given: scopes, wildcards and roles.
+	Scopes []string `json:"scopes" example:"developer"`
+	// Each scope that they mean.
+	Allowed []string `json:"allowed" example:"messages:send"`
+	// Patterns of the names of the queues that the key reaches; null for all.
+	Queues []string `json:"queues" extensions:"x-nullable" example:"orders-*"`
+	// When it stops working; null for never.
+	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// CallerTenant is the tenant of a request.
+type CallerTenant struct {
+	Name          string `json:"name" example:"acme"`
+	ID            string `json:"id" example:"4t1bq0zk7m"`
+	AccountNumber string `json:"account_number" example:"482915073316"`
+}
+
+// Limits are what the server takes.
+type Limits struct {
+	// Bytes of a message with its attributes.
+	MaxMessageSize int `json:"max_message_size" example:"1048576"`
+	// Messages, and bytes, of a batch.
+	MaxBatch      int `json:"max_batch" example:"1000"`
+	MaxBatchBytes int `json:"max_batch_bytes" example:"16777216"`
+	// Messages of a receive.
+	MaxReceive int `json:"max_receive" example:"100"`
+	// Seconds that a receive may wait.
+	MaxWait int `json:"max_wait" example:"20"`
+	// Queues of a tenant.
+	MaxQueues int `json:"max_queues" example:"100000"`
+	// Keys of a tenant.
+	MaxKeys int `json:"max_keys" example:"1000"`
+}
+
+// whoami says who is calling.
+//
+//	@Summary		Who am I
+//	@Description	The key of this request, the tenant that it acts for, and the limits.
+//	@ID				whoami
+//	@Tags			identity
+//	@Success		200	{object}	Caller	"The caller"
+//	@Failure		400	{object}	Problem	"The request is malformed"
+//	@Failure		404	{object}	Problem	"The header Tenant names no tenant of this key"
+//	@Failure		415	{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422	{object}	Problem	"A value is not allowed"
+//	@Router			/v1/whoami [get]
+func (a *API) whoami(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	r := RequestOf(c)
+	g := r.Principal.Grants
+	who := Caller{
+		Key: CallerKey{ID: r.Principal.KeyID, Kind: string(r.Principal.Kind), Scopes: append([]string{}, g.Scopes...),
+			Allowed: g.Allowed().Names(), Queues: g.Queues, ExpiresAt: instant(g.ExpiresAt)},
+		Limits: Limits{
+			MaxMessageSize: queues.MaxMessageSize, MaxBatch: queues.MaxBatch, MaxBatchBytes: queues.MaxBatchBytes,
+			MaxReceive: queues.MaxReceive, MaxWait: wholeSeconds(queues.MaxWait), MaxQueues: queues.MaxQueues, MaxKeys: auth.MaxKeys,
+		},
+	}
+	if !r.Tenant.IsZero() {
+		t, err := a.Tenants.ByID(c.Request().Context(), r.Tenant)
+		if err != nil {
+			return err
+		}
+		who.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
+	}
+	return a.json(c, http.StatusOK, who)
+}
