@@ -13,7 +13,8 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// BenchmarkWarm is what authentication adds to a request whose key the server knows. redis-calls/op must be 0.
+// BenchmarkWarm is what authentication and authorization add to a request whose key the server knows: a key with scopes,
+// queues and addresses. redis-calls/op must be 0.
 func BenchmarkWarm(b *testing.B) {
 	e, err := engine.Open(engine.Options{URL: redistest.URL(b)})
 	if err != nil {
@@ -38,19 +39,24 @@ func BenchmarkWarm(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	made, err := keys.CreateTenantKey(ctx, tenant.ID, auth.NewKey{})
+	made, err := keys.CreateTenantKey(ctx, tenant.ID, auth.NewKey{Scopes: []string{"developer"}, Queues: []string{"mail", "orders-*"},
+		AllowedIPs: []string{"10.0.0.0/8", "192.0.2.0/24"}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	key := made.Secret.Reveal()
-	header := "Bearer " + key
+	header, send := "Bearer "+key, auth.MustScope("messages:send")
 	one := func(b *testing.B) {
 		credential, err := auth.FromHeader(header)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := a.Authenticate(ctx, credential, home); err != nil {
+		p, err := a.Authenticate(ctx, credential, home)
+		if err != nil {
 			b.Fatal(err)
+		}
+		if !p.Grants.May(send) || !p.Grants.Reaches("orders-eu-west-1") {
+			b.Fatal("the key may not send")
 		}
 	}
 	one(b)

@@ -102,7 +102,7 @@ type Request struct {
 	Principal auth.Principal // zero until the caller is known
 	Tenant    tenants.ID     // zero for what belongs to no tenant
 
-	route *route
+	route *guarded
 }
 
 const requestKey = "sluice.request"
@@ -163,7 +163,8 @@ func printable(s string, limit int) string {
 }
 
 // guard lets those requests through to a route's handler that may go there.
-func (a *API) guard(rt route) echo.HandlerFunc {
+func (a *API) guard(r route) echo.HandlerFunc {
+	rt := guarded{route: r, need: auth.MustScope(r.scope)}
 	return func(c echo.Context) error {
 		req, hr := RequestOf(c), c.Request()
 		req.Operation, req.route = rt.operation, &rt
@@ -177,7 +178,7 @@ func (a *API) guard(rt route) echo.HandlerFunc {
 		}
 		c.Response().Header()["Cache-Control"] = noStore
 		if rt.needs != public {
-			if err := a.authenticate(c, req, rt); err != nil {
+			if err := a.authenticate(c, req, &rt); err != nil {
 				return err
 			}
 		}
@@ -216,8 +217,8 @@ func unescapeParams(c echo.Context) error {
 	return nil
 }
 
-// authenticate finds out who calls, and for which tenant.
-func (a *API) authenticate(c echo.Context, req *Request, rt route) error {
+// authenticate finds out who calls, for which tenant, and whether he may.
+func (a *API) authenticate(c echo.Context, req *Request, rt *guarded) error {
 	header := c.Request().Header["Authorization"]
 	switch {
 	case len(header) == 0:
@@ -235,26 +236,23 @@ func (a *API) authenticate(c echo.Context, req *Request, rt route) error {
 		return err
 	}
 	req.Principal = p
+	if err := rt.admits(p); err != nil {
+		return err
+	}
 	name := c.Request().Header.Get("Tenant")
-	switch {
-	case rt.needs == operator && p.Kind != auth.KindOperator:
-		e := *errOperatorOnly
-		e.Message = "This needs an operator's key (scope " + rt.scope + ")."
-		return &e
-	case rt.needs == operator, rt.needs == anyKey && p.Kind == auth.KindOperator && name == "":
+	if rt.needs == operator || rt.needs == anyKey && p.Kind == auth.KindOperator && name == "" {
 		return nil
 	}
-	req.Tenant, err = a.Auth.Resolve(ctx, p, name)
-	return err
+	if req.Tenant, err = a.Auth.Resolve(ctx, p, name); err != nil {
+		return err
+	}
+	return rt.reaches(c, p)
 }
 
 var (
 	errTwoCredentials = &errs.Error{Kind: errs.Unauthenticated, Code: "unauthenticated",
 		Message: "The request carries two Authorization headers.",
 		Fix:     "Send one key, in one way."}
-	errOperatorOnly = &errs.Error{Kind: errs.Forbidden, Code: "permission_denied",
-		Message: "This needs an operator's key.",
-		Fix:     "Use a key that begins with slo_."}
 	errEncoding = &errs.Error{Kind: errs.Malformed, Code: codeMediaType,
 		Message: "Bodies are taken as they are: no Content-Encoding but identity is understood.",
 		Fix:     "Send the body uncompressed; to store compressed bytes say so in Content-Type only.",

@@ -9,6 +9,8 @@
 //	@description
 //	@description	**Credentials.** Send an API key as `Authorization: Bearer slk_…`, or as the user name of Basic authentication: `curl -u slk_…:`. An operator's key (`slo_…`) acts for the tenant that the header `Tenant` names. Keys never go into a URL.
 //	@description
+//	@description	**Permissions.** A key has scopes, such as `messages:send`, and may be limited to some queues and addresses. Without the scope of an operation the answer is 403 `permission_denied`, which names it; a queue that the key does not reach is not there (404). `GET /v1/whoami` shows what a key may do.
+//	@description
 //	@description	**Times** are RFC 3339 in UTC with milliseconds; only the coming ticks of a schedule are in its own time zone. **Durations** are whole seconds; where they go in, `"30s"`, `"5m"`, `"12h"` and `"4d"` are fine too.
 //	@description
 //	@description	**Failures** are `application/problem+json` with a stable `code`; `errors` points at the parts of the request at fault. `503` with `outcome_unknown` may have been done, any other `503` was not. Every answer has a `Request-Id`.

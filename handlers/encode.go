@@ -161,9 +161,16 @@ func appendAttributes(b []byte, list []queues.Attribute, text func([]byte, strin
 	return append(b, '}')
 }
 
-// appendContent writes the members that every view of a message has.
-func appendContent(b []byte, m *queues.Message) []byte {
-	b = appendBody(b, m.Body)
+// appendContent writes the members that every view of a message has. Without bodies it leaves out what tells of the body:
+// a deduplication id may be its digest.
+func appendContent(b []byte, m *queues.Message, bodies bool) []byte {
+	deduplication := m.DeduplicationID
+	if bodies {
+		b = appendBody(b, m.Body)
+	} else {
+		b = append(b, `"body":null,"body_encoding":"utf8"`...)
+		deduplication = ""
+	}
 	b = append(b, `,"content_type":`...)
 	b = appendString(b, contentType(m))
 	b = append(b, `,"size":`...)
@@ -171,7 +178,7 @@ func appendContent(b []byte, m *queues.Message) []byte {
 	b = append(b, `,"attributes":`...)
 	b = appendAttributes(b, m.Attributes, appendString)
 	b = appendTextOrNull(append(b, `,"group_id":`...), m.GroupID)
-	b = appendTextOrNull(append(b, `,"deduplication_id":`...), m.DeduplicationID)
+	b = appendTextOrNull(append(b, `,"deduplication_id":`...), deduplication)
 	b = appendTextOrNull(append(b, `,"sequence_number":`...), m.SequenceNumber)
 	b = append(b, `,"receive_count":`...)
 	b = strconv.AppendInt(b, int64(m.ReceiveCount), 10)
@@ -230,7 +237,7 @@ func appendReceived(b []byte, m *queues.Message, base string, asJSON bool) []byt
 		b = append(b, m.ReceiptHandle...)
 		b = append(b, `",`...)
 	}
-	b = appendContent(b, m)
+	b = appendContent(b, m, true)
 	b = append(b, `,"lease_expires_at":`...)
 	b = appendTimeOrNull(b, m.LeaseExpiresAt)
 	if asJSON && isJSON(m.Body) {
@@ -240,13 +247,13 @@ func appendReceived(b []byte, m *queues.Message, base string, asJSON bool) []byt
 	return append(b, '}')
 }
 
-// appendPeeked writes a Message.
-func appendPeeked(b []byte, m *queues.Message) []byte {
+// appendPeeked writes a Message, with its body or without.
+func appendPeeked(b []byte, m *queues.Message, bodies bool) []byte {
 	b = appendMessageID(append(b, `{"id":`...), m.ID)
 	b = append(b, `,"state":"`...)
 	b = append(b, m.State...)
 	b = append(b, `",`...)
-	b = appendContent(b, m)
+	b = appendContent(b, m, bodies)
 	b = append(b, `,"available_at":`...)
 	b = appendTimeOrNull(b, m.AvailableAt)
 	b = append(b, `,"lease_expires_at":`...)
@@ -256,14 +263,14 @@ func appendPeeked(b []byte, m *queues.Message) []byte {
 	return append(b, '}')
 }
 
-// appendFound writes a MessagePage.
-func appendFound(b []byte, f *queues.Found, next string) []byte {
+// appendFound writes a MessagePage, with bodies or without.
+func appendFound(b []byte, f *queues.Found, next string, bodies bool) []byte {
 	b = append(b, `{"data":[`...)
 	for i := range f.Messages {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendPeeked(b, &f.Messages[i])
+		b = appendPeeked(b, &f.Messages[i], bodies)
 	}
 	b = append(b, `],"next_cursor":`...)
 	if next == "" {

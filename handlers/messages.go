@@ -23,6 +23,10 @@ import (
 type Message struct {
 	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
 	State string `json:"state" enums:"available,in_flight,delayed"`
+	// The body as text, or in base64 when it is not UTF-8. Null for a key that may not read bodies; then there is no
+	// `deduplication_id` either.
+	Body         string `json:"body" extensions:"x-nullable" example:"{\"order\":7}"`
+	BodyEncoding string `json:"body_encoding" enums:"utf8,base64"`
 	MessageContent
 	// When a message that waits, or waited, becomes or became available; null for one that always was.
 	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
@@ -34,11 +38,8 @@ type Message struct {
 	HeldBy *string `json:"held_by" extensions:"x-nullable" example:"worker-7"`
 }
 
-// MessageContent is what every view of a message shows.
+// MessageContent is what every view of a message shows beside its body.
 type MessageContent struct {
-	// The body as text, or in base64 when it is not UTF-8.
-	Body         string `json:"body" example:"{\"order\":7}"`
-	BodyEncoding string `json:"body_encoding" enums:"utf8,base64"`
 	// As the sender gave it.
 	ContentType string `json:"content_type" example:"application/json"`
 	// Bytes of the body.
@@ -361,7 +362,7 @@ func (a *API) peekMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	filter, err := filterQuery(&q)
+	filter, err := filterQuery(c, &q)
 	if err != nil {
 		return err
 	}
@@ -395,19 +396,19 @@ func (a *API) peekMessages(c echo.Context) error {
 	}
 	answer := getBuffer()
 	defer answer.release()
-	answer.b = appendFound(answer.b, &found, next)
+	answer.b = appendFound(answer.b, &found, next, readsBodies(c))
 	return a.write(c, http.StatusOK, jsonType, answer.b)
 }
 
 // filterQuery reads the filter of messages.
-func filterQuery(q *query) (*queues.Filter, error) {
-	f, err := queues.ParseFilter(q.text("filter"))
+func filterQuery(c echo.Context, q *query) (*queues.Filter, error) {
+	f, err := parseFilter(c, q.text("filter"))
 	return f, relocate(err, func(f *errs.Field) { f.Query = "filter" })
 }
 
 // filterMember reads the filter of messages that a JSON object has.
-func filterMember(text string) (*queues.Filter, error) {
-	f, err := queues.ParseFilter(text)
+func filterMember(c echo.Context, text string) (*queues.Filter, error) {
+	f, err := parseFilter(c, text)
 	return f, relocate(err, func(f *errs.Field) { f.Pointer = "/filter" })
 }
 
@@ -466,7 +467,7 @@ func (a *API) getMessage(c echo.Context) error {
 	}
 	answer := getBuffer()
 	defer answer.release()
-	answer.b = appendPeeked(answer.b, &m)
+	answer.b = appendPeeked(answer.b, &m, readsBodies(c))
 	return a.write(c, http.StatusOK, jsonType, answer.b)
 }
 

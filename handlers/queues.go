@@ -180,14 +180,17 @@ var readOnlyNames = map[string]bool{
 
 // settingsChange is what a body says of a queue's settings.
 type settingsChange struct {
-	kind    string // the type that it names, or ""
-	changes []func(*queues.Settings)
+	kind       string // the type that it names, or ""
+	deadLetter string // the dead-letter queue that it names, or ""
+	changes    []func(*queues.Settings)
 }
 
-// check refuses a type that is not that of the queue's name.
-func (s *settingsChange) check(name string) error {
+// check refuses a type that is not that of the queue's name, and a dead-letter queue that the caller does not reach.
+func (s *settingsChange) check(c echo.Context, name string) error {
 	isFIFO := queues.IsFIFOName(name)
 	switch {
+	case s.deadLetter != "" && !grants(c).Reaches(s.deadLetter):
+		return notReached(s.deadLetter, errs.Field{Pointer: "/redrive/dead_letter_queue"})
 	case s.kind == "fifo" && !isFIFO && queues.ValidName(name) == nil:
 		e := *asError(invalid([]errs.Field{{Pointer: "/type", Code: "not_allowed", Message: "is fifo, but only queues whose name ends in .fifo are"}}))
 		e.Fix = fmt.Sprintf("Name the queue %q.", name+".fifo")
@@ -252,7 +255,7 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 		case "fifo":
 			r.fifo(add)
 		case "redrive":
-			r.redrive(add)
+			r.redrive(add, &s.deadLetter)
 		case "redrive_allow":
 			r.redriveAllow(add)
 		case "priority_step":
@@ -345,8 +348,8 @@ func (r *reader) fifo(add func(func(*queues.Settings))) {
 	})
 }
 
-// redrive reads a RedriveInput.
-func (r *reader) redrive(add func(func(*queues.Settings))) {
+// redrive reads a RedriveInput. deadLetter is set to the queue that it names.
+func (r *reader) redrive(add func(func(*queues.Settings)), deadLetter *string) {
 	if r.null() {
 		add(func(q *queues.Settings) { q.Redrive = queues.Redrive{} })
 		return
@@ -356,6 +359,7 @@ func (r *reader) redrive(add func(func(*queues.Settings))) {
 		case "dead_letter_queue":
 			if s, ok := r.str(); ok {
 				name := string(s)
+				*deadLetter = name
 				add(func(q *queues.Settings) { q.Redrive.DeadLetterQueue = name })
 			}
 		case "max_receives":
@@ -458,7 +462,7 @@ func (a *API) putQueue(c echo.Context) error {
 		return err
 	}
 	ctx, t, name := scope(c)
-	if err := change.check(name); err != nil {
+	if err := change.check(c, name); err != nil {
 		return err
 	}
 	q, created, err := a.Queues.Put(ctx, t, name, change.on(queues.DefaultSettings()), cond)
@@ -541,7 +545,7 @@ func (a *API) updateQueue(c echo.Context) error {
 		return err
 	}
 	ctx, t, name := scope(c)
-	if err := change.check(name); err != nil {
+	if err := change.check(c, name); err != nil {
 		return err
 	}
 	q, err := a.Queues.Update(ctx, t, name, cond, func(have queues.Settings) (queues.Settings, error) { return change.on(have), nil })
@@ -588,7 +592,7 @@ func (a *API) deleteQueue(c echo.Context) error {
 // listQueues shows a part of a tenant's queues.
 //
 //	@Summary		List queues
-//	@Description	By name, with live counts.
+//	@Description	By name, with live counts. A key that is limited to some queues sees those only, and its parts may be short.
 //	@ID				listQueues
 //	@Tags			queues
 //	@Param			prefix	query		string		false	"Only names that begin with this"	maxlength(80)
@@ -620,13 +624,19 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := a.Queues.List(ctx, t, prefix, after, limit)
+	within, any := narrower(prefix, grants(c).Prefix())
+	if !any {
+		return answerPage(a, c, []Queue{}, "")
+	}
+	list, next, err := a.Queues.List(ctx, t, within, after, limit)
 	if err != nil {
 		return err
 	}
-	data := make([]Queue, len(list))
-	for i, l := range list {
-		data[i] = a.queue(l.Queue, l.Stats, number)
+	data := make([]Queue, 0, len(list))
+	for _, l := range list {
+		if grants(c).Reaches(l.Name) {
+			data = append(data, a.queue(l.Queue, l.Stats, number))
+		}
 	}
 	return answerPage(a, c, data, encodeCursor("queues", prefix, next))
 }
@@ -685,7 +695,7 @@ func (a *API) purgeQueue(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if opt.Filter, err = filterMember(filter); err != nil {
+	if opt.Filter, err = filterMember(c, filter); err != nil {
 		return err
 	}
 	ctx, t, name := scope(c)
@@ -853,9 +863,11 @@ func (a *API) guess(c echo.Context, err error) error {
 	if listErr != nil {
 		return err
 	}
-	names := make([]string, len(list))
-	for i, l := range list {
-		names[i] = l.Name
+	var names []string
+	for _, l := range list {
+		if grants(c).Reaches(l.Name) {
+			names = append(names, l.Name)
+		}
 	}
 	if meant := suggest.Nearest(name, names); meant != "" {
 		known := *e

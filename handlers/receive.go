@@ -32,6 +32,9 @@ type ReceivedMessage struct {
 	ReceiptHandle string `json:"receipt_handle" extensions:"x-nullable" example:"rh_AQYl…"`
 	// DELETE it to acknowledge the message. Null with `ack=auto`.
 	AckURL string `json:"ack_url" extensions:"x-nullable" example:"/v1/queues/orders/receipts/rh_AQYl…"`
+	// The body as text, or in base64 when it is not UTF-8.
+	Body         string `json:"body" example:"{\"order\":7}"`
+	BodyEncoding string `json:"body_encoding" enums:"utf8,base64"`
 	MessageContent
 	// When it becomes available again, unless it is acknowledged before. Null with `ack=auto`.
 	LeaseExpiresAt Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`

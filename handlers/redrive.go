@@ -106,11 +106,14 @@ func (a *API) redriveQueue(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if opt.Filter, err = filterMember(filter); err != nil {
+	if opt.Filter, err = filterMember(c, filter); err != nil {
 		return err
 	}
 	if to != toSource {
 		opt.To = to
+	}
+	if err := reachesDestination(c, opt.To, errs.Field{Pointer: "/to"}); err != nil {
+		return err
 	}
 	ctx, t, name := scope(c)
 	n, err := a.Queues.PlanRedrive(ctx, t, name, opt)
@@ -193,6 +196,9 @@ func (a *API) redriveMessage(c echo.Context) error {
 	to := q.text("to")
 	if to == toSource {
 		to = ""
+	}
+	if err := reachesDestination(c, to, errs.Field{Query: "to"}); err != nil {
+		return err
 	}
 	buf := getBuffer()
 	defer buf.release()

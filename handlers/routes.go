@@ -32,7 +32,7 @@ type route struct {
 	method, path string
 	operation    string // its id in the description of the API
 	handler      echo.HandlerFunc
-	scope        string // what a key must be allowed; named here and not enforced yet
+	scope        string // what a key must be allowed; "": nothing
 	needs        needs
 	repeats      repeats
 }
@@ -58,8 +58,8 @@ func (a *API) routes() []route {
 		{get, queue, "getQueue", a.getQueue, "queues:read", tenant, harmless},
 		{patch, queue, "updateQueue", a.updateQueue, "queues:write", tenant, harmless},
 		{del, queue, "deleteQueue", a.deleteQueue, "queues:write", tenant, harmless},
-		{post, queue + "/pause", "pauseQueue", a.pauseQueue, "queues:write", tenant, harmless},
-		{post, queue + "/resume", "resumeQueue", a.resumeQueue, "queues:write", tenant, harmless},
+		{post, queue + "/pause", "pauseQueue", a.pauseQueue, "queues:pause", tenant, harmless},
+		{post, queue + "/resume", "resumeQueue", a.resumeQueue, "queues:pause", tenant, harmless},
 		{post, queue + "/purge", "purgeQueue", a.purgeQueue, "queues:purge", tenant, refused},
 		{post, queue + "/redrive", "redriveQueue", a.redriveQueue, "queues:redrive", tenant, refused},
 
@@ -67,7 +67,7 @@ func (a *API) routes() []route {
 		{post, queue + "/messages/batch", "sendMessages", a.sendMessages, "messages:send", tenant, keyed},
 		{get, queue + "/messages", "peekMessages", a.peekMessages, "messages:peek", tenant, harmless},
 		{get, message, "getMessage", a.getMessage, "messages:peek", tenant, harmless},
-		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:peek", tenant, harmless},
+		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:read_body", tenant, harmless},
 		{patch, message, "changeMessage", a.changeMessage, "messages:change", tenant, harmless},
 		{post, message + "/redrive", "redriveMessage", a.redriveMessage, "queues:redrive", tenant, harmless},
 		{del, message, "deleteMessage", a.deleteMessage, "messages:delete", tenant, harmless},

@@ -26,9 +26,10 @@ type Schedule struct {
 	// null when nothing was said.
 	StartsAt *Instant `json:"starts_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// null for never.
-	EndsAt  *Instant          `json:"ends_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
-	Missed  string            `json:"missed" enums:"skip,run_once,run_all"`
-	Message ScheduledMessage  `json:"message"`
+	EndsAt *Instant `json:"ends_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	Missed string   `json:"missed" enums:"skip,run_once,run_all"`
+	// null for a key that may not read bodies.
+	Message *ScheduledMessage `json:"message" extensions:"x-nullable"`
 	Labels  map[string]string `json:"labels"`
 	Paused  bool              `json:"paused"`
 	// Why it is paused, in the words of who paused it; null when it is not, or nobody said.
@@ -188,13 +189,17 @@ func (r *reader) readSchedule() queues.ScheduleSettings {
 	return s
 }
 
-func newSchedule(s queues.Schedule) Schedule {
+// newSchedule shows a schedule, with its message or without.
+func newSchedule(s queues.Schedule, message bool) Schedule {
 	set := s.Settings
 	out := Schedule{Name: s.Name, Queue: s.Queue, StartsAt: instant(set.StartsAt), EndsAt: instant(set.EndsAt),
-		Missed: string(set.Missed), Message: newScheduledMessage(set.Message), Labels: set.Labels, Paused: s.Paused,
+		Missed: string(set.Missed), Labels: set.Labels, Paused: s.Paused,
 		PausedAt: instant(s.PausedAt), NextRuns: make([]LocalInstant, len(s.NextRuns)),
 		Counts:    ScheduleCounts{Runs: s.Runs, Missed: s.Missed, Errors: s.Errors},
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
+	if message {
+		out.Message = newScheduledMessage(set.Message)
+	}
 	if set.Every > 0 {
 		every := wholeSeconds(set.Every)
 		out.Every = &every
@@ -223,8 +228,8 @@ func newSchedule(s queues.Schedule) Schedule {
 	return out
 }
 
-func newScheduledMessage(m queues.Outgoing) ScheduledMessage {
-	out := ScheduledMessage{Body: string(m.Body), BodyEncoding: "utf8", ContentType: m.ContentType, GroupID: m.GroupID,
+func newScheduledMessage(m queues.Outgoing) *ScheduledMessage {
+	out := &ScheduledMessage{Body: string(m.Body), BodyEncoding: "utf8", ContentType: m.ContentType, GroupID: m.GroupID,
 		Attributes: map[string]MessageAttribute{}}
 	if !utf8.Valid(m.Body) {
 		out.Body, out.BodyEncoding = base64.StdEncoding.EncodeToString(m.Body), "base64"
@@ -378,7 +383,7 @@ func (a *API) listSchedules(c echo.Context) error {
 	}
 	data := make([]Schedule, len(list))
 	for i, s := range list {
-		data[i] = newSchedule(s)
+		data[i] = newSchedule(s, readsBodies(c))
 	}
 	return answerPage(a, c, data, encodeCursor("schedules", queue+"/"+prefix, next))
 }
@@ -523,7 +528,7 @@ func (a *API) runSchedule(c echo.Context) error {
 
 func (a *API) answerSchedule(c echo.Context, status int, s queues.Schedule) error {
 	c.Response().Header().Set("ETag", quoteTag(s.ETag))
-	return a.json(c, status, newSchedule(s))
+	return a.json(c, status, newSchedule(s, readsBodies(c)))
 }
 
 // scheduleCondition reads If-Match and If-None-Match for a change.

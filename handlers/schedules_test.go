@@ -37,7 +37,7 @@ func TestAScheduleIsMadeShownAndDeleted(t *testing.T) {
 	diff(t, "schedule", handlers.Schedule{
 		Name: "report", Queue: queueName(path), Cron: text("0 9 * * 1-5"), TimeZone: text("Europe/Berlin"),
 		EndsAt: &handlers.Instant{Time: ends}, Missed: "run_once", Labels: map[string]string{"team": "a"}, NextRuns: next,
-		Message: handlers.ScheduledMessage{Body: `{"a":1}`, BodyEncoding: "utf8", ContentType: "application/json", Delay: &delay,
+		Message: &handlers.ScheduledMessage{Body: `{"a":1}`, BodyEncoding: "utf8", ContentType: "application/json", Delay: &delay,
 			Attributes: map[string]handlers.MessageAttribute{"Kind": {Type: "Number", Value: "7"}}},
 		CreatedAt: now, UpdatedAt: now, ETag: s.ETag,
 	}, s)

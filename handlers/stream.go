@@ -70,7 +70,7 @@ func (a *API) enterStream() (leave func(), err error) {
 func (a *API) recheck(c echo.Context) error {
 	req := RequestOf(c)
 	again := *req
-	err := a.authenticate(c, &again, *req.route)
+	err := a.authenticate(c, &again, req.route)
 	if err == nil && again.Tenant != req.Tenant {
 		return tenants.ErrNotFound // another one has its name now
 	}

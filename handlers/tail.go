@@ -121,7 +121,7 @@ func (a *API) show(c echo.Context, s *stream, tail *queues.Tail) error {
 	for i := range list {
 		m := &list[i]
 		err := s.item("message", m.Cursor, func(b []byte) []byte {
-			b = appendPeeked(b, &m.Message)
+			b = appendPeeked(b, &m.Message, readsBodies(c))
 			return append(appendString(append(b[:len(b)-1], `,"cursor":`...), m.Cursor), '}')
 		})
 		if err != nil {

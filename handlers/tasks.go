@@ -210,6 +210,9 @@ func (a *API) listTasks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if g := grants(c); g.Limited() {
+		f.Shows = g.Reaches
+	}
 	filter := f.Type + " " + string(f.Status) + " " + f.Queue
 	after, err := decodeCursor("tasks", filter, &q)
 	if err != nil {
@@ -245,8 +248,7 @@ func (a *API) getTask(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
-	ctx, t, _ := scope(c)
-	task, err := a.Tasks.Get(ctx, t.String(), c.Param("id"))
+	task, err := a.taskOf(c)
 	if err != nil {
 		return err
 	}
@@ -255,6 +257,16 @@ func (a *API) getTask(c echo.Context) error {
 		return err
 	}
 	return a.json(c, http.StatusOK, shown)
+}
+
+// taskOf returns the task that the path names. One on a queue that the caller does not reach is not there for him.
+func (a *API) taskOf(c echo.Context) (tasks.Task, error) {
+	ctx, t, _ := scope(c)
+	task, err := a.Tasks.Get(ctx, t.String(), c.Param("id"))
+	if err == nil && !grants(c).Reaches(task.Queue) {
+		err = tasks.ErrNotFound
+	}
+	return task, err
 }
 
 // cancelTask asks for the end of a task.
@@ -274,6 +286,11 @@ func (a *API) getTask(c echo.Context) error {
 func (a *API) cancelTask(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
+	}
+	if grants(c).Limited() {
+		if _, err := a.taskOf(c); err != nil {
+			return err
+		}
 	}
 	ctx, t, _ := scope(c)
 	task, err := a.Tasks.Cancel(ctx, t.String(), c.Param("id"))
@@ -321,6 +338,11 @@ func (a *API) listTaskErrors(c echo.Context) error {
 	if after != "" {
 		if skip, err = strconv.Atoi(after); err != nil || skip < 0 {
 			return queryFault("cursor", "invalid", "must be the next_cursor of this list; start again without it")
+		}
+	}
+	if grants(c).Limited() {
+		if _, err := a.taskOf(c); err != nil {
+			return err
 		}
 	}
 	ctx, t, _ := scope(c)

@@ -6,6 +6,7 @@
 package search
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +79,19 @@ func (f *Filter[T]) String() string {
 		return ""
 	}
 	return f.text
+}
+
+// Asks reports whether the filter asks about a field: "body" is the body with all its paths.
+func (f *Filter[T]) Asks(name string) bool { return f != nil && f.root.asks(name) }
+
+func (n *node) asks(name string) bool {
+	switch {
+	case n == nil:
+		return false
+	case n.term != nil:
+		return n.term.name == name || name == "body" && n.term.kind == path
+	}
+	return slices.ContainsFunc(n.kids, func(kid *node) bool { return kid.asks(name) })
 }
 
 // kind says how the values of a term are compared.

@@ -142,9 +142,13 @@ type Filter struct {
 	Type   string
 	Status Status
 	Queue  string
+	Shows  func(queue string) bool // nil: those of all queues
 }
 
 func (f Filter) wants(t Task) bool {
+	if f.Shows != nil && !f.Shows(t.Queue) {
+		return false
+	}
 	return (f.Type == "" || f.Type == t.Type) && (f.Status == "" || f.Status == t.Status) && (f.Queue == "" || f.Queue == t.Queue)
 }
 
