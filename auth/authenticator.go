@@ -90,15 +90,24 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential, address st
 	if _, err := ParseKey(credential); err != nil {
 		return Principal{}, err
 	}
-	d := a.keys.hasher.digest(credential)
+	e, err := a.entryOf(ctx, a.keys.hasher.digest(credential))
+	if err != nil {
+		return Principal{}, err
+	}
+	return a.answer(e, a.now(), address)
+}
+
+// entryOf returns what is known of a key, if need be after a look into Redis.
+func (a *Authenticator) entryOf(ctx context.Context, d digest) (*entry, error) {
 	now := a.now()
 	if e := a.known.get(d); e != nil && a.fresh(e, now) {
-		return a.answer(e, now, address)
+		e.asked.Store(int64(now))
+		return e, nil
 	}
 	if e := a.unknown.get(d); e != nil && now-e.read < doubt {
-		return Principal{}, ErrUnauthenticated
+		return nil, ErrUnauthenticated
 	}
-	return a.load(ctx, d, address)
+	return a.load(ctx, d)
 }
 
 // fresh reports whether an entry may still be believed.
@@ -112,7 +121,6 @@ func (a *Authenticator) fresh(e *entry, now time.Duration) bool {
 
 // answer judges the expiry by the clock of Redis, which all servers share, and the address. What is let in is a use.
 func (a *Authenticator) answer(e *entry, now time.Duration, address string) (Principal, error) {
-	e.asked.Store(int64(now))
 	if e.expires != 0 && a.millis(now) >= e.expires {
 		return Principal{}, ErrKeyExpired
 	}
@@ -133,20 +141,20 @@ func (a *Authenticator) millis(now time.Duration) int64 {
 }
 
 // load reads a key from Redis, once for all who ask for it at the same time. ctx ends the wait, not the reading.
-func (a *Authenticator) load(ctx context.Context, d digest, address string) (Principal, error) {
+func (a *Authenticator) load(ctx context.Context, d digest) (*entry, error) {
 	loaded := a.loading.DoChan(string(d[:]), func() (any, error) { return a.fetch(d) })
 	select {
 	case <-ctx.Done():
-		return Principal{}, engine.ErrUnavailable.Because(ctx.Err())
+		return nil, engine.ErrUnavailable.Because(ctx.Err())
 	case l := <-loaded:
 		if l.Err != nil {
-			return Principal{}, l.Err
+			return nil, l.Err
 		}
 		e := l.Val.(*entry)
 		if e == nil {
-			return Principal{}, ErrUnauthenticated
+			return nil, ErrUnauthenticated
 		}
-		return a.answer(e, a.now(), address)
+		return e, nil
 	}
 }
 
@@ -162,7 +170,7 @@ func (a *Authenticator) fetch(d digest) (*entry, error) {
 		return nil, err
 	}
 	a.noteTime(found, began)
-	e, err := newEntry(found.records[0], found.mark, began)
+	e, err := a.newEntry(d, found.records[0], found.mark, began)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +184,8 @@ func (a *Authenticator) noteTime(found looked, began time.Duration) {
 	a.redis.Store(&reading{millis: found.now, at: began})
 }
 
-// newEntry returns what a record says, and nil for a key that does not exist or was revoked.
-func newEntry(text, mark string, began time.Duration) (*entry, error) {
+// newEntry returns what the record under a digest says, and nil for a key that does not exist or was revoked.
+func (a *Authenticator) newEntry(d digest, text, mark string, began time.Duration) (*entry, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -194,7 +202,13 @@ func newEntry(text, mark string, began time.Duration) (*entry, error) {
 	if p.Tenant, ok = tenants.ParseID(r.Tenant); ok == (r.Kind == KindOperator) {
 		return nil, engine.ErrBroken.Because(fmt.Errorf("record of %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
 	}
-	e := &entry{principal: p, expires: r.ExpiresAt, mark: mark, read: began}
+	e := &entry{principal: p, expires: r.ExpiresAt, mark: mark, read: began, key: d}
+	if r.Of != "" {
+		e.key, _ = parseDigest(r.Of)
+	}
+	if e.secret, err = a.keys.unseal(r); err != nil {
+		return nil, err
+	}
 	e.asked.Store(int64(began))
 	return e, nil
 }
@@ -262,7 +276,7 @@ func (a *Authenticator) reread(ctx context.Context, digests []digest) error {
 		return err
 	}
 	for i, d := range digests {
-		e, err := newEntry(found.records[i], found.mark, began)
+		e, err := a.newEntry(d, found.records[i], found.mark, began)
 		if err != nil {
 			return err
 		}

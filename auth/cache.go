@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,8 @@ type cache struct {
 // entry is what a server knows of a key. All but the atomic ones stays as it is. Times count from the start of the server.
 type entry struct {
 	principal Principal     // zero for a key that does not exist
+	key       digest        // of the key whose uses these are: not that of its AWS pair
+	secret    Secret        // of an AWS pair, "" for other keys
 	expires   int64         // by the clock of Redis, in milliseconds since 1970; 0: never
 	mark      string        // of the records when this was read
 	read      time.Duration // when the reading began
@@ -87,14 +90,17 @@ func (c *cache) forgetOne() {
 	delete(c.entries, victim)
 }
 
-// forget drops keys, and what is being read of any key right now.
+// forget drops keys with their AWS pairs, and what is being read of any key right now. It walks through all entries, which
+// is fine for what happens when somebody ends a key.
 func (c *cache) forget(digests ...digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forgotten++
+	ended := make(map[digest]bool, len(digests))
 	for _, d := range digests {
-		delete(c.entries, d)
+		ended[d] = true
 	}
+	maps.DeleteFunc(c.entries, func(_ digest, e *entry) bool { return ended[e.key] })
 }
 
 // remove drops keys.

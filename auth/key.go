@@ -29,21 +29,26 @@ var prefixes = map[Kind]string{KindTenant: "slk_", KindOperator: "slo_"}
 
 // newKey returns the text of a new key: 178 random bits.
 func newKey(kind Kind) Secret {
+	text := randomText(prefixes[kind], randomLength)
+	sum := checksum(text)
+	return Secret(text + string(sum[:]))
+}
+
+// randomText returns a text with n random letters and digits behind prefix.
+func randomText(prefix string, n int) string {
 	var b strings.Builder
-	b.WriteString(prefixes[kind])
-	for b.Len() < prefixLength+randomLength {
+	b.WriteString(prefix)
+	for b.Len() < len(prefix)+n {
 		var raw [48]byte
 		_, _ = rand.Read(raw[:]) // never fails
 		for _, r := range raw {
 			// 248 is the highest multiple of 62 in a byte: what lies above would make some letters more likely.
-			if r < 248 && b.Len() < prefixLength+randomLength {
+			if r < 248 && b.Len() < len(prefix)+n {
 				b.WriteByte(base62[r%62])
 			}
 		}
 	}
-	sum := checksum(b.String())
-	b.Write(sum[:])
-	return Secret(b.String())
+	return b.String()
 }
 
 // checksum walks the text itself, because crc32.ChecksumIEEE wants it copied, and every request needs one.
@@ -121,7 +126,7 @@ func newHasher(pepper []byte) *hasher {
 	return &hasher{states: sync.Pool{New: func() any { return &hashState{mac: hmac.New(sha256.New, pepper)} }}}
 }
 
-// digest returns the digest of a well-formed key.
+// digest returns the digest of a well-formed key or access key id. They differ in length, so no two share one.
 func (h *hasher) digest(key string) digest {
 	s := h.states.Get().(*hashState)
 	defer h.states.Put(s)

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ type KeyStore struct {
 	tenants *tenants.Store
 	clock   clock.Clock
 	hasher  *hasher
+	sealer  cipher.AEAD // of the secrets of AWS pairs
 	// step is called between the steps of a creation; an error ends it there. Only tests set it.
 	step func(done string) error
 
@@ -58,7 +60,7 @@ type KeyStore struct {
 
 // NewKeyStore returns the store of the keys behind e. It has all keys of a tenant revoked when store deletes it.
 func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, c clock.Clock) *KeyStore {
-	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)),
+	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)), sealer: newSealer(ring),
 		step: func(string) error { return nil }}
 	store.OnDelete(k.RevokeAll)
 	return k
@@ -79,6 +81,8 @@ type NewKey struct {
 	AllowedIPs []string
 	// ExpiresAt is when the key stops working. Default: when By does, and never without it.
 	ExpiresAt time.Time
+	// AWS asks for an AWS pair beside the key. Not for operators' keys.
+	AWS bool
 	// By is who asks for the key; nil: the installation itself. A key may no more than that: what goes beyond is
 	// ErrPermissionDenied.
 	By *Principal
@@ -97,15 +101,20 @@ type Key struct {
 	LastUsedAt time.Time // up to a minute behind; zero: never, as far as anybody knows
 	LastUsedIP string    // "": not known
 	ReplacedBy string    // id of the key that has its place since it was rotated, or ""
+	// AWSAccessKeyID is the id of its AWS pair, or "".
+	AWSAccessKeyID string
 }
 
 // Created is a new key together with its text, which is shown this once and kept nowhere.
 type Created struct {
 	Key
 	Secret Secret
+	// AWSSecret is that of the AWS pair, "" without one.
+	AWSSecret Secret
 }
 
-// record is what Redis holds under the digest of a key. Lua reads id, file and revoked_at.
+// record is what Redis holds under the digest of a key, or of the id of its AWS pair. Lua reads id, file, revoked_at and
+// alias.
 type record struct {
 	ID         string   `json:"id"`
 	Name       string   `json:"name,omitempty"`
@@ -118,7 +127,11 @@ type record struct {
 	ReplacedBy string   `json:"replaced_by,omitempty"`
 	CreatedAt  int64    `json:"created_at,omitempty"` // milliseconds since 1970, as all times here
 	ExpiresAt  int64    `json:"expires_at,omitempty"`
-	File       bool     `json:"file,omitempty"` // it lies in a file of a server
+	File       bool     `json:"file,omitempty"`   // it lies in a file of a server
+	AWSID      string   `json:"aws_id,omitempty"` // access key id of the AWS pair
+	Alias      string   `json:"alias,omitempty"`  // of a key: digest of the record of its pair
+	Of         string   `json:"of,omitempty"`     // of a pair: digest of its key
+	Sealed     string   `json:"sealed,omitempty"` // of a pair: its secret
 	RevokedAt  int64    `json:"revoked_at,omitempty"`
 }
 
@@ -132,7 +145,7 @@ func parseRecord(text string) (record, error) {
 
 func (r record) key() Key {
 	return Key{ID: r.ID, Name: r.Name, Kind: r.Kind, Scopes: r.Scopes, Queues: r.Queues, AllowedIPs: r.AllowedIPs,
-		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), ExpiresAt: instant(r.ExpiresAt), ReplacedBy: r.ReplacedBy}
+		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), ExpiresAt: instant(r.ExpiresAt), ReplacedBy: r.ReplacedBy, AWSAccessKeyID: r.AWSID}
 }
 
 // instant returns a time of a record, and the zero time for 0.
@@ -160,11 +173,20 @@ func (k *KeyStore) CreateTenantKey(ctx context.Context, t tenants.ID, n NewKey) 
 		return Created{}, err
 	}
 	text := newKey(KindTenant)
-	r, err = k.addTenantKey(ctx, t, text, r, k.registerTenantKey)
+	made := Created{Secret: text}
+	p := k.addPair(&r, n.AWS, &made)
+	r, err = k.addTenantKey(ctx, t, text, r, func(ctx context.Context, t tenants.ID, d digest, r record) (record, error) {
+		more, err := k.with(p, d, r)
+		if err != nil {
+			return record{}, err
+		}
+		return k.register(ctx, registerScript, []string{recordsKey, tenantIDsKey}, d, r, append([]any{t.String(), newMark()}, more...)...)
+	})
 	if err != nil {
 		return Created{}, err
 	}
-	return Created{Key: r.key(), Secret: text}, nil
+	made.Key = r.key()
+	return made, nil
 }
 
 // CreateOperatorKey makes an operator's key. There are at most 1,000: one more is ErrTooManyKeys.
@@ -191,6 +213,8 @@ func (k *KeyStore) describe(kind Kind, n NewKey) (record, error) {
 		return record{}, errs.Invalidf("/expires_at", "must lie in the future")
 	case n.ExpiresAt.Year() > 9999:
 		return record{}, errs.Invalidf("/expires_at", "must lie before the year 10000")
+	case kind == KindOperator && n.AWS:
+		return record{}, errs.Invalidf("/aws", "is not for operators' keys")
 	case kind == KindOperator && len(n.Queues) > 0:
 		return record{}, errs.Invalidf("/queues", "is not for operators' keys")
 	}
@@ -226,6 +250,16 @@ type registering func(ctx context.Context, t tenants.ID, d digest, r record) (re
 
 func (k *KeyStore) registerTenantKey(ctx context.Context, t tenants.ID, d digest, r record) (record, error) {
 	return k.register(ctx, registerScript, []string{recordsKey, tenantIDsKey}, d, r, t.String(), newMark())
+}
+
+// addPair makes an AWS pair for a new key, if it shall have one, and notes it in both.
+func (k *KeyStore) addPair(r *record, wanted bool, made *Created) *pair {
+	if !wanted {
+		return nil
+	}
+	p := newPair()
+	r.AWSID, r.Alias, made.AWSSecret = p.id, k.hasher.digest(p.id).String(), p.secret
+	return p
 }
 
 // addTenantKey makes text a key of a tenant, and returns its record: the existing one where it has been one before.

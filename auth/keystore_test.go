@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,8 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-var sameID = cmp.Options{cmp.Comparer(func(a, b tenants.ID) bool { return a == b }), cmp.AllowUnexported(auth.Grants{})}
+var sameID = cmp.Options{cmp.Comparer(func(a, b tenants.ID) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.AllowUnexported(auth.Grants{})}
 
 func newMemoryWorld(tb testing.TB) *world {
 	tb.Helper()

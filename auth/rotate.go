@@ -82,6 +82,8 @@ func (k *KeyStore) rotate(ctx context.Context, index, keyID string, how Rotation
 		return Rotated{}, err
 	}
 	text := newKey(old.Kind)
+	made := Created{Secret: text}
+	p := k.addPair(&next, old.Alias != "", &made)
 	next.ID = k.hasher.digest(string(text)).keyID()
 	old.ReplacedBy = next.ID
 	if end := found.now + how.Grace.Milliseconds(); old.ExpiresAt == 0 || end < old.ExpiresAt {
@@ -91,12 +93,21 @@ func (k *KeyStore) rotate(ctx context.Context, index, keyID string, how Rotation
 	if err != nil {
 		return Rotated{}, err
 	}
+	oldPair, err := k.endOfPair(ctx, old)
+	if err != nil {
+		return Rotated{}, err
+	}
 	err = add(text, next, func(ctx context.Context, script *engine.Script, keys []string, d digest, r record, more ...any) error {
 		record, err := json.Marshal(r)
 		if err != nil {
 			return err
 		}
-		got, err := k.run(ctx, script, keys, append([]any{d.String(), string(record), n.digest.String(), was, string(is)}, more...)...)
+		newPair, err := k.with(p, d, r)
+		if err != nil {
+			return err
+		}
+		args := slices.Concat([]any{d.String(), string(record), n.digest.String(), was, string(is)}, more, newPair, oldPair)
+		got, err := k.run(ctx, script, keys, args...)
 		switch {
 		case err != nil:
 			return err
@@ -117,7 +128,28 @@ func (k *KeyStore) rotate(ctx context.Context, index, keyID string, how Rotation
 	if err != nil {
 		return Rotated{}, err
 	}
-	return Rotated{Created: Created{Key: next.key(), Secret: text}, Old: old.key()}, nil
+	made.Key = next.key()
+	return Rotated{Created: made, Old: old.key()}, nil
+}
+
+// endOfPair returns the digest and the record of the AWS pair of a key, with the end of the key, as scripts take them; and
+// nothing for a key without one.
+func (k *KeyStore) endOfPair(ctx context.Context, key record) ([]any, error) {
+	d, ok := parseDigest(key.Alias)
+	if !ok {
+		return nil, nil
+	}
+	found, err := k.lookup(ctx, []digest{d})
+	if err != nil || found.records[0] == "" {
+		return nil, err
+	}
+	r, err := parseRecord(found.records[0])
+	if err != nil {
+		return nil, err
+	}
+	r.ExpiresAt = key.ExpiresAt
+	text, err := json.Marshal(r)
+	return []any{d.String(), string(text)}, err
 }
 
 // successor returns the record of the key that replaces another one.

@@ -52,7 +52,11 @@ func (a *Authenticator) noteUses(ctx context.Context) {
 				uses[i].address = plainAddress(*from[i])
 			}
 		}
-		if a.keys.noteUses(ctx, part, uses) != nil {
+		keys := make([]digest, len(part))
+		for i, d := range part {
+			keys[i] = list[d].key
+		}
+		if a.keys.noteUses(ctx, keys, uses) != nil {
 			return // the engine has logged it, and the next beat tries again
 		}
 		for i, d := range part {

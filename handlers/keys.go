@@ -33,6 +33,8 @@ type Key struct {
 	LastUsedAt *Instant `json:"last_used_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// From where; null when that is not known.
 	LastUsedIP *string `json:"last_used_ip" extensions:"x-nullable" example:"192.0.2.7"`
+	// Access key id of its AWS pair; null when it has none.
+	AWSAccessKeyID *string `json:"aws_access_key_id" extensions:"x-nullable" example:"SLAKQ3ZV7M5C2GAXR4B7"`
 	// Id of the key that has its place since it was rotated; null when it was not.
 	ReplacedBy *string `json:"replaced_by" extensions:"x-nullable" example:"key_0kq1zv3m5c8g02r4b7fv"`
 }
@@ -42,6 +44,16 @@ type CreatedKey struct {
 	// The key itself.
 	Key string `json:"key" example:"slk_…"`
 	KeyDetails
+	// What AWS SDKs want, of which nobody can show the secret again; null when it was not asked for.
+	AWS *AWSCredentials `json:"aws" extensions:"x-nullable"`
+}
+
+// AWSCredentials let AWS SDKs sign requests.
+type AWSCredentials struct {
+	AccessKeyID     string `json:"access_key_id" example:"SLAKQ3ZV7M5C2GAXR4B7"`
+	SecretAccessKey string `json:"secret_access_key" example:"…"`
+	AccountID       string `json:"account_id" example:"482915073316"`
+	Region          string `json:"region" example:"us-east-1"`
 }
 
 // RotatedKey is a new key with its text, which nobody can show again, in the place of another one.
@@ -71,6 +83,8 @@ type KeyInput struct {
 	AllowedIPs []string `json:"allowed_ips,omitempty" validate:"min=1,max=50" example:"192.0.2.0/24"`
 	// When it stops working.
 	ExpiresAt *Instant `json:"expires_at,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Whether it comes with an AWS pair: an access key id and a secret with which AWS SDKs sign requests. Not for operators' keys.
+	AWS bool `json:"aws,omitempty" default:"false"`
 }
 
 // Rotation says how a key is replaced.
@@ -89,12 +103,28 @@ func keyDetails(k auth.Key) KeyDetails {
 		AllowedIPs: k.AllowedIPs, CreatedAt: Instant{k.CreatedAt}, ExpiresAt: instant(k.ExpiresAt)}
 }
 
-func createdKey(k auth.Created) CreatedKey {
-	return CreatedKey{Key: k.Secret.Reveal(), KeyDetails: keyDetails(k.Key)}
+// createdKey shows a new key of a tenant; of an operator's the tenant is zero.
+func (a *API) createdKey(c echo.Context, owner tenants.ID, k auth.Created) (CreatedKey, error) {
+	out := CreatedKey{Key: k.Secret.Reveal(), KeyDetails: keyDetails(k.Key)}
+	if k.AWSAccessKeyID == "" {
+		return out, nil
+	}
+	account, err := a.account(c.Request().Context(), owner)
+	out.AWS = &AWSCredentials{AccessKeyID: k.AWSAccessKeyID, SecretAccessKey: k.AWSSecret.Reveal(), AccountID: account, Region: a.Region}
+	return out, err
+}
+
+func (a *API) answerCreated(c echo.Context, owner tenants.ID, k auth.Created) error {
+	shown, err := a.createdKey(c, owner, k)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusCreated, shown)
 }
 
 func newKey(k auth.Key) Key {
-	return Key{KeyDetails: keyDetails(k), LastUsedAt: instant(k.LastUsedAt), LastUsedIP: textOrNull(k.LastUsedIP), ReplacedBy: textOrNull(k.ReplacedBy)}
+	return Key{KeyDetails: keyDetails(k), LastUsedAt: instant(k.LastUsedAt), LastUsedIP: textOrNull(k.LastUsedIP), ReplacedBy: textOrNull(k.ReplacedBy),
+		AWSAccessKeyID: textOrNull(k.AWSAccessKeyID)}
 }
 
 func textOrNull(s string) *string {
@@ -121,7 +151,7 @@ func (a *API) keyOwner(c echo.Context) (tenants.ID, error) {
 func (a *API) readKey(c echo.Context) (auth.NewKey, error) {
 	n := auth.NewKey{By: &RequestOf(c).Principal}
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"name", "scopes", "queues", "allowed_ips", "expires_at"}, func(key []byte) {
+		r.object([]string{"name", "scopes", "queues", "allowed_ips", "expires_at", "aws"}, func(key []byte) {
 			switch string(key) {
 			case "name":
 				s, _ := r.str()
@@ -134,6 +164,8 @@ func (a *API) readKey(c echo.Context) (auth.NewKey, error) {
 				n.AllowedIPs = r.someTexts(auth.MaxAddresses)
 			case "expires_at":
 				n.ExpiresAt = r.time()
+			case "aws":
+				n.AWS, _ = r.boolean()
 			}
 		})
 	})
@@ -221,7 +253,7 @@ func (a *API) createKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusCreated, createdKey(k))
+	return a.answerCreated(c, owner, k)
 }
 
 // createTenantKey makes a key that acts for a tenant.
@@ -311,7 +343,7 @@ func (a *API) managedKey(c echo.Context) (tenants.ID, error) {
 // rotateKey replaces a key.
 //
 //	@Summary		Rotate a key
-//	@Description	The answer is the only place that ever shows the new key. It may what the old one may, which goes on for `grace_period`. A key is rotated once; then its successor is.
+//	@Description	The answer is the only place that ever shows the new key. It may what the old one may, which goes on for `grace_period`, and has an AWS pair of its own if that one has. A key is rotated once; then its successor is.
 //	@ID				rotateKey
 //	@Tags			keys
 //	@Accept			json
@@ -340,18 +372,21 @@ func (a *API) rotateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.answerRotated(c, k)
+	return a.answerRotated(c, owner, k)
 }
 
-func (a *API) answerRotated(c echo.Context, k auth.Rotated) error {
-	return a.json(c, http.StatusCreated, RotatedKey{CreatedKey: createdKey(k.Created),
-		Replaces: ReplacedKey{ID: k.Old.ID, ExpiresAt: Instant{k.Old.ExpiresAt}}})
+func (a *API) answerRotated(c echo.Context, owner tenants.ID, k auth.Rotated) error {
+	shown, err := a.createdKey(c, owner, k.Created)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusCreated, RotatedKey{CreatedKey: shown, Replaces: ReplacedKey{ID: k.Old.ID, ExpiresAt: Instant{k.Old.ExpiresAt}}})
 }
 
 // rotateTenantKey replaces a key of a tenant.
 //
 //	@Summary		Rotate a key of a tenant
-//	@Description	The answer is the only place that ever shows the new key. It may what the old one may, which goes on for `grace_period`. A key is rotated once; then its successor is.
+//	@Description	The answer is the only place that ever shows the new key. It may what the old one may, which goes on for `grace_period`, and has an AWS pair of its own if that one has. A key is rotated once; then its successor is.
 //	@ID				rotateTenantKey
 //	@Tags			tenants
 //	@Accept			json

@@ -185,3 +185,40 @@ func TestOperatorsKeysAreManagedByOperatorsOnly(t *testing.T) {
 	h.asOperator("DELETE", fmt.Sprint("/v1/operator_keys/", list.Data[0].ID), "").problem(404, "key_not_found")
 	h.do("GET", "/v1/whoami", "").is(200)
 }
+
+func TestAKeyWithAnAWSPair(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	var made handlers.CreatedKey
+	h.json("POST", "/v1/keys", `{"name":"sdk","aws":true}`).is(201).into(&made)
+	if made.AWS == nil {
+		t.Fatal("there is no pair")
+	}
+	want := handlers.AWSCredentials{AccessKeyID: made.AWS.AccessKeyID, SecretAccessKey: made.AWS.SecretAccessKey, AccountID: h.tenant.AccountNumber, Region: "us-east-1"}
+	diff(t, "the pair", want, *made.AWS)
+	list := h.do("GET", "/v1/keys", "").is(200)
+	if !strings.Contains(string(list.body), made.AWS.AccessKeyID) || strings.Contains(string(list.body), made.AWS.SecretAccessKey) {
+		t.Errorf("the list shows a secret, or not the id: %s", list.body)
+	}
+	signer, err := h.api.Auth.AccessKey(t.Context(), made.AWS.AccessKeyID)
+	h.must(err)
+	if signer.Secret.Reveal() != made.AWS.SecretAccessKey {
+		t.Error("the secret is another one")
+	}
+	var rotated handlers.RotatedKey
+	h.json("POST", "/v1/keys/"+made.ID+"/rotate", "").is(201).into(&rotated)
+	if rotated.AWS == nil || rotated.AWS.AccessKeyID == made.AWS.AccessKeyID {
+		t.Errorf("the successor's pair: %+v", rotated.AWS)
+	}
+	h.asOperator("POST", "/v1/operator_keys", `{"aws":true}`).problem(422, "validation_failed")
+	h.json("POST", "/v1/keys", `{"aws":"yes"}`).problem(422, "validation_failed")
+	h.json("POST", "/v1/keys", `{"aws":false}`).is(201).into(&made)
+	if made.AWS != nil {
+		t.Errorf("nobody asked for %+v", made.AWS)
+	}
+	for _, secret := range []string{rotated.AWS.SecretAccessKey, rotated.Key} {
+		if strings.Contains(h.log.String(), secret) {
+			t.Error("the log holds a secret")
+		}
+	}
+}

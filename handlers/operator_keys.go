@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // createOperatorKey makes an operator's key.
@@ -34,7 +36,7 @@ func (a *API) createOperatorKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusCreated, createdKey(k))
+	return a.answerCreated(c, tenants.ID{}, k)
 }
 
 // listOperatorKeys shows the keys of all operators.
@@ -90,7 +92,7 @@ func (a *API) rotateOperatorKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.answerRotated(c, k)
+	return a.answerRotated(c, tenants.ID{}, k)
 }
 
 // revokeOperatorKey ends an operator's key.

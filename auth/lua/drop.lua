@@ -1,4 +1,4 @@
--- Ends keys. Of a key that lies in a file of some server the end is remembered: that server would make it work again.
+-- Ends keys, with their AWS pairs. Of a key that lies in a file of some server the end is remembered: that server would make it work again.
 -- KEYS[1] HASH digest to record; field "" holds the mark
 -- KEYS[2] HASH digest to the last use
 -- ARGV[3] a new mark
@@ -12,6 +12,7 @@ for i = 4, #ARGV do
   local text = redis.call('HGET', KEYS[1], ARGV[i])
   if text then
     local record = cjson.decode(text)
+    if record.alias then redis.call('HDEL', KEYS[1], record.alias) end
     if not record.file then
       redis.call('HDEL', KEYS[1], ARGV[i])
     elseif not record.revoked_at then

@@ -8,6 +8,7 @@
 -- ARGV[7] its record with the end, JSON
 -- ARGV[8] tenant id
 -- ARGV[9] a new mark
+-- ARGV[10+] digests and records of the AWS pairs of the new and the old key, in turn, if they have any
 -- Returns: "ok"; or "changed" when the old key's record is another one by now; or "gone" when the tenant is
 -- Flags: none
 -- Again: the second call finds the new key.
@@ -15,4 +16,7 @@ if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 1 then return 'ok' end
 if redis.call('HGET', KEYS[1], ARGV[5]) ~= ARGV[6] then return 'changed' end
 if redis.call('HEXISTS', KEYS[2], ARGV[8]) == 0 then return 'gone' end
 redis.call('HSET', KEYS[1], ARGV[3], ARGV[4], ARGV[5], ARGV[7], '', ARGV[9])
+for i = 10, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+end
 return 'ok'
