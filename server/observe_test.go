@@ -56,6 +56,16 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 	do(http.MethodPatch, got.Messages[1].AckURL, tenantKey, `{"visibility_timeout":0}`)
 	do(http.MethodPost, q+"/ack", tenantKey, ackList(got.Messages[2:4]))
 
+	var pair, rotated struct {
+		Key, ID string
+		AWS     struct {
+			AccessKeyID     string `json:"access_key_id"`
+			SecretAccessKey string `json:"secret_access_key"`
+		}
+	}
+	must(t, http.StatusCreated, &pair, http.MethodPost, s.URL()+"/v1/keys", tenantKey, `{"aws":true,"allowed_ips":["192.0.2.1"]}`)
+	must(t, http.StatusCreated, &rotated, http.MethodPost, s.URL()+"/v1/keys/"+pair.ID+"/rotate", tenantKey, `{"grace_period":0}`)
+
 	// Everything wrong at once: what is refused is not repeated either.
 	for _, c := range []struct {
 		method, path, key, body string
@@ -74,6 +84,12 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 		{http.MethodPost, q + "/messages", "", mark, []string{"Authorization", mark}},
 		{http.MethodGet, q, "", "", []string{"Cookie", "session=" + mark}},
 		{http.MethodGet, q + "?access_token=" + mark, tenantKey, "", nil},
+		{http.MethodGet, q, pair.Key, "", nil},
+		{http.MethodGet, q, rotated.Key, "", nil},
+		{http.MethodGet, q, "", "", []string{"Authorization", "Bearer " + rotated.AWS.SecretAccessKey}},
+		{http.MethodPost, "/v1/keys", tenantKey, `{"name":"` + rotated.AWS.SecretAccessKey + `","scopes":["` + rotated.Key + `"]}`, nil},
+		{http.MethodPost, "/v1/keys", tenantKey, `{"allowed_ips":["` + mark + `"]}`, nil},
+		{http.MethodPost, "/v1/keys", tenantKey, `{"queues":["` + mark + `/"]}`, nil},
 		{http.MethodPost, "/v1/tenants/marked/keys", s.OperatorKey, `{"name":7,"` + mark + `":1}`, nil},
 	} {
 		if a := do(c.method, c.path, c.key, c.body, c.headers...); a.status < 400 {
@@ -99,6 +115,7 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 		"/readyz":     call(t, http.MethodGet, other.URL()+"/readyz", "", "").body,
 	}
 	secrets := map[string]string{"the tenant's key": tenantKey, "the operator's key": s.OperatorKey, "the default key": s.Key,
+		"a rotated key": pair.Key, "its successor": rotated.Key, "an AWS secret": pair.AWS.SecretAccessKey, "its successor's": rotated.AWS.SecretAccessKey,
 		"a receipt handle": handle, "a receipt handle used without Redis": late, "what the client marked": mark}
 	leaks := 0
 	for place, text := range places {
