@@ -147,7 +147,7 @@ func newCutter(t *testing.T, s *redistest.Server, repeat bool, score *cutScore) 
 	c.direct.send(t, c.queue, "warm")
 	m := c.direct.receive(t, c.queue, 1)[0]
 	c.direct.settle(t, c.queue, queues.Settlement{Verb: queues.Ack, ReceiptHandle: m.ReceiptHandle})
-	c.direct.counts(t, c.queue)
+	bare(t, engine.Options{URL: s.URL()}, c.direct).counts(t, c.queue) // which must read the settings, unlike who made the queue
 	c.via = bare(t, opt, c.direct)
 	if _, err := c.via.Stats(t.Context(), c.via.tenant, c.queue); err != nil {
 		t.Fatal(err)
