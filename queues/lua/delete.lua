@@ -31,7 +31,7 @@ for i = 9, #ARGV do
   elseif ARGV[7] ~= '' and is_held(q, member) then
     verdicts[#verdicts + 1] = 'h'
   elseif size > 0 then
-    remove_records(q, { id })
+    remove_records(q, { id }, size)
     tombs = tombs + pluck(q, id, member, groups)
     if late then ended = ended + 1 else gone = gone + 1 end
     verdicts[#verdicts + 1] = late and 'g' or 'k'

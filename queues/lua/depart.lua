@@ -51,7 +51,7 @@ for i = 9, #ARGV, 4 do
         if ARGV[i + 3] ~= '' then record = string.sub(record, 1, grouped(member) and 22 or 7) .. ARGV[i + 3] end
         leaving[#leaving + 1] = { 'm', id, ARGV[i + 1], side, ARGV[i + 2], '', record }
       end
-      remove_records(q, { id })
+      remove_records(q, { id }, size)
       tombs = tombs + pluck(q, id, member, groups)
     end
   end

@@ -228,9 +228,8 @@ local counts = {}
 local limit, spent = tonumber(ARGV[11]), {}
 local worn = limit > 0 and redis.call('HLEN', SIDE) > 1
 local function give_up(id, side, record)
-  local _, r = read_side(side)
+  local d, r, f, first, rest = read_side(side)
   if r < limit then return false end
-  local d, _, f, first, rest = read_side(side)
   side = write_side(d, r, f, first, take_end(q, member_of(id, record), rest))
   spent[#spent + 1] = { 'x', id, id, side, '', '', record }
   return true
@@ -427,11 +426,10 @@ if count > 0 then
   set(q, 'out', q.out + count)
 end
 if #done > 0 then
-  redis.call('HDEL', BODY, unpack(done))
+  remove_records(q, done, done_bytes)
   redis.call('HDEL', SIDE, unpack(done))
   if q.fifo then redis.call('ZREM', MEMBERS, unpack(done_entries)) end
   forget_ends(q, done_members)
-  grow(q, -done_bytes)
   set(q, 'del', q.del + #done)
 end
 if #side > 0 then redis.call('HSET', SIDE, unpack(side)) end

@@ -121,9 +121,8 @@ for i = 1, count do
       local record = redis.call('HGET', BODY, id)
       bytes = bytes + #record
       leaving[#leaving + 1] = { 'd', id, id, write_side(d + 1, r + 1, f + 1, first, take_end(q, member, rest)), '', said, record }
-      redis.call('HDEL', BODY, id)
+      remove_records(q, { id }, #record)
       redis.call('HDEL', SIDE, id)
-      freed = freed + #record
       over[#over + 1] = member
       dropped[id] = true
       flight[id] = nil
@@ -178,7 +177,7 @@ if #groups > 0 then
   if q.fifo then ready = turns end
 end
 if #acked > 0 then
-  redis.call('HDEL', BODY, unpack(acked))
+  remove_records(q, acked, freed)
   if returned then redis.call('HDEL', SIDE, unpack(acked)) end
   set(q, 'del', q.del + #acked)
 end
@@ -191,7 +190,6 @@ if #ended > 0 then
   redis.call('HDEL', SIDE, unpack(ended))
   set(q, 'exp', q.exp + #ended)
 end
-if freed > 0 then grow(q, -freed) end
 if again and q.ag == 0 then set(q, 'ag', 1) end
 if due > 0 and due < q.nd then set(q, 'nd', due) end
 -- What is behind a message of a FIFO queue becomes available at that one's end, if it is the sooner.

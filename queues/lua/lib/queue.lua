@@ -85,10 +85,12 @@ local function grow(q, bytes)
   q.grown = true
 end
 
--- Removes the records of messages, at most MOST.
-local function remove_records(q, ids)
-  local bytes = 0
-  for _, id in ipairs(ids) do bytes = bytes + redis.call('HSTRLEN', BODY, id) end
+-- Removes the records of messages, at most MOST. bytes: what they have together, where the caller knows it.
+local function remove_records(q, ids, bytes)
+  if not bytes then
+    bytes = 0
+    for _, id in ipairs(ids) do bytes = bytes + redis.call('HSTRLEN', BODY, id) end
+  end
   redis.call('HDEL', BODY, unpack(ids))
   grow(q, -bytes)
 end

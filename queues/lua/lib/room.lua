@@ -71,7 +71,7 @@ local function drop_oldest(q, caps, messages, bytes)
   end
   if tombs > 0 then set(q, 'tomb', q.tomb - tombs) end
   if #gone > 0 then
-    remove_records(q, gone)
+    remove_records(q, gone, freed)
     redis.call('HDEL', SIDE, unpack(gone))
     forget_ends(q, members)
     if caps.dead then

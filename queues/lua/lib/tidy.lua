@@ -1,6 +1,4 @@
---- @include "lib/groups"
---- @include "lib/retry"
---- @include "lib/ends"
+--- @include "lib/pluck"
 --- @include "lib/past"
 --- @include "lib/states"
 -- Brings the indexes up to the queue clock, at most MOST messages a call: leases and delays that have ended become
@@ -31,33 +29,23 @@ end
 local function tidy_ends(q)
   local due = q.tt ~= 0 and redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', num(q.now), 'LIMIT', 0, MOST) or {}
   if #due == 0 then return 0, 0 end
-  local gone, entries, groups, tombs = {}, {}, {}, 0
+  local gone, groups, tombs = {}, {}, 0
   for _, member in ipairs(due) do
     local id, lent = id_of(member), redis.call('ZSCORE', FLIGHT, member)
     if #member == 8 then
       forget_state(q, member)
+      redis.call('ZREM', EXPIRY, member)
     elseif lent and lease_end(tonumber(lent)) > q.now then
       local d, r, f, first, rest = read_side(past(q, 'F', id, lent))
       local own, said = split_rest(rest)
       redis.call('HSET', SIDE, id, write_side(d, r, f, first, own .. ',x' .. said))
+      forget_ends(q, { member })
     else
       gone[#gone + 1] = id
-      local indexed = redis.call('ZREM', FLIGHT, member) + redis.call('ZREM', AGAIN, id) + redis.call('ZREM', DELAYED, member)
-      redis.call('ZREM', AGE, id)
-      if grouped(member) then
-        entries[#entries + 1] = entry_of(member)
-        touch(groups, group_of(member))
-      elseif indexed == 0 then
-        tombs = tombs + 1 -- its id stays in the list
-      end
+      tombs = tombs + pluck(q, id, member, groups)
     end
   end
-  redis.call('ZREM', EXPIRY, unpack(due))
-  if #entries > 0 then redis.call('ZREM', MEMBERS, unpack(entries)) end
-  if #gone > 0 then
-    remove_records(q, gone)
-    redis.call('HDEL', SIDE, unpack(gone))
-  end
+  if #gone > 0 then remove_records(q, gone) end
   if tombs > 0 then set(q, 'tomb', q.tomb + tombs) end
   set(q, 'exp', q.exp + #gone)
   local turns = regroup(q, groups)
