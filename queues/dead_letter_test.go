@@ -3,6 +3,7 @@ package queues_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -214,6 +215,28 @@ func TestQ126_TwoDeadLettersWithOneDeduplicationIDBothArrive(t *testing.T) {
 		got := b.take(t, dead, 10, "bad", "bad")
 		if got[0].GroupID != "g" || got[0].DeduplicationID == got[1].DeduplicationID || got[0].SequenceNumber >= got[1].SequenceNumber {
 			t.Errorf("arrived as %+v and %+v; want one group, two deduplication ids and growing numbers", got[0], got[1])
+		}
+	})
+}
+
+// The digest of a group may hold any byte, also those that separate things in the scripts.
+func TestMessagesOfAnyGroupArrive(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		q, dead := b.redriven(t, 1, fifoSettings)
+		count := 0
+		for i := 0; count < 20; i++ {
+			group := fmt.Sprint("g", i)
+			if sum := sha256.Sum256([]byte(group)); bytes.ContainsAny(sum[:8], ",|\n\x00") {
+				b.post(t, q, fmt.Sprintf("%s:%d", group, i))
+				count++
+			}
+		}
+		for _, m := range b.receive(t, q, count) {
+			b.settle(t, q, queues.Settlement{Verb: queues.DeadLetter, ReceiptHandle: m.ReceiptHandle})
+		}
+		b.arrived(t, q)
+		if n := b.counts(t, dead); n[0] != int64(count) {
+			t.Errorf("%d messages arrived, want %d", n[0], count)
 		}
 	})
 }

@@ -262,10 +262,10 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 			if p.letter != 'm' {
 				sent = p.sent.UnixMilli()
 			}
+			head = append(strconv.AppendInt(head, sent, 10), '|')
 			if p.out.GroupID != "" && (sent == 0 || IsFIFOName(d.at.name)) {
 				head = append(head, groupDigest(p.out.GroupID)...)
 			}
-			head = strconv.AppendInt(append(head, ','), sent, 10)
 			args = append(args, p.number, head, appendRecord(nil, &p.out, &p.origin))
 		}
 		return args

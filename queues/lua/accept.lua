@@ -3,7 +3,7 @@
 -- refused. The lane's answer are the numbers of the messages that came and may be brought again.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
 -- ARGV[7] the first number that the other queue still has
--- ARGV[8+] per message three: its number there; id (12 bytes), and behind it group (8 bytes) or nothing, "," time sent in milliseconds or 0 for now; record without the stamp
+-- ARGV[8+] per message three: its number there; id (12 bytes), time sent in milliseconds or 0 for now, "|" group (8 bytes) or nothing; record without the stamp
 -- Returns: "ok", the time, how many became available; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: a message whose number is remembered came before.
@@ -30,8 +30,8 @@ for i = 8, #ARGV, 3 do
   if not came[number] then
     kept[#kept + 1] = number
     stored = stored + 1
-    local comma = string.find(head, ',', 13, true)
-    local id, group, time = string.sub(head, 1, 12), string.sub(head, 13, comma - 1), tonumber(string.sub(head, comma + 1))
+    local bar = string.find(head, '|', 13, true)
+    local id, time, group = string.sub(head, 1, 12), tonumber(string.sub(head, 13, bar - 1)), string.sub(head, bar + 1)
     local place
     if group ~= '' then
       seq = seq + 1
