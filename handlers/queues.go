@@ -46,6 +46,8 @@ type Queue struct {
 	Redrive *Redrive `json:"redrive" extensions:"x-nullable"`
 	// Which queues may have this one as their dead-letter queue; null: all.
 	RedriveAllow *RedriveAllow `json:"redrive_allow" extensions:"x-nullable"`
+	// The queue to which messages go on that come to this one; null: they stay.
+	ForwardTo *string `json:"forward_to" extensions:"x-nullable" example:"all-orders"`
 	// Seconds of head start that each step of a priority gives.
 	PriorityStep int `json:"priority_step" example:"60"`
 	// How long messages wait that failed.
@@ -127,7 +129,7 @@ type QueueTotals struct {
 	Expired int64 `json:"expired"`
 	// Left for the dead-letter queue.
 	DeadLettered int64 `json:"dead_lettered"`
-	// Moved to another queue.
+	// Moved or forwarded to another queue.
 	Moved int64 `json:"moved"`
 	// Deleted to make room, as `when_full` says.
 	Dropped int64 `json:"dropped"`
@@ -161,6 +163,8 @@ type QueueInput struct {
 	Redrive *RedriveInput `json:"redrive,omitempty" extensions:"x-nullable"`
 	// Null: all may.
 	RedriveAllow *RedriveAllow `json:"redrive_allow,omitempty" extensions:"x-nullable"`
+	// Another queue of the same type, which is there, to which messages go on that come to this one from now on. Null: they stay.
+	ForwardTo *string `json:"forward_to,omitempty" extensions:"x-nullable" example:"all-orders"`
 	// Seconds of head start that each step of a priority gives, or text such as "5m".
 	PriorityStep *int `json:"priority_step,omitempty" validate:"min=1,max=86400" default:"60" extensions:"x-nullable"`
 	// How long messages wait that failed: that were returned without a delay, or whose lease ended. What it leaves out has its
@@ -170,7 +174,7 @@ type QueueInput struct {
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "retry", "priority_step",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "forward_to", "retry", "priority_step",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
@@ -258,6 +262,8 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			r.redrive(add, &s.deadLetter)
 		case "redrive_allow":
 			r.redriveAllow(add)
+		case "forward_to":
+			r.forwardTo(add)
 		case "priority_step":
 			span(usual.PriorityStep, func(q *queues.Settings, d time.Duration) { q.PriorityStep = d })
 		case "retry":
@@ -397,6 +403,21 @@ func (r *reader) redriveAllow(add func(func(*queues.Settings))) {
 		allow.None = permission == "none"
 	}
 	add(func(q *queues.Settings) { q.RedriveAllow = allow })
+}
+
+// forwardTo reads the name of a queue, or null for none.
+func (r *reader) forwardTo(add func(func(*queues.Settings))) {
+	name := ""
+	if !r.null() {
+		s, ok := r.str()
+		if !ok {
+			return
+		}
+		if name = string(s); name == "" {
+			r.fault("not_allowed", "must be the name of a queue, or null")
+		}
+	}
+	add(func(q *queues.Settings) { q.ForwardTo = name })
 }
 
 func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
@@ -776,6 +797,9 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		out.RedriveAllow = &RedriveAllow{Permission: "none"}
 	} else if len(a.Sources) > 0 {
 		out.RedriveAllow = &RedriveAllow{Permission: "sources", Sources: a.Sources}
+	}
+	if to := q.Settings.ForwardTo; to != "" {
+		out.ForwardTo = &to
 	}
 	if f := q.Settings.FIFO; q.Settings.IsFIFO() {
 		out.Type = "fifo"

@@ -225,9 +225,10 @@ func (s *Store) Journey(tb testing.TB, t tenants.ID, queue string) func(to strin
 		tb.Fatal(err)
 	}
 	return func(to string) error {
-		load := []parcel{{number: "1", letter: 'x', out: Outgoing{Body: []byte("again")}, id: s.engine.NewID(0), sent: s.clock.Now()}}
+		load := []parcel{{number: "1", letter: 'x', record: appendRecord(nil, &Outgoing{Body: []byte("again")}, nil), id: s.engine.NewID(0), sent: s.clock.Now()}}
 		return s.with(tb.Context(), t, to, func(there *desk) error {
-			return there.accept(tb.Context(), d.uid, number(reply, 2), number(reply, 3), load)
+			_, err := there.accept(tb.Context(), d.uid, number(reply, 2), number(reply, 3), load)
+			return err
 		})
 	}
 }
@@ -286,4 +287,21 @@ func (s *Store) SetSide(tb testing.TB, t tenants.ID, queue string, id engine.ID,
 	pipe.HSet(tb.Context(), keys["h"], "ag", 1)
 	_, err := pipe.Exec(tb.Context())
 	return err
+}
+
+// SetForward has a queue forward to another one, without a look at what that one does.
+func (s *Store) SetForward(tb testing.TB, t tenants.ID, queue, to string) {
+	tb.Helper()
+	if err := s.with(tb.Context(), t, queue, func(d *desk) error {
+		c, err := s.load(tb.Context(), t, d.uid)
+		if err != nil {
+			return err
+		}
+		want := *c
+		want.ForwardTo = to
+		_, err = s.configure(tb.Context(), d, c, &want)
+		return err
+	}); err != nil {
+		tb.Fatal(err)
+	}
 }

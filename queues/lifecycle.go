@@ -63,6 +63,9 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 	if cond.ETag != "" {
 		return Queue{}, false, ErrPrecondition
 	}
+	if err := s.forwardable(ctx, t, name, set.ForwardTo); err != nil {
+		return Queue{}, false, err
+	}
 	if err := s.provide(ctx, t, name, set); err != nil {
 		return Queue{}, false, err
 	}
@@ -123,6 +126,11 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 				q = c.queue(d.uid)
 				return nil
 			}
+			if want.ForwardTo != c.ForwardTo {
+				if err := s.forwardable(ctx, t, name, want.ForwardTo); err != nil {
+					return err
+				}
+			}
 			if want.Redrive.DeadLetterQueue != c.Redrive.DeadLetterQueue {
 				if err := s.provide(ctx, t, name, want.Settings); err != nil {
 					return err
@@ -140,6 +148,32 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 		return engine.ErrUnavailable
 	})
 	return q, err
+}
+
+// forwardable checks that a queue may forward to another one, which must be there: messages that go on to a queue of a
+// misspelt name would wait where nobody looks for them. Rings and long chains that come about in other ways, by changes at
+// the same time or at their other end, end where a message has been forwarded too often.
+func (s *Store) forwardable(ctx context.Context, t tenants.ID, name, to string) error {
+	for n, next := 0, to; next != ""; n++ {
+		switch {
+		case next == name:
+			return errs.Invalidf("/forward_to", "The queue %q forwards to %q itself: messages would go round.", to, name)
+		case n == MaxForwards:
+			return errs.Invalidf("/forward_to", "A message is forwarded at most %d times; from %q it would go on.", MaxForwards, next)
+		}
+		q, err := s.Get(ctx, t, next)
+		if errors.Is(err, ErrQueueNotFound) {
+			if n == 0 {
+				return errs.Invalidf("/forward_to", "There is no queue %q.", to)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		next = q.Settings.ForwardTo
+	}
+	return nil
 }
 
 // provide sees to it that the dead-letter queue of a queue with these settings is there, and that it may be that.

@@ -180,8 +180,36 @@ func TestOverflowNeedsADeadLetterQueue(t *testing.T) {
 		if _, err := b.Update(t.Context(), b.tenant, q, queues.Condition{}, drop); !refused(err) {
 			t.Errorf("taking the dead-letter queue away: got %v, want /when_full refused", err)
 		}
-		if got, err := b.Get(t.Context(), b.tenant, q); err != nil || got.Settings.Redrive == (queues.Redrive{}) {
+		to := b.queue(t, nil)
+		if err := b.alter(t, q, func(s *queues.Settings) { s.ForwardTo = to }); !refused(err) {
+			t.Errorf("forwarding: got %v, want /when_full refused", err)
+		}
+		if got, err := b.Get(t.Context(), b.tenant, q); err != nil || got.Settings.Redrive == (queues.Redrive{}) || got.Settings.ForwardTo != "" {
 			t.Errorf("after that: %+v, %v", got.Settings, err)
+		}
+	})
+}
+
+// What is forwarded to a full queue pushes its oldest messages out as a send does.
+func TestWhatIsForwardedPushesTheOldestOut(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		for _, fifo := range []bool{false, true} {
+			to, dead := b.overflowing(t, 2, fifo)
+			change := func(s *queues.Settings) { s.ForwardTo = to }
+			from := ""
+			if fifo {
+				from = b.fifo(t, change)
+			} else {
+				from = b.queue(t, change)
+			}
+			b.post(t, from, "g:1", "g:2", "g:3", "g:4", "g:5")
+			b.arrived(t, from)
+			b.arrived(t, to)
+			b.take(t, to, 10, "4", "5")
+			b.take(t, dead, 10, "1", "2", "3")
+			for _, q := range []string{from, to, dead} {
+				b.healthy(t, q)
+			}
 		}
 	})
 }

@@ -254,7 +254,7 @@ func (m *Outgoing) fingerprint() [sha256.Size]byte {
 
 // runSends stores the messages of several callers in one script call.
 func (d *desk) runSends(ln *lane, batch []*sendCall) {
-	flag, fifo := "0", false
+	flag, fifo, forward := "0", false, false
 	args := func(now *config) []any {
 		for _, c := range batch {
 			if c.config.version != now.version {
@@ -268,10 +268,10 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		if d.store.engine.Memory() {
 			most = memoryMessages
 		}
-		args := make([]any, 0, 6+2*len(batch)*len(batch[0].items))
+		args := make([]any, 0, 7+2*len(batch)*len(batch[0].items))
 		flag = d.waiters.flag()
-		fifo = now.IsFIFO()
-		args = append(args, flag, now.window().Milliseconds(), most, now.maxKeys(), atomic, d.caps(now))
+		fifo, forward = now.IsFIFO(), now.ForwardTo != ""
+		args = append(args, flag, now.window().Milliseconds(), most, now.maxKeys(), atomic, d.caps(now), now.ForwardTo)
 		for _, c := range batch {
 			for i := range c.items {
 				args = append(args, c.items[i].head, c.items[i].record)
@@ -317,6 +317,12 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		}
 		c.err = err
 		close(c.done)
+	}
+	if forward {
+		if ready > 0 || due > 0 {
+			d.carrier.wake()
+		}
+		return
 	}
 	if fifo {
 		ready = int(number(reply, 3)) // groups, not messages

@@ -57,6 +57,7 @@ type Settings struct {
 	FIFO              FIFO              // of a FIFO queue; zero for a standard one
 	Redrive           Redrive           // what becomes of messages that fail; zero: they stay
 	RedriveAllow      RedriveAllow      // which queues may have this one as their dead-letter queue
+	ForwardTo         string            // the queue of the same tenant and type to which messages go on that come to this one; "": they stay
 	Retry             Retry             // how long a message that failed waits
 	PriorityStep      time.Duration     // the head start that each step of a priority gives; 1 s to 1 d, default 1 min; no use in a FIFO queue
 }
@@ -102,6 +103,9 @@ type RedriveAllow struct {
 	None    bool     // none may
 	Sources []string // only these may, at most MaxRedriveSources
 }
+
+// MaxForwards is how often a message is forwarded at most: a queue to which it came that often keeps it; see lua/accept.lua.
+const MaxForwards = 4
 
 // Bounds of dead-lettering.
 const (
@@ -173,6 +177,16 @@ func (s Settings) validateFor(name string) error {
 			return errs.Invalidf("/redrive/dead_letter_queue", "A queue cannot be its own dead-letter queue.")
 		case IsFIFOName(dead) != IsFIFOName(name):
 			return errs.Invalidf("/redrive/dead_letter_queue", "The dead-letter queue of a FIFO queue is a FIFO queue, and that of a standard queue a standard one.")
+		}
+	}
+	if s.ForwardTo != "" {
+		switch {
+		case ValidName(s.ForwardTo) != nil:
+			return errs.Invalidf("/forward_to", "%q is no name of a queue.", s.ForwardTo)
+		case s.ForwardTo == name:
+			return errs.Invalidf("/forward_to", "A queue cannot forward to itself.")
+		case IsFIFOName(s.ForwardTo) != IsFIFOName(name):
+			return errs.Invalidf("/forward_to", "A FIFO queue forwards to a FIFO queue, and a standard queue to a standard one.")
 		}
 	}
 	return s.Validate()
@@ -255,6 +269,9 @@ func (s Settings) checkCaps() []errs.Field {
 	case s.WhenFull == DeadLetterOldest && s.Redrive == (Redrive{}):
 		bad = append(bad, errs.Field{Pointer: "/when_full", Code: "contradiction",
 			Message: "must be reject or drop_oldest as long as redrive names no dead-letter queue"})
+	case s.WhenFull == DeadLetterOldest && s.ForwardTo != "":
+		bad = append(bad, errs.Field{Pointer: "/when_full", Code: "contradiction",
+			Message: "must be reject or drop_oldest as long as the queue forwards: what is on its way cannot go elsewhere"})
 	}
 	return bad
 }
@@ -316,6 +333,7 @@ type stored struct {
 	FIFO       *storedFIFO        `json:"fifo,omitempty"`
 	Redrive    *storedRedrive     `json:"redrive,omitempty"`
 	Allow      *storedAllow       `json:"redrive_allow,omitempty"`
+	ForwardTo  string             `json:"forward_to,omitempty"`
 	Paused     *storedQueuePauses `json:"paused,omitempty"`
 	Retry      string             `json:"retry,omitempty"` // as lua/lib/retry.lua has it
 	Step       int64              `json:"priority_step,omitempty"`
@@ -343,7 +361,7 @@ func encodeSettings(name string, created, updated time.Time, s Settings, p Pause
 		Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
 		Visibility: &visibility, Retention: &retention, Delay: s.Delay.Milliseconds(), Wait: s.ReceiveWait.Milliseconds(),
 		MaxSize: s.MaxMessageSize, Labels: s.Labels, Paused: p.stored(),
-		MaxCount: s.MaxMessages, MaxBytes: s.MaxBytes,
+		MaxCount: s.MaxMessages, MaxBytes: s.MaxBytes, ForwardTo: s.ForwardTo,
 	}
 	if s.WhenFull != Reject {
 		st.WhenFull = s.WhenFull
@@ -400,7 +418,7 @@ func decodeConfig(version, raw string) (*config, error) {
 	c.Delay = time.Duration(st.Delay) * time.Millisecond
 	c.ReceiveWait = time.Duration(st.Wait) * time.Millisecond
 	c.Labels = st.Labels
-	c.MaxMessages, c.MaxBytes = st.MaxCount, st.MaxBytes
+	c.MaxMessages, c.MaxBytes, c.ForwardTo = st.MaxCount, st.MaxBytes, st.ForwardTo
 	if st.WhenFull != "" {
 		c.WhenFull = st.WhenFull
 	}

@@ -3,6 +3,7 @@ package queues
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,9 @@ func (c *carrier) run() {
 		c.mu.Lock()
 		if err != nil && !errors.Is(err, errGone) && life.Err() == nil {
 			c.failed++
+			if errors.Is(err, errWaits) {
+				c.failed = 1 // there may be room at any moment
+			}
 			pause := min(firstPause<<min(c.failed-1, 10), longestPause)
 			c.running, c.again = false, false
 			c.timer = c.desk.store.clock.AfterFunc(pause, c.resume)
@@ -81,15 +85,22 @@ func (c *carrier) resume() {
 	c.wake()
 }
 
+// errWaits says that a queue takes no forwarded messages for the moment: it is full, or sends to it are paused.
+var errWaits = errors.New("the queue takes no messages now")
+
+// forwarded is the letter of a message that goes on because its queue forwards; see lua/outbox.lua.
+const forwarded = 'f'
+
 // parcel is a message on its way.
 type parcel struct {
 	number string
 	letter byte // see lua/outbox.lua
 	to     string
-	out    Outgoing
-	origin Origin
 	id     engine.ID // at the destination
-	sent   time.Time
+	sent   time.Time // zero: when it arrives
+	group  []byte    // its group's digest there, or nil
+	parts  string    // what a forwarded one took along, see lua/lib/enter.lua
+	record []byte    // as it is stored there, without the stamp
 }
 
 // carry brings all messages that are on their way to where they belong. It returns an error when some could not be
@@ -97,7 +108,7 @@ type parcel struct {
 func (d *desk) carry(ctx context.Context) error {
 	var failed error
 	blocked := map[string]bool{} // what is behind a message that could not be brought must not overtake it
-	arrived, from := []any{}, "0"
+	arrived, from, stuck := []any{}, "0", false
 	for {
 		reply, err := d.alone(ctx, outboxScript, func(*config) []any { return append([]any{from}, arrived...) })
 		if err != nil {
@@ -106,34 +117,46 @@ func (d *desk) carry(ctx context.Context) error {
 		if err := d.store.step("carrying"); err != nil {
 			return err
 		}
-		arrived = arrived[:0]
+		arrived, from = arrived[:0], text(reply, 4)
 		for _, group := range d.sort(reply) {
 			to := group[0].to
 			if blocked[to] {
 				continue
 			}
-			err := d.bring(ctx, number(reply, 2), number(reply, 3), group)
+			here, err := d.bring(ctx, number(reply, 2), number(reply, 3), group)
+			for i := range here {
+				arrived = append(arrived, here[i].number)
+			}
 			switch {
 			case errors.Is(err, errLate):
 				return nil // another server carries them
 			case err != nil:
-				d.store.logger.Warn("messages on their way to another queue could not be brought there; they are kept",
-					"queue", d.at.name, "to", to, "count", len(group), "error", err.Error())
+				if !errors.Is(err, errWaits) {
+					d.store.logger.Warn("messages on their way to another queue could not be brought there; they are kept",
+						"queue", d.at.name, "to", to, "count", len(group), "error", err.Error())
+				}
 				blocked[to], failed = true, err
-				continue
-			}
-			for i := range group {
-				arrived = append(arrived, group[i].number)
+				stuck = stuck || group[0].letter == forwarded
+			case len(here) < len(group):
+				from = earlier(from, group[len(here)].number)
 			}
 		}
 		if err := d.store.step("brought"); err != nil {
 			return err
 		}
-		from = text(reply, 4)
-		if len(arrived) == 0 && text(reply, 5) == "0" {
+		// Behind forwarded messages that have to wait there are mostly more of them, and there may be any number.
+		if len(arrived) == 0 && (stuck || text(reply, 5) == "0") {
 			return failed
 		}
 	}
+}
+
+// earlier returns the smaller of two numbers of messages.
+func earlier(a, b string) string {
+	if len(a) != len(b) && len(a) < len(b) || len(a) == len(b) && a < b {
+		return a
+	}
+	return b
 }
 
 // sort reads what outbox.lua shows and puts together what goes to one queue, in the order in which it left.
@@ -188,90 +211,158 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 	if err != nil {
 		return parcel{}, err
 	}
+	if len(filed.place) > 0 && (p.letter == forwarded || IsFIFOName(d.at.name)) {
+		p.group = []byte(filed.place[:groupSize])
+	}
+	if p.letter == forwarded {
+		p.sent, p.parts, p.record = m.SentAt, nextHop(sideRecord), []byte(r.rest[stampSize+len(filed.place):])
+		return p, nil
+	}
 	if sideRecord != "" {
-		s, err := parseSide(sideRecord)
+		known, err := parseSide(sideRecord)
 		if err != nil {
 			return parcel{}, err
 		}
-		s.tell(&m)
+		known.tell(&m)
 	}
 	d.complete(&m, filed)
-	o := &p.origin
-	*o = Origin{Queue: d.at.name, Reason: reasons[p.letter], Error: said, At: at(n[1]), ID: m.ID}
-	p.out = m.outgoing()
+	origin := Origin{Queue: d.at.name, Reason: reasons[p.letter], Error: said, At: at(n[1]), ID: m.ID}
+	out := m.outgoing()
 	if p.letter == 'm' {
+		if out.GroupID != "" {
+			p.group = groupDigest(out.GroupID)
+		}
+		p.record = appendRecord(nil, &out, &origin)
 		return p, nil
 	}
-	if o.Error == "" {
-		o.Error = m.LastError
+	if origin.Error == "" {
+		origin.Error = m.LastError
 	}
-	o.Receives, o.FirstReceivedAt, p.sent = m.ReceiveCount, m.FirstReceivedAt, m.SentAt
+	origin.Receives, origin.FirstReceivedAt, p.sent = m.ReceiveCount, m.FirstReceivedAt, m.SentAt
 	p.to = d.config.Load().Redrive.DeadLetterQueue
 	if m.SequenceNumber != "" {
 		// Two messages with one deduplication id, the second sent after the time of the first, both arrive.
-		p.out.DeduplicationID = m.ID.String()
+		out.DeduplicationID = m.ID.String()
 	}
+	p.record = appendRecord(nil, &out, &origin)
 	return p, nil
 }
 
-// bring brings messages to the queue where they go, or back where there is no such queue.
-func (d *desk) bring(ctx context.Context, journey, low int64, group []parcel) error {
+// bring brings messages to the queue where they go, or back where there is no such queue. It returns those that need not
+// be brought again, which are the first ones.
+func (d *desk) bring(ctx context.Context, journey, low int64, group []parcel) (here []parcel, err error) {
 	to, s := group[0].to, d.store
-	err := s.with(ctx, d.at.tenant, to, func(there *desk) error {
+	err = s.with(ctx, d.at.tenant, to, func(there *desk) error {
 		if there.uid == d.uid {
-			return notFound(to) // a dead-letter queue is another one
+			return notFound(to) // a message leaves for another queue
 		}
-		return there.accept(ctx, d.uid, journey, low, group)
+		var err error
+		here, err = there.accept(ctx, d.uid, journey, low, group)
+		return err
 	})
 	if !errors.Is(err, ErrQueueNotFound) {
-		return err
+		return here, err
 	}
-	if group[0].letter != 'm' {
+	return d.takeBack(ctx, journey, group, err)
+}
+
+// takeBack takes messages back whose destination is missing, and returns them. What was forwarded waits for a queue of that
+// name as long as the settings say so; then the error is that there is none.
+func (d *desk) takeBack(ctx context.Context, journey int64, group []parcel, missing error) ([]parcel, error) {
+	c, s, to := d.config.Load(), d.store, group[0].to
+	back := slices.DeleteFunc(slices.Clone(group), func(p parcel) bool { return p.letter == forwarded && c.ForwardTo == to })
+	if len(back) == 0 {
+		return nil, missing
+	}
+	if slices.ContainsFunc(back, func(p parcel) bool { return p.letter != forwarded && p.letter != 'm' }) {
 		d.orphaned.Store(s.clock.Now().Add(orphanPause).UnixMilli())
 		s.logger.Warn("the dead-letter queue is missing: messages stay where they are", "queue", d.at.name, "dead_letter_queue", to)
 	}
 	flag := d.waiters.flag()
 	reply, err := d.alone(ctx, restoreScript, func(*config) []any {
-		args := []any{flag}
-		for i := range group {
-			args = append(args, group[i].number)
+		args := []any{flag, journey}
+		for i := range back {
+			args = append(args, back[i].number)
 		}
 		return args
 	})
 	d.wakeOwn(flag, reply)
-	return err
+	if err == nil && len(back) < len(group) {
+		err = missing
+	}
+	return back, err
 }
 
-// wakeOwn wakes this server's receives when a script says that messages became available, as its third answer. flag: what
-// it was told.
+// nextHop returns what a forwarded message takes along, one hop further than its side record says.
+func nextHop(sideRecord string) string {
+	parts, hops := "", 1
+	if f := strings.SplitN(sideRecord, ",", 5); len(f) == 5 {
+		for part := range strings.SplitSeq(f[4], ",") {
+			if n, ok := strings.CutPrefix(part, "n"); ok {
+				before, _ := strconv.Atoi(n)
+				hops += before
+			} else {
+				parts += "," + part
+			}
+		}
+	}
+	return parts + ",n" + strconv.Itoa(hops)
+}
+
+// wakeOwn wakes this server's receives when a script says that messages became available, as its third answer, or will be,
+// as its fourth. flag: what it was told.
 func (d *desk) wakeOwn(flag string, reply []any) {
-	if ready := number(reply, 2); flag == "1" && ready > 0 {
-		d.waiters.wake(int(ready), 0)
+	if ready, due := number(reply, 2), number(reply, 3); flag == "1" && (ready > 0 || due > 0) {
+		d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
 	}
 }
 
-// accept takes messages that come from the queue with the given uid.
-func (d *desk) accept(ctx context.Context, from string, journey, low int64, group []parcel) error {
+// accept takes messages that come from the queue with the given uid, and returns those that are here now: the first ones, as
+// many as go in one step. With errWaits there is no room for some of the others.
+func (d *desk) accept(ctx context.Context, from string, journey, low int64, group []parcel) ([]parcel, error) {
 	flag := d.waiters.flag()
-	reply, err := d.numbered(ctx, acceptScript, &lane{field: "M" + from, seq: journey}, func(*config) []any {
-		args := make([]any, 0, 2+3*len(group))
-		args = append(args, flag, low)
+	args := func(c *config) []any {
+		group = group[:min(len(group), c.together())]
+		room := d.caps(c)
+		if c.paused.Send != nil {
+			room = "paused"
+		}
+		args := make([]any, 0, 4+3*len(group))
+		args = append(args, flag, low, room, c.ForwardTo)
 		for i := range group {
 			p := &group[i]
-			head, sent := append(make([]byte, 0, 48), p.id[:]...), int64(0)
-			if p.letter != 'm' {
+			sent := int64(0)
+			if !p.sent.IsZero() {
 				sent = p.sent.UnixMilli()
 			}
-			head = append(strconv.AppendInt(head, sent, 10), '|')
-			if p.out.GroupID != "" && (sent == 0 || IsFIFOName(d.at.name)) {
-				head = append(head, groupDigest(p.out.GroupID)...)
-			}
-			args = append(args, p.number, head, appendRecord(nil, &p.out, &p.origin))
+			head := strconv.AppendInt(append(make([]byte, 0, 64), p.id[:]...), sent, 10)
+			head = append(append(append(head, p.parts...), '|'), p.group...)
+			args = append(args, p.number, head, p.record)
 		}
 		return args
-	})
+	}
+	ln := &lane{field: "M" + from, seq: journey}
+	reply, err := d.numbered(ctx, acceptScript, ln, args)
+	for step := 1; err == nil && text(reply, 0) == "again" && step < maxTidy; step++ {
+		d.pushedOut(reply, 4)
+		reply, err = d.numbered(ctx, acceptScript, ln, args)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.pushedOut(reply, 4)
 	d.wakeOwn(flag, reply)
-	return err
+	verdicts := text(reply, 6)
+	var here []parcel
+	for i := range min(len(group), len(verdicts)) {
+		if verdicts[i] == 'k' {
+			here = append(here, group[i])
+		}
+	}
+	if len(here) < len(group) {
+		return here, errWaits
+	}
+	return here, nil
 }
 
 // maxReceives is how often a message of the queue is received before it leaves for the dead-letter queue, 0 for any

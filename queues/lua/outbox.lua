@@ -1,7 +1,7 @@
 -- Shows messages that are on their way to other queues, and forgets those that have arrived.
 -- ARGV[6] number at which to go on, 0 for the first
 -- ARGV[7+] numbers of those that have arrived, at most 100
--- Returns: "ok", the time, number of this call, the first number that is still here, the number at which to go on, "1" when there is something to show there, then per message two: its number; "letter,time it left,length of side record,of destination,of what the consumer said|" its id (12 bytes), its id at the destination (12), side record, destination, what the consumer said, record. Letters: "x" received too often, "d" given up by its consumer, "o" pushed out of a full queue, all three for the dead-letter queue, "m" moved. Or a refusal of lib/queue
+-- Returns: "ok", the time, number of this call, the first number that is still here, the number at which to go on, "1" when there is something to show there, then per message two: its number; "letter,time it left,length of side record,of destination,of what the consumer said|" its id (12 bytes), its id at the destination (12), side record, destination, what the consumer said, record. Letters: "x" received too often, "d" given up by its consumer, "o" pushed out of a full queue, all three for the dead-letter queue, "m" moved, "f" forwarded. Or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: what is forgotten stays forgotten; the second call gets another number, which is as good.
 --- @include "lib/queue"

@@ -1,11 +1,12 @@
--- Stores messages in a queue, and wakes one waiting server.
+-- Stores messages in a queue, and wakes one waiting server; or, where the queue forwards, begins their way to another one.
 -- ARGV[6] "1" when the caller's server has receives waiting, which it wakes itself
 -- ARGV[7] milliseconds: how long a deduplication key is remembered
 -- ARGV[8] how many messages the queue may hold, 0 for any number
 -- ARGV[9] how many deduplication keys the queue may remember
 -- ARGV[10] "1" when all messages must be stored or none
 -- ARGV[11] "" or the queue's caps: how many messages; how many bytes, 0 for any number of either; milliseconds: retention; 1 to drop the oldest messages when there is no room, 2 to send them to the dead-letter queue, else 0; with "," between them
--- ARGV[12+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds, "e" and in how many milliseconds it ends if it has an end, what its side record is to have behind the numbers, "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
+-- ARGV[12] name of the queue to which messages go on, or ""
+-- ARGV[13+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds, "e" and in how many milliseconds it ends if it has an end, what its side record is to have behind the numbers, "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
 -- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes; of a FIFO queue how many groups became available, else 0; how many messages were dropped; how many left for the dead-letter queue, or "1" where that is not known; or "conflict", "full", "dedup_full"; or "full_messages", "full_bytes" or, when the messages that were taken out were as many as one call may and not enough, "again", with how many were dropped and how many left; or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
@@ -14,6 +15,7 @@
 --- @include "lib/groups"
 --- @include "lib/wake"
 --- @include "lib/forget"
+--- @include "lib/transfer"
 local q = open_queue('mx', 'in', 'nd', 'gr', 'sq', 'ag', 'tt')
 if q.refusal then return q.refusal end
 if q.last then
@@ -22,11 +24,11 @@ if q.last then
 end
 
 q.dropped, q.left = 0, 0
-local count = (#ARGV - 11) / 2
+local count, forward = (#ARGV - 12) / 2, ARGV[12]
 local ids, delays, groups, extras, ends = {}, {}, {}, {}, {}
 local keyed, fresh, answer = {}, 0, ''
 for i = 1, count do
-  local head = ARGV[10 + 2 * i]
+  local head = ARGV[11 + 2 * i]
   if #head == 12 then
     ids[i] = head
   else
@@ -77,7 +79,7 @@ if next(keyed) or next(groups) then
       if ARGV[10] == '1' or q.fifo then return { 'dedup_full' } end
       -- No room for new keys. Messages without one, and those that were stored before, are not concerned.
       for i = 1, count do
-        if keyed[i] and seen[keyed[i][1]] then verdicts[i], twins[i] = 'f' .. ids[i], true end
+        if keyed[i] and seen[keyed[i][1]] then verdicts[i], twins[i], kept[i] = 'f' .. ids[i], true, nil end
       end
       fresh = 0
     end
@@ -91,12 +93,12 @@ if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) t
 if ARGV[11] ~= '' then
 --- @include "lib/room"
   local messages, bytes, retention, drop = string.match(ARGV[11], '^(%d+),(%d+),(%d+),(%d)$')
-  local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1', dead = drop == '2' }
+  local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1', dead = drop == '2', forwards = forward ~= '' }
   local sizes, n, total, lost, full = {}, 0, 0, {}, nil
   read_more(q, 'gb')
   for i = 1, count do
     if not twins[i] then
-      sizes[i] = #ARGV[11 + 2 * i] + #stamp(0, groups[i] and groups[i] .. places[i])
+      sizes[i] = #ARGV[12 + 2 * i] + #stamp(0, groups[i] and groups[i] .. places[i])
       n, total = n + 1, total + sizes[i]
     end
   end
@@ -104,7 +106,7 @@ if ARGV[11] ~= '' then
     close_queue(q)
     return { 'again', num(q.dropped), num(q.left) }
   end
-  local stored, most, most_bytes = redis.call('HLEN', BODY) - 1, caps.messages, caps.bytes
+  local stored, most, most_bytes = kept_in(q, caps), caps.messages, caps.bytes
   local by = q.by + q.gb
   for i = 1, count do
     local key = keyed[i] and keyed[i][1]
@@ -138,6 +140,25 @@ local bodies, ready, delayed, entries, due, largest, size = {}, {}, {}, {}, 0, q
 local opened, turns, ages, joined = 0, 0, {}, {}
 local mark, n, available = stamp(q.time), 0, 0
 
+-- A queue that forwards has messages leave at once, with what they must keep; see lib/enter.
+local leaving = {}
+if forward ~= '' then
+  for i = 1, count do
+    if not twins[i] then
+      local record = stamp(q.time, groups[i] and groups[i] .. places[i]) .. ARGV[12 + 2 * i]
+      if #record > largest then largest = #record end
+      local parts = extras[i] or ''
+      if delays[i] and delays[i] > 0 then parts = parts .. ',w' .. num(q.time + delays[i]) end
+      if ends[i] then parts = parts .. ',t' .. num(q.time + ends[i]) end
+      leaving[#leaving + 1] = { 'f', ids[i], ids[i], parts ~= '' and write_side(0, 0, 0, 0, parts) or '', forward, '', record }
+      twins[i] = true
+    end
+  end
+  read_more(q, 'tl', 'to', 'mv')
+  send_off(q, leaving)
+  set(q, 'mv', q.mv + #leaving)
+end
+
 -- Enters a message in its group. The first one of a group gives it a turn; in a standard queue one that is delayed joins
 -- its group later.
 local function join(group, member, at)
@@ -157,10 +178,10 @@ end
 
 for i = 1, count do
   if not twins[i] then
-    local member, record = ids[i], mark .. ARGV[11 + 2 * i]
+    local member, record = ids[i], mark .. ARGV[12 + 2 * i]
     if groups[i] then
       local place = groups[i] .. places[i]
-      member, record = member .. place, stamp(q.time, place) .. ARGV[11 + 2 * i]
+      member, record = member .. place, stamp(q.time, place) .. ARGV[12 + 2 * i]
     end
     bodies[n + 1], bodies[n + 2] = ids[i], record
     n = n + 2
@@ -190,10 +211,10 @@ for i = 1, count do
       if q.fifo and q.time + ends[i] < q.nd then set(q, 'nd', q.time + ends[i]) end
     end
     if extras[i] then redis.call('HSET', SIDE, ids[i], write_side(0, 0, 0, 0, extras[i])) end
-    if kept[i] then
-      redis.call('HSET', DEDUP, keyed[i][1], kept[i])
-      redis.call('RPUSH', ORDER, keyed[i][1] .. num(q.time))
-    end
+  end
+  if kept[i] then
+    redis.call('HSET', DEDUP, keyed[i][1], kept[i])
+    redis.call('RPUSH', ORDER, keyed[i][1] .. num(q.time))
   end
 end
 if n > 0 then
@@ -215,6 +236,6 @@ end
 if q.fifo then available = opened end
 if ARGV[6] ~= '1' then wake(q, available, due) end
 if largest > q.mx then set(q, 'mx', largest) end
-set(q, 'in', q['in'] + n / 2)
+set(q, 'in', q['in'] + n / 2 + #leaving)
 close_queue(q, num(q.time) .. '|' .. answer)
 return { 'ok', num(q.time), answer, num(opened), num(q.dropped), num(q.left) }

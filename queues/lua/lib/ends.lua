@@ -29,15 +29,3 @@ local function take_end(q, member, rest)
   own = string.gsub(own, ',x', '')
   return own .. ',t' .. num(tonumber(at)) .. said
 end
-
--- Gives a message that came back its end again.
-local function give_end(q, member)
-  local d, r, f, first, rest = read_side(redis.call('HGET', SIDE, id_of(member)))
-  local own, said = split_rest(rest)
-  local at = string.match(own, ',t(%d+)')
-  if not at then return end
-  redis.call('ZADD', EXPIRY, at, member)
-  own = string.gsub(own, ',t%d+', '')
-  redis.call('HSET', SIDE, id_of(member), write_side(d, r, f, first, own .. said))
-  if q.tt == 0 then set(q, 'tt', 1) end
-end

@@ -65,10 +65,10 @@ local function open_queue(...)
   return q
 end
 
--- Reads more numbers of the head, which most calls do without.
+-- Reads more numbers of the head, which most calls do without. Those that were read before stay: they may have been set since.
 local function read_more(q, ...)
   local h = redis.call('HMGET', HEAD, ...)
-  for i, name in ipairs({ ... }) do q[name] = tonumber(h[i]) or 0 end
+  for i, name in ipairs({ ... }) do q[name] = q[name] or tonumber(h[i]) or 0 end
 end
 
 -- Sets a field of the head; close_queue writes it.

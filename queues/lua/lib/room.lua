@@ -87,10 +87,17 @@ local function drop_oldest(q, caps, messages, bytes)
   return left and (#gone < messages or freed < bytes)
 end
 
+-- How many messages count towards a cap: those that are in the queue, and of one that forwards those on their way.
+local function kept_in(q, caps)
+  if not caps.forwards then return redis.call('HLEN', BODY) - 1 end
+  read_more(q, 'to')
+  return redis.call('HLEN', BODY) - 1 + q.to
+end
+
 -- How many messages and bytes are too many when `count` messages of `bytes` bytes come to a queue that may hold as much as
 -- its caps say; 0 of a cap is no cap.
 local function excess(q, caps, count, bytes)
-  local messages = caps.messages > 0 and redis.call('HLEN', BODY) - 1 + count - caps.messages or 0
+  local messages = caps.messages > 0 and kept_in(q, caps) + count - caps.messages or 0
   return math.max(messages, 0), math.max(caps.bytes > 0 and q.by + q.gb + bytes - caps.bytes or 0, 0)
 end
 
