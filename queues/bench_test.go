@@ -67,3 +67,60 @@ func (s *bench) lifecycle(tb testing.TB, q string, batch []queues.Outgoing) {
 func (s *bench) realClock(tb testing.TB) {
 	s.open(tb, engine.Options{URL: redistest.URL(tb)}, clock.Real{})
 }
+
+// BenchmarkShards is the life of messages in a queue spread over a Cluster of three masters: "busiest-%" is which part of the
+// CPU time of Redis the busiest of them spends, and "redis-ms/1000" what all of them spend on a thousand messages.
+func BenchmarkShards(b *testing.B) {
+	c := redistest.Cluster(b, 3, 0)
+	for _, shards := range []int{1, 3, 6, 24} {
+		b.Run(fmt.Sprint("shards=", shards), func(b *testing.B) {
+			s := serve(b, engine.Options{URL: clusterURL(c)})
+			q := s.sharded(b, shards)
+			batch := make([]queues.Outgoing, 10)
+			for i := range batch {
+				batch[i].Body = bytes.Repeat([]byte("x"), 256)
+			}
+			cpu := func() (each []float64) {
+				for _, n := range c.Nodes {
+					each = append(each, redisTime(b, n))
+				}
+				return each
+			}
+			before := cpu()
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for range 64 {
+				wg.Go(func() {
+					for left.Add(-10) > -10 {
+						s.lifecycle(b, q, batch)
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			all, most := 0.0, 0.0
+			for i, spent := range cpu() {
+				all += spent - before[i]
+				most = max(most, spent-before[i])
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+			b.ReportMetric(100*most/all, "busiest-%")
+			b.ReportMetric(all*1e6/float64(b.N), "redis-ms/1000")
+		})
+	}
+}
+
+// redisTime returns how much CPU time a Redis has spent, in seconds.
+func redisTime(tb testing.TB, s *redistest.Server) float64 {
+	tb.Helper()
+	info := s.Client(tb).InfoMap(tb.Context(), "cpu").Item("CPU", "used_cpu_user")
+	system := s.Client(tb).InfoMap(tb.Context(), "cpu").Item("CPU", "used_cpu_sys")
+	var user, sys float64
+	_, err := fmt.Sscan(info+" "+system, &user, &sys)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return user + sys
+}

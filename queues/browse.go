@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -38,12 +39,24 @@ func (s *Store) Peek(ctx context.Context, t tenants.ID, queue string, opt PeekOp
 	}
 	var page Page
 	err = s.with(ctx, t, queue, func(d *desk) error {
-		p, err := d.peek(ctx, view, from, opt.Limit)
-		page = Page{Next: nextOf(p.next)}
-		for i := range p.shown {
-			page.Messages = append(page.Messages, p.shown[i].Message)
+		page = Page{}
+		bytes := 0
+		// Where there are several shards, each call shows messages of one.
+		for at := from; ; {
+			p, err := d.peek(ctx, view, at, opt.Limit-len(page.Messages))
+			if err != nil {
+				return err
+			}
+			for i := range p.shown {
+				page.Messages = append(page.Messages, p.shown[i].Message)
+			}
+			bytes += p.bytes
+			page.Next = nextOf(p.next)
+			if p.next.shard == at.shard || page.Next == "" || len(page.Messages) == opt.Limit || bytes >= callBytes {
+				return nil
+			}
+			at = p.next
 		}
-		return err
 	})
 	return page, err
 }
@@ -70,7 +83,7 @@ type peeked struct {
 	shown  []shown
 	looked int    // messages, those that cannot be read too
 	bytes  int    // of their records
-	next   cursor // without a view when nothing follows
+	next   cursor // the zero value when nothing follows
 }
 
 // shown is a message with the place where it was seen.
@@ -79,8 +92,28 @@ type shown struct {
 	at cursor
 }
 
-// peek calls peek.lua once.
+// peek calls peek.lua once, for one shard. Behind its last message comes the first of the next one.
 func (d *desk) peek(ctx context.Context, view string, from cursor, limit int) (peeked, error) {
+	if d.shards == nil && from.shard == 0 {
+		return d.peekHere(ctx, view, from, limit)
+	}
+	if from.shard >= len(d.shards) {
+		return peeked{}, errCursor
+	}
+	p, err := d.shards[from.shard].peekHere(ctx, view, from, limit)
+	switch {
+	case p.next != cursor{}:
+		p.next.shard = from.shard
+	case err == nil && from.shard+1 < len(d.shards):
+		p.next.shard = from.shard + 1
+	}
+	for i := range p.shown {
+		p.shown[i].at.shard = from.shard
+	}
+	return p, err
+}
+
+func (d *desk) peekHere(ctx context.Context, view string, from cursor, limit int) (peeked, error) {
 	reply, err := d.alone(ctx, peekScript, func(c *config) []any {
 		return []any{view, from.view, from.position, from.id, limit, c.Retention.Milliseconds()}
 	})
@@ -110,7 +143,7 @@ func (s *Store) Message(ctx context.Context, t tenants.ID, queue string, id engi
 	var m Message
 	err := s.with(ctx, t, queue, func(d *desk) error {
 		var err error
-		m, err = d.message(ctx, id)
+		m, err = d.of(id).message(ctx, id)
 		return err
 	})
 	return m, err
@@ -136,7 +169,7 @@ func (d *desk) message(ctx context.Context, id engine.ID) (Message, error) {
 // DeleteMessage deletes a message by its id, whoever holds it.
 func (s *Store) DeleteMessage(ctx context.Context, t tenants.ID, queue string, id engine.ID) error {
 	return s.with(ctx, t, queue, func(d *desk) error {
-		reply, err := d.alone(ctx, deleteScript, func(c *config) []any {
+		reply, err := d.of(id).alone(ctx, deleteScript, func(c *config) []any {
 			return []any{c.Retention.Milliseconds(), "", "", id[:]}
 		})
 		if err != nil {
@@ -151,13 +184,15 @@ func (s *Store) DeleteMessage(ctx context.Context, t tenants.ID, queue string, i
 
 // Purge deletes all messages that are in the queue now, also those that somebody holds, and returns how many.
 func (s *Store) Purge(ctx context.Context, t tenants.ID, queue string) (int64, error) {
-	var count int64
+	var count atomic.Int64
 	err := s.with(ctx, t, queue, func(d *desk) error {
-		reply, err := d.alone(ctx, purgeScript, func(*config) []any { return []any{} })
-		count = number(reply, 2)
-		return err
+		return d.each(func(shard *desk) error {
+			reply, err := shard.alone(ctx, purgeScript, func(*config) []any { return []any{} })
+			count.Add(number(reply, 2))
+			return err
+		})
 	})
-	return count, err
+	return count.Load(), err
 }
 
 // parsePeeked reads a message as peek.lua and message.lua show it.
@@ -207,7 +242,7 @@ func (d *desk) parsePeeked(view, id, record, sideRecord, score string) (Message,
 
 // nextOf returns the cursor with which callers go on behind c, and "" where nothing follows.
 func nextOf(c cursor) string {
-	if c.view == "" {
+	if c == (cursor{}) {
 		return ""
 	}
 	return c.String()
@@ -217,11 +252,21 @@ func nextOf(c cursor) string {
 func leaseEnd(score int64) time.Time { return at(score/4096 + 1735689600000) }
 
 // cursor is a position in a peek.
-type cursor struct{ view, position, id string }
-
-func (c cursor) String() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(c.view + c.position + "|" + c.id))
+type cursor struct {
+	view, position, id string // empty: before the first message
+	shard              int
 }
+
+// Behind the shard, which is left out when it is the first, stands s.
+func (c cursor) String() string {
+	text := c.view + c.position + "|" + c.id
+	if c.shard > 0 {
+		text = strconv.Itoa(c.shard) + "s" + text
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(text))
+}
+
+var errCursor = queryError("cursor", "The cursor is not one of this list. Start again without a cursor.")
 
 func parseCursor(s, view string) (cursor, error) {
 	if s == "" {
@@ -229,15 +274,26 @@ func parseCursor(s, view string) (cursor, error) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	head, id, ok := strings.Cut(string(raw), "|")
+	shard := 0
+	if number, rest, found := strings.Cut(head, "s"); found {
+		n, fault := strconv.ParseUint(number, 10, 6)
+		if err != nil || fault != nil || n == 0 {
+			return cursor{}, errCursor
+		}
+		if shard = int(n); rest == "" && id == "" { //nolint:gosec // below 64
+			return cursor{shard: shard}, nil
+		}
+		head = rest
+	}
 	bad := err != nil || !ok || head == "" || !strings.Contains(view, head[:1]) || (id != "" && len(id) != engine.IDSize && len(id) != engine.IDSize+groupSize+placeSize)
 	if !bad {
 		_, err = strconv.ParseUint(head[1:], 10, 53) // what Lua and scores can hold
 		bad = err != nil
 	}
 	if bad {
-		return cursor{}, queryError("cursor", "The cursor is not one of this list. Start again without a cursor.")
+		return cursor{}, errCursor
 	}
-	return cursor{view: head[:1], position: head[1:], id: id}, nil
+	return cursor{view: head[:1], position: head[1:], id: id, shard: shard}, nil
 }
 
 func queryError(name, format string, args ...any) error {

@@ -46,25 +46,58 @@ const (
 func (s *Store) Check(ctx context.Context, t tenants.ID, queue string) (Report, error) {
 	var r Report
 	err := s.with(ctx, t, queue, func(d *desk) error {
-		for try := 1; ; try++ {
-			c := checker{desk: d, places: map[string]place{}, sides: map[string]side{}, age: map[string]string{},
-				heads: map[string]string{}, turns: map[string]string{}, members: map[string]bool{}}
-			used, err := c.read(ctx)
+		r = Report{}
+		for _, shard := range d.all() {
+			one, err := shard.check(ctx)
 			if err != nil {
 				return err
 			}
-			if used && try < checkTries {
-				continue
+			if d.shards != nil {
+				for i := range one.Violations {
+					one.Violations[i] = fmt.Sprintf("Shard %d: %s", shard.index, one.Violations[i])
+				}
 			}
-			if err := c.judge(ctx); err != nil {
-				return err
-			}
-			r = c.report
-			r.Used = used
-			return nil
+			r.add(one)
 		}
+		return nil
 	})
 	return r, err
+}
+
+// add adds what was found in another shard.
+func (r *Report) add(o Report) {
+	r.Violations = append(r.Violations, o.Violations...)
+	r.Used = r.Used || o.Used
+	r.Available += o.Available
+	r.InFlight += o.InFlight
+	r.Delayed += o.Delayed
+	r.Tombstones += o.Tombstones
+	if o.Now.After(r.Now) {
+		r.Now = o.Now
+	}
+	if o.Changed.After(r.Changed) {
+		r.Changed = o.Changed
+	}
+}
+
+// check looks at the keys of one shard.
+func (d *desk) check(ctx context.Context) (Report, error) {
+	for try := 1; ; try++ {
+		c := checker{desk: d, places: map[string]place{}, sides: map[string]side{}, age: map[string]string{},
+			heads: map[string]string{}, turns: map[string]string{}, members: map[string]bool{}}
+		used, err := c.read(ctx)
+		if err != nil {
+			return Report{}, err
+		}
+		if used && try < checkTries {
+			continue
+		}
+		if err := c.judge(ctx); err != nil {
+			return Report{}, err
+		}
+		c.report.Used = used
+		return c.report, nil
+	}
 }
 
 // checker is one reading of a queue's keys.
@@ -393,6 +426,14 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The states of groups have %d bytes; the head counts %d.", c.held, c.states)
 	}
 	c.judgeAge()
+	for id := range c.places {
+		if len(id) != engine.IDSize {
+			continue
+		}
+		if shard := c.desk.first().of(engine.ID([]byte(id))); shard != c.desk {
+			c.wrong("Message %s is looked for in shard %d.", name(id), shard.index)
+		}
+	}
 	for _, id := range c.ends {
 		if !c.places[id].stored {
 			c.wrong("Message %s has an end in expiry and is not stored.", name(id))

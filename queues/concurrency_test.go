@@ -23,6 +23,7 @@ type workload struct {
 	ack, extend, giveBack int           // the rest of the receipts is thrown away
 	late                  int           // of the receipts are kept and used again later
 	lease                 time.Duration // at most
+	shards                int           // of the queue; 0: one
 }
 
 const (
@@ -38,7 +39,7 @@ func (w workload) live(t *testing.T) *history {
 	s := redistest.Start(t, redistest.Options{NoAOF: true})
 	servers := []*bench{real(t, engine.Options{URL: s.URL()}, nil)}
 	servers = append(servers, real(t, engine.Options{URL: s.URL()}, servers[0]))
-	q := servers[0].queue(t, nil)
+	q := servers[0].queue(t, func(s *queues.Settings) { s.Shards = max(w.shards, 1) })
 	h := &history{began: time.Now()}
 	var wg sync.WaitGroup
 	for i := range historyClients {
@@ -265,10 +266,19 @@ func TestG5_AnAckIsFinal(t *testing.T) {
 // The counters equal a recount whenever nobody is at the queue, whatever many did at once before.
 func TestG18_CountersEqualARecount(t *testing.T) {
 	t.Parallel()
+	for _, shards := range []int{1, 5} {
+		t.Run(fmt.Sprint("shards=", shards), func(t *testing.T) {
+			t.Parallel()
+			recounted(t, shards)
+		})
+	}
+}
+
+func recounted(t *testing.T, shards int) {
 	s := redistest.Start(t, redistest.Options{NoAOF: true})
 	servers := []*bench{real(t, engine.Options{URL: s.URL()}, nil)}
 	servers = append(servers, real(t, engine.Options{URL: s.URL()}, servers[0]))
-	q := servers[0].queue(t, nil)
+	q := servers[0].queue(t, func(s *queues.Settings) { s.Shards = shards })
 	const rounds, each = 12, 40
 	recounts, drift := 0, 0
 	w := workload{send: 40, receive: 25, ack: 40, extend: 15, giveBack: 35, late: 30, lease: 30 * time.Millisecond}

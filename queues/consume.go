@@ -323,21 +323,28 @@ type look struct {
 // look asks about at most 100 leases in one call.
 func (s *Store) look(t tenants.ID, queue string, looks []look) error {
 	return s.with(context.Background(), t, queue, func(d *desk) error {
-		call := &settleCall{done: make(chan struct{})}
+		calls := make([]*settleCall, len(d.all()))
 		for i := range looks {
 			r, err := d.sign.read(looks[i].handle)
 			if err != nil {
 				looks[i].result.Err = err
 				continue
 			}
-			call.items = append(call.items, settleItem{verb: Extend, receipt: r, span: looks[i].span, result: &looks[i].result})
+			k := d.of(r.id).index
+			if calls[k] == nil {
+				calls[k] = &settleCall{done: make(chan struct{})}
+			}
+			calls[k].items = append(calls[k].items, settleItem{verb: Extend, receipt: r, span: looks[i].span, result: &looks[i].result})
 		}
-		if len(call.items) == 0 {
-			return nil
-		}
-		d.settles.add(call)
-		<-call.done
-		return call.err
+		return d.each(func(shard *desk) error {
+			call := calls[shard.index]
+			if call == nil {
+				return nil
+			}
+			shard.settles.add(call)
+			<-call.done
+			return call.err
+		})
 	})
 }
 

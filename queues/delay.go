@@ -38,7 +38,7 @@ func (s *Store) DelayMessage(ctx context.Context, t tenants.ID, queue string, id
 		if due.After < 0 {
 			return errs.Invalidf(pointer, "The delay must be 0 seconds or more, got %g.", due.After.Seconds())
 		}
-		reply, err := d.alone(ctx, delayScript, func(c *config) []any {
+		reply, err := d.of(id).alone(ctx, delayScript, func(c *config) []any {
 			return []any{c.Retention.Milliseconds(), id[:], instant, due.After.Milliseconds()}
 		})
 		if err != nil {

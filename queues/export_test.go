@@ -147,7 +147,7 @@ func ScriptNames() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*engine.Script{
 		sendScript, receiveScript, settleScript, outboxScript, acceptScript, restoreScript, departScript, deleteScript, delayScript, peekScript, tailScript, messageScript, statsScript, passScript, pausedScript,
-		purgeScript, initScript, settingsScript, configureScript, retireScript, eraseScript, registerScript,
+		purgeScript, initScript, settingsScript, configureScript, followScript, retireScript, eraseScript, registerScript,
 		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript, stateReadScript, statePutScript, stateDropScript,
 		scheduleReadScript, scheduleNamesScript, schedulePutScript, scheduleSaveScript, scheduleDropScript,
 		scheduleIndexScript, scheduleDueScript,
@@ -198,7 +198,9 @@ func (s *Store) Carry(tb testing.TB, t tenants.ID, queue string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	_ = d.carry(tb.Context())
+	for _, shard := range d.all() {
+		_ = shard.carry(tb.Context())
+	}
 }
 
 // Carrying reports whether this server brings what has left a queue to its destinations just now.
@@ -305,3 +307,41 @@ func (s *Store) SetForward(tb testing.TB, t tenants.ID, queue, to string) {
 		tb.Fatal(err)
 	}
 }
+
+// ShardKeys returns the keys of a shard of a queue by their letters.
+func (s *Store) ShardKeys(tb testing.TB, t tenants.ID, queue string, k int) map[string]string {
+	tb.Helper()
+	d, err := s.desk(tb.Context(), t, queue)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	keys := map[string]string{}
+	for i, p := range parts {
+		keys[p] = d.all()[k].keys[i]
+	}
+	return keys
+}
+
+// ShardUID returns the name of the keys of shard k of n.
+func ShardUID(uid string, k, n int) string { return shardUID(uid, k, n) }
+
+// ShardCursor returns the cursor of a peek that begins at a shard.
+func ShardCursor(k int) string { return cursor{shard: k}.String() }
+
+// EndWaits ends the waits of all receives at a queue on this server, as their timers do.
+func (s *Store) EndWaits(t tenants.ID, queue string) {
+	v, ok := s.desks.Load(address{t, queue})
+	if !ok {
+		return
+	}
+	l := v.(*desk).waiters.lobby
+	l.mu.Lock()
+	waiting := l.takeParked(int(l.count.Load()))
+	l.mu.Unlock()
+	for _, c := range waiting {
+		c.finish(nil)
+	}
+}
+
+// Hearing reports whether words of other servers arrive.
+func (s *Store) Hearing() bool { return s.hearing.Load() }

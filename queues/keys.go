@@ -36,6 +36,7 @@ var (
 	initScript       = engine.MustLoad(files, "init")
 	settingsScript   = engine.MustLoad(files, "settings")
 	configureScript  = engine.MustLoad(files, "configure")
+	followScript     = engine.MustLoad(files, "follow")
 	retireScript     = engine.MustLoad(files, "retire")
 	eraseScript      = engine.MustLoad(files, "erase")
 	registerScript   = engine.MustLoad(files, "register")

@@ -122,9 +122,12 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 			if err := f(&want); err != nil {
 				return err
 			}
+			if want.Settings, err = want.keepShards(c.Shards); err != nil {
+				return err
+			}
 			if same(want.Settings, c.Settings) && want.paused.same(c.paused) {
 				q = c.queue(d.uid)
-				return nil
+				return s.level(ctx, t, d.uid, c)
 			}
 			if want.ForwardTo != c.ForwardTo {
 				if err := s.forwardable(ctx, t, name, want.ForwardTo); err != nil {
@@ -217,8 +220,11 @@ func (s *Store) configure(ctx context.Context, d *desk, c, want *config) (*confi
 		if err != nil {
 			return nil, err
 		}
-		d.config.Store(next)
-		return next, nil
+		d.learn(next)
+		if err := s.step("configured"); err != nil {
+			return nil, err
+		}
+		return next, partly(s.level(ctx, d.at.tenant, d.uid, next))
 	case "stale":
 		return nil, nil
 	case "gone":
@@ -240,6 +246,7 @@ func same(a, b Settings) bool {
 // queue is there by then and somebody else has made its keys.
 func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Settings) (Queue, bool, error) {
 	now := s.clock.Now()
+	set.Shards = max(set.Shards, 1)
 	raw, err := encodeSettings(name, now, now, set, Paused{})
 	if err != nil {
 		return Queue{}, false, err
@@ -259,6 +266,9 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 			return Queue{}, false, engine.ErrBroken.Because(err)
 		}
 		if err := s.step("made"); err != nil {
+			return Queue{}, false, err
+		}
+		if err := s.makeShards(ctx, t, uid, c); err != nil {
 			return Queue{}, false, err
 		}
 		live, err := s.confirm(ctx, t, name, uid)
@@ -314,12 +324,13 @@ func (s *Store) confirm(ctx context.Context, t tenants.ID, name, uid string) (bo
 
 // discard removes keys to which no name leads.
 func (s *Store) discard(ctx context.Context, t tenants.ID, uid string) error {
-	keys := queueKeys(t, uid)
-	if _, err := s.engine.Do(ctx, retireScript, keys[:1], ""); err != nil {
+	if _, err := s.engine.Do(ctx, retireScript, queueKeys(t, uid)[:1], ""); err != nil {
 		return err
 	}
-	_, err := s.engine.Do(ctx, eraseScript, keys)
-	return err
+	if err := s.retireShards(ctx, t, uid); err != nil {
+		return err
+	}
+	return s.erase(ctx, t, uid)
 }
 
 // newUID returns a name for a queue's keys: 60 random bits.
@@ -368,6 +379,9 @@ func (s *Store) Delete(ctx context.Context, t tenants.ID, name string, cond Cond
 
 // bury finishes the deletion of a retired queue. It can be repeated.
 func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error {
+	if err := s.retireShards(ctx, t, uid); err != nil {
+		return err
+	}
 	if name != "" {
 		if _, err := s.engine.Do(ctx, unregisterScript, []string{registryKey(t), namesKey(t)}, name, uid); err != nil {
 			return err
@@ -379,7 +393,7 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 	if err := s.dropSchedules(ctx, t, uid); err != nil {
 		return err
 	}
-	if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, uid)); err != nil {
+	if err := s.erase(ctx, t, uid); err != nil {
 		return err
 	}
 	if err := s.step("erased"); err != nil {

@@ -37,8 +37,11 @@ func (s *Store) listen(ctx context.Context) {
 func (s *Store) recheckAll() {
 	n := 0
 	s.desks.Range(func(_, v any) bool {
-		w := &v.(*desk).waiters
-		if w.count.Load() > 0 {
+		l := v.(*desk).waiters.lobby
+		if l.count.Load() == 0 {
+			return true
+		}
+		for _, w := range l.of {
 			n++
 			s.clock.AfterFunc(time.Duration(n%1000)*time.Millisecond, w.tick)
 		}
@@ -117,6 +120,9 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 			after = text(names, i)
 			_, err := s.Stats(ctx, t, after)
 			if err == nil {
+				err = s.relevel(ctx, t, after)
+			}
+			if err == nil {
 				err = s.reindex(ctx, t, after)
 			}
 			if err != nil && !errors.Is(err, ErrQueueNotFound) && !errors.Is(err, ErrDataLost) {
@@ -157,11 +163,14 @@ func (s *Store) finish(ctx context.Context, t tenants.ID) error {
 
 // finishCreation makes a reserved queue live if its keys are there, and otherwise gives the name back.
 func (s *Store) finishCreation(ctx context.Context, t tenants.ID, name, uid string) error {
-	_, err := s.load(ctx, t, uid)
+	c, err := s.load(ctx, t, uid)
 	if errors.Is(err, errGone) {
 		return s.bury(ctx, t, name, uid)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.makeShards(ctx, t, uid, c); err != nil {
 		return err
 	}
 	_, err = s.confirm(ctx, t, name, uid)

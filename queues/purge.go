@@ -72,7 +72,8 @@ func (s *Store) purgeStep(ctx context.Context, w tasks.Work) (tasks.Result, erro
 				ids = append(ids, shown[i].ID)
 			}
 		}
-		done, remembered, err := d.discard(ctx, w, next.String(), ids)
+		// All messages of a page are in one shard, and so a step has one queue that remembers it.
+		done, remembered, err := d.all()[from.at.shard].discard(ctx, w, next.String(), ids)
 		if err != nil {
 			return err
 		}

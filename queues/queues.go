@@ -93,7 +93,7 @@ func (s *Store) Drain() {
 	s.draining.Store(true)
 	s.drain.Do(func() { close(s.drained) })
 	s.desks.Range(func(_, v any) bool {
-		v.(*desk).release()
+		v.(*desk).waiters.release()
 		return true
 	})
 }
@@ -129,6 +129,12 @@ type desk struct {
 	keys  []string
 	sign  *signer
 
+	// Of a queue with several shards each has a desk. The first stands for the queue: it alone is entered in Store.desks, and
+	// has all of them, itself first. The others know it as front.
+	index  int
+	shards []*desk // nil: there is one
+	front  *desk
+
 	config atomic.Pointer[config]
 	used   atomic.Int64 // when it was last called, ms, for forgetting it
 
@@ -148,8 +154,20 @@ type desk struct {
 const otherLanes = 2
 
 func (s *Store) newDesk(at address, uid string, c *config) *desk {
-	d := &desk{store: s, at: at, uid: uid, keys: queueKeys(at.tenant, uid)}
-	d.sign = newSigner(queueKey(s.receiptKey, at.tenant.String(), uid))
+	d := s.newShard(at, uid, c, newSigner(queueKey(s.receiptKey, at.tenant.String(), uid)), &lobby{})
+	if c.Shards > 1 {
+		d.shards = []*desk{d}
+		for k := 1; k < c.Shards; k++ {
+			shard := s.newShard(at, shardUID(uid, k, c.Shards), c, d.sign, d.waiters.lobby)
+			shard.index, shard.front = k, d
+			d.shards = append(d.shards, shard)
+		}
+	}
+	return d
+}
+
+func (s *Store) newShard(at address, uid string, c *config, sign *signer, l *lobby) *desk {
+	d := &desk{store: s, at: at, uid: uid, keys: queueKeys(at.tenant, uid), sign: sign}
 	d.config.Store(c)
 	d.touch()
 	d.sends = merger[*sendCall]{run: d.runSends, load: (*sendCall).load}
@@ -162,7 +180,7 @@ func (s *Store) newDesk(at address, uid string, c *config) *desk {
 	for i := range otherLanes {
 		d.others <- newLane(s.session, 3+i)
 	}
-	d.waiters.init(d)
+	d.waiters.init(d, l)
 	d.carrier.desk = d
 	return d
 }
@@ -188,6 +206,9 @@ func (s *Store) desk(ctx context.Context, t tenants.ID, name string) (*desk, err
 		return nil, notFound(name)
 	}
 	c, err := s.load(ctx, t, uid)
+	if err == nil && c.Shards > 1 {
+		err = s.level(ctx, t, uid, c)
+	}
 	if errors.Is(err, errGone) {
 		// Deleted between the two reads, half deleted, or its data is lost: the registry, read again, tells which.
 		if again, err := s.lookup(ctx, t, name); err != nil || again != uid {
@@ -214,15 +235,20 @@ func (s *Store) keep(at address, uid string, c *config) *desk {
 		s.forget(d)
 		return s.keep(at, uid, c)
 	}
-	s.byUID.Store(uid, d)
+	for _, shard := range d.all() {
+		s.byUID.Store(shard.uid, shard)
+	}
 	return d
 }
 
 // forget drops a desk whose queue is gone. Its waiting receives are answered empty.
 func (s *Store) forget(d *desk) {
+	d = d.first()
 	s.desks.CompareAndDelete(d.at, d)
-	s.byUID.CompareAndDelete(d.uid, d)
-	d.release()
+	for _, shard := range d.all() {
+		s.byUID.CompareAndDelete(shard.uid, shard)
+	}
+	d.waiters.release()
 }
 
 // with calls f with the queue's desk, and once more when the desk turns out to be that of a queue that is gone.
@@ -291,7 +317,7 @@ func (d *desk) read(reply any) ([]any, error) {
 		if err != nil {
 			return nil, engine.ErrBroken.Because(err)
 		}
-		d.config.Store(c)
+		d.learn(c)
 		return nil, nil
 	case "gone":
 		return nil, errRetired

@@ -86,6 +86,19 @@ func (s *signer) read(handle string) (receipt, error) {
 	return r, nil
 }
 
+// receiptID returns the id in a handle, which may be anybody's. It only says where to look.
+func receiptID(handle string) engine.ID {
+	var id engine.ID
+	var b [1 + engine.IDSize + 2]byte // a whole number of groups of four characters
+	text := strings.TrimPrefix(handle, receiptPrefix)
+	if size := base64.RawURLEncoding.EncodedLen(len(b)); len(text) >= size {
+		if _, err := base64.RawURLEncoding.Decode(b[:], []byte(text[:size])); err == nil {
+			copy(id[:], b[1:])
+		}
+	}
+	return id
+}
+
 func (s *signer) sum(message, dst []byte) []byte {
 	m := s.macs.Get().(hash.Hash)
 	m.Reset()

@@ -108,9 +108,9 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 		call.patient = true
 		timer := d.store.clock.AfterFunc(wait, func() { d.waiters.giveUp(call) })
 		defer timer.Stop()
-		if !d.waiters.parkIfEmpty(call) {
-			d.receives.add(call)
-		}
+	}
+	if wait > 0 || d.shards != nil {
+		d.waiters.enter(call)
 	} else {
 		d.receives.add(call)
 	}
@@ -140,9 +140,11 @@ type receiveCall struct {
 	err      error
 	done     chan struct{}
 
-	// Guarded by waiters.mu.
-	patient    bool // waits when there is nothing
-	tries      int  // how often it asked again at once
+	// Guarded by lobby.mu.
+	patient    bool   // waits when there is nothing
+	tries      int    // how often it asked again at once
+	asked      uint64 // the shards that had nothing for it, by their bits; unless it waits, it asks each once
+	turn       int    // the shard at which it began
 	parked     bool
 	next, prev *receiveCall
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,9 +72,12 @@ func (s *Store) PlanRedrive(ctx context.Context, t tenants.ID, queue string, opt
 		if err != nil {
 			return err
 		}
-		names := make([]string, len(opt.IDs))
+		// Messages of one shard stand together: a step takes those of one, and that remembers it.
+		ids := slices.Clone(opt.IDs)
+		slices.SortStableFunc(ids, func(a, b engine.ID) int { return d.of(a).index - d.of(b).index })
+		names := make([]string, len(ids))
 		for i := range names {
-			names[i] = opt.IDs[i].String()
+			names[i] = ids[i].String()
 		}
 		params, err := json.Marshal(selection{UID: d.uid, To: opt.To, Before: st.Now.UnixMilli(), Filter: opt.Filter.String(), IDs: names})
 		n.Params, n.Total = string(params), st.Available
@@ -140,11 +144,18 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 		var next round
 		var leaving []departure
 		var failures []tasks.ItemError
+		shard := d.all()[from.at.shard] // all that leave in one step are in one shard, which remembers it
 		switch {
+		case len(sel.IDs) > 0:
+			named := sel.named(from)
+			if len(named) > 0 {
+				shard = d.of(named[0])
+			}
+			if next.at = from.at; w.Most > 0 {
+				next, leaving, failures, err = shard.namedDepartures(ctx, sel, from, w.Most, named)
+			}
 		case w.Most == 0:
 			next.at = from.at
-		case len(sel.IDs) > 0:
-			next, leaving, failures, err = d.namedDepartures(ctx, sel, from, w.Most)
 		default:
 			var found []Message
 			if next, found, err = d.roundPage(ctx, redriveView, from.at, w.Most, wants); err == nil {
@@ -155,7 +166,7 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 			return err
 		}
 		next.failed = len(failures)
-		reply, err := d.numbered(ctx, departScript, &lane{field: taskLane(w), seq: w.Step}, departArgs(leaving, w.Until.UnixMilli(), next.String()))
+		reply, err := shard.numbered(ctx, departScript, &lane{field: taskLane(w), seq: w.Step}, departArgs(leaving, w.Until.UnixMilli(), next.String()))
 		if err != nil {
 			return err
 		}
@@ -167,8 +178,8 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 		if len(failures) <= next.failed {
 			res.Errors = failures
 		}
-		if err := d.carry(ctx); err != nil {
-			d.carrier.wake()
+		if err := shard.carry(ctx); err != nil {
+			shard.carrier.wake()
 			res.Pause = carryPause
 		}
 		return nil
@@ -191,36 +202,33 @@ func (d *desk) departures(ctx context.Context, to string, found []Message) (list
 			failures = append(failures, itemError(found[i].ID, err))
 			continue
 		}
-		list = append(list, departure{id: found[i].ID, newID: d.store.engine.NewID(0), to: there})
+		list = append(list, departure{id: found[i].ID, newID: d.store.engine.NewID(there.pick("", found[i].GroupID)), to: there.at.name})
 	}
 	return list, failures
 }
 
 // destination returns the queue to which a message goes; to is that which was asked for, or "".
-func (d *desk) destination(ctx context.Context, to string, m *Message) (string, error) {
-	if to != "" {
-		return to, nil
+func (d *desk) destination(ctx context.Context, to string, m *Message) (*desk, error) {
+	if to == "" {
+		if m.Origin == nil {
+			return nil, ErrNoOrigin
+		}
+		to = m.Origin.Queue
 	}
-	if m.Origin == nil {
-		return "", ErrNoOrigin
-	}
-	_, err := d.store.desk(ctx, d.at.tenant, m.Origin.Queue)
-	return m.Origin.Queue, err
+	return d.store.desk(ctx, d.at.tenant, to)
 }
 
 // namedDepartures is departures for messages that were named by their ids. The place of the round is how many it has come past.
-func (d *desk) namedDepartures(ctx context.Context, sel selection, from round, most int) (round, []departure, []tasks.ItemError, error) {
-	begin := 0
-	if from.at.view != "" {
-		begin, _ = strconv.Atoi(from.at.position)
+func (d *desk) namedDepartures(ctx context.Context, sel selection, from round, most int, ids []engine.ID) (round, []departure, []tasks.ItemError, error) {
+	begin, n := len(sel.IDs)-len(ids), 0
+	for n < min(len(ids), most) && d.first().of(ids[n]) == d {
+		n++
 	}
-	ids := sel.IDs[min(begin, len(sel.IDs)):]
-	ids = ids[:min(len(ids), most)]
-	next := round{looked: len(ids), at: cursor{view: redriveView[:1], position: strconv.Itoa(begin + len(ids))}, over: begin+len(ids) >= len(sel.IDs)}
+	ids = ids[:n]
+	next := round{looked: n, at: cursor{view: redriveView[:1], position: strconv.Itoa(begin + n)}, over: begin+n >= len(sel.IDs)}
 	var found []Message
 	var failures []tasks.ItemError
-	for _, name := range ids {
-		id, _ := engine.ParseID(name)
+	for _, id := range ids {
 		m, err := d.message(ctx, id)
 		switch {
 		case err == nil && m.State == InFlight:
@@ -235,6 +243,20 @@ func (d *desk) namedDepartures(ctx context.Context, sel selection, from round, m
 	}
 	list, more := d.departures(ctx, sel.To, found)
 	return next, list, append(failures, more...), nil
+}
+
+// named returns the ids that a round has not come past.
+func (sel selection) named(from round) []engine.ID {
+	begin := 0
+	if from.at != (cursor{}) {
+		begin, _ = strconv.Atoi(from.at.position)
+	}
+	var ids []engine.ID
+	for _, name := range sel.IDs[min(begin, len(sel.IDs)):] {
+		id, _ := engine.ParseID(name)
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 func itemError(id engine.ID, err error) tasks.ItemError {
@@ -267,6 +289,7 @@ type Redriven struct {
 func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engine.ID, to string, change func(*Outgoing)) (Redriven, error) {
 	var out Redriven
 	err := s.with(ctx, t, queue, func(d *desk) error {
+		d = d.of(id)
 		m, err := d.message(ctx, id)
 		if err != nil {
 			return err
@@ -280,11 +303,11 @@ func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engi
 		if err != nil {
 			return err
 		}
-		one := departure{id: id, newID: s.engine.NewID(0), to: there}
+		one := departure{id: id, newID: s.engine.NewID(there.pick("", m.GroupID)), to: there.at.name}
 		if change != nil {
 			fresh := m.outgoing()
 			change(&fresh)
-			dest, err := s.Get(ctx, t, there)
+			dest, err := s.Get(ctx, t, one.to)
 			if err != nil {
 				return err
 			}
@@ -305,7 +328,7 @@ func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engi
 		if d.carry(ctx) != nil {
 			d.carrier.wake()
 		}
-		out = Redriven{ID: one.newID, Queue: there}
+		out = Redriven{ID: one.newID, Queue: one.to}
 		return nil
 	})
 	return out, err

@@ -37,7 +37,7 @@ func (r round) String() string {
 	switch {
 	case r.over:
 		place = roundOver
-	case r.at.view != "":
+	case r.at != (cursor{}):
 		place = r.at.String()
 	}
 	return fmt.Sprintf("%d %d %s", r.looked, r.failed, place)
@@ -76,7 +76,7 @@ func (d *desk) roundPage(ctx context.Context, view string, from cursor, most int
 			break
 		}
 	}
-	next.over = next.at.view == ""
+	next.over = next.at == (cursor{})
 	return next, found, err
 }
 
@@ -116,8 +116,10 @@ func (s *Store) endTask(ctx context.Context, w tasks.Work) error {
 		if d.uid != sel.UID {
 			return nil
 		}
-		_, err := s.engine.Do(ctx, quitScript, d.keys[:1], taskLane(w))
-		return err
+		return d.each(func(shard *desk) error {
+			_, err := s.engine.Do(ctx, quitScript, shard.keys[:1], taskLane(w))
+			return err
+		})
 	})
 	if errors.Is(err, ErrQueueNotFound) {
 		return nil

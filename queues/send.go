@@ -63,6 +63,14 @@ func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch
 }
 
 func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
+	if d.shards != nil {
+		return d.sendSpread(batch, atomic)
+	}
+	return d.sendHere(batch, atomic)
+}
+
+// sendHere stores messages in this shard.
+func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 	results := make([]SendResult, len(batch))
 	c, renewed := d.config.Load(), false
 	// check judges a message by the settings and by what is paused. Before it refuses it makes sure once that they are those of now.
@@ -221,7 +229,7 @@ func (d *desk) pack(m *Outgoing, c *config, result *SendResult) sendItem {
 	if m.Delay != nil && !c.IsFIFO() {
 		item.delay = *m.Delay
 	}
-	id := d.store.engine.NewID(0)
+	id := d.store.engine.NewID(d.index)
 	result.ID = id
 	item.head = append(make([]byte, 0, 64), id[:]...)
 	item.record = appendRecord(make([]byte, 0, len(m.Body)+64), m, nil)
@@ -266,7 +274,7 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 			atomic = 1
 		}
 		if d.store.engine.Memory() {
-			most = memoryMessages
+			most = memoryMessages / now.Shards
 		}
 		args := make([]any, 0, 7+2*len(batch)*len(batch[0].items))
 		flag = d.waiters.flag()
@@ -327,8 +335,11 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 	if fifo {
 		ready = int(number(reply, 3)) // groups, not messages
 	}
-	if flag == "1" && (ready > 0 || due > 0) {
+	switch {
+	case flag == "1" && (ready > 0 || due > 0):
 		d.waiters.wake(ready, due)
+	case ready > 0 && d.first().shards != nil:
+		d.waiters.hint()
 	}
 }
 

@@ -41,6 +41,7 @@ const (
 	MinPriorityStep   = time.Second
 	MaxPriorityStep   = 24 * time.Hour
 	usualPriorityStep = time.Minute
+	MaxShards         = 64 // of a queue: as many as an id can name
 )
 
 // Settings are what a queue's owner decides.
@@ -60,6 +61,9 @@ type Settings struct {
 	ForwardTo         string            // the queue of the same tenant and type to which messages go on that come to this one; "": they stay
 	Retry             Retry             // how long a message that failed waits
 	PriorityStep      time.Duration     // the head start that each step of a priority gives; 1 s to 1 d, default 1 min; no use in a FIFO queue
+	// Shards is over how many hash slots the queue is spread, 1 to MaxShards, 1 for a FIFO queue, default 1. It is settled when
+	// the queue is made; 0: as many as it has.
+	Shards int
 }
 
 // WhenFull says what becomes of a send for which a queue has no room.
@@ -195,7 +199,7 @@ func (s Settings) validateFor(name string) error {
 // DefaultSettings returns the settings of a queue of which nothing was said.
 func DefaultSettings() Settings {
 	return Settings{VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageSize: MaxMessageSize, WhenFull: Reject, Retry: DefaultRetry(),
-		PriorityStep: usualPriorityStep}
+		PriorityStep: usualPriorityStep, Shards: 1}
 }
 
 // Validate names every setting that is out of bounds.
@@ -215,6 +219,7 @@ func (s Settings) Validate() error {
 		bad.Fields = append(bad.Fields, errs.Field{Pointer: "/max_message_size", Code: "out_of_range",
 			Message: fmt.Sprintf("must be %d to %d bytes, got %d", MinMessageSize, MaxMessageSize, s.MaxMessageSize)})
 	}
+	bad.Fields = append(bad.Fields, s.checkShards()...)
 	bad.Fields = append(bad.Fields, s.checkCaps()...)
 	if s.IsFIFO() {
 		between("/fifo/deduplication_window", s.FIFO.Window, MinWindow, MaxWindow)
@@ -254,13 +259,17 @@ func (s Settings) Validate() error {
 
 func (s Settings) checkCaps() []errs.Field {
 	var bad []errs.Field
-	if s.MaxMessages < 0 || s.MaxMessages > MaxCapMessages {
-		bad = append(bad, errs.Field{Pointer: "/max_messages", Code: "out_of_range",
-			Message: fmt.Sprintf("must be 1 to %d, got %d", MaxCapMessages, s.MaxMessages)})
+	shards, each := int64(max(s.Shards, 1)), ""
+	if shards > 1 {
+		each = fmt.Sprintf(" for each of %d shards", shards)
 	}
-	if least := int64(s.MaxMessageSize + recordRoom); s.MaxBytes != 0 && (s.MaxBytes < least || s.MaxBytes > MaxCapBytes) {
+	if s.MaxMessages != 0 && (s.MaxMessages < shards || s.MaxMessages > MaxCapMessages) {
+		bad = append(bad, errs.Field{Pointer: "/max_messages", Code: "out_of_range",
+			Message: fmt.Sprintf("must be %d to %d, got %d", shards, MaxCapMessages, s.MaxMessages)})
+	}
+	if least := shards * int64(s.MaxMessageSize+recordRoom); s.MaxBytes != 0 && (s.MaxBytes < least || s.MaxBytes > MaxCapBytes) {
 		bad = append(bad, errs.Field{Pointer: "/max_bytes", Code: "out_of_range",
-			Message: fmt.Sprintf("must be %d (max_message_size and %d more) to %d, got %d", least, recordRoom, int64(MaxCapBytes), s.MaxBytes)})
+			Message: fmt.Sprintf("must be %d (max_message_size and %d more%s) to %d, got %d", least, recordRoom, each, int64(MaxCapBytes), s.MaxBytes)})
 	}
 	switch {
 	case s.WhenFull != Reject && s.WhenFull != DropOldest && s.WhenFull != DeadLetterOldest:
@@ -276,11 +285,32 @@ func (s Settings) checkCaps() []errs.Field {
 	return bad
 }
 
-// caps are the caps as send.lua takes them.
+// checkShards refuses what cannot be spread. A FIFO queue keeps its order in one place.
+func (s Settings) checkShards() []errs.Field {
+	switch {
+	case s.Shards < 0 || s.Shards > MaxShards:
+		return []errs.Field{{Pointer: "/shards", Code: "out_of_range", Message: fmt.Sprintf("must be 1 to %d, got %d", MaxShards, s.Shards)}}
+	case s.Shards > 1 && s.IsFIFO():
+		return []errs.Field{{Pointer: "/shards", Code: "not_allowed", Message: "must be 1 for a FIFO queue, which keeps its order in one place: leave it out"}}
+	}
+	return nil
+}
+
+// share returns the settings as they hold for one shard: with its part of the caps.
+func (s Settings) share() Settings {
+	if s.Shards > 1 {
+		s.MaxMessages /= int64(s.Shards)
+		s.MaxBytes /= int64(s.Shards)
+	}
+	return s
+}
+
+// caps are the caps of a shard as send.lua takes them.
 func (s Settings) caps() string {
 	if s.MaxMessages == 0 && s.MaxBytes == 0 {
 		return ""
 	}
+	s = s.share()
 	drop := 0
 	switch s.WhenFull {
 	case DropOldest:
@@ -294,7 +324,11 @@ func (s Settings) caps() string {
 // together is how many messages may travel in one script call. Where so many would not fit into an empty queue from which
 // the oldest go, each travels alone, and pushes out the one before.
 func (s Settings) together() int {
-	if s.WhenFull != Reject && (s.MaxMessages > 0 && s.MaxMessages < callMessages || s.MaxBytes > 0 && s.MaxBytes < 2*callBytes) {
+	if s.WhenFull == Reject {
+		return callMessages
+	}
+	s = s.share()
+	if s.MaxMessages > 0 && s.MaxMessages < callMessages || s.MaxBytes > 0 && s.MaxBytes < 2*callBytes {
 		return 1
 	}
 	return callMessages
@@ -337,6 +371,7 @@ type stored struct {
 	Paused     *storedQueuePauses `json:"paused,omitempty"`
 	Retry      string             `json:"retry,omitempty"` // as lua/lib/retry.lua has it
 	Step       int64              `json:"priority_step,omitempty"`
+	Shards     int                `json:"shards,omitempty"` // where there are several
 }
 
 type storedRedrive struct {
@@ -365,6 +400,9 @@ func encodeSettings(name string, created, updated time.Time, s Settings, p Pause
 	}
 	if s.WhenFull != Reject {
 		st.WhenFull = s.WhenFull
+	}
+	if s.Shards > 1 {
+		st.Shards = s.Shards
 	}
 	if f := s.FIFO; s.IsFIFO() {
 		st.FIFO = &storedFIFO{ContentBased: f.ContentBased, Scope: f.Scope, Window: f.Window.Milliseconds()}
@@ -418,6 +456,7 @@ func decodeConfig(version, raw string) (*config, error) {
 	c.Delay = time.Duration(st.Delay) * time.Millisecond
 	c.ReceiveWait = time.Duration(st.Wait) * time.Millisecond
 	c.Labels = st.Labels
+	c.Shards = max(st.Shards, 1)
 	c.MaxMessages, c.MaxBytes, c.ForwardTo = st.MaxCount, st.MaxBytes, st.ForwardTo
 	if st.WhenFull != "" {
 		c.WhenFull = st.WhenFull

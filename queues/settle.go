@@ -67,6 +67,14 @@ func (s *Store) Settle(ctx context.Context, t tenants.ID, queue string, list []S
 }
 
 func (d *desk) settle(list []Settlement) ([]Settled, error) {
+	if d.shards != nil {
+		return d.settleSpread(list)
+	}
+	return d.settleHere(list)
+}
+
+// settleHere is settle for leases of this shard.
+func (d *desk) settleHere(list []Settlement) ([]Settled, error) {
 	results := make([]Settled, len(list))
 	call := &settleCall{done: make(chan struct{})}
 	flush := func() error {
@@ -138,6 +146,18 @@ func (one Settlement) validate(c *config) error {
 
 // unreceive puts messages back that their consumer did not get. What fails comes back by itself when the leases end.
 func (d *desk) unreceive(messages []Message) {
+	if d.shards == nil {
+		d.unreceiveHere(messages)
+		return
+	}
+	_ = d.spread(len(messages), func(i int) int { return d.of(messages[i].ID).index }, func(shard *desk, which []int) error {
+		shard.unreceiveHere(choose(messages, which))
+		return nil
+	})
+}
+
+// unreceiveHere is unreceive for messages of this shard.
+func (d *desk) unreceiveHere(messages []Message) {
 	call := &settleCall{done: make(chan struct{})}
 	for i := range messages {
 		r, err := d.sign.read(messages[i].ReceiptHandle)

@@ -42,6 +42,14 @@ func (s *Store) Stats(ctx context.Context, t tenants.ID, queue string) (Stats, e
 const maxTidy = 100
 
 func (d *desk) stats(ctx context.Context) (Stats, error) {
+	if d.shards != nil {
+		return d.sumStats(ctx)
+	}
+	return d.statsHere(ctx)
+}
+
+// statsHere counts the messages of this shard.
+func (d *desk) statsHere(ctx context.Context) (Stats, error) {
 	for step := 1; ; step++ {
 		reply, err := d.alone(ctx, statsScript, func(c *config) []any {
 			return []any{c.Retention.Milliseconds(), *d.store.alive.Load(), c.window().Milliseconds()}

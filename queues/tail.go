@@ -195,6 +195,9 @@ func (s *seenAt) seenBy(p position) bool {
 func (s *Store) tail(ctx context.Context, a address, from position, limit int) (tailPage, error) {
 	page := tailPage{from: from}
 	err := s.with(ctx, a.tenant, a.name, func(d *desk) error {
+		if d.shards != nil {
+			return ErrSharded
+		}
 		reply, err := d.alone(ctx, tailScript, func(c *config) []any {
 			return []any{from.list, from.since, from.after, from.placed, from.upto, from.entry, limit, c.Retention.Milliseconds()}
 		})
@@ -375,7 +378,7 @@ func (w *watch) look() {
 	}
 	pace := tailPace
 	switch {
-	case errors.Is(err, ErrQueueNotFound) || errors.Is(err, ErrDataLost):
+	case errors.Is(err, ErrQueueNotFound) || errors.Is(err, ErrDataLost) || errors.Is(err, ErrSharded):
 		for t := range w.tails {
 			t.show(page, err)
 		}

@@ -138,7 +138,11 @@ func (d *desk) carry(ctx context.Context) error {
 				blocked[to], failed = true, err
 				stuck = stuck || group[0].letter == forwarded
 			case len(here) < len(group):
-				from = earlier(from, group[len(here)].number)
+				n := 0
+				for n < len(here) && here[n].number == group[n].number {
+					n++
+				}
+				from = earlier(from, group[n].number)
 			}
 		}
 		if err := d.store.step("brought"); err != nil {
@@ -249,21 +253,40 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 }
 
 // bring brings messages to the queue where they go, or back where there is no such queue. It returns those that need not
-// be brought again, which are the first ones.
+// be brought again, in their order.
 func (d *desk) bring(ctx context.Context, journey, low int64, group []parcel) (here []parcel, err error) {
 	to, s := group[0].to, d.store
 	err = s.with(ctx, d.at.tenant, to, func(there *desk) error {
-		if there.uid == d.uid {
+		if there.uid == d.first().uid {
 			return notFound(to) // a message leaves for another queue
 		}
 		var err error
-		here, err = there.accept(ctx, d.uid, journey, low, group)
+		here, err = there.acceptSpread(ctx, d.uid, journey, low, group)
 		return err
 	})
 	if !errors.Is(err, ErrQueueNotFound) {
 		return here, err
 	}
 	return d.takeBack(ctx, journey, group, err)
+}
+
+// acceptSpread is accept for a queue with any number of shards.
+func (d *desk) acceptSpread(ctx context.Context, from string, journey, low int64, group []parcel) ([]parcel, error) {
+	if d.shards == nil {
+		return d.accept(ctx, from, journey, low, group)
+	}
+	var mu sync.Mutex
+	arrived := map[string]bool{}
+	err := d.spread(len(group), func(i int) int { return d.of(group[i].id).index }, func(shard *desk, which []int) error {
+		here, err := shard.accept(ctx, from, journey, low, choose(group, which))
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range here {
+			arrived[here[i].number] = true
+		}
+		return err
+	})
+	return slices.DeleteFunc(slices.Clone(group), func(p parcel) bool { return !arrived[p.number] }), err
 }
 
 // takeBack takes messages back whose destination is missing, and returns them. What was forwarded waits for a queue of that

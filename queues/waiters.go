@@ -21,23 +21,84 @@ const (
 // server in the queue's list, and whoever makes a message available tells one server of that list, through pub/sub or,
 // on this server, directly. A server that is told either receives or passes it on, so no message is left lying while
 // someone waits, and each message wakes at most one waiter.
+//
+// The shards of a queue share their lobby, and each has waiters of its own, which know what became of it. A receive goes
+// from shard to shard until it finds something or all are known to be empty. Then it waits for a word of any of them.
 type waiters struct {
-	desk  *desk
+	desk *desk
+	*lobby
+
+	// Guarded by lobby.mu.
+	running    int       // receive scripts under way
+	words      uint64    // wake-ups so far: a receive that was under way when one came must look again
+	told       bool      // a word came while nobody waited but a receive was under way, which may not look again
+	empty      bool      // the shard is known to be empty and this server is in its list
+	emptyUntil time.Time // for that long at most
+	dryUntil   time.Time // the last receive found nothing: others are asked first
+	timer      clock.Timer
+	timerAt    time.Time
+	due        bool // when the timer goes off something becomes available, and no other server may know
+}
+
+// dry is how long a shard that had nothing is asked after the others.
+const dry = time.Second
+
+// lobby is where the receives of a queue wait.
+type lobby struct {
 	count atomic.Int64
 
 	mu          sync.Mutex
 	first, last *receiveCall
-	running     int       // receive scripts under way
-	words       uint64    // wake-ups so far: a receive that was under way when one came must look again
-	told        bool      // a word came while nobody waited but a receive was under way, which may not look again
-	empty       bool      // the queue is known to be empty and this server is in its list
-	emptyUntil  time.Time // for that long at most
-	timer       clock.Timer
-	timerAt     time.Time
-	due         bool // when the timer goes off something becomes available, and no other server may know
+	of          []*waiters // those of each shard
+	turn        int        // the shard at which the next receive begins
 }
 
-func (w *waiters) init(d *desk) { w.desk = d }
+func (w *waiters) init(d *desk, l *lobby) {
+	w.desk, w.lobby = d, l
+	l.of = append(l.of, w)
+}
+
+// knownEmpty says that nobody need ask. It is called locked.
+func (w *waiters) knownEmpty(now time.Time) bool { return w.empty && now.Before(w.emptyUntil) }
+
+// next returns the shard that a receive asks next, nil where there is none left: one of which something was heard, or which
+// nobody has found empty of late; else another. The shards take turns, so that none is left lying behind a busy one. It is
+// called locked.
+func (l *lobby) next(c *receiveCall, now time.Time) *waiters {
+	var second *waiters
+	for i := range l.of {
+		n := (c.turn + i) % len(l.of)
+		w := l.of[n]
+		switch {
+		case c.patient && w.knownEmpty(now), !c.patient && c.asked>>n&1 != 0:
+		case !now.Before(w.dryUntil):
+			return w
+		case second == nil:
+			second = w
+		}
+	}
+	return second
+}
+
+// enter has a receive ask the first shard, or wait where asking is known to be in vain.
+func (l *lobby) enter(c *receiveCall) {
+	l.mu.Lock()
+	s := l.of[0].desk.store
+	now := s.clock.Now()
+	c.turn = l.turn
+	l.turn = (l.turn + 1) % len(l.of)
+	ask := l.next(c, now)
+	if ask == nil && (s.draining.Load() || !s.hearing.Load()) {
+		ask = l.of[c.turn] // what is known may be wrong by now
+	}
+	if ask == nil {
+		l.park(c, now)
+	}
+	l.mu.Unlock()
+	if ask != nil {
+		ask.desk.receives.add(c)
+	}
+}
 
 // flag tells a script that makes messages available whether this server will wake its own waiters.
 func (w *waiters) flag() string {
@@ -62,18 +123,6 @@ func (w *waiters) waiting(batch []*receiveCall) string {
 	return "0"
 }
 
-// parkIfEmpty lets a receive wait without asking Redis, where that is known to be in vain.
-func (w *waiters) parkIfEmpty(c *receiveCall) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := w.desk.store
-	if !w.empty || !c.patient || s.draining.Load() || !s.hearing.Load() || !s.clock.Now().Before(w.emptyUntil) {
-		return false
-	}
-	w.park(c)
-	return true
-}
-
 // begin notes that a receive script starts, and returns how many wake-ups there were.
 func (w *waiters) begin() uint64 {
 	w.mu.Lock()
@@ -83,37 +132,36 @@ func (w *waiters) begin() uint64 {
 }
 
 // end deals with the callers of a receive script that has come back: those with messages are done, the others ask
-// again, wait or go.
+// again or another shard, wait or go.
 func (w *waiters) end(batch []*receiveCall, seen uint64, a receiveAnswer, hadOthers bool, err error) {
 	var again []*receiveCall
 	w.mu.Lock()
 	w.running--
+	now := w.desk.store.clock.Now()
 	missed := w.words != seen
-	parked := false
+	w.note(batch, err != nil, missed || a.more > 0, now)
 	for _, c := range batch {
-		c.patient = c.patient && !w.desk.store.draining.Load()
 		switch {
 		case err != nil || len(c.messages) > 0:
 			c.finish(err)
 		case c.patient && (missed || a.more > 0):
 			again = append(again, c)
-		case c.patient:
-			w.park(c)
-			parked = true
-		case a.more > 0 && c.tries < maxTidy:
+		case !c.patient && a.more > 0 && c.tries < maxTidy:
 			// The call stopped at a bound before it found anything for this one.
 			c.tries++
 			again = append(again, c)
 		default:
-			c.finish(nil)
+			c.asked |= 1 << w.desk.index
+			other := w.next(c, now)
+			switch {
+			case other != nil:
+				go other.desk.receives.add(c)
+			case c.patient:
+				w.park(c, now)
+			default:
+				c.finish(nil)
+			}
 		}
-	}
-	now := w.desk.store.clock.Now()
-	switch {
-	case err != nil || missed || a.more > 0:
-		w.empty = false
-	case parked:
-		w.empty, w.emptyUntil = true, now.Add(w.interval())
 	}
 	if w.first != nil {
 		w.arm(now, w.interval())
@@ -139,12 +187,39 @@ func (w *waiters) end(batch []*receiveCall, seen uint64, a receiveAnswer, hadOth
 	}
 }
 
+// note keeps what an answer says of the shard. It is called locked.
+func (w *waiters) note(batch []*receiveCall, failed, more bool, now time.Time) {
+	waits, none := false, false
+	for _, c := range batch {
+		c.patient = c.patient && !w.desk.store.draining.Load()
+		none = none || len(c.messages) == 0
+		waits = waits || c.patient && len(c.messages) == 0
+	}
+	switch {
+	case failed || more:
+		w.empty = false
+	case waits:
+		w.empty, w.emptyUntil = true, now.Add(w.interval())
+	}
+	w.dryUntil = time.Time{}
+	if failed || none && !more {
+		w.dryUntil = now.Add(dry)
+	}
+}
+
+// hint notes that messages came to the shard from this server.
+func (w *waiters) hint() {
+	w.mu.Lock()
+	w.dryUntil = time.Time{}
+	w.mu.Unlock()
+}
+
 // wake is told that ready messages became available, or that the next does in due, or 0, both by this server's own
 // calls and by other servers' words.
 func (w *waiters) wake(ready int, due time.Duration) {
 	w.mu.Lock()
 	w.words++
-	w.empty = false
+	w.empty, w.dryUntil = false, time.Time{}
 	again := w.takeParked(ready)
 	if due > 0 {
 		w.due = true
@@ -202,6 +277,7 @@ func (w *waiters) tick() {
 		w.timer = nil
 	}
 	w.empty = false
+	w.dryUntil = time.Time{}
 	again := w.takeParked(1)
 	pass := w.due && len(again) == 0
 	w.due = false
@@ -221,29 +297,30 @@ func (w *waiters) interval() time.Duration {
 }
 
 // giveUp ends the wait of a call. One whose script is under way is done when that is back.
-func (w *waiters) giveUp(c *receiveCall) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c.patient = false
+func (l *lobby) giveUp(c *receiveCall) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.patient, c.asked = false, ^uint64(0)
 	if c.parked {
-		w.unpark(c)
+		l.unpark(c)
 		c.finish(nil)
 	}
 }
 
 // release ends all waits.
-func (d *desk) release() {
-	w := &d.waiters
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for w.first != nil {
-		c := w.first
-		w.unpark(c)
+func (l *lobby) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.first != nil {
+		c := l.first
+		l.unpark(c)
 		c.finish(nil)
 	}
-	if w.timer != nil {
-		w.timer.Stop()
-		w.timer = nil
+	for _, w := range l.of {
+		if w.timer != nil {
+			w.timer.Stop()
+			w.timer = nil
+		}
 	}
 }
 
@@ -252,38 +329,42 @@ func (c *receiveCall) finish(err error) {
 	close(c.done)
 }
 
-func (w *waiters) park(c *receiveCall) {
-	c.parked, c.prev, c.next = true, w.last, nil
-	if w.last == nil {
-		w.first = c
+// park lets a receive wait, and has every shard looked at from time to time. It is called locked.
+func (l *lobby) park(c *receiveCall, now time.Time) {
+	c.parked, c.prev, c.next = true, l.last, nil
+	if l.last == nil {
+		l.first = c
 	} else {
-		w.last.next = c
+		l.last.next = c
 	}
-	w.last = c
-	w.count.Add(1)
+	l.last = c
+	l.count.Add(1)
+	for _, w := range l.of {
+		w.arm(now, w.interval())
+	}
 }
 
-func (w *waiters) unpark(c *receiveCall) {
+func (l *lobby) unpark(c *receiveCall) {
 	if c.prev == nil {
-		w.first = c.next
+		l.first = c.next
 	} else {
 		c.prev.next = c.next
 	}
 	if c.next == nil {
-		w.last = c.prev
+		l.last = c.prev
 	} else {
 		c.next.prev = c.prev
 	}
 	c.parked, c.next, c.prev = false, nil, nil
-	w.count.Add(-1)
+	l.count.Add(-1)
 }
 
 // takeParked removes the n that have waited longest. It is called locked.
-func (w *waiters) takeParked(n int) []*receiveCall {
+func (l *lobby) takeParked(n int) []*receiveCall {
 	var out []*receiveCall
-	for n > len(out) && w.first != nil {
-		c := w.first
-		w.unpark(c)
+	for n > len(out) && l.first != nil {
+		c := l.first
+		l.unpark(c)
 		out = append(out, c)
 	}
 	return out

@@ -20,3 +20,28 @@ func TenantKey(tenant, part string) string { return Key(tenant, tenant, part) }
 
 // SystemKey returns the key of one part of what belongs to the installation as a whole.
 func SystemKey(part string) string { return Key("-", "sys", part) }
+
+// Slots is how many hash slots a Redis Cluster has.
+const Slots = 16384
+
+// Slot returns the hash slot of all keys with the given tag, the CRC-16 of it that Redis Cluster uses.
+func Slot(tag string) int {
+	crc := uint16(0)
+	for i := range len(tag) {
+		crc = crc<<8 ^ crc16[byte(crc>>8)^tag[i]]
+	}
+	return int(crc) % Slots
+}
+
+// crc16 is the table of CRC-16/XMODEM.
+var crc16 = func() (table [256]uint16) {
+	for i := range table {
+		crc := uint16(i) << 8
+		for range 8 {
+			high := crc >> 15
+			crc = crc<<1 ^ high*0x1021
+		}
+		table[i] = crc
+	}
+	return table
+}()
