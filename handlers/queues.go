@@ -52,6 +52,8 @@ type Queue struct {
 	PriorityStep int `json:"priority_step" example:"60"`
 	// How long messages wait that failed.
 	Retry RetryPolicy `json:"retry"`
+	// Over how many hash slots the queue is spread.
+	Shards int `json:"shards" example:"1"`
 	// What is paused; null for nothing. It is no setting: pause and resume change it.
 	Paused *Paused `json:"paused" extensions:"x-nullable"`
 	Counts Counts  `json:"counts"`
@@ -170,11 +172,14 @@ type QueueInput struct {
 	// How long messages wait that failed: that were returned without a delay, or whose lease ended. What it leaves out has its
 	// default, and in a PATCH stays.
 	Retry *RetryInput `json:"retry,omitempty" extensions:"x-nullable"`
+	// Over how many hash slots the queue is spread. It is settled when the queue is made: afterwards leave it out, or say the
+	// same. A FIFO queue has one.
+	Shards *int `json:"shards,omitempty" validate:"min=1,max=64" default:"1" extensions:"x-nullable"`
 }
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "forward_to", "retry", "priority_step",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "forward_to", "retry", "priority_step", "shards",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
@@ -266,6 +271,12 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			r.forwardTo(add)
 		case "priority_step":
 			span(usual.PriorityStep, func(q *queues.Settings, d time.Duration) { q.PriorityStep = d })
+		case "shards":
+			if !r.null() { // null says nothing of it
+				if n, ok := r.integer(1, queues.MaxShards); ok {
+					add(func(q *queues.Settings) { q.Shards = int(n) })
+				}
+			}
 		case "retry":
 			r.retry(func(change func(*queues.Retry)) { add(func(q *queues.Settings) { change(&q.Retry) }) })
 		default:
@@ -451,7 +462,7 @@ func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
 // putQueue makes a queue or replaces its settings.
 //
 //	@Summary		Create or replace a queue
-//	@Description	What the body leaves out has its default, also when the queue is there already. To change single settings use PATCH.
+//	@Description	What the body leaves out has its default, also when the queue is there already; only its `shards` stay. To change single settings use PATCH.
 //	@ID				putQueue
 //	@Tags			queues
 //	@Accept			json
@@ -467,6 +478,7 @@ func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {
 //	@Failure		400				{object}	Problem		"The request is malformed"
 //	@Failure		404				{object}	Problem		"No such tenant"
 //	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		409				{object}	Problem		"The queue has another number of shards (`shards_fixed`)"
 //	@Failure		412				{object}	Problem		"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem		"The body is too large"
 //	@Failure		415				{object}	Problem		"The body is not JSON"
@@ -486,7 +498,9 @@ func (a *API) putQueue(c echo.Context) error {
 	if err := change.check(c, name); err != nil {
 		return err
 	}
-	q, created, err := a.Queues.Put(ctx, t, name, change.on(queues.DefaultSettings()), cond)
+	usual := queues.DefaultSettings()
+	usual.Shards = 0 // as many as it has
+	q, created, err := a.Queues.Put(ctx, t, name, change.on(usual), cond)
 	if err != nil {
 		return err
 	}
@@ -550,6 +564,7 @@ func (a *API) getQueue(c echo.Context) error {
 //	@Failure		400				{object}	Problem		"The request is malformed"
 //	@Failure		404				{object}	Problem		"No such queue"
 //	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		409				{object}	Problem		"The queue has another number of shards (`shards_fixed`)"
 //	@Failure		412				{object}	Problem		"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem		"The body is too large"
 //	@Failure		415				{object}	Problem		"The body is not JSON"
@@ -777,7 +792,7 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
 		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
 		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
-		PriorityStep: wholeSeconds(q.Settings.PriorityStep), Retry: retryPolicy(q.Settings.Retry),
+		PriorityStep: wholeSeconds(q.Settings.PriorityStep), Retry: retryPolicy(q.Settings.Retry), Shards: q.Settings.Shards,
 		WhenFull: string(q.Settings.WhenFull), MaxMessages: limit(q.Settings.MaxMessages), MaxBytes: limit(q.Settings.MaxBytes), Bytes: s.Bytes,
 		Paused:    newPaused(q.Paused),
 		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},

@@ -21,7 +21,7 @@ func TestAQueueIsMadeShownChangedAndDeleted(t *testing.T) {
 	at := handlers.Instant{Time: start.Add(120 * time.Millisecond)}
 	diff(t, "queue", handlers.Queue{
 		Name: "orders", Type: "standard", VisibilityTimeout: 60, MessageRetention: 345600, Delay: 300, MaxMessageSize: 1 << 20, WhenFull: "reject",
-		PriorityStep: 60, Retry: handlers.RetryPolicy{Backoff: "none", Delay: 5, MaxDelay: 3600},
+		PriorityStep: 60, Retry: handlers.RetryPolicy{Backoff: "none", Delay: 5, MaxDelay: 3600}, Shards: 1,
 		Labels: map[string]string{"team": "a/b"}, ARN: "arn:aws:sqs:us-east-1:" + h.tenant.AccountNumber + ":orders",
 		CreatedAt: at, UpdatedAt: at, ETag: q.ETag,
 	}, q)
