@@ -348,6 +348,8 @@ func TestCommandExitStatus(t *testing.T) {
 		{"nobody there", append(short, "--url", "http://127.0.0.1:1", "--key", fakeKey), nil, 1, "", "reach http://127.0.0.1:1"},
 		{"no key", []string{"--url", good.url}, map[string]string{"SLUICE_DATA_DIR": "/nonexistent"}, 2, "", "SLUICE_KEY"},
 		{"unknown mode", []string{"--mode", "sned", "--key", fakeKey}, nil, 2, "", `no "sned"; there are waiting, send,`},
+		{"spread", append(short, "--url", good.url, "--key", fakeKey, "--shards", "4"), nil, 0, "OK: ", ""},
+		{"too many shards", []string{"--shards", "65", "--key", fakeKey}, nil, 2, "", "shards: must be 1-64"},
 		{"unknown flag", []string{"--speed"}, nil, 2, "", "speed"},
 		{"stray argument", []string{"send", "--key", fakeKey}, nil, 2, "", `"send"`},
 		{"too large", []string{"--key", fakeKey, "--batch", "1000", "--size", "100000"}, nil, 2, "", "batch"},

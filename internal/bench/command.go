@@ -96,6 +96,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 	flags.IntVar(&cfg.Rounds, "rounds", 1, "run everything that often, taking turns, and print medians")
 	flags.IntVar(&cfg.Messages, "messages", 0, "backlog of drain, consume, memory, survivors, fifo, fifo-group, fair, backlog (default 200000, 200000, 200000, 1000000, 100000, 100000, 10000, 1000000)")
 	flags.IntVar(&cfg.Waiters, "waiters", 5000, "waiting receives of the mode waiting")
+	flags.IntVar(&cfg.Shards, "shards", 1, "of the queue, 1 to 64: over how many hash slots it is spread; FIFO queues have one")
 	flags.StringVar(&cfg.RedisURL, "redis-url", env("SLUICE_REDIS_URL", ""), "the server's Redis, redis://, rediss:// or unix:// (SLUICE_REDIS_URL, else the server's child process)")
 	flags.IntVar(&cfg.ServerPID, "server-pid", 0, "whose CPU and memory to count (default: who listens on --url)")
 	flags.IntVar(&cfg.RedisPID, "redis-pid", 0, "whose CPU to count (default: as Redis says)")

@@ -20,6 +20,7 @@ const (
 	maxDuration    = 5 * time.Minute
 	maxRounds      = 100
 	maxMessages    = 10_000_000
+	maxShards      = 64
 )
 
 // Bounds of what a run waits for.
@@ -53,6 +54,7 @@ type Config struct {
 	Rounds      int           // the whole plan is run this often, modes taking turns; 0: 1
 	Messages    int           // backlog of the modes that have one; 0: each mode's own
 	Waiters     int           // waiting receives of the mode waiting; 0: 5,000
+	Shards      int           // of the queue, unless it is a FIFO queue; 0: 1
 	RedisURL    string        // to ask for memory, AOF size and command counts; empty: look for the server's child
 	ServerPID   int           // whose CPU to count; 0: whoever listens on URL, when that is this machine
 	RedisPID    int           // the same for Redis; 0: the one behind RedisURL, when that is this machine
@@ -79,6 +81,7 @@ func (c *Config) complete() error {
 	c.WarmUp = cmp.Or(c.WarmUp, min(c.Duration/6, 500*time.Millisecond))
 	c.Rounds = cmp.Or(c.Rounds, 1)
 	c.Waiters = cmp.Or(c.Waiters, 5000)
+	c.Shards = cmp.Or(c.Shards, 1)
 	c.drainLimit = cmp.Or(c.drainLimit, drainLimit)
 	c.settlePause = cmp.Or(c.settlePause, settlePause)
 	c.grace = cmp.Or(c.grace, grace)
@@ -112,6 +115,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("rounds: must be 1-%d, got %d", maxRounds, c.Rounds)
 	case c.Messages < 0 || c.Messages > maxMessages:
 		return fmt.Errorf("messages: must be at most %d, got %d", maxMessages, c.Messages)
+	case c.Shards < 1 || c.Shards > maxShards:
+		return fmt.Errorf("shards: must be 1-%d, got %d", maxShards, c.Shards)
 	case c.Waiters < 1 || c.Waiters > maxWaiters:
 		return fmt.Errorf("waiters: must be 1-%d, got %d", maxWaiters, c.Waiters)
 	}

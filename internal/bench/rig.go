@@ -45,7 +45,11 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	admin := &admin{conn: newConn(target)}
 	defer admin.conn.close()
 	queue := "bench-" + spec.Mode + "-" + strings.ToLower(rand.Text()[:10])
-	if err := admin.createQueue(queue, ""); err != nil {
+	more := ""
+	if cfg.Shards > 1 {
+		more = fmt.Sprintf(`,"shards":%d`, cfg.Shards)
+	}
+	if err := admin.createQueue(queue, more); err != nil {
 		return result, err
 	}
 	rig := &rig{
