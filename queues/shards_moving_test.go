@@ -1,6 +1,7 @@
 package queues_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -155,6 +156,50 @@ func TestG10_ATransferBetweenShardsIsKilledAnywhere(t *testing.T) {
 			b.healthy(t, q)
 			b.healthy(t, dead)
 		}
+	})
+}
+
+// Forwarded messages go from shards to shards. Those for a shard that is full wait, and the others do not wait for them.
+func TestForwardingBetweenShards(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		const each = 20
+		to := b.sharded(t, 3, capped(3*each, 0, queues.Reject))
+		from := b.sharded(t, 3, func(s *queues.Settings) { s.ForwardTo = to })
+		group := [3]string{b.groupTo(t, 3, 0), b.groupTo(t, 3, 1), b.groupTo(t, 3, 2)}
+		want := map[string]int{}
+		for i := range each {
+			for k, n := range [3]int{2, 1, 1} { // the first shard gets twice as many as it has room for
+				for j := range n {
+					body := fmt.Sprint(k, "-", i, "-", j)
+					b.post(t, from, group[k]+":"+body)
+					want[body] = 1
+				}
+			}
+		}
+		until(t, func() bool {
+			b.Carry(t, b.tenant, from)
+			return b.counts(t, to)[0] == 3*each
+		})
+		if st, err := b.Stats(t.Context(), b.tenant, from); err != nil || st.Moving != each {
+			t.Errorf("%+v, %v; want %d on their way", st, err, each)
+		}
+		b.healthy(t, to)
+		got := map[string]int{}
+		until(t, func() bool {
+			for _, m := range b.receive(t, to, 10) {
+				got[m.Body]++
+				b.ack(t, to, m)
+			}
+			b.clock.Advance(time.Second)
+			b.Carry(t, b.tenant, from)
+			return len(got) == len(want)
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-sent +received):\n%s", diff)
+		}
+		b.arrived(t, from)
+		b.healthy(t, from)
+		b.healthy(t, to)
 	})
 }
 
