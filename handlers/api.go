@@ -246,6 +246,9 @@ func (a *API) authenticate(c echo.Context, req *Request, rt *guarded) error {
 	if req.Tenant, err = a.Auth.Resolve(ctx, p, name); err != nil {
 		return err
 	}
+	if err := a.checkTenant(ctx, req, rt.scope); err != nil {
+		return err
+	}
 	return rt.reaches(c, p)
 }
 

@@ -85,6 +85,9 @@ var attempts = map[string]attempt{
 	"listTenants":       pages,
 	"putTenant":         nothing,
 	"getTenant":         nothing,
+	"updateTenant":      nothing,
+	"suspendTenant":     nothing,
+	"resumeTenant":      nothing,
 	"deleteTenant":      nothing,
 	"createTenantKey":   nothing,
 	"listTenantKeys":    nothing,
@@ -332,6 +335,9 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 	gone := h.newTenant()
 	orphan := h.keyFor(gone.ID, auth.NewKey{})
 	h.must(h.tenants.Delete(t.Context(), gone.Name, tenants.Condition{}))
+	suspended := h.newTenant()
+	_, err = h.tenants.Suspend(t.Context(), suspended.Name, tenants.ModeAll, "", tenants.Condition{})
+	h.must(err)
 	h.clock.Advance(time.Second)
 	type credential struct {
 		headers []string
@@ -349,6 +355,7 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 		"from elsewhere":   {h.keyFor(victim.ID, auth.NewKey{AllowedIPs: []string{"192.0.2.1"}}), 403, "ip_not_allowed"},
 		"no scope":         {h.keyFor(h.newTenant().ID, auth.NewKey{Scopes: []string{"keys:read"}}), 0, ""},
 		"no queue":         {h.keyFor(victim.ID, auth.NewKey{Queues: []string{"of-nobody"}}), 0, ""},
+		"suspended":        {h.keyFor(suspended.ID, auth.NewKey{}), 0, ""},
 		"an operator":      {h.operatorFor("operator_keys:read"), 0, ""},
 	}
 	before := h.snapshot(their, owner)

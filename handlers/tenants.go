@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -16,11 +17,15 @@ type Tenant struct {
 	// Account number in ARNs.
 	AccountNumber string `json:"account_number" example:"482915073316"`
 	// lost: the storage has lost the tenant's record, and an operator must look.
-	State  string            `json:"state" enums:"active,lost"`
-	Labels map[string]string `json:"labels"`
+	State string `json:"state" enums:"active,suspended,lost"`
+	// Null for a tenant that is not suspended. It is no setting: suspend and resume change it.
+	Suspended *TenantSuspension `json:"suspended" extensions:"x-nullable"`
+	Labels    map[string]string `json:"labels"`
+	// For operators; the tenant does not see them.
+	Notes string `json:"notes" example:"contact: ops@acme.example"`
 	// When it was made.
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
-	// When its settings last changed.
+	// When its settings last changed, or it was suspended or resumed.
 	UpdatedAt Instant `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
@@ -30,12 +35,15 @@ type Tenant struct {
 type TenantInput struct {
 	// 12 digits. Default: what the tenant has, and random digits for a new one. It cannot be changed.
 	AccountNumber string `json:"account_number,omitempty" example:"482915073316"`
-	// At most 50. What is missing goes.
-	Labels map[string]string `json:"labels,omitempty"`
+	// At most 50. In a PUT what is missing goes; in a PATCH they are merged, and null removes one.
+	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
+	// For operators, at most 4,096 bytes.
+	Notes *string `json:"notes,omitempty" validate:"omitempty,max=4096" extensions:"x-nullable" example:"contact: ops@acme.example"`
 }
 
 func newTenant(t tenants.Tenant) Tenant {
-	out := Tenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber, State: string(t.State), Labels: t.Labels,
+	out := Tenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber, State: string(t.State),
+		Suspended: newSuspension(t.Suspended), Labels: t.Labels, Notes: t.Notes,
 		CreatedAt: Instant{t.CreatedAt}, UpdatedAt: Instant{t.UpdatedAt}, ETag: t.ETag}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
@@ -45,7 +53,7 @@ func newTenant(t tenants.Tenant) Tenant {
 
 // tenantReadOnly are the members of Tenant that nobody sets.
 var tenantReadOnly = map[string]bool{
-	"name": true, "id": true, "state": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "id": true, "state": true, "suspended": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // putTenant makes a tenant or replaces its settings.
@@ -78,27 +86,11 @@ func (a *API) putTenant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var set tenants.Settings
-	err = a.readControl(c, func(r *reader) {
-		r.object([]string{"account_number", "labels"}, func(key []byte) {
-			switch string(key) {
-			case "account_number":
-				s, _ := r.str()
-				set.AccountNumber = string(s)
-			case "labels":
-				set.Labels = r.textMap()
-			default:
-				if tenantReadOnly[string(key)] {
-					r.fault(unknownField, "is read-only: leave it out")
-					r.skip()
-				}
-			}
-		})
-	})
-	if err != nil {
+	var change tenantChange
+	if err := a.readControl(c, func(r *reader) { change = r.tenantSettings() }); err != nil {
 		return err
 	}
-	t, created, err := a.Tenants.Put(c.Request().Context(), c.Param("tenant"), set, cond)
+	t, created, err := a.Tenants.Put(c.Request().Context(), c.Param("tenant"), change.on(tenants.Settings{}), cond)
 	if err != nil {
 		return err
 	}
@@ -107,8 +99,52 @@ func (a *API) putTenant(c echo.Context) error {
 		status = http.StatusCreated
 		c.Response().Header().Set("Location", a.link("/v1/tenants/"+t.Name))
 	}
+	return a.answerTenant(c, status, t)
+}
+
+func (a *API) answerTenant(c echo.Context, status int, t tenants.Tenant) error {
 	c.Response().Header().Set("ETag", quoteTag(t.ETag))
 	return a.json(c, status, newTenant(t))
+}
+
+// tenantChange is what a body says of a tenant, in its order.
+type tenantChange []func(*tenants.Settings)
+
+func (change tenantChange) on(set tenants.Settings) tenants.Settings {
+	for _, f := range change {
+		f(&set)
+	}
+	return set
+}
+
+// tenantSettings reads a TenantInput as a merge patch. What stays of nothing is what a PUT says.
+func (r *reader) tenantSettings() tenantChange {
+	var change tenantChange
+	add := func(f func(*tenants.Settings)) { change = append(change, f) }
+	r.object([]string{"account_number", "labels", "notes"}, func(key []byte) {
+		switch string(key) {
+		case "account_number":
+			s, _ := r.str()
+			number := string(s)
+			add(func(set *tenants.Settings) { set.AccountNumber = number })
+		case "labels":
+			merge := r.textPatch()
+			add(func(set *tenants.Settings) { set.Labels = merge(set.Labels) })
+		case "notes":
+			notes := ""
+			if !r.null() {
+				s, _ := r.str()
+				notes = string(s)
+			}
+			add(func(set *tenants.Settings) { set.Notes = notes })
+		default:
+			if tenantReadOnly[string(key)] {
+				r.fault(unknownField, "is read-only: leave it out")
+				r.skip()
+			}
+		}
+	})
+	return change
 }
 
 // textMap reads an object whose values are text.
@@ -120,6 +156,70 @@ func (r *reader) textMap() map[string]string {
 		}
 	})
 	return m
+}
+
+// textPatch reads an object whose values are text, or null to remove one, and returns what it makes of another map. Null
+// in its place removes all.
+func (r *reader) textPatch() func(map[string]string) map[string]string {
+	set, removed := map[string]string{}, map[string]bool{}
+	if r.null() {
+		return func(map[string]string) map[string]string { return nil }
+	}
+	r.members(func(key []byte) {
+		if r.null() {
+			removed[string(key)] = true
+		} else if s, ok := r.str(); ok {
+			set[string(key)] = string(s)
+		}
+	})
+	return func(have map[string]string) map[string]string {
+		all := maps.Clone(set)
+		for k, v := range have {
+			if _, there := all[k]; !there && !removed[k] {
+				all[k] = v
+			}
+		}
+		return all
+	}
+}
+
+// updateTenant changes single settings of a tenant.
+//
+//	@Summary		Change settings of a tenant
+//	@Description	A JSON Merge Patch (RFC 7396): what the body leaves out stays, null removes.
+//	@ID				updateTenant
+//	@Tags			tenants
+//	@Accept			json
+//	@Param			tenant			path		string		true	"Name of the tenant"
+//	@Param			If-Match		header		string		false	"Only when the tenant has this ETag"
+//	@Param			If-None-Match	header		string		false	"Only when the tenant has another ETag"
+//	@Param			settings		body		TenantInput	true	"The settings to change"
+//	@Success		200				{object}	Tenant		"Changed, or as it was"
+//	@Header			200				{string}	ETag		"Version of the settings"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"No such tenant"
+//	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		409				{object}	Problem		"The account number would change"
+//	@Failure		412				{object}	Problem		"If-Match or If-None-Match did not hold"
+//	@Failure		413				{object}	Problem		"The body is too large"
+//	@Failure		415				{object}	Problem		"The body is not JSON"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Router			/v1/tenants/{tenant} [patch]
+func (a *API) updateTenant(c echo.Context) error {
+	cond, err := a.tenantCondition(c)
+	if err != nil {
+		return err
+	}
+	var change tenantChange
+	if err := a.readControl(c, func(r *reader) { change = r.tenantSettings() }); err != nil {
+		return err
+	}
+	t, err := a.Tenants.Update(c.Request().Context(), c.Param("tenant"), cond,
+		func(set tenants.Settings) (tenants.Settings, error) { return change.on(set), nil })
+	if err != nil {
+		return err
+	}
+	return a.answerTenant(c, http.StatusOK, t)
 }
 
 // getTenant shows a tenant.

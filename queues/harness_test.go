@@ -83,7 +83,7 @@ func (b *bench) open(tb testing.TB, opt engine.Options, c clock.Clock) {
 		tb.Fatalf("start session: %v", err)
 	}
 	b.engine = e
-	b.Store = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: c})
+	b.Store = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: c, Terms: tenants.New(e, c).Terms})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -25,8 +25,10 @@ type Config struct {
 	Engine *engine.Engine // with a started session
 	// ReceiptKey is the secret from which the receipt handles' keys are derived, 32 bytes.
 	ReceiptKey []byte
-	Clock      clock.Clock  // default: the machine's
-	Logger     *slog.Logger // default: nothing
+	// Terms says what holds for a tenant: tenants.Store.Terms. Default: every tenant may do everything.
+	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
+	Clock  clock.Clock  // default: the machine's
+	Logger *slog.Logger // default: nothing
 }
 
 // Store is the queues of all tenants.
@@ -35,6 +37,7 @@ type Store struct {
 	clock      clock.Clock
 	logger     *slog.Logger
 	receiptKey []byte
+	terms      func(context.Context, tenants.ID) (*tenants.Terms, error)
 	session    uint32
 
 	desks    sync.Map // address → *desk
@@ -70,7 +73,10 @@ func New(c Config) *Store {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{engine: c.Engine, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
+	if c.Terms == nil {
+		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return &tenants.Terms{}, nil }
+	}
+	s := &Store{engine: c.Engine, terms: c.Terms, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
 	none := ""
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }

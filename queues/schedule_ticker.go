@@ -278,6 +278,14 @@ func (s *Store) sendScheduled(ctx context.Context, e entry, r *scheduleRecord, t
 	if err != nil || d.uid != e.uid {
 		return out, errNoSchedule // the queue is being deleted, or is another one by now
 	}
+	terms, err := s.terms(ctx, e.tenant)
+	if err != nil {
+		return out, err
+	}
+	if err := terms.MaySend(); err != nil {
+		out.errors, out.failure = int64(len(ticks)), failure(err, ticks[len(ticks)-1], now)
+		return out, nil
+	}
 	batch := make([]Outgoing, len(ticks))
 	for i, tick := range ticks {
 		batch[i] = r.message(tickName(tick))

@@ -136,7 +136,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.auth = auth.NewAuthenticator(p.keys)
 	p.tasks = tasks.New(p.engine, clock.Real{})
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
-	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger})
+	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms})
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),
 		queues.RedriveTask: p.queues.Redriving(),
@@ -391,6 +391,7 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.runner.Run(ctx) })
 	g.Go(func() error { return p.queues.TickSchedules(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
+	g.Go(func() error { return p.tenants.Run(ctx) })
 	g.Go(func() error { return p.watch(ctx) })
 	g.Go(func() error { return p.sweep(ctx) })
 	return g.Wait()

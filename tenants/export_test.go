@@ -16,3 +16,6 @@ func (s *Store) Purge(ctx context.Context, id ID) (string, error) {
 	}
 	return answer[0], nil
 }
+
+// Confirm asks for the mark, as Run does every two seconds.
+func (s *Store) Confirm(ctx context.Context) { s.confirm(ctx) }

@@ -47,7 +47,7 @@ func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
 	})
 }
 
-func newWorld(t *testing.T, opt engine.Options) *world {
+func newWorld(t testing.TB, opt engine.Options) *world {
 	t.Helper()
 	w := &world{clock: clock.NewFake(start), net: &lossy{}, prefix: strings.ToLower(rand.Text()[:10]) + "-"}
 	opt.TestNow = func() int64 { return w.clock.Now().UnixMilli() }

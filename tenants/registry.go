@@ -19,7 +19,8 @@ type entry struct {
 	account string
 	etag    string // of the creation
 	created string // milliseconds since 1970
-	labels  string // JSON; only while the state is creating
+	labels  string // JSON; this and more only while the state is creating
+	more    string // JSON
 }
 
 const (
@@ -32,7 +33,15 @@ func parseEntry(name, text string) (entry, error) {
 	part := strings.SplitN(text, " ", 6)
 	if len(part) == 6 {
 		if id, ok := ParseID(part[1]); ok {
-			return entry{name: name, state: part[0], id: id, account: part[2], etag: part[3], created: part[4], labels: part[5]}, nil
+			e := entry{name: name, state: part[0], id: id, account: part[2], etag: part[3], created: part[4]}
+			var settings []json.RawMessage
+			if part[5] == "" {
+				return e, nil
+			}
+			if err := json.Unmarshal([]byte(part[5]), &settings); err == nil && len(settings) == 2 {
+				e.labels, e.more = string(settings[0]), string(settings[1])
+				return e, nil
+			}
 		}
 	}
 	return entry{}, engine.ErrBroken.Because(fmt.Errorf("registry of tenants: entry of %q is damaged", name))
@@ -52,7 +61,7 @@ func (s *Store) find(ctx context.Context, name string, id ID) (entry, bool, erro
 // number or the id of want belongs to another tenant.
 func (s *Store) reserve(ctx context.Context, want entry) (e entry, taken string, err error) {
 	got, err := s.run(ctx, reserveScript, []string{entriesKey, namesKey, idsKey, accountsKey},
-		want.name, want.id.s, want.account, want.etag, want.labels)
+		want.name, want.id.s, want.account, want.etag, "["+want.labels+","+want.more+"]")
 	switch {
 	case err != nil:
 		return entry{}, "", err
@@ -79,7 +88,7 @@ func parseRecord(fields []string) (Tenant, error) {
 	damaged := func(err error) (Tenant, error) {
 		return Tenant{}, engine.ErrBroken.Because(fmt.Errorf("record of tenant %q is damaged: %w", fields, err))
 	}
-	if len(fields) != 8 {
+	if len(fields) != 11 {
 		return damaged(fmt.Errorf("%d fields", len(fields)))
 	}
 	id, ok := ParseID(fields[0])
@@ -96,6 +105,25 @@ func parseRecord(fields []string) (Tenant, error) {
 	}
 	if t.UpdatedAt, err = parseMillis(fields[6]); err != nil {
 		return damaged(err)
+	}
+	var rest more
+	if fields[8] != "" { // else the tenant is from before there was more
+		if err := json.Unmarshal([]byte(fields[8]), &rest); err != nil {
+			return damaged(err)
+		}
+	}
+	t.Notes = rest.Notes
+	if fields[9] != "" {
+		t.Suspended = &Suspension{}
+		if err := json.Unmarshal([]byte(fields[9]), t.Suspended); err != nil {
+			return damaged(err)
+		}
+		if t.Suspended.Since, err = parseMillis(fields[10]); err != nil {
+			return damaged(err)
+		}
+		if t.State == StateActive {
+			t.State = StateSuspended
+		}
 	}
 	return t, nil
 }

@@ -20,6 +20,10 @@ const (
 	MaxLabelKey = 63
 	// MaxLabelValue bounds the value of a label, in bytes.
 	MaxLabelValue = 255
+	// MaxNotes bounds what operators note of a tenant, in bytes.
+	MaxNotes = 4096
+	// MaxReason bounds the reason of a suspension, in bytes.
+	MaxReason = 255
 
 	// Default is the name of the tenant that a new installation has.
 	Default = "default"
@@ -122,6 +126,29 @@ func encodeLabels(labels map[string]string) (string, error) {
 	}
 	text, err := json.Marshal(labels) // sorted by key
 	return string(text), err
+}
+
+// more is what a record holds of the settings beside the labels.
+type more struct {
+	Notes string `json:"notes,omitempty"`
+}
+
+// encode checks settings and returns them as a record holds them: the labels and the rest, each JSON, of which equal
+// settings have only one.
+func (set Settings) encode() (labels, rest string, err error) {
+	if labels, err = encodeLabels(set.Labels); err != nil {
+		return "", "", err
+	}
+	if len(set.Notes) > MaxNotes || !utf8.ValidString(set.Notes) {
+		return "", "", errs.Invalidf("/notes", "notes have at most %d bytes of UTF-8", MaxNotes)
+	}
+	text, err := json.Marshal(more{Notes: set.Notes})
+	return labels, string(text), err
+}
+
+// settings returns what Put would be given to leave the tenant as it is.
+func (t Tenant) settings() Settings {
+	return Settings{AccountNumber: t.AccountNumber, Labels: t.Labels, Notes: t.Notes}
 }
 
 // pointerPart escapes one part of a JSON Pointer.

@@ -20,6 +20,9 @@ var (
 	confirmScript = engine.MustLoad(scripts, "confirm")
 	leaveScript   = engine.MustLoad(scripts, "leave")
 	removeScript  = engine.MustLoad(scripts, "remove")
+
+	announceScript = engine.MustLoad(scripts, "announce")
+	markReadScript = engine.MustLoad(scripts, "mark_read")
 )
 
 // In the slot of a tenant.
@@ -37,6 +40,7 @@ var (
 	namesKey    = engine.SystemKey("tenant-names")    // ZSET names, all with score 0
 	idsKey      = engine.SystemKey("tenant-ids")      // HASH id to name
 	accountsKey = engine.SystemKey("tenant-accounts") // HASH account to id
+	termsKey    = engine.SystemKey("tenant-terms")    // HASH "" to the mark
 )
 
 func recordKey(id ID) string { return engine.TenantKey(id.s, "tenant") } // HASH

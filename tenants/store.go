@@ -28,6 +28,7 @@ const (
 // Store keeps the tenants of an installation in Redis.
 type Store struct {
 	engine *engine.Engine
+	terms  *termsCache
 	// step is called between the steps of a creation or deletion; an error ends it there. Only tests set it.
 	step func(done string) error
 
@@ -37,8 +38,8 @@ type Store struct {
 
 // New returns the store of the tenants behind e. All times are those of Redis; the clock is for what a server counts
 // by itself.
-func New(e *engine.Engine, _ clock.Clock) *Store {
-	return &Store{engine: e, step: func(string) error { return nil }}
+func New(e *engine.Engine, c clock.Clock) *Store {
+	return &Store{engine: e, terms: newTermsCache(c), step: func(string) error { return nil }}
 }
 
 // errAgain says that others changed the tenant, so that the caller starts anew.
@@ -53,12 +54,12 @@ func (s *Store) Put(ctx context.Context, name string, set Settings, cond Conditi
 	if err := checkAccount(name, set.AccountNumber); err != nil {
 		return Tenant{}, false, err
 	}
-	labels, err := encodeLabels(set.Labels)
+	labels, rest, err := set.encode()
 	if err != nil {
 		return Tenant{}, false, err
 	}
 	for range maxRounds {
-		want := entry{name: name, id: newID(), account: set.AccountNumber, etag: newETag(), labels: labels}
+		want := entry{name: name, id: newID(), account: set.AccountNumber, etag: newETag(), labels: labels, more: rest}
 		if want.account == "" {
 			want.account = newAccount(name)
 		}
@@ -93,7 +94,7 @@ func (s *Store) put(ctx context.Context, want entry, account string, cond Condit
 	if account != "" && account != e.account && cond.IfNoneMatch != "*" { // which is refused in any case
 		return Tenant{}, false, ErrAccountFixed
 	}
-	t, err := s.update(ctx, e.id, want, cond)
+	t, err := s.update(ctx, e.id, change{labels: want.labels, more: want.more, suspended: keep}, want.etag, cond)
 	if errors.Is(err, errAgain) {
 		_, err = s.load(ctx, e)
 		return Tenant{}, false, again(err)
@@ -135,9 +136,14 @@ func (s *Store) findOrReserve(ctx context.Context, want entry, account string, c
 	}
 }
 
-// update replaces the settings of a tenant. errAgain says that it has no record, or is being deleted.
-func (s *Store) update(ctx context.Context, id ID, want entry, cond Condition) (Tenant, error) {
-	got, err := s.run(ctx, updateScript, []string{recordKey(id)}, want.labels, want.etag, cond.IfMatch, cond.IfNoneMatch)
+// change is what is to become of a record, as JSON. keep leaves a part as it is.
+type change struct{ labels, more, suspended string }
+
+const keep = "-"
+
+// update changes a tenant. errAgain says that it has no record, or is being deleted.
+func (s *Store) update(ctx context.Context, id ID, to change, etag string, cond Condition) (Tenant, error) {
+	got, err := s.run(ctx, updateScript, []string{recordKey(id)}, to.labels, to.more, to.suspended, etag, cond.IfMatch, cond.IfNoneMatch)
 	switch {
 	case err != nil:
 		return Tenant{}, err
@@ -145,9 +151,61 @@ func (s *Store) update(ctx context.Context, id ID, want entry, cond Condition) (
 		return Tenant{}, errAgain
 	case got[0] == "precondition":
 		return Tenant{}, ErrPrecondition
-	default:
-		return parseRecord(got[1:])
 	}
+	t, err := parseRecord(got[1:])
+	if err != nil {
+		return Tenant{}, err
+	}
+	return t, s.announce(ctx, id)
+}
+
+// Update changes the settings of the tenant name by a function of them, which may be called more than once.
+func (s *Store) Update(ctx context.Context, name string, cond Condition, f func(Settings) (Settings, error)) (Tenant, error) {
+	return s.amend(ctx, name, cond, func(t Tenant) (change, error) {
+		set, err := f(t.settings())
+		if err != nil {
+			return change{}, err
+		}
+		if err := checkAccount(name, set.AccountNumber); err != nil {
+			return change{}, err
+		}
+		if set.AccountNumber != "" && set.AccountNumber != t.AccountNumber {
+			return change{}, ErrAccountFixed
+		}
+		labels, rest, err := set.encode()
+		return change{labels: labels, more: rest, suspended: keep}, err
+	})
+}
+
+// amend changes an existing tenant by a function of it, which may be called more than once.
+func (s *Store) amend(ctx context.Context, name string, cond Condition, f func(Tenant) (change, error)) (Tenant, error) {
+	for range maxRounds {
+		t, err := s.Get(ctx, name)
+		if err != nil {
+			return Tenant{}, err
+		}
+		if !cond.holds(t.ETag) {
+			return Tenant{}, ErrPrecondition
+		}
+		to, err := f(t)
+		if err != nil {
+			return Tenant{}, err
+		}
+		got, err := s.update(ctx, t.ID, to, newETag(), Condition{IfMatch: t.ETag})
+		if errors.Is(err, ErrPrecondition) || errors.Is(err, errAgain) {
+			continue // others were faster
+		}
+		return got, err
+	}
+	return Tenant{}, errBusy
+}
+
+// holds reports whether a tenant with this ETag satisfies the condition, as lua/lib/record.lua judges it.
+func (c Condition) holds(etag string) bool {
+	if c.IfMatch != "" && c.IfMatch != "*" && c.IfMatch != etag {
+		return false
+	}
+	return c.IfNoneMatch == "" || c.IfNoneMatch != "*" && c.IfNoneMatch != etag
 }
 
 // Get returns the tenant name.
@@ -285,7 +343,7 @@ func (s *Store) finishLeaving(ctx context.Context, e entry) error {
 // finishCreate writes the record that an entry describes and notes that in the registry. ErrNotFound says that the
 // tenant was deleted meanwhile.
 func (s *Store) finishCreate(ctx context.Context, e entry) (Tenant, error) {
-	fields, err := s.run(ctx, createScript, []string{recordKey(e.id)}, e.id.s, e.name, e.account, e.etag, e.created, e.labels)
+	fields, err := s.run(ctx, createScript, []string{recordKey(e.id)}, e.id.s, e.name, e.account, e.etag, e.created, e.labels, e.more)
 	if err != nil {
 		return Tenant{}, err
 	}

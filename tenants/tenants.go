@@ -72,6 +72,9 @@ type State string
 const (
 	// StateActive is the state of a tenant that may do everything.
 	StateActive State = "active"
+	// StateSuspended is the state of a tenant that may do only what its Suspension leaves. Its record says "active": what
+	// it is given meanwhile, operators give it.
+	StateSuspended State = "suspended"
 	// StateLost is the state of a tenant that the registry knows and whose record Redis has lost. Only List shows it.
 	StateLost State = "lost"
 
@@ -85,6 +88,8 @@ type Tenant struct {
 	AccountNumber string // 12 digits, as in ARNs; never changes
 	State         State
 	Labels        map[string]string
+	Notes         string      // for operators
+	Suspended     *Suspension // nil for a tenant that is not
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	ETag          string // changes with every change, and is not that of an earlier tenant of the same name
@@ -97,6 +102,8 @@ type Settings struct {
 	AccountNumber string
 	// Labels are at most 50 pairs; see MaxLabels. Default none.
 	Labels map[string]string
+	// Notes are for operators, at most 4,096 bytes; see MaxNotes. Default none.
+	Notes string
 }
 
 // Condition makes a change depend on the tenant as it is.

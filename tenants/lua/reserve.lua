@@ -8,7 +8,7 @@
 -- ARGV[4] id for a new tenant
 -- ARGV[5] account for a new tenant
 -- ARGV[6] etag for a new tenant
--- ARGV[7] labels for a new tenant, JSON
+-- ARGV[7] settings for a new tenant, JSON: labels and the rest
 -- Returns: "entry" and the entry, old or new; or "account_taken" or "id_taken"
 -- Flags: none
 -- Again: the second call finds the entry of the first, and knows it by its etag.

@@ -1,6 +1,7 @@
 -- A tenant's record as the program reads it. A missing record is a list of nothing but false.
 local function read_record(key)
-  return redis.call('HMGET', key, 'id', 'name', 'account', 'state', 'labels', 'created', 'updated', 'etag')
+  return redis.call('HMGET', key, 'id', 'name', 'account', 'state', 'labels', 'created', 'updated', 'etag',
+    'more', 'suspended', 'since')
 end
 -- Says whether the entity tag that a tenant has satisfies If-Match and If-None-Match, each "" when absent.
 local function holds(etag, match, none)
