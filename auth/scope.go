@@ -24,6 +24,7 @@ var tenantScopes = []string{
 // operatorScopes are those for what belongs to the installation. Only operators' keys have them.
 var operatorScopes = []string{
 	"tenants:read", "tenants:write",
+	"plans:read", "plans:write",
 	"operator_keys:read", "operator_keys:write",
 }
 

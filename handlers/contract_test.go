@@ -244,7 +244,7 @@ func braces(path string) string {
 
 // at fills the parameters of a route's path in.
 func at(r handlers.TestRoute, queue, tenant string) string {
-	return strings.NewReplacer(":queue", queue, ":tenant", tenant, ":handle", "rh_x", ":id", "x", ":schedule", "x").Replace(r.Path)
+	return strings.NewReplacer(":queue", queue, ":tenant", tenant, ":handle", "rh_x", ":id", "x", ":schedule", "x", ":plan", "x").Replace(r.Path)
 }
 
 func TestEveryRouteAsksForItsKey(t *testing.T) {

@@ -35,6 +35,8 @@
 //	@tag.description	Tenants and their keys. For operators.
 //	@tag.name			operators
 //	@tag.description	The keys of operators. For operators.
+//	@tag.name			plans
+//	@tag.description	Limits of tenants, by name. For operators.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
 package handlers

@@ -92,7 +92,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.must(err)
 	h.tenants = tenants.New(e, fake)
 	h.keys = auth.NewKeyStore(e, ring, h.tenants, fake)
-	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake})
+	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake, Terms: h.tenants.Terms})
 	a := h.api
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))

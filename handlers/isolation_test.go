@@ -26,7 +26,7 @@ type attempt struct {
 }
 
 // inPath are the kinds of the ids in paths.
-var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule": "schedule", "tenant": "tenant"}
+var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule": "schedule", "tenant": "tenant", "plan": "text"}
 
 // kindOfID says what :id is, by what stands before it.
 var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key"}
@@ -82,6 +82,10 @@ var attempts = map[string]attempt{
 	"revokeKey":        nothing,
 	"rotateKey":        nothing,
 
+	"listPlans":         pages,
+	"putPlan":           nothing,
+	"getPlan":           nothing,
+	"deletePlan":        nothing,
 	"listTenants":       pages,
 	"putTenant":         nothing,
 	"getTenant":         nothing,

@@ -47,6 +47,7 @@ func (a *API) routes() []route {
 		message  = queue + "/messages/:id"
 		receipt  = queue + "/receipts/:handle"
 		owner    = "/v1/tenants/:tenant"
+		plan     = "/v1/plans/:plan"
 
 		groupState = receipt + "/group-state"
 	)
@@ -108,6 +109,10 @@ func (a *API) routes() []route {
 		{post, owner + "/suspend", "suspendTenant", a.suspendTenant, "tenants:write", operator, harmless},
 		{post, owner + "/resume", "resumeTenant", a.resumeTenant, "tenants:write", operator, harmless},
 		{del, owner, "deleteTenant", a.deleteTenant, "tenants:write", operator, harmless},
+		{get, "/v1/plans", "listPlans", a.listPlans, "plans:read", operator, harmless},
+		{put, plan, "putPlan", a.putPlan, "plans:write", operator, harmless},
+		{get, plan, "getPlan", a.getPlan, "plans:read", operator, harmless},
+		{del, plan, "deletePlan", a.deletePlan, "plans:write", operator, harmless},
 		{post, owner + "/keys", "createTenantKey", a.createTenantKey, "keys:write", operator, refused},
 		{get, owner + "/keys", "listTenantKeys", a.listTenantKeys, "keys:read", operator, harmless},
 		{del, owner + "/keys/:id", "revokeTenantKey", a.revokeTenantKey, "keys:write", operator, harmless},

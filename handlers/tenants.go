@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -23,6 +24,12 @@ type Tenant struct {
 	Labels    map[string]string `json:"labels"`
 	// For operators; the tenant does not see them.
 	Notes string `json:"notes" example:"contact: ops@acme.example"`
+	// Null for a tenant that names none: then that of the plan default holds, if there is one.
+	Plan *string `json:"plan" extensions:"x-nullable" example:"free"`
+	// Its own, whatever the plan says.
+	Limits TenantLimits `json:"limits"`
+	// What holds for it.
+	EffectiveLimits TenantLimits `json:"effective_limits"`
 	// When it was made.
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// When its settings last changed, or it was suspended or resumed.
@@ -37,14 +44,21 @@ type TenantInput struct {
 	AccountNumber string `json:"account_number,omitempty" example:"482915073316"`
 	// At most 50. In a PUT what is missing goes; in a PATCH they are merged, and null removes one.
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
+	// Name of a plan.
+	Plan *string `json:"plan,omitempty" extensions:"x-nullable" example:"free"`
+	// Limits of its own, whatever the plan says. In a PATCH they are merged, and null removes one.
+	Limits *TenantLimits `json:"limits,omitempty" extensions:"x-nullable"`
 	// For operators, at most 4,096 bytes.
 	Notes *string `json:"notes,omitempty" validate:"omitempty,max=4096" extensions:"x-nullable" example:"contact: ops@acme.example"`
 }
 
-func newTenant(t tenants.Tenant) Tenant {
+func newTenant(t tenants.Tenant, plans tenants.Plans) Tenant {
 	out := Tenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber, State: string(t.State),
-		Suspended: newSuspension(t.Suspended), Labels: t.Labels, Notes: t.Notes,
+		Suspended: newSuspension(t.Suspended), Labels: t.Labels, Notes: t.Notes, Limits: newLimits(t.Limits), EffectiveLimits: newLimits(plans.Limits(t)),
 		CreatedAt: Instant{t.CreatedAt}, UpdatedAt: Instant{t.UpdatedAt}, ETag: t.ETag}
+	if t.Plan != "" {
+		out.Plan = &t.Plan
+	}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
 	}
@@ -53,7 +67,7 @@ func newTenant(t tenants.Tenant) Tenant {
 
 // tenantReadOnly are the members of Tenant that nobody sets.
 var tenantReadOnly = map[string]bool{
-	"name": true, "id": true, "state": true, "suspended": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "id": true, "state": true, "suspended": true, "effective_limits": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // putTenant makes a tenant or replaces its settings.
@@ -102,9 +116,14 @@ func (a *API) putTenant(c echo.Context) error {
 	return a.answerTenant(c, status, t)
 }
 
+// answerTenant answers with a tenant that was changed.
 func (a *API) answerTenant(c echo.Context, status int, t tenants.Tenant) error {
+	plans, err := a.Tenants.Plans(c.Request().Context())
+	if err != nil {
+		return engine.ErrUnknown.Because(err) // it was done, and cannot be shown
+	}
 	c.Response().Header().Set("ETag", quoteTag(t.ETag))
-	return a.json(c, status, newTenant(t))
+	return a.json(c, status, newTenant(t, plans))
 }
 
 // tenantChange is what a body says of a tenant, in its order.
@@ -121,7 +140,7 @@ func (change tenantChange) on(set tenants.Settings) tenants.Settings {
 func (r *reader) tenantSettings() tenantChange {
 	var change tenantChange
 	add := func(f func(*tenants.Settings)) { change = append(change, f) }
-	r.object([]string{"account_number", "labels", "notes"}, func(key []byte) {
+	r.object([]string{"account_number", "labels", "notes", "plan", "limits"}, func(key []byte) {
 		switch string(key) {
 		case "account_number":
 			s, _ := r.str()
@@ -131,12 +150,18 @@ func (r *reader) tenantSettings() tenantChange {
 			merge := r.textPatch()
 			add(func(set *tenants.Settings) { set.Labels = merge(set.Labels) })
 		case "notes":
-			notes := ""
-			if !r.null() {
-				s, _ := r.str()
-				notes = string(s)
-			}
+			notes := r.textOrNull()
 			add(func(set *tenants.Settings) { set.Notes = notes })
+		case "plan":
+			plan := r.textOrNull()
+			add(func(set *tenants.Settings) { set.Plan = plan })
+		case "limits":
+			if r.null() {
+				add(func(set *tenants.Settings) { set.Limits = tenants.Limits{} })
+				return
+			}
+			limits := r.tenantLimits()
+			add(func(set *tenants.Settings) { set.Limits = limits.on(set.Limits) })
 		default:
 			if tenantReadOnly[string(key)] {
 				r.fault(unknownField, "is read-only: leave it out")
@@ -145,6 +170,15 @@ func (r *reader) tenantSettings() tenantChange {
 		}
 	})
 	return change
+}
+
+// textOrNull reads text; null is "".
+func (r *reader) textOrNull() string {
+	if r.null() {
+		return ""
+	}
+	s, _ := r.str()
+	return string(s)
 }
 
 // textMap reads an object whose values are text.
@@ -249,11 +283,15 @@ func (a *API) getTenant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	plans, err := a.Tenants.Plans(c.Request().Context())
+	if err != nil {
+		return err
+	}
 	c.Response().Header().Set("ETag", quoteTag(t.ETag))
 	if cond.unchanged(t.ETag) {
 		return c.NoContent(http.StatusNotModified)
 	}
-	return a.json(c, http.StatusOK, newTenant(t))
+	return a.json(c, http.StatusOK, newTenant(t, plans))
 }
 
 // deleteTenant deletes a tenant that has no queues.
@@ -317,9 +355,13 @@ func (a *API) listTenants(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	plans, err := a.Tenants.Plans(c.Request().Context())
+	if err != nil {
+		return err
+	}
 	data := make([]Tenant, len(list))
 	for i, t := range list {
-		data[i] = newTenant(t)
+		data[i] = newTenant(t, plans)
 	}
 	return answerPage(a, c, data, encodeCursor("tenants", prefix, next))
 }

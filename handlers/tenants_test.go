@@ -31,7 +31,7 @@ func TestATenantIsMadeChangedAndDeleted(t *testing.T) {
 	a := h.asOperator("PUT", path, `{"account_number":"`+account+`","labels":{"plan":"big"}}`).is(201)
 	a.into(&tn)
 	diff(t, "tenant", handlers.Tenant{Name: name, ID: tn.ID, AccountNumber: account, State: "active",
-		Labels: map[string]string{"plan": "big"}, CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: tn.ETag}, tn)
+		Labels: map[string]string{"plan": "big"}, EffectiveLimits: tn.EffectiveLimits, CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: tn.ETag}, tn)
 	if a.header.Get("Location") != path || a.header.Get("ETag") != `"`+tn.ETag+`"` {
 		t.Errorf("headers of the new tenant: %v", a.header)
 	}

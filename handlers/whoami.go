@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // Caller is who a request was made by.
@@ -40,7 +41,7 @@ type CallerTenant struct {
 
 // Limits are what the server takes.
 type Limits struct {
-	// Bytes of a message with its attributes.
+	// Bytes of a message with its attributes. This and the number of queues are the tenant's own.
 	MaxMessageSize int `json:"max_message_size" example:"1048576"`
 	// Messages, and bytes, of a batch.
 	MaxBatch      int `json:"max_batch" example:"1000"`
@@ -86,6 +87,11 @@ func (a *API) whoami(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		terms, err := a.Tenants.Terms(c.Request().Context(), r.Tenant)
+		if err != nil {
+			return err
+		}
+		who.Limits.MaxMessageSize, who.Limits.MaxQueues = int(terms.Limits[tenants.LimitMessageSize]), int(terms.Limits[tenants.LimitQueues])
 		who.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
 	}
 	return a.json(c, http.StatusOK, who)

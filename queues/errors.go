@@ -28,7 +28,8 @@ var (
 	ErrNoDeadLetterQueue = &errs.Error{Kind: errs.Conflict, Code: "no_dead_letter_queue",
 		Message: "The queue has no dead-letter queue to which the message could go.",
 		Fix:     `Give it one: {"redrive":{"dead_letter_queue":"orders-dlq","max_receives":5}}, or delete the message.`}
-	ErrQueueQuota = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded", Message: "The tenant has as many queues as it may have."}
+	ErrQueueQuota = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded", Message: "The tenant has as many queues as it may have.",
+		Fix: "Delete queues that are not needed, or ask the operator for more. One with many messages counts until the last of them is gone."}
 	ErrTenantGone = &errs.Error{Kind: errs.NotFound, Code: "tenant_not_found", Message: "There is no such tenant."}
 	ErrKeyReused  = &errs.Error{Kind: errs.Invalid, Code: "idempotency_key_reused",
 		Message: "This Idempotency-Key was used for another message in the last five minutes.",

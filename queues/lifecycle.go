@@ -297,14 +297,21 @@ func kind(name string) string {
 
 // reserve returns the uid for a queue's keys, "" where the queue is live already.
 func (s *Store) reserve(ctx context.Context, t tenants.ID, name string) (string, error) {
-	reply, err := s.engine.Do(ctx, registerScript, []string{tenantKey(t), registryKey(t)}, name, newUID(), MaxQueues)
+	terms, err := s.terms(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	most := terms.Limits[tenants.LimitQueues]
+	reply, err := s.engine.Do(ctx, registerScript, []string{tenantKey(t), registryKey(t)}, name, newUID(), most)
 	if err != nil {
 		return "", err
 	}
 	list, _ := reply.([]any)
 	switch text(list, 0) {
 	case "full":
-		return "", ErrQueueQuota
+		e := *ErrQueueQuota
+		e.Usage = &errs.Usage{Quota: tenants.LimitQueues.String(), Limit: most, Used: number(list, 1)}
+		return "", &e
 	case "no_tenant":
 		return "", ErrTenantGone
 	case "live":

@@ -386,6 +386,15 @@ const (
 	maxNumber        = 1e126
 )
 
+// size is how many bytes a message has with its attributes.
+func (m *Outgoing) size() int {
+	size := len(m.Body)
+	for _, a := range m.Attributes {
+		size += len(a.Name) + len(a.Type) + len(a.Value)
+	}
+	return size
+}
+
 // Validate checks a message against a queue's settings. Errors point at the part at fault.
 func (m *Outgoing) Validate(s Settings) error {
 	if err := m.validateGroup(s); err != nil {
@@ -396,13 +405,12 @@ func (m *Outgoing) Validate(s Settings) error {
 
 // validateContent is Validate without what concerns groups and deduplication.
 func (m *Outgoing) validateContent(s Settings) error {
-	size := len(m.Body)
+	size := m.size()
 	seen := map[string]bool{}
 	if len(m.Attributes) > MaxAttributes {
 		return errs.Invalidf("/attributes", "A message has at most %d attributes, got %d.", MaxAttributes, len(m.Attributes))
 	}
 	for _, a := range m.Attributes {
-		size += len(a.Name) + len(a.Type) + len(a.Value)
 		pointer := "/attributes/" + pointerEscape(a.Name)
 		if err := a.validate(pointer); err != nil {
 			return err

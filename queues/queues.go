@@ -74,7 +74,7 @@ func New(c Config) *Store {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Terms == nil {
-		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return &tenants.Terms{}, nil }
+		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
 	s := &Store{engine: c.Engine, terms: c.Terms, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
 	none := ""

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,10 +72,20 @@ func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
 
 // sendHere stores messages in this shard.
 func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
+	terms, err := d.store.terms(context.Background(), d.at.tenant)
+	if err != nil {
+		return nil, err
+	}
+	most := int(terms.Limits[tenants.LimitMessageSize])
 	results := make([]SendResult, len(batch))
 	c, renewed := d.config.Load(), false
 	// check judges a message by the settings and by what is paused. Before it refuses it makes sure once that they are those of now.
 	check := func(m *Outgoing) error {
+		if size := m.size(); size > most {
+			e := *ErrMessageTooLarge
+			e.Message = fmt.Sprintf("The message has %d bytes with its attributes; this tenant may send at most %d.", size, most)
+			return &e
+		}
 		err := c.admit(m)
 		if err == nil || renewed {
 			return err

@@ -21,6 +21,7 @@ type entry struct {
 	created string // milliseconds since 1970
 	labels  string // JSON; this and more only while the state is creating
 	more    string // JSON
+	plan    string // of a tenant that is to be made; the registry does not hold it
 }
 
 const (
@@ -112,7 +113,7 @@ func parseRecord(fields []string) (Tenant, error) {
 			return damaged(err)
 		}
 	}
-	t.Notes = rest.Notes
+	t.Notes, t.Plan, t.Limits = rest.Notes, rest.Plan, rest.Limits
 	if fields[9] != "" {
 		t.Suspended = &Suspension{}
 		if err := json.Unmarshal([]byte(fields[9]), t.Suspended); err != nil {

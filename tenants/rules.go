@@ -130,7 +130,9 @@ func encodeLabels(labels map[string]string) (string, error) {
 
 // more is what a record holds of the settings beside the labels.
 type more struct {
-	Notes string `json:"notes,omitempty"`
+	Notes  string `json:"notes,omitempty"`
+	Plan   string `json:"plan,omitempty"`
+	Limits Limits `json:"limits,omitzero"`
 }
 
 // encode checks settings and returns them as a record holds them: the labels and the rest, each JSON, of which equal
@@ -142,13 +144,16 @@ func (set Settings) encode() (labels, rest string, err error) {
 	if len(set.Notes) > MaxNotes || !utf8.ValidString(set.Notes) {
 		return "", "", errs.Invalidf("/notes", "notes have at most %d bytes of UTF-8", MaxNotes)
 	}
-	text, err := json.Marshal(more{Notes: set.Notes})
+	if err := set.Limits.check("/limits"); err != nil {
+		return "", "", err
+	}
+	text, err := json.Marshal(more{Notes: set.Notes, Plan: set.Plan, Limits: set.Limits})
 	return labels, string(text), err
 }
 
 // settings returns what Put would be given to leave the tenant as it is.
 func (t Tenant) settings() Settings {
-	return Settings{AccountNumber: t.AccountNumber, Labels: t.Labels, Notes: t.Notes}
+	return Settings{AccountNumber: t.AccountNumber, Labels: t.Labels, Notes: t.Notes, Plan: t.Plan, Limits: t.Limits}
 }
 
 // pointerPart escapes one part of a JSON Pointer.

@@ -21,8 +21,11 @@ var (
 	leaveScript   = engine.MustLoad(scripts, "leave")
 	removeScript  = engine.MustLoad(scripts, "remove")
 
-	announceScript = engine.MustLoad(scripts, "announce")
-	markReadScript = engine.MustLoad(scripts, "mark_read")
+	announceScript   = engine.MustLoad(scripts, "announce")
+	claimScript      = engine.MustLoad(scripts, "claim")
+	plansScript      = engine.MustLoad(scripts, "plans")
+	planPutScript    = engine.MustLoad(scripts, "plan_put")
+	planDeleteScript = engine.MustLoad(scripts, "plan_delete")
 )
 
 // In the slot of a tenant.
@@ -41,6 +44,9 @@ var (
 	idsKey      = engine.SystemKey("tenant-ids")      // HASH id to name
 	accountsKey = engine.SystemKey("tenant-accounts") // HASH account to id
 	termsKey    = engine.SystemKey("tenant-terms")    // HASH "" to the mark
+	plansKey    = engine.SystemKey("plans")           // HASH name to record
+	// planTenantsKey is a ZSET of "<plan>/<id>", all with score 0.
+	planTenantsKey = engine.SystemKey("plan-tenants")
 )
 
 func recordKey(id ID) string { return engine.TenantKey(id.s, "tenant") } // HASH

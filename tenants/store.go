@@ -59,7 +59,7 @@ func (s *Store) Put(ctx context.Context, name string, set Settings, cond Conditi
 		return Tenant{}, false, err
 	}
 	for range maxRounds {
-		want := entry{name: name, id: newID(), account: set.AccountNumber, etag: newETag(), labels: labels, more: rest}
+		want := entry{name: name, id: newID(), account: set.AccountNumber, etag: newETag(), labels: labels, more: rest, plan: set.Plan}
 		if want.account == "" {
 			want.account = newAccount(name)
 		}
@@ -73,6 +73,10 @@ func (s *Store) Put(ctx context.Context, name string, set Settings, cond Conditi
 
 // put is one round of Put: it may end in errAgain. account is the one that the caller asked for, or "".
 func (s *Store) put(ctx context.Context, want entry, account string, cond Condition) (Tenant, bool, error) {
+	claimed, err := s.claimFor(ctx, want)
+	if err != nil {
+		return Tenant{}, false, err
+	}
 	e, err := s.findOrReserve(ctx, want, account, cond)
 	if err != nil {
 		return Tenant{}, false, err
@@ -94,12 +98,30 @@ func (s *Store) put(ctx context.Context, want entry, account string, cond Condit
 	if account != "" && account != e.account && cond.IfNoneMatch != "*" { // which is refused in any case
 		return Tenant{}, false, ErrAccountFixed
 	}
+	if want.plan != "" && e.id != claimed {
+		return Tenant{}, false, errAgain // others made it just now
+	}
 	t, err := s.update(ctx, e.id, change{labels: want.labels, more: want.more, suspended: keep}, want.etag, cond)
 	if errors.Is(err, errAgain) {
 		_, err = s.load(ctx, e)
 		return Tenant{}, false, again(err)
 	}
 	return t, false, err
+}
+
+// claimFor claims the plan for the tenant that there is, or else for the one that is about to be made, and returns its id.
+func (s *Store) claimFor(ctx context.Context, want entry) (ID, error) {
+	if want.plan == "" {
+		return ID{}, nil
+	}
+	e, ok, err := s.find(ctx, want.name, ID{})
+	if err != nil {
+		return ID{}, err
+	}
+	if !ok {
+		e.id = want.id
+	}
+	return e.id, s.claim(ctx, want.plan, e.id)
 }
 
 // again turns the error of load into errAgain, unless something failed: then starting again would only hide it.
@@ -156,7 +178,7 @@ func (s *Store) update(ctx context.Context, id ID, to change, etag string, cond 
 	if err != nil {
 		return Tenant{}, err
 	}
-	return t, s.announce(ctx, id)
+	return t, s.announce(ctx, t)
 }
 
 // Update changes the settings of the tenant name by a function of them, which may be called more than once.
@@ -173,6 +195,9 @@ func (s *Store) Update(ctx context.Context, name string, cond Condition, f func(
 			return change{}, ErrAccountFixed
 		}
 		labels, rest, err := set.encode()
+		if err == nil {
+			err = s.claim(ctx, set.Plan, t.ID)
+		}
 		return change{labels: labels, more: rest, suspended: keep}, err
 	})
 }

@@ -89,6 +89,8 @@ type Tenant struct {
 	State         State
 	Labels        map[string]string
 	Notes         string      // for operators
+	Plan          string      // "" for a tenant that names none
+	Limits        Limits      // its own, over those of the plan; see Plans.Limits for what holds
 	Suspended     *Suspension // nil for a tenant that is not
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
@@ -104,6 +106,10 @@ type Settings struct {
 	Labels map[string]string
 	// Notes are for operators, at most 4,096 bytes; see MaxNotes. Default none.
 	Notes string
+	// Plan is the name of the tenant's plan. Default: the plan "default", if there is one.
+	Plan string
+	// Limits hold for this tenant whatever its plan says. Default none.
+	Limits Limits
 }
 
 // Condition makes a change depend on the tenant as it is.

@@ -29,6 +29,7 @@ const (
 
 // Terms are what holds for a tenant: what it may do.
 type Terms struct {
+	Limits    Limits
 	suspended *Suspension
 }
 
@@ -48,7 +49,8 @@ func (t *Terms) MaySend() error {
 	return nil
 }
 
-func newTerms(t Tenant) *Terms { return &Terms{suspended: t.Suspended} }
+// Unlimited are the terms of a tenant of which nobody says anything.
+func Unlimited() *Terms { return &Terms{Limits: builtIn()} }
 
 // termsCache is what a server knows of the tenants that call it, so that their requests cost no round trip.
 //
@@ -59,7 +61,7 @@ type termsCache struct {
 	started time.Time // all times here count from it, by the monotonic clock
 	known   sync.Map  // ID → *known
 	loading singleflight.Group
-	// confirmed says that the mark was this at some time.
+	// confirmed says that the mark was this at some time, and what plans there were then.
 	confirmed atomic.Pointer[confirmation]
 
 	mu         sync.Mutex
@@ -67,8 +69,9 @@ type termsCache struct {
 }
 
 type confirmation struct {
-	mark string
-	at   time.Duration
+	mark  string
+	plans Plans
+	at    time.Duration
 }
 
 // known is what a server knows of a tenant. All but used stays as it is.
@@ -80,9 +83,7 @@ type known struct {
 }
 
 func newTermsCache(c clock.Clock) *termsCache {
-	t := &termsCache{clock: c, started: c.Now()}
-	t.confirmed.Store(nil)
-	return t
+	return &termsCache{clock: c, started: c.Now()}
 }
 
 func (c *termsCache) now() time.Duration { return c.clock.Now().Sub(c.started) }
@@ -103,6 +104,7 @@ func (c *termsCache) forget(id ID) {
 	c.generation++
 	if id.IsZero() {
 		c.known.Clear()
+		c.confirmed.Store(nil) // its plans are old ones
 	} else {
 		c.known.Delete(id)
 	}
@@ -162,29 +164,39 @@ func (s *Store) readTerms(ctx context.Context, id ID) (*Terms, error) {
 		c.known.Delete(id)
 		return nil, err
 	}
-	k := &known{terms: newTerms(t), mark: f.mark, read: began}
+	k := &known{terms: &Terms{Limits: f.plans.Limits(t), suspended: t.Suspended}, mark: f.mark, read: began}
 	k.used.Store(int64(began))
 	c.keep(id, k, generation)
 	return k.terms, nil
 }
 
-// readMark asks for the mark and remembers it.
+// readMark asks for the mark and remembers it, with the plans.
 func (s *Store) readMark(ctx context.Context) (*confirmation, error) {
-	began := s.terms.now()
-	got, err := s.run(ctx, markReadScript, []string{termsKey})
+	c := s.terms
+	generation, before, known := c.at(), c.confirmed.Load(), "?"
+	if before != nil {
+		known = before.mark
+	}
+	f, err := s.readPlans(ctx, known)
 	if err != nil {
 		return nil, err
 	}
-	f := &confirmation{mark: got[0], at: began}
-	s.terms.confirmed.Store(f)
+	if f.mark == known {
+		f.plans = before.plans
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation == generation {
+		c.confirmed.Store(f)
+	}
 	return f, nil
 }
 
-// announce tells all servers that what holds for a tenant has changed, and for the zero ID for many. The change itself is
-// done, so a failure leaves the outcome unknown: until somebody repeats the change it may take a minute to be noticed.
-func (s *Store) announce(ctx context.Context, id ID) error {
-	_, err := s.run(ctx, announceScript, []string{termsKey}, newETag())
-	s.terms.forget(id)
+// announce tells all servers that what holds for a tenant has changed. The change itself is done, so a failure leaves the
+// outcome unknown: until somebody repeats the change it may take a minute to be noticed.
+func (s *Store) announce(ctx context.Context, t Tenant) error {
+	_, err := s.run(ctx, announceScript, []string{termsKey, plansKey, planTenantsKey}, newETag(), t.ID.s, t.Plan)
+	s.terms.forget(t.ID)
 	if err != nil {
 		return engine.ErrUnknown.Because(err)
 	}

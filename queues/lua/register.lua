@@ -4,7 +4,7 @@
 -- ARGV[3] name
 -- ARGV[4] uid for a new queue
 -- ARGV[5] how many queues the tenant may have
--- Returns: "new" and uid; "creating" and uid, for someone's reservation to finish; "live" and uid; "full"; or "no_tenant"
+-- Returns: "new" and uid; "creating" and uid, for someone's reservation to finish; "live" and uid; "full" and how many there are; or "no_tenant"
 -- Flags: none
 -- Again: the caller's own reservation is "creating".
 if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return { 'no_tenant' } end
@@ -14,6 +14,7 @@ if have then
   if string.sub(have, 1, 1) == 'q' then return { 'live', uid } end
   return { 'creating', uid }
 end
-if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[5]) then return { 'full' } end
+local count = redis.call('HLEN', KEYS[2])
+if count >= tonumber(ARGV[5]) then return { 'full', tostring(count) } end
 redis.call('HSET', KEYS[2], ARGV[3], 'c' .. ARGV[4])
 return { 'new', ARGV[4] }

@@ -1,0 +1,115 @@
+package tenants
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+// Limit names one thing of which a tenant has so much and no more.
+type Limit uint8
+
+// The limits.
+const (
+	LimitQueues      Limit = iota // queues
+	LimitMessageSize              // bytes of a message with its attributes
+
+	limitCount
+)
+
+// limits say of each limit its name, and the least and the largest value that it may be given. The largest one holds for
+// a tenant of which nobody says anything, unless free is set: then it may have any amount.
+var limits = [limitCount]struct {
+	name      string
+	low, high int64
+	free      bool
+}{
+	LimitQueues:      {name: "queues", low: 1, high: 100_000},
+	LimitMessageSize: {name: "message_size", low: 1024, high: 1 << 20},
+}
+
+// String returns the name of a limit in the API.
+func (l Limit) String() string { return limits[l].name }
+
+// Range returns the least and the largest value of a limit.
+func (l Limit) Range() (low, high int64) { return limits[l].low, limits[l].high }
+
+// LimitNames returns the names of all limits, in the order of their numbers.
+func LimitNames() []string {
+	names := make([]string, limitCount)
+	for i, l := range limits {
+		names[i] = l.name
+	}
+	return names
+}
+
+// LimitNamed returns the limit with a name, and false where there is none.
+func LimitNamed(name string) (Limit, bool) {
+	for i, l := range limits {
+		if l.name == name {
+			return Limit(i), true
+		}
+	}
+	return 0, false
+}
+
+// Limits are values of limits; 0 says nothing of one.
+type Limits [limitCount]int64
+
+// over returns l, with what it says nothing of taken from below.
+func (l Limits) over(below Limits) Limits {
+	for i, n := range l {
+		if n == 0 {
+			l[i] = below[i]
+		}
+	}
+	return l
+}
+
+// builtIn holds for tenants of which nobody says anything.
+func builtIn() Limits {
+	var l Limits
+	for i := range l {
+		if !limits[i].free {
+			l[i] = limits[i].high
+		}
+	}
+	return l
+}
+
+// check refuses values that are out of range. at is the JSON Pointer of the limits.
+func (l Limits) check(at string) error {
+	for i, n := range l {
+		if n != 0 && (n < limits[i].low || n > limits[i].high) {
+			return errs.Invalidf(at+"/"+limits[i].name, "must be %d to %d, got %d", limits[i].low, limits[i].high, n)
+		}
+	}
+	return nil
+}
+
+// MarshalJSON writes what the limits say, by name. Equal limits have the same text.
+func (l Limits) MarshalJSON() ([]byte, error) {
+	said := map[string]int64{}
+	for i, n := range l {
+		if n != 0 {
+			said[limits[i].name] = n
+		}
+	}
+	return json.Marshal(said) // sorted by name
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. Limits that it does not know are those of a newer server, and left out.
+func (l *Limits) UnmarshalJSON(text []byte) error {
+	said := map[string]int64{}
+	if err := json.Unmarshal(text, &said); err != nil {
+		return fmt.Errorf("read limits: %w", err)
+	}
+	*l = Limits{}
+	for name, n := range said {
+		if i, ok := LimitNamed(name); ok {
+			l[i] = n
+		}
+	}
+	return nil
+}
