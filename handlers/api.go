@@ -30,6 +30,8 @@ type API struct {
 	Keys    *auth.KeyStore
 	Auth    *auth.Authenticator
 	Tasks   *tasks.Store
+	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
+	Limiter *tenants.Limiter
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 
@@ -102,7 +104,9 @@ type Request struct {
 	Principal auth.Principal // zero until the caller is known
 	Tenant    tenants.ID     // zero for what belongs to no tenant
 
-	route *guarded
+	route   *guarded
+	terms   *tenants.Terms // nil for what an operator asks
+	charged int64          // bytes of the answer, to the limits of the tenant
 }
 
 const requestKey = "sluice.request"
@@ -181,6 +185,10 @@ func (a *API) guard(r route) echo.HandlerFunc {
 			if err := a.authenticate(c, req, &rt); err != nil {
 				return err
 			}
+			if err := a.admit(c, req); err != nil {
+				return err
+			}
+			defer a.chargeRest(c, req)
 		}
 		if e := hr.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 			return errEncoding

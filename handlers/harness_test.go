@@ -96,6 +96,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	a := h.api
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
+	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)
 	h.tenant = h.newTenant()
 	h.key = h.newKey(h.tenant.ID)

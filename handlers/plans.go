@@ -14,6 +14,12 @@ type TenantLimits struct {
 	Queues *int64 `json:"queues,omitempty" validate:"omitempty,min=1,max=100000" extensions:"x-nullable" example:"100"`
 	// Bytes of a message with its attributes.
 	MessageSize *int64 `json:"message_size,omitempty" validate:"omitempty,min=1024,max=1048576" extensions:"x-nullable" example:"262144"`
+	// Requests a second.
+	RequestsPerSecond *int64 `json:"requests_per_second,omitempty" validate:"omitempty,min=1,max=1000000" extensions:"x-nullable" example:"500"`
+	// Bytes of requests a second.
+	BytesInPerSecond *int64 `json:"bytes_in_per_second,omitempty" validate:"omitempty,min=1024,max=1099511627776" extensions:"x-nullable" example:"10000000"`
+	// Bytes of answers a second.
+	BytesOutPerSecond *int64 `json:"bytes_out_per_second,omitempty" validate:"omitempty,min=1024,max=1099511627776" extensions:"x-nullable" example:"10000000"`
 }
 
 func newLimits(l tenants.Limits) TenantLimits {
@@ -23,7 +29,8 @@ func newLimits(l tenants.Limits) TenantLimits {
 		}
 		return &l[i]
 	}
-	return TenantLimits{Queues: one(tenants.LimitQueues), MessageSize: one(tenants.LimitMessageSize)}
+	return TenantLimits{Queues: one(tenants.LimitQueues), MessageSize: one(tenants.LimitMessageSize), RequestsPerSecond: one(tenants.LimitRequests),
+		BytesInPerSecond: one(tenants.LimitBytesIn), BytesOutPerSecond: one(tenants.LimitBytesOut)}
 }
 
 // limitChange is what a body says of limits.

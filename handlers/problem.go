@@ -36,10 +36,12 @@ type Problem struct {
 	Fix string `json:"fix,omitempty" example:"Create it: PUT /v1/queues/{queue}."`
 	// With `outcome_unknown` of a send: the id that the message has if it was stored.
 	MessageID string `json:"message_id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
-	// With `quota_exceeded`: name of the limit that is reached, what it is, and how much of it is used.
+	// With `quota_exceeded` and `rate_limited`: name of the limit that is reached, what it is, and how much of it is used.
 	Quota string `json:"quota,omitempty" example:"unfinished_tasks"`
 	Limit int64  `json:"limit,omitempty" example:"100"`
 	Used  int64  `json:"used,omitempty" example:"100"`
+	// With `rate_limited`: the limits that are reached, by their names in RateLimit-Policy.
+	ViolatedPolicies []string `json:"violated-policies,omitempty" example:"requests_per_second"`
 	// The parts of the request at fault.
 	Errors []Fault `json:"errors"`
 }
@@ -138,6 +140,9 @@ func problem(c echo.Context, e *errs.Error) *Problem {
 	}
 	if u := e.Usage; u != nil {
 		p.Quota, p.Limit, p.Used = u.Quota, u.Limit, u.Used
+		if e.Kind == errs.RateLimited {
+			p.ViolatedPolicies = []string{u.Quota}
+		}
 	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, Fault{Pointer: f.Pointer, Header: f.Header, Query: f.Query, Code: f.Code, Detail: f.Message, Line: f.Line, Column: f.Column})

@@ -236,6 +236,7 @@ func (s *socket) read(ctx context.Context, consumer *queues.Consumer, requests c
 		if err != nil {
 			return
 		}
+		s.api.charge(s.c, len(frame), 0)
 		if s.over.Load() {
 			continue // until the client has answered the farewell
 		}
@@ -375,6 +376,7 @@ func (s *socket) write(frame []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.api.StreamStall)
 	defer cancel()
 	s.last = s.api.Clock.Now()
+	s.api.charge(s.c, 0, len(frame))
 	return s.conn.Write(ctx, websocket.MessageText, frame)
 }
 

@@ -167,6 +167,7 @@ func (s *stream) release() { s.buf.release() }
 func (s *stream) write(b []byte) error {
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.api.StreamStall))
 	s.last = s.api.Clock.Now()
+	s.api.charge(s.c, 0, len(b))
 	_, err := s.c.Response().Write(b)
 	return err
 }

@@ -22,6 +22,7 @@ func (a *API) checkTenant(ctx context.Context, req *Request, scope string) error
 	if err != nil {
 		return err
 	}
+	req.terms = t
 	if sends[scope] {
 		return t.MaySend()
 	}

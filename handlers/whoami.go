@@ -50,6 +50,10 @@ type Limits struct {
 	MaxReceive int `json:"max_receive" example:"100"`
 	// Seconds that a receive may wait.
 	MaxWait int `json:"max_wait" example:"20"`
+	// Requests a second of the tenant, bytes of its requests, and bytes of its answers; null for any number.
+	RequestsPerSecond *int64 `json:"requests_per_second" extensions:"x-nullable" example:"500"`
+	BytesInPerSecond  *int64 `json:"bytes_in_per_second" extensions:"x-nullable" example:"10000000"`
+	BytesOutPerSecond *int64 `json:"bytes_out_per_second" extensions:"x-nullable" example:"10000000"`
 	// Queues of a tenant.
 	MaxQueues int `json:"max_queues" example:"100000"`
 	// Keys of a tenant.
@@ -92,6 +96,9 @@ func (a *API) whoami(c echo.Context) error {
 			return err
 		}
 		who.Limits.MaxMessageSize, who.Limits.MaxQueues = int(terms.Limits[tenants.LimitMessageSize]), int(terms.Limits[tenants.LimitQueues])
+		all := newLimits(terms.Limits)
+		who.Limits.RequestsPerSecond, who.Limits.BytesInPerSecond, who.Limits.BytesOutPerSecond =
+			all.RequestsPerSecond, all.BytesInPerSecond, all.BytesOutPerSecond
 		who.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
 	}
 	return a.json(c, http.StatusOK, who)

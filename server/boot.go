@@ -27,6 +27,7 @@ type parts struct {
 	embedded *embedded.Server // nil with a Redis of the operator's own
 	engine   *engine.Engine
 	tenants  *tenants.Store
+	limiter  *tenants.Limiter
 	keys     *auth.KeyStore
 	auth     *auth.Authenticator
 	queues   *queues.Store
@@ -131,6 +132,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 		return err
 	}
 	p.tenants = tenants.New(p.engine, clock.Real{})
+	p.limiter = tenants.NewLimiter(p.tenants)
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)
@@ -392,6 +394,7 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.queues.TickSchedules(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.tenants.Run(ctx) })
+	g.Go(func() error { return p.limiter.Run(ctx) })
 	g.Go(func() error { return p.watch(ctx) })
 	g.Go(func() error { return p.sweep(ctx) })
 	return g.Wait()

@@ -1,8 +1,13 @@
 package server_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/server/servertest"
@@ -46,4 +51,77 @@ func TestLimitsOutliveARestart(t *testing.T) {
 	p.Restart()
 	p.WaitReady()
 	must(t, http.StatusForbidden, nil, http.MethodPut, p.URL+"/v1/queues/two", p.Key, "")
+}
+
+// One tenant asks for a hundred times its rate at two servers, and another one goes on as before.
+func TestG24_ANoisyTenantDoesNotDisturbOthers(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, redistest.Options{})
+	a := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	b := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	noisy, _ := newTenant(t, a, "noisy")
+	calm, _ := newTenant(t, a, "calm")
+	const limit, factor = 10, 100
+	must(t, http.StatusOK, nil, http.MethodPatch, a.URL()+"/v1/tenants/noisy", a.OperatorKey, fmt.Sprintf(`{"limits":{"requests_per_second":%d}}`, limit))
+	urls := []string{a.URL(), b.URL()}
+	for _, key := range []string{noisy, calm} {
+		must(t, http.StatusCreated, nil, http.MethodPut, a.URL()+"/v1/queues/q", key, "")
+	}
+	duration := 5 * time.Second
+	if testing.Short() {
+		duration = 2 * time.Second
+	}
+	// run has the calm tenant send for a while, and returns how long each of its requests took, in order of that.
+	run := func() (took []time.Duration) {
+		for begin := time.Now(); time.Since(begin) < duration; {
+			sent := time.Now()
+			if got := try(http.MethodPost, urls[len(took)%2]+"/v1/queues/q/messages", calm, "m"); got.status != http.StatusCreated {
+				t.Errorf("the calm tenant: %s", got)
+			}
+			took = append(took, time.Since(sent))
+			time.Sleep(max(20*time.Millisecond-time.Since(sent), 0))
+		}
+		slices.Sort(took)
+		return took
+	}
+	before := run()
+
+	var stop atomic.Bool
+	var asked, admitted atomic.Int64
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for i := range 10 {
+		wg.Go(func() {
+			for n := 1; !stop.Load(); n++ {
+				got := try(http.MethodPost, urls[i%2]+"/v1/queues/q/messages", noisy, "m")
+				asked.Add(1)
+				switch {
+				case got.status == http.StatusCreated:
+					admitted.Add(1)
+				case got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "":
+					t.Errorf("the noisy tenant: %s, %v", got, got.header)
+					return
+				}
+				time.Sleep(max(time.Until(begin.Add(time.Duration(n)*10*time.Second/(limit*factor))), 0))
+			}
+		})
+	}
+	during := run()
+	stop.Store(true)
+	wg.Wait()
+	seconds := time.Since(begin).Seconds()
+	after := run()
+
+	at := func(list []time.Duration, share float64) time.Duration { return list[int(share*float64(len(list)-1))] }
+	usual := max(at(before, .99), at(after, .99)) // what else the machine does counts for both
+	t.Logf("the noisy tenant: %d of %d in %.1f s; the calm one: p50 %s before and %s during, p99 %s and %s", admitted.Load(), asked.Load(), seconds,
+		at(before, .5), at(during, .5), usual, at(during, .99))
+	// A bucket holds one second's worth.
+	if most := limit * (seconds + 1) * 1.05; float64(admitted.Load()) > most+1 {
+		t.Errorf("%d requests of the noisy tenant were let through in %.1f s, more than %.0f", admitted.Load(), seconds, most)
+	}
+	// Both share two cores with the test itself, whose own requests take most of the time.
+	if p := at(during, .99); p > 2*usual+50*time.Millisecond {
+		t.Errorf("the calm tenant's p99 rose from %s to %s", usual, p)
+	}
 }

@@ -19,3 +19,15 @@ func (s *Store) Purge(ctx context.Context, id ID) (string, error) {
 
 // Confirm asks for the mark, as Run does every two seconds.
 func (s *Store) Confirm(ctx context.Context) { s.confirm(ctx) }
+
+// Settle settles what is due, as Run does five times a second.
+func (l *Limiter) Settle(ctx context.Context) { l.settle(ctx) }
+
+// Accounts returns how many tenants a server keeps an account of.
+func (l *Limiter) Accounts() (n int) {
+	l.accounts.Range(func(any, any) bool {
+		n++
+		return true
+	})
+	return n
+}

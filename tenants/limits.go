@@ -14,6 +14,9 @@ type Limit uint8
 const (
 	LimitQueues      Limit = iota // queues
 	LimitMessageSize              // bytes of a message with its attributes
+	LimitRequests                 // requests a second
+	LimitBytesIn                  // bytes a second of the bodies of requests
+	LimitBytesOut                 // bytes a second of answers
 
 	limitCount
 )
@@ -24,9 +27,13 @@ var limits = [limitCount]struct {
 	name      string
 	low, high int64
 	free      bool
+	said      string // behind a number, for people; of the limits of Limiter
 }{
 	LimitQueues:      {name: "queues", low: 1, high: 100_000},
 	LimitMessageSize: {name: "message_size", low: 1024, high: 1 << 20},
+	LimitRequests:    {name: "requests_per_second", low: 1, high: 1_000_000, free: true, said: "requests a second"},
+	LimitBytesIn:     {name: "bytes_in_per_second", low: 1024, high: 1 << 40, free: true, said: "bytes of requests a second"},
+	LimitBytesOut:    {name: "bytes_out_per_second", low: 1024, high: 1 << 40, free: true, said: "bytes of answers a second"},
 }
 
 // String returns the name of a limit in the API.

@@ -22,6 +22,7 @@ var (
 	removeScript  = engine.MustLoad(scripts, "remove")
 
 	announceScript   = engine.MustLoad(scripts, "announce")
+	ratesScript      = engine.MustLoad(scripts, "rates")
 	claimScript      = engine.MustLoad(scripts, "claim")
 	plansScript      = engine.MustLoad(scripts, "plans")
 	planPutScript    = engine.MustLoad(scripts, "plan_put")
@@ -44,6 +45,7 @@ var (
 	idsKey      = engine.SystemKey("tenant-ids")      // HASH id to name
 	accountsKey = engine.SystemKey("tenant-accounts") // HASH account to id
 	termsKey    = engine.SystemKey("tenant-terms")    // HASH "" to the mark
+	ratesKey    = engine.SystemKey("rates")           // HASH "<id>/<limit>" to bucket
 	plansKey    = engine.SystemKey("plans")           // HASH name to record
 	// planTenantsKey is a ZSET of "<plan>/<id>", all with score 0.
 	planTenantsKey = engine.SystemKey("plan-tenants")

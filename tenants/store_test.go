@@ -372,6 +372,9 @@ func TestEachScriptSaysWhatItTakes(t *testing.T) {
 			}
 		}
 		for _, n := range s.Header.Args {
+			if strings.Contains(string(text), fmt.Sprintf("ARGV[%d+]", n)) {
+				continue // and all behind it, which a loop reads
+			}
 			if use := fmt.Sprintf("ARGV[%d]", n); n > 2 && strings.Count(string(text), use) < 2 {
 				t.Errorf("%s names %s and does not use it", file, use)
 			}
