@@ -20,7 +20,10 @@ func TestForwardingOverREST(t *testing.T) {
 	if m := h.arrived(to, 1)[0]; m.ID != sent.ID || m.Body != "m" || m.Origin != nil {
 		t.Errorf("arrived: %+v, want what was sent as %s", m, sent.ID)
 	}
-	h.do("GET", path, "").is(200).into(&q)
+	until(t, "the first queue knows that it has arrived", func() bool {
+		h.do("GET", path, "").is(200).into(&q)
+		return q.Counts.Moving == 0
+	})
 	if q.Totals.Sent != 1 || q.Totals.Moved != 1 || q.Counts != (handlers.Counts{}) {
 		t.Errorf("totals %+v, counts %+v; want one that was moved", q.Totals, q.Counts)
 	}
