@@ -69,7 +69,7 @@ local seq, largest, stored, size, available, due = first, q.mx, 0, 0, 0, 0
 for i, m in ipairs(list) do
   local forwarded = m.hops > 0 and not came[m.number]
   -- Nothing overtakes what has to wait.
-  no_room = no_room or forwarded and full(stored, size + #m.record + 22)
+  if forwarded and not no_room then no_room = full(stored, size + #m.record + 22) end
   verdicts[i] = forwarded and no_room and 'f' or 'k'
   if verdicts[i] == 'k' and not came[m.number] then
     kept[#kept + 1] = m.number
