@@ -15,6 +15,6 @@ if have then
   return { 'creating', uid }
 end
 local count = redis.call('HLEN', KEYS[2])
-if count >= tonumber(ARGV[5]) then return { 'full', tostring(count) } end
+if count >= tonumber(ARGV[5]) then return { 'full', string.format('%.0f', count) } end
 redis.call('HSET', KEYS[2], ARGV[3], 'c' .. ARGV[4])
 return { 'new', ARGV[4] }

@@ -17,7 +17,7 @@ local alive, beats = 0, redis.call('HGETALL', KEYS[2])
 for i = 1, #beats, 2 do
   if beats[i] ~= 'next' and now - tonumber(beats[i + 1]) <= tonumber(ARGV[4]) then alive = alive + 1 end
 end
-local answer = { tostring(alive) }
+local answer = { string.format('%.0f', alive) }
 for i = 0, #ARGV - 5, 5 do
   local field, rate, spent = ARGV[5 + i], tonumber(ARGV[6 + i]), tonumber(ARGV[7 + i])
   local want, held = tonumber(ARGV[8 + i]), tonumber(ARGV[9 + i])
@@ -56,6 +56,6 @@ for i = 0, #ARGV - 5, 5 do
   end
   answer[#answer + 1] = share
   answer[#answer + 1] = string.format('%.4f', tokens)
-  answer[#answer + 1] = tostring(others + 1)
+  answer[#answer + 1] = string.format('%.0f', others + 1)
 end
 return answer
