@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
@@ -338,7 +339,7 @@ func (d *doctor) lookAtData(ctx context.Context) bool {
 
 // lookAtQueues holds the invariants against the first queues.
 func (d *doctor) lookAtQueues(ctx context.Context) {
-	held := tenants.New(d.engine, nil)
+	held := tenants.New(d.engine, clock.Real{})
 	store := queues.New(queues.Config{Engine: d.engine, ReceiptKey: d.keys.Derive("receipts")})
 	seen, busy, bad := 0, 0, 0
 	each := func(t tenants.Tenant, q queues.Listing) error {
