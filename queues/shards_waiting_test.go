@@ -163,7 +163,7 @@ func TestAConsumerOfShards(t *testing.T) {
 		for range 12 { // without it all leases would end
 			ends := b.leaseEnd(t, q)
 			b.clock.Advance(10 * time.Second)
-			until(t, func() bool { return b.leaseEnd(t, q).Sub(ends) >= 10*time.Second })
+			until(t, func() bool { return b.leaseEnd(t, q).Sub(ends) >= 10*time.Second && r.Armed() })
 		}
 		if got := b.counts(t, q); got != [3]int64{0, 8, 0} {
 			t.Errorf("counts after two minutes: %v", got)
