@@ -1,8 +1,10 @@
 // Package auth establishes who is calling, and what they may do.
 //
 // A caller shows an API key: slk_… acts for one tenant, slo_… belongs to an operator, who acts for the tenant that the
-// request names. What a key may do are its Grants. Redis holds no key, only its digest: an HMAC with a secret of the installation, so that neither a copy
-// of the data nor the time of a look-up helps to find one.
+// request names. What a key may do are its Grants. Redis holds no key, only its digest: an HMAC with a secret of the
+// installation, so that neither a copy of the data nor the time of a look-up helps to find one. Or the caller shows an
+// access token, which was made with a key, may the same or less, and ends with it or before. Redis holds none of these,
+// only what they are signed with.
 //
 // Each server remembers the keys it has seen and confirms them in the background, so a request with a known key costs
 // no round trip to Redis, and a key that was revoked or has expired stops working within 5 s on every server.
@@ -33,6 +35,7 @@ type Principal struct {
 	Tenant     tenants.ID // zero for an operator
 	TenantName string     // "" for an operator
 	Grants     *Grants    // what the key may do; nil: nothing
+	TokenID    string     // of the access token that was shown in the place of the key, or ""
 }
 
 // Secret is text that only its owner may see. It prints as ***; Reveal shows it. That holds for exported fields: fmt

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/sluicemq/sluice/internal/clock"
@@ -26,13 +27,15 @@ const (
 	// doubt is how long a key that does not exist is not looked for again.
 	doubt = 2 * time.Second
 
-	// maxKnown, maxUnknown and maxNames bound what a server remembers: some 5 MB in all.
+	// maxKnown, maxUnknown, maxTokens and maxNames bound what a server remembers: some 5 MB in all, and a few KB for each
+	// token.
 	maxKnown   = 10_000
+	maxTokens  = 10_000
 	maxUnknown = 10_000
 	maxNames   = 1_000
 )
 
-// Authenticator tells who shows a key.
+// Authenticator tells who shows a key, or an access token that was made with one.
 type Authenticator struct {
 	keys    *KeyStore
 	clock   clock.Clock
@@ -40,7 +43,11 @@ type Authenticator struct {
 
 	known   *cache // keys that exist
 	unknown *cache // keys that do not
+	tokens  *cache // access tokens that were verified
 	loading singleflight.Group
+
+	signer *signer
+	parser *jwt.Parser
 
 	confirmed atomic.Pointer[confirmation]
 	redis     atomic.Pointer[reading]
@@ -71,11 +78,16 @@ type named struct {
 func NewAuthenticator(keys *KeyStore) *Authenticator {
 	a := &Authenticator{
 		keys: keys, clock: keys.clock, started: keys.clock.Now(),
-		known: newCache(maxKnown), unknown: newCache(maxUnknown), names: map[string]named{},
+		known: newCache(maxKnown), unknown: newCache(maxUnknown), tokens: newCache(maxTokens), names: map[string]named{},
+		signer: newSigner(keys.ring),
 	}
+	a.parser = a.newParser()
 	a.confirmed.Store(&confirmation{})
 	a.redis.Store(&reading{})
-	keys.onDrop(func(ended []digest) { a.known.forget(ended...) })
+	keys.onDrop(func(ended []digest) {
+		a.known.forget(ended...)
+		a.tokens.forget(ended...)
+	})
 	return a
 }
 
@@ -84,9 +96,12 @@ func (a *Authenticator) now() time.Duration { return a.clock.Now().Sub(a.started
 
 // Authenticate returns who the owner of a credential is that is shown from an IP address. ErrUnauthenticated is the answer
 // to text that is no key, and to keys that do not exist or no longer do; ErrKeyExpired is the answer to those past their
-// time, ErrAddressNotAllowed to those that may not be used from there. Where Redis does not answer and what is known is
+// time, ErrTokenExpired to access tokens past theirs, ErrAddressNotAllowed to those that may not be used from there. Where Redis does not answer and what is known is
 // older than 4 s it is engine.ErrUnavailable: nobody is let in on old knowledge.
 func (a *Authenticator) Authenticate(ctx context.Context, credential, address string) (Principal, error) {
+	if hasTokenForm(credential) {
+		return a.token(ctx, credential, address)
+	}
 	if _, err := ParseKey(credential); err != nil {
 		return Principal{}, err
 	}
@@ -169,7 +184,7 @@ func (a *Authenticator) fetch(d digest) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.noteTime(found, began)
+	a.noteTime(found.now, began)
 	e, err := a.newEntry(d, found.records[0], found.mark, began)
 	if err != nil {
 		return nil, err
@@ -180,8 +195,8 @@ func (a *Authenticator) fetch(d digest) (*entry, error) {
 
 // noteTime notes the time of Redis. It is taken for that of the earliest instant at which it can have been read, so a
 // key may expire too early, by the time that an answer takes, and never too late.
-func (a *Authenticator) noteTime(found looked, began time.Duration) {
-	a.redis.Store(&reading{millis: found.now, at: began})
+func (a *Authenticator) noteTime(millis int64, began time.Duration) {
+	a.redis.Store(&reading{millis: millis, at: began})
 }
 
 // newEntry returns what the record under a digest says, and nil for a key that does not exist or was revoked.
@@ -252,8 +267,9 @@ func (a *Authenticator) confirm(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	a.noteTime(found, began)
+	a.noteTime(found.now, began)
 	a.unknown.askedSince(began - doubt)
+	a.tokens.askedSince(began - idle)
 	var stale []digest
 	for _, d := range a.known.askedSince(began - idle) {
 		if e := a.known.get(d); e != nil && (e.mark != found.mark || e.mark == "") {

@@ -43,14 +43,15 @@ func isAccessKeyID(text string) bool {
 	return ok && len(text) == accessKeyLength && strings.Trim(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-func newSealer(ring *keyring.Keyring) cipher.AEAD {
-	block, err := aes.NewCipher(ring.Derive(awsPurpose))
+// newSealer seals what Redis keeps and only servers may read.
+func newSealer(ring *keyring.Keyring, purpose string) cipher.AEAD {
+	block, err := aes.NewCipher(ring.Derive(purpose))
 	if err != nil {
-		panic("seal AWS secrets: " + err.Error()) // only for lengths that keyring.KeySize is not
+		panic("seal secrets: " + err.Error()) // only for lengths that keyring.KeySize is not
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic("seal AWS secrets: " + err.Error())
+		panic("seal secrets: " + err.Error())
 	}
 	return aead
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// BenchmarkWarm is what authentication and authorization add to a request whose key the server knows: a key with scopes,
+// BenchmarkWarm is what authentication and authorization add to a request whose key, or access token, the server knows: a key with scopes,
 // queues and addresses. redis-calls/op must be 0.
 func BenchmarkWarm(b *testing.B) {
 	e, err := engine.Open(engine.Options{URL: redistest.URL(b)})
@@ -45,7 +45,20 @@ func BenchmarkWarm(b *testing.B) {
 		b.Fatal(err)
 	}
 	key := made.Secret.Reveal()
-	header, send := "Bearer "+key, auth.MustScope("messages:send")
+	p, err := a.Authenticate(ctx, key, home)
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := a.IssueToken(ctx, auth.NewToken{By: p})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("key", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+key) })
+	b.Run("token", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+token.Secret.Reveal()) })
+}
+
+func benchWarm(b *testing.B, e *engine.Engine, a *auth.Authenticator, header string) {
+	ctx, send := b.Context(), auth.MustScope("messages:send")
 	one := func(b *testing.B) {
 		credential, err := auth.FromHeader(header)
 		if err != nil {

@@ -1,6 +1,15 @@
 package auth
 
-import "context"
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+)
 
 // ScriptFiles are the scripts of this package.
 var ScriptFiles = scripts
@@ -44,3 +53,45 @@ func (a *Authenticator) Sizes() (known, unknown int) { return a.known.len(), a.u
 
 // NewKeyText returns a well-formed key that nobody has.
 func NewKeyText(kind Kind) string { return newKey(kind).Reveal() }
+
+// Forge changes the header and the claims of a token and signs it anew: with the key that signs now, or with one that
+// sign returns for it.
+func (a *Authenticator) Forge(ctx context.Context, token string, change func(header map[string]any, c jwt.MapClaims),
+	sign func(now ed25519.PrivateKey) (jwt.SigningMethod, crypto.PrivateKey)) string {
+	parts, out := strings.Split(token, "."), &jwt.Token{Claims: jwt.MapClaims{}}
+	c := jwt.MapClaims{}
+	for i, v := range []any{&out.Header, &c} {
+		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err == nil {
+			err = json.Unmarshal(raw, v)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	keys, err := a.signingKeys(ctx, signingTrust)
+	if err != nil {
+		panic(err)
+	}
+	var key crypto.PrivateKey = keys.current(a.millis(a.now())).private
+	out.Method = jwt.SigningMethodEdDSA
+	if sign != nil {
+		out.Method, key = sign(key.(ed25519.PrivateKey))
+		out.Header["alg"] = out.Method.Alg()
+	}
+	if change != nil {
+		change(out.Header, c)
+	}
+	out.Claims = c
+	text, err := out.SignedString(key)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// Tokens returns how many verified tokens are remembered.
+func (a *Authenticator) Tokens() int { return a.tokens.len() }
+
+// SetMaxTokens makes that cache small.
+func (a *Authenticator) SetMaxTokens(n int) { a.tokens.max = n }

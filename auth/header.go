@@ -41,10 +41,17 @@ func FromHeader(authorization string) (credential string, err error) {
 func isToken(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && !strings.ContainsRune("-._~+/", rune(c)) {
+		if !tokenCharacters[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// tokenCharacters is a table, because access tokens are long.
+var tokenCharacters = func() (table [256]bool) {
+	for _, c := range []byte(base62 + "-._~+/") {
+		table[c] = true
+	}
+	return table
+}()

@@ -50,6 +50,7 @@ type KeyStore struct {
 	tenants *tenants.Store
 	clock   clock.Clock
 	hasher  *hasher
+	ring    *keyring.Keyring
 	sealer  cipher.AEAD // of the secrets of AWS pairs
 	// step is called between the steps of a creation; an error ends it there. Only tests set it.
 	step func(done string) error
@@ -60,7 +61,7 @@ type KeyStore struct {
 
 // NewKeyStore returns the store of the keys behind e. It has all keys of a tenant revoked when store deletes it.
 func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, c clock.Clock) *KeyStore {
-	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)), sealer: newSealer(ring),
+	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)), sealer: newSealer(ring, awsPurpose), ring: ring,
 		step: func(string) error { return nil }}
 	store.OnDelete(k.RevokeAll)
 	return k
@@ -413,16 +414,14 @@ func (k *KeyStore) Get(ctx context.Context, t tenants.ID, keyID string) (Key, er
 
 // find returns the note of a key in an index.
 func (k *KeyStore) find(ctx context.Context, index, keyID string) (note, error) {
-	notes, err := k.notes(ctx, index)
-	if err != nil {
+	got, err := k.run(ctx, findScript, []string{index}, keyID)
+	switch {
+	case err != nil:
 		return note{}, err
+	case got[0] == "":
+		return note{}, ErrKeyNotFound
 	}
-	for _, n := range notes {
-		if n.digest.keyID() == keyID {
-			return n, nil
-		}
-	}
-	return note{}, ErrKeyNotFound
+	return parseNote(keyID, got[0])
 }
 
 // note is what an index says of a key.
@@ -446,14 +445,22 @@ func (k *KeyStore) notes(ctx context.Context, index string) ([]note, error) {
 	}
 	notes := make([]note, 0, len(got)/2)
 	for i := 0; i+1 < len(got); i += 2 {
-		text, early := strings.CutPrefix(got[i+1], "?")
-		d, ok := parseDigest(text)
-		if !ok {
-			return nil, engine.ErrBroken.Because(fmt.Errorf("index of keys is damaged at %q", got[i]))
+		n, err := parseNote(got[i], got[i+1])
+		if err != nil {
+			return nil, err
 		}
-		notes = append(notes, note{digest: d, works: !early})
+		notes = append(notes, n)
 	}
 	return notes, nil
+}
+
+func parseNote(keyID, text string) (note, error) {
+	text, early := strings.CutPrefix(text, "?")
+	d, ok := parseDigest(text)
+	if !ok {
+		return note{}, engine.ErrBroken.Because(fmt.Errorf("index of keys is damaged at %q", keyID))
+	}
+	return note{digest: d, works: !early}, nil
 }
 
 // looked is what one look at the records of keys shows, all at the same instant.

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -41,6 +42,9 @@ type world struct {
 // home is where requests come from.
 const home = "192.0.2.1"
 
+// masterKey is that of all servers on real Redis, because they share one.
+var masterKey = base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
+
 var start = time.Date(2026, 5, 4, 3, 2, 1, int(500*time.Millisecond), time.UTC)
 
 // onBoth runs f on real Redis, which all tests share, and on the in-memory engine.
@@ -71,7 +75,11 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 		tb.Fatalf("open the engine: %v", err)
 	}
 	tb.Cleanup(func() { _ = e.Close() })
-	if w.ring, _, err = keyring.Open(tb.TempDir(), "", nil); err != nil {
+	master := ""
+	if !opt.Memory {
+		master = masterKey
+	}
+	if w.ring, _, err = keyring.Open(tb.TempDir(), master, nil); err != nil {
 		tb.Fatalf("open the keyring: %v", err)
 	}
 	w.engine, w.redis, w.tenants = e, e.Single(), tenants.New(e, w.clock)

@@ -15,6 +15,7 @@ var scripts embed.FS
 
 var (
 	lookupScript           = engine.MustLoad(scripts, "lookup")
+	findScript             = engine.MustLoad(scripts, "find")
 	listScript             = engine.MustLoad(scripts, "list")
 	indexScript            = engine.MustLoad(scripts, "index")
 	registerScript         = engine.MustLoad(scripts, "register")
@@ -25,14 +26,18 @@ var (
 	rotateOperatorScript   = engine.MustLoad(scripts, "rotate_operator")
 	usesScript             = engine.MustLoad(scripts, "uses")
 	noteUsesScript         = engine.MustLoad(scripts, "note_uses")
+
+	signingKeysScript       = engine.MustLoad(scripts, "signing_keys")
+	rotateSigningKeysScript = engine.MustLoad(scripts, "rotate_signing_keys")
 )
 
-// The keys of Redis. The first four lie in the slot of the installation, the others in that of a tenant.
+// The keys of Redis. The first five lie in the slot of the installation, the others in that of a tenant.
 var (
-	recordsKey   = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
-	usesKey      = engine.SystemKey("key-uses")      // HASH digest to when and from where the key was used last
-	operatorsKey = engine.SystemKey("operator-keys") // HASH key id to digest
-	tenantIDsKey = engine.SystemKey("tenant-ids")    // HASH id to name, kept by tenants
+	recordsKey     = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
+	usesKey        = engine.SystemKey("key-uses")      // HASH digest to when and from where the key was used last
+	operatorsKey   = engine.SystemKey("operator-keys") // HASH key id to digest
+	signingKeysKey = engine.SystemKey("token-keys")    // HASH key id to when it begins to sign, and the sealed key
+	tenantIDsKey   = engine.SystemKey("tenant-ids")    // HASH id to name, kept by tenants
 )
 
 func indexKey(t tenants.ID) string  { return engine.TenantKey(t.String(), "keys") }   // HASH key id to digest, or to "?" and digest

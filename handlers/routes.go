@@ -53,6 +53,8 @@ func (a *API) routes() []route {
 	)
 	return []route{
 		{get, "/v1/whoami", "whoami", a.whoami, "", anyKey, harmless},
+		{post, "/v1/tokens", "createToken", a.createToken, "", anyKey, harmless},
+		{get, "/.well-known/jwks.json", "getSigningKeys", a.getSigningKeys, "", public, harmless},
 
 		{get, "/v1/queues", "listQueues", a.listQueues, "queues:read", tenant, harmless},
 		{put, queue, "putQueue", a.putQueue, "queues:write", tenant, harmless},

@@ -13,12 +13,14 @@ import (
 // Caller is who a request was made by.
 type Caller struct {
 	Key CallerKey `json:"key"`
+	// The access token of the request; null when it carries the key itself.
+	Token *CallerToken `json:"token" extensions:"x-nullable"`
 	// The tenant that the key acts for; null for an operator's key without the header Tenant.
 	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
 	Limits Limits        `json:"limits"`
 }
 
-// CallerKey is the key of a request.
+// CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
 type CallerKey struct {
 	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
@@ -28,8 +30,13 @@ type CallerKey struct {
 	Allowed []string `json:"allowed" example:"messages:send"`
 	// Patterns of the names of the queues that the key reaches; null for all.
 	Queues []string `json:"queues" extensions:"x-nullable" example:"orders-*"`
-	// When it stops working; null for never.
+	// When it stops working, or the access token does; null for never.
 	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// CallerToken is the access token of a request.
+type CallerToken struct {
+	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7ft"`
 }
 
 // CallerTenant is the tenant of a request.
@@ -63,7 +70,7 @@ type Limits struct {
 // whoami says who is calling.
 //
 //	@Summary		Who am I
-//	@Description	The key of this request, the tenant that it acts for, and the limits.
+//	@Description	The key of this request, or its access token, the tenant that it acts for, and the limits.
 //	@ID				whoami
 //	@Tags			identity
 //	@Success		200	{object}	Caller	"The caller"
@@ -85,6 +92,9 @@ func (a *API) whoami(c echo.Context) error {
 			MaxMessageSize: queues.MaxMessageSize, MaxBatch: queues.MaxBatch, MaxBatchBytes: queues.MaxBatchBytes,
 			MaxReceive: queues.MaxReceive, MaxWait: wholeSeconds(queues.MaxWait), MaxQueues: queues.MaxQueues, MaxKeys: auth.MaxKeys,
 		},
+	}
+	if id := r.Principal.TokenID; id != "" {
+		who.Token = &CallerToken{ID: id}
 	}
 	if !r.Tenant.IsZero() {
 		t, err := a.Tenants.ByID(c.Request().Context(), r.Tenant)

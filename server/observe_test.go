@@ -66,6 +66,13 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 	must(t, http.StatusCreated, &pair, http.MethodPost, s.URL()+"/v1/keys", tenantKey, `{"aws":true,"allowed_ips":["192.0.2.1"]}`)
 	must(t, http.StatusCreated, &rotated, http.MethodPost, s.URL()+"/v1/keys/"+pair.ID+"/rotate", tenantKey, `{"grace_period":0}`)
 
+	var token, lost struct {
+		AccessToken string `json:"access_token"`
+	}
+	must(t, http.StatusCreated, &token, http.MethodPost, s.URL()+"/v1/tokens", tenantKey, "")
+	must(t, http.StatusOK, nil, http.MethodGet, s.URL()+"/v1/whoami", token.AccessToken, "")
+	must(t, http.StatusCreated, &lost, http.MethodPost, s.URL()+"/v1/tokens", tenantKey, `{"allowed_ips":["192.0.2.1"]}`)
+
 	// Everything wrong at once: what is refused is not repeated either.
 	for _, c := range []struct {
 		method, path, key, body string
@@ -88,6 +95,9 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 		{http.MethodGet, q, rotated.Key, "", nil},
 		{http.MethodGet, q, "", "", []string{"Authorization", "Bearer " + rotated.AWS.SecretAccessKey}},
 		{http.MethodPost, "/v1/keys", tenantKey, `{"name":"` + rotated.AWS.SecretAccessKey + `","scopes":["` + rotated.Key + `"]}`, nil},
+		{http.MethodGet, q, lost.AccessToken, "", nil},
+		{http.MethodGet, q, token.AccessToken[:len(token.AccessToken)-9] + "AAAAAAAAA", "", nil},
+		{http.MethodPost, "/v1/tokens", tenantKey, `{"scopes":["` + token.AccessToken + `"]}`, nil},
 		{http.MethodPost, "/v1/keys", tenantKey, `{"allowed_ips":["` + mark + `"]}`, nil},
 		{http.MethodPost, "/v1/keys", tenantKey, `{"queues":["` + mark + `/"]}`, nil},
 		{http.MethodPost, "/v1/tenants/marked/keys", s.OperatorKey, `{"name":7,"` + mark + `":1}`, nil},
@@ -116,6 +126,7 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 	}
 	secrets := map[string]string{"the tenant's key": tenantKey, "the operator's key": s.OperatorKey, "the default key": s.Key,
 		"a rotated key": pair.Key, "its successor": rotated.Key, "an AWS secret": pair.AWS.SecretAccessKey, "its successor's": rotated.AWS.SecretAccessKey,
+		"an access token": token.AccessToken, "the signature of one": token.AccessToken[len(token.AccessToken)-80 : len(token.AccessToken)-10],
 		"a receipt handle": handle, "a receipt handle used without Redis": late, "what the client marked": mark}
 	leaks := 0
 	for place, text := range places {

@@ -26,8 +26,8 @@ func houseRules(doc *openapi3.T) error {
 }
 
 func operationFaults(doc *openapi3.T, name string, op *openapi3.Operation) (faults []string) {
-	if _, path, _ := strings.Cut(name, " "); !strings.HasPrefix(path, "/v1/") {
-		faults = append(faults, "the path of @Router is written in full and begins with /v1/")
+	if _, path, _ := strings.Cut(name, " "); !strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/.well-known/") {
+		faults = append(faults, "the path of @Router is written in full and begins with /v1/, or with /.well-known/ where a standard says so")
 	}
 	if !operationIDs.MatchString(op.OperationID) {
 		faults = append(faults, fmt.Sprintf("@ID is %q; it names the operation in camelCase, as putQueue does", op.OperationID))
