@@ -19,6 +19,7 @@ var tenantScopes = []string{
 	"schedules:read", "schedules:write", "schedules:run",
 	"tasks:read", "tasks:write",
 	"keys:read", "keys:write",
+	"audit:read",
 }
 
 // operatorScopes are those for what belongs to the installation. Only operators' keys have them.
@@ -26,6 +27,7 @@ var operatorScopes = []string{
 	"tenants:read", "tenants:write",
 	"plans:read", "plans:write",
 	"operator_keys:read", "operator_keys:write",
+	"operator_audit:read",
 }
 
 // everything is the scope that holds all others, also those of later versions.

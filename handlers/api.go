@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
@@ -32,6 +33,7 @@ type API struct {
 	Tasks   *tasks.Store
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	Audit   *audit.Store
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 
@@ -107,6 +109,7 @@ type Request struct {
 	route   *guarded
 	terms   *tenants.Terms // nil for what an operator asks
 	charged int64          // bytes of the answer, to the limits of the tenant
+	record  *record        // nil for what the audit log does not have
 }
 
 const requestKey = "sluice.request"
@@ -169,6 +172,9 @@ func printable(s string, limit int) string {
 // guard lets those requests through to a route's handler that may go there.
 func (a *API) guard(r route) echo.HandlerFunc {
 	rt := guarded{route: r, need: auth.MustScope(r.scope)}
+	if what, ok := changes[r.operation]; ok {
+		rt.change = &what
+	}
 	return func(c echo.Context) error {
 		req, hr := RequestOf(c), c.Request()
 		req.Operation, req.route = rt.operation, &rt
@@ -183,6 +189,7 @@ func (a *API) guard(r route) echo.HandlerFunc {
 		c.Response().Header()["Cache-Control"] = noStore
 		if rt.needs != public {
 			if err := a.authenticate(c, req, &rt); err != nil {
+				a.refusedChange(c, &rt, err)
 				return err
 			}
 			if err := a.admit(c, req); err != nil {
@@ -195,6 +202,9 @@ func (a *API) guard(r route) echo.HandlerFunc {
 		}
 		if err := rt.checkIdempotencyKey(hr.Header); err != nil {
 			return err
+		}
+		if rt.change != nil {
+			return a.audited(c, &rt)
 		}
 		return rt.handler(c)
 	}

@@ -136,7 +136,7 @@ func (d *described) check(h *apiTest, req *http.Request, body []byte, a *answer)
 // isRaw reports whether an answer is bytes as they were sent.
 func isRaw(req *http.Request, a *answer) bool {
 	return a.status == http.StatusOK &&
-		(strings.HasSuffix(req.URL.Path, "/body") || strings.HasSuffix(req.URL.Path, "/group-state") && req.Method == http.MethodGet || strings.HasSuffix(req.URL.Path, "/receive") && req.URL.Query().Has("raw"))
+		(strings.HasSuffix(req.URL.Path, "/body") || strings.HasSuffix(req.URL.Path, "/export") || strings.HasSuffix(req.URL.Path, "/group-state") && req.Method == http.MethodGet || strings.HasSuffix(req.URL.Path, "/receive") && req.URL.Query().Has("raw"))
 }
 
 // usesText reports whether a request says a duration, or no JSON, in a way that the description allows in words only.

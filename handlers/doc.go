@@ -37,6 +37,8 @@
 //	@tag.description	The keys of operators. For operators.
 //	@tag.name			plans
 //	@tag.description	Limits of tenants, by name. For operators.
+//	@tag.name			audit
+//	@tag.description	Who changed what.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
 package handlers

@@ -1,6 +1,11 @@
 package handlers
 
-import "github.com/sluicemq/sluice/queues"
+import (
+	"maps"
+	"slices"
+
+	"github.com/sluicemq/sluice/queues"
+)
 
 // TestRoute is a row of the table of routes, for tests.
 type TestRoute struct {
@@ -19,6 +24,12 @@ func Routes() []TestRoute {
 		})
 	}
 	return list
+}
+
+// Audited reports whether the audit log has an operation, and whether somebody decided that it has not.
+func Audited(operation string) (has, hasNot bool) {
+	_, has = changes[operation]
+	return has, messaging[operation]
 }
 
 // The encoders, for benchmarks and tests.
@@ -60,4 +71,9 @@ func UnquoteJSON(text []byte) (string, error) {
 		out = string(s)
 	})
 	return out, err
+}
+
+// AuditedOperations returns all that somebody decided about.
+func AuditedOperations() []string {
+	return slices.Concat(slices.Collect(maps.Keys(changes)), slices.Collect(maps.Keys(messaging)))
 }

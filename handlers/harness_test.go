@@ -25,6 +25,7 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
@@ -95,6 +96,8 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake, Terms: h.tenants.Terms})
 	a := h.api
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
+	a.Audit = audit.New(e)
+	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)

@@ -85,25 +85,29 @@ var attempts = map[string]attempt{
 	"revokeKey":        nothing,
 	"rotateKey":        nothing,
 
-	"listPlans":         pages,
-	"putPlan":           nothing,
-	"getPlan":           nothing,
-	"deletePlan":        nothing,
-	"listTenants":       pages,
-	"putTenant":         nothing,
-	"getTenant":         nothing,
-	"updateTenant":      nothing,
-	"suspendTenant":     nothing,
-	"resumeTenant":      nothing,
-	"deleteTenant":      nothing,
-	"createTenantKey":   nothing,
-	"listTenantKeys":    nothing,
-	"revokeTenantKey":   nothing,
-	"rotateTenantKey":   nothing,
-	"listOperatorKeys":  nothing,
-	"createOperatorKey": nothing,
-	"revokeOperatorKey": nothing,
-	"rotateOperatorKey": nothing,
+	"listAudit":           {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
+	"exportAudit":         {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
+	"listOperatorAudit":   pages,
+	"exportOperatorAudit": nothing,
+	"listPlans":           pages,
+	"putPlan":             nothing,
+	"getPlan":             nothing,
+	"deletePlan":          nothing,
+	"listTenants":         pages,
+	"putTenant":           nothing,
+	"getTenant":           nothing,
+	"updateTenant":        nothing,
+	"suspendTenant":       nothing,
+	"resumeTenant":        nothing,
+	"deleteTenant":        nothing,
+	"createTenantKey":     nothing,
+	"listTenantKeys":      nothing,
+	"revokeTenantKey":     nothing,
+	"rotateTenantKey":     nothing,
+	"listOperatorKeys":    nothing,
+	"createOperatorKey":   nothing,
+	"revokeOperatorKey":   nothing,
+	"rotateOperatorKey":   nothing,
 }
 
 // placesOf returns all places of an operation where an id can stand, with the kinds of the ids.
@@ -208,7 +212,7 @@ func (h *apiTest) try(r handlers.TestRoute, at func(place string) string, me []s
 
 var (
 	// made are what each request makes anew.
-	made = regexp.MustCompile(`(slk|slo|msg|key|task|tok|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn)":"[^"]*"|"expires_at":"[^"]*"`)
+	made = regexp.MustCompile(`(slk|slo|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn)":"[^"]*"|"expires_at":"[^"]*"`)
 	// hidden are headers that differ from request to request.
 	hidden = []string{"Date", "Request-Id", "Etag", "Sluice-Seq"}
 )

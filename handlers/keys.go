@@ -115,6 +115,7 @@ func (a *API) createdKey(c echo.Context, owner tenants.ID, k auth.Created) (Crea
 }
 
 func (a *API) answerCreated(c echo.Context, owner tenants.ID, k auth.Created) error {
+	made(c, k.ID)
 	shown, err := a.createdKey(c, owner, k)
 	if err != nil {
 		return err

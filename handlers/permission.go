@@ -14,7 +14,8 @@ import (
 // guarded is a route with what its scope means.
 type guarded struct {
 	route
-	need auth.Scopes
+	need   auth.Scopes
+	change *change // nil for what the audit log does not have
 }
 
 // admits refuses who may not use a route at all.

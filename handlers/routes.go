@@ -104,6 +104,11 @@ func (a *API) routes() []route {
 		{del, "/v1/keys/:id", "revokeKey", a.revokeKey, "keys:write", tenant, harmless},
 		{post, "/v1/keys/:id/rotate", "rotateKey", a.rotateKey, "keys:write", tenant, refused},
 
+		{get, "/v1/audit", "listAudit", a.listAudit, "audit:read", tenant, harmless},
+		{get, "/v1/audit/export", "exportAudit", a.exportAudit, "audit:read", tenant, harmless},
+		{get, "/v1/operator_audit", "listOperatorAudit", a.listOperatorAudit, "operator_audit:read", operator, harmless},
+		{get, "/v1/operator_audit/export", "exportOperatorAudit", a.exportOperatorAudit, "operator_audit:read", operator, harmless},
+
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},
 		{get, owner, "getTenant", a.getTenant, "tenants:read", operator, harmless},

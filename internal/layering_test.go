@@ -42,6 +42,7 @@ var floors = [][]string{
 
 // tools is the one floor whose packages may import each other: Go itself forbids circles.
 var tools = []string{
+	"internal/audit",    // who changed what
 	"internal/bench",    // load generator: speaks HTTP
 	"internal/egress",   // the one guarded client for outgoing HTTP
 	"internal/embedded", // the Redis that Sluice starts by itself

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
@@ -32,6 +33,7 @@ type parts struct {
 	auth     *auth.Authenticator
 	queues   *queues.Store
 	tasks    *tasks.Store
+	audit    *audit.Store
 	runner   *tasks.Runner
 	epoch    string // of the data set
 	looks    looks
@@ -138,6 +140,8 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.auth = auth.NewAuthenticator(p.keys)
 	p.tasks = tasks.New(p.engine, clock.Real{})
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
+	p.audit = audit.New(p.engine)
+	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.audit.Forget(ctx, audit.Log(id.String())) })
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms})
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),

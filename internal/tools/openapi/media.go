@@ -43,6 +43,8 @@ var forms = []form{
 	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true, either: true},
 	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true},
 	{operation: "GET /v1/queues/{queue}/ws", response: []body{frames}, status: "101", sole: true, either: true},
+	{operation: "GET /v1/audit/export", response: []body{lines}, sole: true},
+	{operation: "GET /v1/operator_audit/export", response: []body{lines}, sole: true},
 	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true},
 	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}},
 	{operation: "GET /v1/topics/{topic}/messages", response: []body{lines, events}},
