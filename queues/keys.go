@@ -17,6 +17,7 @@ var (
 	receiveScript    = engine.MustLoad(files, "receive")
 	settleScript     = engine.MustLoad(files, "settle")
 	outboxScript     = engine.MustLoad(files, "outbox")
+	deliverScript    = engine.MustLoad(files, "deliver")
 	acceptScript     = engine.MustLoad(files, "accept")
 	restoreScript    = engine.MustLoad(files, "restore")
 	departScript     = engine.MustLoad(files, "depart")

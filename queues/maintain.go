@@ -15,7 +15,7 @@ import (
 // listen hears what other servers' scripts say; see lua/lib/wake.lua.
 func (s *Store) listen(ctx context.Context) {
 	defer s.hearing.Store(false)
-	s.engine.Listen(ctx, func(up bool) {
+	s.engine.Listen(ctx, engine.WakePrefix, func(up bool) {
 		s.hearing.Store(up)
 		if up {
 			s.recheckAll() // what was said while nobody listened is lost

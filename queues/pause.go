@@ -93,13 +93,17 @@ func (p Paused) same(o Paused) bool {
 
 // admit judges a message by what this server knows of the queue.
 func (c *config) admit(m *Outgoing) error {
-	p := c.paused.Send
-	if p == nil {
+	if c.paused.Send == nil {
 		return m.Validate(c.Settings)
 	}
+	return c.pausedError()
+}
+
+// pausedError says that sends are paused, and why.
+func (c *config) pausedError() error {
 	e := *ErrQueuePaused
-	if p.Reason != "" {
-		e.Message = fmt.Sprintf("The queue takes no messages now: sending is paused, because: %s", p.Reason)
+	if reason := c.paused.Send.Reason; reason != "" {
+		e.Message = fmt.Sprintf("The queue takes no messages now: sending is paused, because: %s", reason)
 	}
 	return &e
 }

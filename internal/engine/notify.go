@@ -8,19 +8,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// WakePrefix starts the name of the channel on which a server is told of new messages; its session's number follows.
-const WakePrefix = Prefix + "wake:"
+// A server is told of what happens on channels that are named by its session's number, with a prefix before it.
+const (
+	WakePrefix  = Prefix + "wake:"  // new messages in queues
+	TopicPrefix = Prefix + "topic:" // new messages in topics
+)
 
 const (
 	listenPing  = time.Second
 	listenPause = 200 * time.Millisecond
 )
 
-// Listen hands every word sent to this server's channel to heard, until ctx ends. It calls connected with true each
+// Listen hands every word sent to this server's channel of the given prefix to heard, until ctx ends. It calls connected with true each
 // time the channel is up, the first time included, and with false when it is not any more: whatever is said meanwhile
 // is lost, so the caller must look for itself. A silent connection is pinged each second, so that a dead one is noticed.
-func (e *Engine) Listen(ctx context.Context, connected func(up bool), heard func(word string)) {
-	channel := WakePrefix + strconv.FormatUint(uint64(e.session.Number()), 10)
+func (e *Engine) Listen(ctx context.Context, prefix string, connected func(up bool), heard func(word string)) {
+	channel := prefix + strconv.FormatUint(uint64(e.session.Number()), 10)
 	for ctx.Err() == nil {
 		e.listenOnce(ctx, channel, connected, heard)
 		connected(false)

@@ -29,7 +29,7 @@ func listen(t *testing.T, e *engine.Engine) *ear {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		e.Listen(ctx, func(up bool) {
+		e.Listen(ctx, engine.WakePrefix, func(up bool) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
 			if n := len(x.ups); n == 0 || x.ups[n-1] != up {

@@ -194,8 +194,9 @@ func modules(t *testing.T) []module {
 // refused gets a line here.
 var adds = []string{
 	"auth/index", "auth/note_uses", "auth/register", "auth/register_operator", "auth/rotate", "auth/rotate_operator", "internal/engine/epoch",
-	"queues/confirm", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
+	"queues/confirm", "queues/deliver", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
 	"tenants/claim", "tenants/plan_put", "tenants/reserve", "tenants/update",
+	"topics/init", "topics/publish", "topics/subscribe",
 }
 
 func TestScriptsThatDrainRunWithoutMemory(t *testing.T) {

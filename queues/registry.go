@@ -1,0 +1,101 @@
+package queues
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Registry is the names of one kind of things that a tenant has and that live in slots of their own, as queues do. A
+// thing is made in steps that can be repeated: reserve its name, make its keys, confirm; and deleted so: mark it gone,
+// unregister, remove its keys, forget. Whoever meets one that is half done finishes it.
+type Registry struct {
+	Engine *engine.Engine
+	// Part and Names are the tenant's keys that hold it; see register.lua and confirm.lua.
+	Part, Names string
+	Max         int64 // how many things a tenant may have, with those that are being made or deleted
+}
+
+// ErrRegistryFull says that a tenant has as many things of a kind as it may have.
+var ErrRegistryFull = errors.New("the registry is full")
+
+func (r Registry) keys(t tenants.ID) []string {
+	return []string{engine.TenantKey(t.String(), r.Part), engine.TenantKey(t.String(), r.Names)}
+}
+
+// Reserve returns the uid for the keys of a thing, and "" where it is live already.
+func (r Registry) Reserve(ctx context.Context, t tenants.ID, name string) (string, error) {
+	list, err := r.do(ctx, registerScript, []string{tenantKey(t), r.keys(t)[0]}, name, newUID(), r.Max)
+	if err != nil {
+		return "", err
+	}
+	switch text(list, 0) {
+	case "full":
+		return "", ErrRegistryFull
+	case "no_tenant":
+		return "", ErrTenantGone
+	case "live":
+		return "", nil
+	}
+	return text(list, 1), nil
+}
+
+// Confirm makes a thing live whose keys are there. It reports false when the reservation was given up.
+func (r Registry) Confirm(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
+	list, err := r.do(ctx, confirmScript, r.keys(t), name, uid)
+	return text(list, 0) == "ok", err
+}
+
+// Lookup returns the uid of a live thing, or "".
+func (r Registry) Lookup(ctx context.Context, t tenants.ID, name string) (string, error) {
+	reply, err := r.Engine.Do(ctx, lookupScript, r.keys(t)[:1], name)
+	uid, _ := reply.(string)
+	return uid, err
+}
+
+// Named is a thing by its name and uid.
+type Named struct{ Name, UID string }
+
+// List returns up to limit live things whose names begin with prefix and come after the name after, by name.
+func (r Registry) List(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]Named, error) {
+	list, err := r.do(ctx, listScript, r.keys(t), prefix, after, limit)
+	return named(list), err
+}
+
+// Unfinished returns some of what was begun and not ended, without a name what is being deleted, and the cursor of the
+// rest: "0" at first and at the end.
+func (r Registry) Unfinished(ctx context.Context, t tenants.ID, cursor string) ([]Named, string, error) {
+	list, err := r.do(ctx, unfinishedScript, r.keys(t)[:1], cursor)
+	if err != nil || len(list) == 0 {
+		return nil, "0", err
+	}
+	return named(list[1:]), text(list, 0), nil
+}
+
+// Unregister takes the name of a thing out and notes that its keys are still to be removed.
+func (r Registry) Unregister(ctx context.Context, t tenants.ID, name, uid string) error {
+	_, err := r.do(ctx, unregisterScript, r.keys(t), name, uid)
+	return err
+}
+
+// Forget forgets a thing whose keys are removed.
+func (r Registry) Forget(ctx context.Context, t tenants.ID, uid string) error {
+	_, err := r.do(ctx, forgetScript, r.keys(t)[:1], uid)
+	return err
+}
+
+func (r Registry) do(ctx context.Context, s *engine.Script, keys []string, args ...any) ([]any, error) {
+	reply, err := r.Engine.Do(ctx, s, keys, args...)
+	list, _ := reply.([]any)
+	return list, err
+}
+
+func named(list []any) []Named {
+	out := make([]Named, 0, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		out = append(out, Named{text(list, i), text(list, i+1)})
+	}
+	return out
+}
