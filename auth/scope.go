@@ -17,6 +17,7 @@ var tenantScopes = []string{
 	"queues:read", "queues:write", "queues:pause", "queues:purge", "queues:redrive",
 	"messages:send", "messages:consume", "messages:peek", "messages:read_body", "messages:change", "messages:delete",
 	"schedules:read", "schedules:write", "schedules:run",
+	"topics:read", "topics:write", "topics:publish", "topics:consume", "topics:replay",
 	"tasks:read", "tasks:write",
 	"keys:read", "keys:write",
 	"audit:read",
@@ -36,9 +37,9 @@ const everything = "*"
 // roles are names for sets of scopes. A wildcard in one holds what later versions add.
 var roles = map[string][]string{
 	"owner":                 {everything},
-	"developer":             {"queues:*", "messages:*", "schedules:*", "tasks:*"},
-	"operator":              {"*:read", "queues:pause", "queues:purge", "queues:redrive", "messages:peek", "messages:read_body", "messages:change", "messages:delete", "schedules:run", "tasks:*"},
-	"viewer":                {"*:read", "messages:peek", "messages:read_body"},
+	"developer":             {"queues:*", "messages:*", "schedules:*", "topics:*", "tasks:*"},
+	"operator":              {"*:read", "queues:pause", "queues:purge", "queues:redrive", "messages:peek", "messages:read_body", "messages:change", "messages:delete", "schedules:run", "topics:consume", "topics:replay", "tasks:*"},
+	"viewer":                {"*:read", "messages:peek", "messages:read_body", "topics:consume"},
 	"viewer_without_bodies": {"*:read", "messages:peek"},
 }
 

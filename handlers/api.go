@@ -22,11 +22,13 @@ import (
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // API is the REST door. Fill its fields in, then call Register once.
 type API struct {
 	Queues  *queues.Store
+	Topics  *topics.Store
 	Tenants *tenants.Store
 	Keys    *auth.KeyStore
 	Auth    *auth.Authenticator

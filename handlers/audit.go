@@ -46,18 +46,20 @@ type AuditActor struct {
 
 // AuditTarget is what was changed.
 type AuditTarget struct {
-	Type string `json:"type" enums:"queue,schedule,task,key,operator_key,tenant,plan"`
+	Type string `json:"type" enums:"queue,schedule,topic,subscription,task,key,operator_key,tenant,plan"`
 	// Its name, or its id; null for what was not made.
 	Name *string `json:"name" extensions:"x-nullable" example:"orders"`
 	// The queue to which it belongs.
 	Queue *string `json:"queue" extensions:"x-nullable" example:"orders"`
+	// The topic to which it belongs.
+	Topic *string `json:"topic" extensions:"x-nullable" example:"orders.created"`
 }
 
 func newAuditEntry(e audit.Entry) AuditEntry {
 	return AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
 		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, TokenID: textOrNull(e.Actor.Token)},
 		Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
-		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue)},
+		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue), Topic: textOrNull(e.Target.Topic)},
 		Before: orNull(e.Before), After: orNull(e.After)}
 }
 

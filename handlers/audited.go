@@ -44,6 +44,17 @@ var changes = map[string]change{
 	"resumeSchedule": {"schedule", "schedule", scheduleState},
 	"runSchedule":    {"schedule", "schedule", nil},
 
+	"putTopic":    {"topic", "topic", topicState},
+	"updateTopic": {"topic", "topic", topicState},
+	"deleteTopic": {"topic", "topic", topicState},
+
+	"putSubscription":    {"subscription", "subscription", subscriptionState},
+	"updateSubscription": {"subscription", "subscription", subscriptionState},
+	"deleteSubscription": {"subscription", "subscription", subscriptionState},
+	"pauseSubscription":  {"subscription", "subscription", subscriptionState},
+	"resumeSubscription": {"subscription", "subscription", subscriptionState},
+	"replaySubscription": {"subscription", "subscription", nil},
+
 	"cancelTask": {"task", "id", nil},
 
 	"createKey":         {"key", "", keyState},
@@ -71,8 +82,10 @@ var changes = map[string]change{
 var messaging = map[string]bool{
 	"sendMessage": true, "sendMessages": true, "changeMessage": true, "redriveMessage": true, "deleteMessage": true,
 	"receiveMessages": true, "consumeMessages": true, "ackMessage": true, "changeReceipt": true, "ackMessages": true,
+	"publishMessage": true, "publishMessages": true,
 	"putGroupState": true, "deleteGroupState": true,
 	"createToken": true,
+	"testFilter":  true, // it only looks
 }
 
 // auditBudget bounds what is still to be written down of a change once it was made, also when its client has gone.
@@ -110,6 +123,9 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	}
 	if rt.change.param != "queue" {
 		r.Target.Queue = c.Param("queue")
+	}
+	if rt.change.param != "topic" {
+		r.Target.Topic = c.Param("topic")
 	}
 	if p.Kind == auth.KindOperator {
 		r.logs = append(r.logs, audit.Installation)
@@ -264,6 +280,22 @@ func queueState(a *API, c echo.Context, owner tenants.ID, name string) (any, err
 		return nil, err
 	}
 	return settings(a.queue(q, queues.Stats{}, ""), "counts", "bytes", "oldest_age", "totals", "arn")
+}
+
+func topicState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
+	t, err := a.Topics.Get(c.Request().Context(), owner, name)
+	if err != nil {
+		return nil, err
+	}
+	return settings(a.topic(t, ""), "subscriptions", "log", "published", "arn")
+}
+
+func subscriptionState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
+	s, err := a.Topics.GetSubscription(c.Request().Context(), owner, c.Param("topic"), name)
+	if err != nil {
+		return nil, err
+	}
+	return settings(newSubscription(c.Param("topic"), s), "state", "lag", "counts", "last_error")
 }
 
 func scheduleState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {

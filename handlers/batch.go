@@ -97,29 +97,36 @@ func (b *batch) add(ref string, m queues.Outgoing, err error) {
 //	@Failure		507				{object}	Problem	"With atomic=true: the storage is full"
 //	@Router			/v1/queues/{queue}/messages/batch [post]
 func (a *API) sendMessages(c echo.Context) error {
-	q, err := readQuery(c, "atomic", "lines")
+	buf := getBuffer()
+	defer buf.release()
+	list, atomic, err := readBatchRequest(c, buf)
 	if err != nil {
 		return err
 	}
-	atomic, err := q.flag("atomic")
+	return a.sendBatch(c, list, atomic)
+}
+
+// readBatchRequest reads a batch with its query and its key. The messages point into buf.
+func readBatchRequest(c echo.Context, buf *buffer) (list *batch, atomic bool, err error) {
+	q, err := readQuery(c, "atomic", "lines")
 	if err != nil {
-		return err
+		return nil, false, err
+	}
+	if atomic, err = q.flag("atomic"); err != nil {
+		return nil, false, err
 	}
 	lines, err := q.choice("lines", "body", "envelope")
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	buf := getBuffer()
-	defer buf.release()
-	list, err := readBatch(c, buf, lines == "envelope")
-	if err != nil {
-		return err
+	if list, err = readBatch(c, buf, lines == "envelope"); err != nil {
+		return nil, false, err
 	}
 	if err := list.check(); err != nil {
-		return err
+		return nil, false, err
 	}
 	list.setKeys(c.Request().Header)
-	return a.sendBatch(c, list, atomic)
+	return list, atomic, nil
 }
 
 // readBatch reads the body of a batch. The messages point into buf.
@@ -319,16 +326,25 @@ func (b *batch) setKeys(h http.Header) {
 	}
 }
 
-// sendBatch stores what can be stored of a batch and answers with what became of each item.
-func (a *API) sendBatch(c echo.Context, b *batch, atomic bool) error {
+// good returns the items that can be sent. With all, an item that cannot is the error of the batch.
+func (b *batch) good(all bool) ([]queues.Outgoing, error) {
 	good := make([]queues.Outgoing, 0, len(b.items))
 	for i := range b.items {
 		switch {
 		case b.errs[i] == nil:
 			good = append(good, b.items[i])
-		case atomic:
-			return b.errs[i]
+		case all:
+			return nil, b.errs[i]
 		}
+	}
+	return good, nil
+}
+
+// sendBatch stores what can be stored of a batch and answers with what became of each item.
+func (a *API) sendBatch(c echo.Context, b *batch, atomic bool) error {
+	good, err := b.good(atomic)
+	if err != nil {
+		return err
 	}
 	ctx, t, name := scope(c)
 	sent, err := a.Queues.SendBatch(ctx, t, name, good, atomic)

@@ -5,7 +5,7 @@
 //
 //	@title			Sluice
 //	@version		1
-//	@description	Queues for many tenants, on Redis.
+//	@description	Queues and topics for many tenants, on Redis.
 //	@description
 //	@description	**Credentials.** Send an API key as `Authorization: Bearer slk_…`, or as the user name of Basic authentication: `curl -u slk_…:`. An operator's key (`slo_…`) acts for the tenant that the header `Tenant` names. Keys never go into a URL. `POST /v1/tokens` gives an access token for minutes (`eyJ…`), which is sent in the same way.
 //	@description
@@ -15,7 +15,7 @@
 //	@description
 //	@description	**Failures** are `application/problem+json` with a stable `code`; `errors` points at the parts of the request at fault. `503` with `outcome_unknown` may have been done, any other `503` was not. Every answer has a `Request-Id`.
 //	@description
-//	@description	**Conditions.** `ETag` names a version of a queue, schedule or tenant. Changes with `If-Match` fail with 412 when it is another one; `If-None-Match: *` only creates.
+//	@description	**Conditions.** `ETag` names a version of a queue, topic, schedule or tenant. Changes with `If-Match` fail with 412 when it is another one; `If-None-Match: *` only creates.
 //	@description
 //	@description	**Pages.** A list has `next_cursor`, and a `Link` with `rel="next"`; a page may be short although more follow.
 //
@@ -25,6 +25,10 @@
 //	@tag.description	Send, look at and delete messages.
 //	@tag.name			consuming
 //	@tag.description	Receive messages and say what became of them.
+//	@tag.name			topics
+//	@tag.description	Publish messages to all who subscribe.
+//	@tag.name			subscriptions
+//	@tag.description	Say who gets what is published.
 //	@tag.name			schedules
 //	@tag.description	Send a message again and again.
 //	@tag.name			tasks

@@ -33,6 +33,7 @@ import (
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
 )
 
 var (
@@ -50,6 +51,7 @@ type apiTest struct {
 	url      string
 	clock    *clock.Fake
 	queues   *queues.Store
+	topics   *topics.Store
 	tenants  *tenants.Store
 	keys     *auth.KeyStore
 	tenant   tenants.Tenant
@@ -98,6 +100,8 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
 	a.Audit = audit.New(e)
 	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake})
+	a.Topics = h.topics
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)

@@ -27,7 +27,8 @@ type attempt struct {
 }
 
 // inPath are the kinds of the ids in paths.
-var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule": "schedule", "tenant": "tenant", "plan": "text"}
+var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule": "schedule", "tenant": "tenant", "plan": "text",
+	"topic": "topic", "subscription": "subscription"}
 
 // kindOfID says what :id is, by what stands before it.
 var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key"}
@@ -39,51 +40,68 @@ var (
 
 // attempts has an entry for every operation: where ids can stand besides its path.
 var attempts = map[string]attempt{
-	"whoami":           nothing,
-	"createToken":      {places: map[string]string{"queue": "queue"}, body: `{"queues":["$queue"]}`},
-	"getSigningKeys":   nothing,
-	"listQueues":       {places: map[string]string{"prefix": "queue"}, query: "prefix=$prefix"},
-	"putQueue":         {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
-	"updateQueue":      {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
-	"getQueue":         nothing,
-	"deleteQueue":      nothing,
-	"pauseQueue":       nothing,
-	"resumeQueue":      nothing,
-	"purgeQueue":       {places: map[string]string{"confirm": "queue"}, body: `{"confirm":"$confirm"}`},
-	"redriveQueue":     {places: map[string]string{"to": "queue", "message": "message"}, body: `{"to":"$to","message_ids":["$message"]}`},
-	"sendMessage":      {places: map[string]string{"key": "text"}, body: "x", header: []string{"Idempotency-Key", "$key", "Content-Type", "text/plain"}},
-	"sendMessages":     {places: map[string]string{"key": "text"}, body: `{"messages":[{"body":"x"}]}`, header: []string{"Idempotency-Key", "$key"}},
-	"peekMessages":     {places: map[string]string{"id": "message"}, query: "filter=id:$id"},
-	"getMessage":       nothing,
-	"getMessageBody":   nothing,
-	"changeMessage":    {body: `{"available_at":"now"}`},
-	"redriveMessage":   {places: map[string]string{"to": "queue"}, query: "to=$to"},
-	"deleteMessage":    nothing,
-	"receiveMessages":  {places: map[string]string{"ack": "receipt"}, body: `{"ack":["$ack"]}`},
-	"consumeMessages":  {query: refused[1:]}, // it would go on
-	"openSocket":       nothing,
-	"tailMessages":     {query: refused[1:]},
-	"ackMessage":       nothing,
-	"changeReceipt":    {body: `{"visibility_timeout":0}`},
-	"getGroupState":    nothing,
-	"putGroupState":    {body: `"x"`},
-	"deleteGroupState": nothing,
-	"ackMessages":      {places: map[string]string{"ack": "receipt", "return": "receipt", "extend": "receipt"}, body: `{"ack":["$ack"],"return":[{"receipt_handle":"$return"}],"extend":[{"receipt_handle":"$extend","visibility_timeout":5}]}`},
-	"listSchedules":    {places: map[string]string{"prefix": "schedule"}, query: "prefix=$prefix"},
-	"putSchedule":      {body: `{"every":3600,"message":{"body":"x"}}`},
-	"getSchedule":      nothing,
-	"deleteSchedule":   nothing,
-	"pauseSchedule":    nothing,
-	"resumeSchedule":   nothing,
-	"runSchedule":      nothing,
-	"listTasks":        {places: map[string]string{"queue": "queue"}, query: "queue=$queue"},
-	"getTask":          nothing,
-	"listTaskErrors":   nothing,
-	"cancelTask":       nothing,
-	"listKeys":         nothing,
-	"createKey":        {places: map[string]string{"queue": "queue"}, body: `{"queues":["$queue"]}`},
-	"revokeKey":        nothing,
-	"rotateKey":        nothing,
+	"whoami":             nothing,
+	"createToken":        {places: map[string]string{"queue": "queue"}, body: `{"queues":["$queue"]}`},
+	"getSigningKeys":     nothing,
+	"listQueues":         {places: map[string]string{"prefix": "queue"}, query: "prefix=$prefix"},
+	"putQueue":           {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
+	"updateQueue":        {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
+	"getQueue":           nothing,
+	"deleteQueue":        nothing,
+	"pauseQueue":         nothing,
+	"resumeQueue":        nothing,
+	"purgeQueue":         {places: map[string]string{"confirm": "queue"}, body: `{"confirm":"$confirm"}`},
+	"redriveQueue":       {places: map[string]string{"to": "queue", "message": "message"}, body: `{"to":"$to","message_ids":["$message"]}`},
+	"sendMessage":        {places: map[string]string{"key": "text"}, body: "x", header: []string{"Idempotency-Key", "$key", "Content-Type", "text/plain"}},
+	"sendMessages":       {places: map[string]string{"key": "text"}, body: `{"messages":[{"body":"x"}]}`, header: []string{"Idempotency-Key", "$key"}},
+	"peekMessages":       {places: map[string]string{"id": "message"}, query: "filter=id:$id"},
+	"getMessage":         nothing,
+	"getMessageBody":     nothing,
+	"changeMessage":      {body: `{"available_at":"now"}`},
+	"redriveMessage":     {places: map[string]string{"to": "queue"}, query: "to=$to"},
+	"deleteMessage":      nothing,
+	"receiveMessages":    {places: map[string]string{"ack": "receipt"}, body: `{"ack":["$ack"]}`},
+	"consumeMessages":    {query: refused[1:]}, // it would go on
+	"openSocket":         nothing,
+	"tailMessages":       {query: refused[1:]},
+	"ackMessage":         nothing,
+	"changeReceipt":      {body: `{"visibility_timeout":0}`},
+	"getGroupState":      nothing,
+	"putGroupState":      {body: `"x"`},
+	"deleteGroupState":   nothing,
+	"ackMessages":        {places: map[string]string{"ack": "receipt", "return": "receipt", "extend": "receipt"}, body: `{"ack":["$ack"],"return":[{"receipt_handle":"$return"}],"extend":[{"receipt_handle":"$extend","visibility_timeout":5}]}`},
+	"listSchedules":      {places: map[string]string{"prefix": "schedule"}, query: "prefix=$prefix"},
+	"putSchedule":        {body: `{"every":3600,"message":{"body":"x"}}`},
+	"getSchedule":        nothing,
+	"deleteSchedule":     nothing,
+	"pauseSchedule":      nothing,
+	"resumeSchedule":     nothing,
+	"runSchedule":        nothing,
+	"listTopics":         {places: map[string]string{"prefix": "topic"}, query: "prefix=$prefix"},
+	"putTopic":           {body: `{"message_retention":60}`},
+	"getTopic":           nothing,
+	"updateTopic":        {body: `{"labels":{"a":"b"}}`},
+	"deleteTopic":        nothing,
+	"publishMessage":     {places: map[string]string{"key": "text"}, body: "x", header: []string{"Idempotency-Key", "$key", "Content-Type", "text/plain"}},
+	"publishMessages":    {places: map[string]string{"key": "text"}, body: `{"messages":[{"body":"x"}]}`, header: []string{"Idempotency-Key", "$key"}},
+	"readTopicMessages":  nothing,
+	"listSubscriptions":  {places: map[string]string{"prefix": "subscription"}, query: "prefix=$prefix"},
+	"putSubscription":    {places: map[string]string{"to": "queue"}, body: `{"queue":"$to","filter_policy":{"never":["x"]}}`},
+	"getSubscription":    nothing,
+	"updateSubscription": {places: map[string]string{"to": "queue"}, body: `{"queue":"$to","format":"envelope"}`},
+	"deleteSubscription": nothing,
+	"pauseSubscription":  nothing,
+	"resumeSubscription": nothing,
+	"replaySubscription": {body: `{}`},
+	"testFilter":         {places: map[string]string{"name": "topic"}, body: `{"topic":"$name","message":{"body":"x"}}`},
+	"listTasks":          {places: map[string]string{"queue": "queue"}, query: "queue=$queue"},
+	"getTask":            nothing,
+	"listTaskErrors":     nothing,
+	"cancelTask":         nothing,
+	"listKeys":           nothing,
+	"createKey":          {places: map[string]string{"queue": "queue"}, body: `{"queues":["$queue"]}`},
+	"revokeKey":          nothing,
+	"rotateKey":          nothing,
 
 	"listAudit":           {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
 	"exportAudit":         {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
@@ -155,12 +173,15 @@ func (h *apiTest) stock(tn tenants.Tenant, queue, schedule string) (ids, []strin
 	var got handlers.Received
 	h.do("POST", path+"/receive?visibility_timeout=43200", "", me...).is(200).into(&got)
 	h.json("PUT", path+"/schedules/"+schedule, `{"every":86400,"message":{"body":"M4RKED"}}`, me...).is(201)
+	topic, subscription := queue+"-topic", queue+"-subscription"
+	h.json("PUT", "/v1/topics/"+topic, "", me...).is(201)
+	h.json("PUT", "/v1/topics/"+topic+"/subscriptions/"+subscription, fmt.Sprintf(`{"queue":%q,"filter_policy":{"never":["x"]}}`, queue), me...).is(201)
 	var task handlers.Task
 	h.json("POST", path+"/purge", fmt.Sprintf(`{"confirm":%q,"older_than":86400}`, queue), me...).is(202).into(&task)
 	var waiting handlers.MessagePage
 	h.do("GET", path+"/messages?state=available", "", me...).is(200).into(&waiting)
 	return ids{"queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
-		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue}, me
+		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue, "topic": topic, "subscription": subscription}, me
 }
 
 // absent returns ids that nobody has, as long as others.
@@ -212,7 +233,7 @@ func (h *apiTest) try(r handlers.TestRoute, at func(place string) string, me []s
 
 var (
 	// made are what each request makes anew.
-	made = regexp.MustCompile(`(slk|slo|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn)":"[^"]*"|"expires_at":"[^"]*"`)
+	made = regexp.MustCompile(`(slk|slo|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
 	// hidden are headers that differ from request to request.
 	hidden = []string{"Date", "Request-Id", "Etag", "Sluice-Seq"}
 )
@@ -235,7 +256,8 @@ func (h *apiTest) snapshot(id ids, me []string) string {
 	h.Helper()
 	q := "/v1/queues/" + id["queue"]
 	var b strings.Builder
-	for _, path := range []string{"/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/whoami"} {
+	topic := "/v1/topics/" + id["topic"]
+	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/whoami"} {
 		fmt.Fprintf(&b, "%s %s\n", path, h.do("GET", path, "", me...).is(200).body)
 	}
 	tn := h.asOperator("GET", "/v1/tenants/"+id["tenant"], "").is(200)
@@ -313,6 +335,24 @@ func (h *apiTest) reset(own ids, me []string) {
 			h.do("DELETE", q+"/schedules/"+s.Name, "", me...).is(204)
 		}
 	}
+	var topics handlers.Page[handlers.Topic]
+	h.do("GET", "/v1/topics", "", me...).is(200).into(&topics)
+	for _, tp := range topics.Data {
+		if tp.Name != own["topic"] {
+			h.do("DELETE", "/v1/topics/"+tp.Name, "", me...).is(204)
+		}
+	}
+	topic := "/v1/topics/" + own["topic"]
+	h.json("PUT", topic, "", me...)
+	var subscriptions handlers.Page[handlers.Subscription]
+	h.do("GET", topic+"/subscriptions", "", me...).is(200).into(&subscriptions)
+	for _, s := range subscriptions.Data {
+		if s.Name != own["subscription"] {
+			h.do("DELETE", topic+"/subscriptions/"+s.Name, "", me...).is(204)
+		}
+	}
+	h.json("PUT", topic+"/subscriptions/"+own["subscription"], fmt.Sprintf(`{"queue":%q,"filter_policy":{"never":["x"]}}`, own["queue"]), me...)
+	h.do("POST", topic+"/subscriptions/"+own["subscription"]+"/resume", "", me...).is(200)
 	var sent handlers.MessagePage
 	h.do("GET", q+"/messages?filter=body=x", "", me...).is(200).into(&sent)
 	for _, m := range sent.Data {

@@ -40,6 +40,8 @@ func (rt *guarded) reaches(c echo.Context, p auth.Principal) error {
 	}
 	queue := c.Param("queue")
 	switch {
+	case strings.HasPrefix(rt.scope, "topics:"):
+		return errNoTopics
 	case queue == "" || p.Grants.Reaches(queue):
 		return nil
 	case rt.method == http.MethodPut && strings.HasSuffix(rt.path, "/:queue"):
@@ -47,6 +49,12 @@ func (rt *guarded) reaches(c echo.Context, p auth.Principal) error {
 	}
 	return queues.ErrQueueNotFound
 }
+
+// errNoTopics refuses topics to keys that reach only some queues: a topic has messages of whoever publishes, for queues of
+// whoever subscribes.
+var errNoTopics = &errs.Error{Kind: errs.Forbidden, Code: auth.ErrPermissionDenied.Code,
+	Message: "The key reaches only some queues, and so no topics.",
+	Fix:     "Use a key that reaches all queues. GET /v1/whoami shows which queues a key reaches."}
 
 // grants returns what the key of a request may do.
 func grants(c echo.Context) *auth.Grants { return RequestOf(c).Principal.Grants }

@@ -847,7 +847,7 @@ func (a *API) queueCondition(c echo.Context) (queues.Condition, error) {
 	})
 }
 
-// readStoreCondition reads If-Match and If-None-Match for a change of what the store of queues keeps. current finds the
+// readStoreCondition reads If-Match and If-None-Match for a change of a thing. current finds the
 // entity tag as it is; refusal says that it is not as asked.
 func readStoreCondition(c echo.Context, refusal *errs.Error, current func() (string, error)) (queues.Condition, error) {
 	if _, err := readQuery(c); err != nil {
@@ -865,7 +865,7 @@ func readStoreCondition(c echo.Context, refusal *errs.Error, current func() (str
 		// The store knows no "not this one": be sure that it is another one, and that it stays that.
 		etag, err := current()
 		switch {
-		case errors.Is(err, queues.ErrQueueNotFound), errors.Is(err, queues.ErrScheduleNotFound):
+		case err != nil && errs.KindOf(err) == errs.NotFound:
 			return queues.Condition{ETag: match}, nil
 		case err != nil:
 			return queues.Condition{}, err
@@ -894,8 +894,7 @@ func (a *API) guess(c echo.Context, err error) error {
 	if queues.ValidName(name) != nil || len(name) < 2 {
 		return err
 	}
-	now, last := a.Clock.Now().UnixMilli(), a.guessed.Load()
-	if now-last < guessEvery.Milliseconds() && now >= last || !a.guessed.CompareAndSwap(last, now) {
+	if !a.mayGuess() {
 		return err
 	}
 	list, _, listErr := a.Queues.List(ctx, t, name[:min(len(name)-1, 3)], "", guessAmong)
@@ -914,6 +913,12 @@ func (a *API) guess(c echo.Context, err error) error {
 		return &known
 	}
 	return err
+}
+
+// mayGuess reports whether it is time to look for the name that was meant.
+func (a *API) mayGuess() bool {
+	now, last := a.Clock.Now().UnixMilli(), a.guessed.Load()
+	return (now-last >= guessEvery.Milliseconds() || now < last) && a.guessed.CompareAndSwap(last, now)
 }
 
 // setNow tells a test what time it is for the queue.

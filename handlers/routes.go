@@ -46,6 +46,8 @@ func (a *API) routes() []route {
 		schedule = queue + "/schedules/:schedule"
 		message  = queue + "/messages/:id"
 		receipt  = queue + "/receipts/:handle"
+		topic    = "/v1/topics/:topic"
+		sub      = topic + "/subscriptions/:subscription"
 		owner    = "/v1/tenants/:tenant"
 		plan     = "/v1/plans/:plan"
 
@@ -93,6 +95,25 @@ func (a *API) routes() []route {
 		{post, schedule + "/pause", "pauseSchedule", a.pauseSchedule, "schedules:write", tenant, harmless},
 		{post, schedule + "/resume", "resumeSchedule", a.resumeSchedule, "schedules:write", tenant, harmless},
 		{post, schedule + "/run", "runSchedule", a.runSchedule, "schedules:run", tenant, keyed},
+
+		{get, "/v1/topics", "listTopics", a.listTopics, "topics:read", tenant, harmless},
+		{put, topic, "putTopic", a.putTopic, "topics:write", tenant, harmless},
+		{get, topic, "getTopic", a.getTopic, "topics:read", tenant, harmless},
+		{patch, topic, "updateTopic", a.updateTopic, "topics:write", tenant, harmless},
+		{del, topic, "deleteTopic", a.deleteTopic, "topics:write", tenant, harmless},
+		{post, topic + "/messages", "publishMessage", a.publishMessage, "topics:publish", tenant, keyed},
+		{post, topic + "/messages/batch", "publishMessages", a.publishMessages, "topics:publish", tenant, keyed},
+		{get, topic + "/messages", "readTopicMessages", a.readTopicMessages, "topics:consume", tenant, harmless},
+
+		{get, topic + "/subscriptions", "listSubscriptions", a.listSubscriptions, "topics:read", tenant, harmless},
+		{put, sub, "putSubscription", a.putSubscription, "topics:write", tenant, harmless},
+		{get, sub, "getSubscription", a.getSubscription, "topics:read", tenant, harmless},
+		{patch, sub, "updateSubscription", a.updateSubscription, "topics:write", tenant, harmless},
+		{del, sub, "deleteSubscription", a.deleteSubscription, "topics:write", tenant, harmless},
+		{post, sub + "/pause", "pauseSubscription", a.pauseSubscription, "topics:write", tenant, harmless},
+		{post, sub + "/resume", "resumeSubscription", a.resumeSubscription, "topics:write", tenant, harmless},
+		{post, sub + "/replay", "replaySubscription", a.replaySubscription, "topics:replay", tenant, refused},
+		{post, "/v1/filters/test", "testFilter", a.testFilter, "topics:read", tenant, harmless},
 
 		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", tenant, harmless},
 		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", tenant, harmless},

@@ -11,7 +11,7 @@ import (
 )
 
 // sends are the scopes of operations by which messages come in.
-var sends = map[string]bool{"messages:send": true, "schedules:run": true}
+var sends = map[string]bool{"messages:send": true, "schedules:run": true, "topics:publish": true, "topics:replay": true}
 
 // checkTenant refuses what the tenant of a request may not do now. An operator who acts for it may.
 func (a *API) checkTenant(ctx context.Context, req *Request, scope string) error {

@@ -12,12 +12,13 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // Task is work that was asked for.
 type Task struct {
 	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
-	Type string `json:"type" enums:"purge,redrive"`
+	Type string `json:"type" enums:"purge,redrive,replay"`
 	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
@@ -37,7 +38,7 @@ type Task struct {
 
 // TaskScope is what a task works on.
 type TaskScope struct {
-	// Name of the queue.
+	// Name of the queue; empty for a replay.
 	Queue string `json:"queue" example:"orders"`
 	// Of a purge: only messages that were sent at least so many seconds before it was asked for.
 	OlderThan int64 `json:"older_than,omitempty" example:"3600"`
@@ -47,6 +48,9 @@ type TaskScope struct {
 	To string `json:"to,omitempty" example:"source"`
 	// Of a redrive of messages that were named by their ids: how many.
 	MessageIDs int `json:"message_ids,omitempty" example:"3"`
+	// Of a replay: the topic, and its subscription.
+	Topic        string `json:"topic,omitempty" example:"orders.created"`
+	Subscription string `json:"subscription,omitempty" example:"billing"`
 }
 
 // TaskProgress counts the messages of a task.
@@ -158,7 +162,7 @@ func (a *API) begin(c echo.Context, n tasks.NewTask, s TaskScope) (tasks.Task, e
 
 // The words of the filters of listTasks.
 var (
-	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask}
+	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask}
 	taskStatuses = []string{string(tasks.Running), string(tasks.Succeeded), string(tasks.Failed), string(tasks.Cancelling), string(tasks.Cancelled)}
 )
 
@@ -185,7 +189,7 @@ func taskFilter(q *query) (tasks.Filter, error) {
 //	@Description	Newest first. The newest 1,000 are kept; those that have ended are forgotten first.
 //	@ID				listTasks
 //	@Tags			tasks
-//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge)
+//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay)
 //	@Param			status	query		string		false	"Only tasks in this state"		Enums(running,succeeded,failed,cancelling,cancelled)
 //	@Param			queue	query		string		false	"Only tasks on this queue"		maxlength(80)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // parts are what runs once Redis answers.
@@ -32,6 +33,7 @@ type parts struct {
 	keys     *auth.KeyStore
 	auth     *auth.Authenticator
 	queues   *queues.Store
+	topics   *topics.Store
 	tasks    *tasks.Store
 	audit    *audit.Store
 	runner   *tasks.Runner
@@ -143,9 +145,12 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.audit = audit.New(p.engine)
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.audit.Forget(ctx, audit.Log(id.String())) })
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms})
+	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms})
+	p.tenants.OnDelete(p.topics.Forget)
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),
 		queues.RedriveTask: p.queues.Redriving(),
+		topics.ReplayTask:  p.topics.Replaying(),
 	}, Ready: func() bool { return !s.health.has("data_replaced") && !s.health.has("redis_unavailable") }})
 	p.epoch = epoch
 	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name) }
@@ -396,6 +401,7 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.queues.Run(ctx) })
 	g.Go(func() error { return p.runner.Run(ctx) })
 	g.Go(func() error { return p.queues.TickSchedules(ctx) })
+	g.Go(func() error { return p.topics.Run(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.tenants.Run(ctx) })
 	g.Go(func() error { return p.limiter.Run(ctx) })

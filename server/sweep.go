@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// sweepEvery is how often the queues of all tenants are walked, to free the memory of what has expired in queues that
+// sweepEvery is how often the queues and topics of all tenants are walked, to free the memory of what has expired in those that
 // nobody calls, and to finish what a crash left half done, such as messages on their way to a dead-letter queue. No
 // answer depends on it.
 const sweepEvery = 10 * time.Minute
 
-// sweep walks all queues, at the start and then from time to time. Several servers that do so at once only do it twice.
+// sweep walks all queues and topics, at the start and then from time to time. Several servers that do so at once only do it twice.
 func (p *parts) sweep(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -26,7 +26,7 @@ func (p *parts) sweep(ctx context.Context) error {
 	}
 }
 
-// walk visits the queues of all tenants once.
+// walk visits the queues and topics of all tenants once.
 func (p *parts) walk(ctx context.Context) {
 	for after := ""; ; {
 		page, next, err := p.tenants.List(ctx, "", 100, after)
@@ -35,6 +35,7 @@ func (p *parts) walk(ctx context.Context) {
 		}
 		for _, t := range page {
 			_ = p.queues.Sweep(ctx, t.ID) // what fails is done at the next walk
+			_ = p.topics.Sweep(ctx, t.ID)
 		}
 		if next == "" {
 			return

@@ -72,6 +72,7 @@ type Target struct {
 	Type  string `json:"type"`
 	Name  string `json:"name,omitempty"`  // or id; "" while it has none
 	Queue string `json:"queue,omitempty"` // to which it belongs
+	Topic string `json:"topic,omitempty"` // to which it belongs
 }
 
 // Log names a log: that of a tenant by its id, that of the installation by "".

@@ -47,7 +47,6 @@ var forms = []form{
 	{operation: "GET /v1/operator_audit/export", response: []body{lines}, sole: true},
 	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true},
 	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}},
-	{operation: "GET /v1/topics/{topic}/messages", response: []body{lines, events}},
 	{operation: "GET /v1/events", response: []body{events}, sole: true},
 }
 

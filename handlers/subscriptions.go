@@ -1,0 +1,464 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/internal/filter"
+	"github.com/sluicemq/sluice/topics"
+)
+
+// Subscription is one way out of a topic.
+type Subscription struct {
+	Name string `json:"name" example:"billing"`
+	// The topic that it belongs to.
+	Topic string `json:"topic" example:"orders.created"`
+	// The queue that gets the messages.
+	Queue string `json:"queue" example:"billing"`
+	// How messages arrive: as if they had been sent to the queue, or in a JSON object with all that is known of them.
+	Format string `json:"format" enums:"raw,envelope"`
+	// Which messages arrive; null for all.
+	FilterPolicy map[string]any `json:"filter_policy" extensions:"x-nullable" swaggertype:"object"`
+	// What the filter policy looks at.
+	FilterScope string `json:"filter_scope" enums:"attributes,body"`
+	// Retrying: the queue takes no messages now. Broken: the queue is missing, and what is published is dropped.
+	State string `json:"state" enums:"active,paused,retrying,broken"`
+	// null when it is not paused.
+	PausedAt *Instant `json:"paused_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Messages that are still to come.
+	Lag    int64              `json:"lag" example:"0"`
+	Counts SubscriptionCounts `json:"counts"`
+	// Why the last message did not arrive that did not; null when all did.
+	LastError *SubscriptionError `json:"last_error" extensions:"x-nullable"`
+	CreatedAt Instant            `json:"created_at" swaggertype:"string" format:"date-time"`
+	UpdatedAt Instant            `json:"updated_at" swaggertype:"string" format:"date-time"`
+	// Changes with the settings; the header ETag has it in quotes.
+	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
+}
+
+// SubscriptionCounts are what became of the messages that were published since a subscription was made.
+type SubscriptionCounts struct {
+	// Stored in the queue.
+	Delivered int64 `json:"delivered" example:"118"`
+	// Kept out by the filter policy.
+	FilteredOut int64 `json:"filtered_out" example:"2"`
+	// The queue was missing, or they had waited for 14 days.
+	Dropped int64 `json:"dropped" example:"0"`
+	// The queue never takes them, because they are too large for it.
+	Failed int64 `json:"failed" example:"0"`
+}
+
+// SubscriptionError is why a message did not arrive.
+type SubscriptionError struct {
+	// As the code of the problem that a send would have got.
+	Code string `json:"code" example:"storage_full"`
+	// For people. May change.
+	Detail string  `json:"detail" example:"The queue is full: it holds as many messages or bytes as it may."`
+	At     Instant `json:"at" swaggertype:"string" format:"date-time"`
+}
+
+// SubscriptionInput is what a client says of a subscription. What is missing or null has its default.
+type SubscriptionInput struct {
+	// The queue that gets the messages. It stays as long as the subscription.
+	Queue string `json:"queue,omitempty" validate:"omitempty,min=1,max=80" example:"billing"`
+	// How messages arrive: as if they had been sent to the queue, or in a JSON object with all that is known of them.
+	Format string `json:"format,omitempty" enums:"raw,envelope" default:"raw" extensions:"x-nullable"`
+	// Which messages arrive, in the language of SNS filter policies; null for all.
+	FilterPolicy map[string]any `json:"filter_policy,omitempty" extensions:"x-nullable" swaggertype:"object"`
+	// What the filter policy looks at.
+	FilterScope string `json:"filter_scope,omitempty" enums:"attributes,body" default:"attributes" extensions:"x-nullable"`
+}
+
+var subscriptionNames = []string{"queue", "format", "filter_policy", "filter_scope"}
+
+// subscriptionReadOnly are the members of Subscription that nobody sets.
+var subscriptionReadOnly = map[string]bool{
+	"name": true, "topic": true, "state": true, "paused_at": true, "lag": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
+}
+
+// readSubscription reads a SubscriptionInput as a change of settings.
+func (r *reader) readSubscription() func(topics.SubscriptionSettings) topics.SubscriptionSettings {
+	var changes []func(*topics.SubscriptionSettings)
+	add := func(change func(*topics.SubscriptionSettings)) { changes = append(changes, change) }
+	r.object(subscriptionNames, func(key []byte) {
+		switch string(key) {
+		case "queue":
+			if s, ok := r.str(); ok {
+				queue := string(s)
+				add(func(s *topics.SubscriptionSettings) { s.Queue = queue })
+			}
+		case "format":
+			format, ok := []byte("raw"), true
+			if !r.null() {
+				format, ok = r.str()
+			}
+			if ok && string(format) != "raw" && string(format) != "envelope" {
+				r.fault("not_allowed", "must be raw or envelope")
+			}
+			enveloped := string(format) == "envelope"
+			add(func(s *topics.SubscriptionSettings) { s.Enveloped = enveloped })
+		case "filter_policy":
+			policy := r.policy()
+			add(func(s *topics.SubscriptionSettings) { s.FilterPolicy = policy })
+		case "filter_scope":
+			scope := r.filterScope()
+			add(func(s *topics.SubscriptionSettings) { s.FilterScope = scope })
+		default:
+			if subscriptionReadOnly[string(key)] {
+				r.fault(unknownField, "is read-only: leave it out")
+				r.skip()
+			}
+		}
+	})
+	return func(s topics.SubscriptionSettings) topics.SubscriptionSettings {
+		for _, change := range changes {
+			change(&s)
+		}
+		return s
+	}
+}
+
+// policy reads a filter policy: its text as it stands there, and "" for null and {}.
+func (r *reader) policy() string {
+	if r.null() {
+		return ""
+	}
+	if r.next() != '{' {
+		r.wrong("an object, or null for all messages")
+		return ""
+	}
+	from := r.i
+	r.skip()
+	if r.err != nil {
+		return ""
+	}
+	text := string(r.b[from:r.i])
+	if p, err := filter.Compile(text, filter.Attributes); err == nil && p.IsEmpty() {
+		return ""
+	}
+	return text
+}
+
+func (r *reader) filterScope() filter.Scope {
+	scope, ok := []byte("attributes"), true
+	if !r.null() {
+		scope, ok = r.str()
+	}
+	if ok && string(scope) != "attributes" && string(scope) != "body" {
+		r.fault("not_allowed", "must be attributes or body")
+	}
+	if string(scope) == "body" {
+		return filter.Body
+	}
+	return filter.Attributes
+}
+
+// putSubscription makes a subscription or replaces its settings.
+//
+//	@Summary		Create or replace a subscription
+//	@Description	What is published from now on goes to the queue, each message once. A change holds for what is published after it: what was published before and has not arrived yet is filtered and packed as it was then.
+//	@Description
+//	@Description	A FIFO topic keeps the order of each group, also into standard queues; a FIFO queue cannot subscribe to a standard topic. A topic has at most 1,000 subscriptions.
+//	@ID				putSubscription
+//	@Tags			subscriptions
+//	@Accept			json
+//	@Param			topic			path		string				true	"Name of the topic"
+//	@Param			subscription	path		string				true	"Name of the subscription: 1 to 80 letters, digits, - and _"
+//	@Param			If-Match		header		string				false	"Only when the subscription has this ETag"
+//	@Param			If-None-Match	header		string				false	"* to create only"
+//	@Param			settings		body		SubscriptionInput	true	"The settings"
+//	@Success		200				{object}	Subscription		"Replaced, or as it was"
+//	@Header			200				{string}	ETag				"Version of the settings"
+//	@Success		201				{object}	Subscription		"Created"
+//	@Header			201				{string}	ETag				"Version of the settings"
+//	@Header			201				{string}	Location			"The new subscription"
+//	@Failure		400				{object}	Problem				"The request is malformed"
+//	@Failure		403				{object}	Problem				"The topic has as many subscriptions as it may have"
+//	@Failure		404				{object}	Problem				"No such topic"
+//	@Failure		408				{object}	Problem				"The body did not arrive in time"
+//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`)"
+//	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
+//	@Failure		413				{object}	Problem				"The body is too large"
+//	@Failure		415				{object}	Problem				"The body is not JSON"
+//	@Failure		422				{object}	Problem				"A value is not allowed, the filter policy is wrong (`filter_policy_invalid`), or there is no such queue"
+//	@Failure		507				{object}	Problem				"The storage is full"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription} [put]
+func (a *API) putSubscription(c echo.Context) error {
+	change, cond, err := a.subscriptionChange(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	topic := c.Param("topic")
+	s, created, err := a.Topics.PutSubscription(ctx, t, topic, c.Param("subscription"), change(topics.SubscriptionSettings{}), cond)
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		c.Response().Header().Set("Location", a.link("/v1/topics/"+topic+"/subscriptions/"+s.Name))
+	}
+	return a.answerSubscription(c, status, s)
+}
+
+// updateSubscription changes single settings of a subscription.
+//
+//	@Summary		Change settings of a subscription
+//	@Description	A JSON Merge Patch (RFC 7396), but the filter policy is replaced as a whole: what the body leaves out stays, null brings back the default. The change holds for what is published after it.
+//	@ID				updateSubscription
+//	@Tags			subscriptions
+//	@Accept			json
+//	@Param			topic			path		string				true	"Name of the topic"
+//	@Param			subscription	path		string				true	"Name of the subscription"
+//	@Param			If-Match		header		string				false	"Only when the subscription has this ETag"
+//	@Param			If-None-Match	header		string				false	"Only when the subscription has another ETag"
+//	@Param			settings		body		SubscriptionInput	true	"The settings to change"
+//	@Success		200				{object}	Subscription		"Changed, or as it was"
+//	@Header			200				{string}	ETag				"Version of the settings"
+//	@Failure		400				{object}	Problem				"The request is malformed"
+//	@Failure		404				{object}	Problem				"No such topic or subscription"
+//	@Failure		408				{object}	Problem				"The body did not arrive in time"
+//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`)"
+//	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
+//	@Failure		413				{object}	Problem				"The body is too large"
+//	@Failure		415				{object}	Problem				"The body is not JSON"
+//	@Failure		422				{object}	Problem				"A value is not allowed"
+//	@Failure		507				{object}	Problem				"The storage is full"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription} [patch]
+func (a *API) updateSubscription(c echo.Context) error {
+	change, cond, err := a.subscriptionChange(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	s, err := a.Topics.UpdateSubscription(ctx, t, c.Param("topic"), c.Param("subscription"), cond, change)
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	return a.answerSubscription(c, http.StatusOK, s)
+}
+
+// subscriptionChange reads what a body says of a subscription, and the condition under which it is to be done.
+func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, topics.Condition, error) {
+	var change func(topics.SubscriptionSettings) topics.SubscriptionSettings
+	if err := a.readControl(c, func(r *reader) { change = r.readSubscription() }); err != nil {
+		return nil, topics.Condition{}, err
+	}
+	cond, err := a.subscriptionCondition(c)
+	return change, cond, err
+}
+
+// getSubscription shows a subscription.
+//
+//	@Summary		Get a subscription
+//	@Description	With `If-None-Match` the answer is 304 while the settings are the same, whatever was published.
+//	@ID				getSubscription
+//	@Tags			subscriptions
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Param			If-None-Match	header		string			false	"Only when the subscription has another ETag"
+//	@Success		200				{object}	Subscription	"The subscription"
+//	@Header			200				{string}	ETag			"Version of the settings"
+//	@Success		304				"The settings are the same"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription} [get]
+func (a *API) getSubscription(c echo.Context) error {
+	cond, err := readCondition(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	s, err := a.Topics.GetSubscription(ctx, t, c.Param("topic"), c.Param("subscription"))
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	if cond.unchanged(s.ETag) {
+		c.Response().Header().Set("ETag", quoteTag(s.ETag))
+		return c.NoContent(http.StatusNotModified)
+	}
+	return a.answerSubscription(c, http.StatusOK, s)
+}
+
+// deleteSubscription ends a subscription.
+//
+//	@Summary		Delete a subscription
+//	@Description	What its queue has got already stays there; what was published and has not arrived yet does not arrive.
+//	@ID				deleteSubscription
+//	@Tags			subscriptions
+//	@Param			topic			path	string	true	"Name of the topic"
+//	@Param			subscription	path	string	true	"Name of the subscription"
+//	@Param			If-Match		header	string	false	"Only when the subscription has this ETag"
+//	@Param			If-None-Match	header	string	false	"Only when the subscription has another ETag"
+//	@Success		204				"Deleted"
+//	@Failure		400				{object}	Problem	"The request is malformed"
+//	@Failure		404				{object}	Problem	"No such topic or subscription"
+//	@Failure		412				{object}	Problem	"If-Match or If-None-Match did not hold"
+//	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription} [delete]
+func (a *API) deleteSubscription(c echo.Context) error {
+	cond, err := a.subscriptionCondition(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	if err := a.Topics.DeleteSubscription(ctx, t, c.Param("topic"), c.Param("subscription"), cond); err != nil {
+		return a.guessTopic(c, err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// listSubscriptions shows a part of a topic's subscriptions.
+//
+//	@Summary		List subscriptions
+//	@Description	By name.
+//	@ID				listSubscriptions
+//	@Tags			subscriptions
+//	@Param			topic	path		string		true	"Name of the topic"
+//	@Param			prefix	query		string		false	"Only names that begin with this"	maxlength(80)
+//	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
+//	@Param			cursor	query		string		false	"next_cursor of the part before"
+//	@Success		200		{object}	Page[Subscription]	"A part of the list"
+//	@Header			200		{string}	Link		"The next part, with rel=next"
+//	@Failure		400		{object}	Problem		"The request is malformed"
+//	@Failure		404		{object}	Problem		"No such topic"
+//	@Failure		415		{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422		{object}	Problem		"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions [get]
+func (a *API) listSubscriptions(c echo.Context) error {
+	q, err := readQuery(c, "prefix", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageQuery(&q)
+	if err != nil {
+		return err
+	}
+	topic := c.Param("topic")
+	bound := topic + "\x00" + q.text("prefix")
+	after, err := decodeCursor("subscriptions", bound, &q)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	list, next, err := a.Topics.ListSubscriptions(ctx, t, topic, q.text("prefix"), after, limit)
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	data := make([]Subscription, len(list))
+	for i, s := range list {
+		data[i] = newSubscription(topic, s)
+	}
+	return answerPage(a, c, data, encodeCursor("subscriptions", bound, next))
+}
+
+// pauseSubscription has nothing delivered to a subscription for a while.
+//
+//	@Summary		Pause a subscription
+//	@Description	What is published meanwhile waits in the topic's log, for 14 days at most.
+//	@ID				pauseSubscription
+//	@Tags			subscriptions
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Success		200				{object}	Subscription	"It is paused"
+//	@Header			200				{string}	ETag			"Version of the settings"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/pause [post]
+func (a *API) pauseSubscription(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	s, err := a.Topics.PauseSubscription(ctx, t, c.Param("topic"), c.Param("subscription"))
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	return a.answerSubscription(c, http.StatusOK, s)
+}
+
+// resumeSubscription lets a paused subscription go on.
+//
+//	@Summary		Resume a subscription
+//	@Description	It goes on where it was paused.
+//	@ID				resumeSubscription
+//	@Tags			subscriptions
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Success		200				{object}	Subscription	"It is not paused"
+//	@Header			200				{string}	ETag			"Version of the settings"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/resume [post]
+func (a *API) resumeSubscription(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	s, err := a.Topics.ResumeSubscription(ctx, t, c.Param("topic"), c.Param("subscription"))
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	return a.answerSubscription(c, http.StatusOK, s)
+}
+
+func (a *API) answerSubscription(c echo.Context, status int, s topics.Subscription) error {
+	c.Response().Header().Set("ETag", quoteTag(s.ETag))
+	return a.json(c, status, newSubscription(c.Param("topic"), s))
+}
+
+func newSubscription(topic string, s topics.Subscription) Subscription {
+	out := Subscription{Name: s.Name, Topic: topic, Queue: s.Settings.Queue, Format: "raw", FilterScope: scopeName(s.Settings.FilterScope),
+		FilterPolicy: policyObject(s.Settings.FilterPolicy), State: string(s.State), PausedAt: instant(s.PausedAt), Lag: s.Lag,
+		Counts:    SubscriptionCounts{Delivered: s.Delivered, FilteredOut: s.FilteredOut, Dropped: s.Dropped, Failed: s.Failed},
+		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
+	if s.Settings.Enveloped {
+		out.Format = "envelope"
+	}
+	if e := s.LastError; e != nil {
+		out.LastError = &SubscriptionError{Code: e.Code, Detail: e.Message, At: Instant{e.At}}
+	}
+	return out
+}
+
+// policyObject returns a filter policy as it was given, for an answer; nil for none.
+func policyObject(text string) map[string]any {
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &object) != nil {
+		return nil
+	}
+	out := make(map[string]any, len(object))
+	for name, value := range object {
+		out[name] = value
+	}
+	return out
+}
+
+func scopeName(s filter.Scope) string {
+	if s == filter.Body {
+		return "body"
+	}
+	return "attributes"
+}
+
+// subscriptionCondition reads If-Match and If-None-Match for a change.
+func (a *API) subscriptionCondition(c echo.Context) (topics.Condition, error) {
+	return readStoreCondition(c, topics.ErrSubscriptionPrecondition, func() (string, error) {
+		ctx, t, _ := scope(c)
+		s, err := a.Topics.GetSubscription(ctx, t, c.Param("topic"), c.Param("subscription"))
+		return s.ETag, err
+	})
+}

@@ -1,0 +1,74 @@
+package topics
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Stop ends what goes on in the background, as the death of the server does.
+func (s *Store) Stop() { s.end() }
+
+// SetStep has f called between the steps of what goes over several slots; its error ends the work there.
+func (s *Store) SetStep(f func(done string) error) { s.steps.Store(&f) }
+
+// Listen hears what other servers say. It calls up once when it does.
+func (s *Store) Listen(ctx context.Context, up func()) {
+	first := true
+	s.engine.Listen(ctx, engine.TopicPrefix, func(on bool) {
+		if on && first {
+			first = false
+			up()
+		}
+	}, s.heard)
+}
+
+// Tend looks at the index once.
+func (s *Store) Tend(ctx context.Context) error { return s.tend(ctx) }
+
+// Indexed returns how many entries of the index are a topic's.
+func (s *Store) Indexed(ctx context.Context, t tenants.ID, name string) (int, error) {
+	uid, err := s.registry.Lookup(ctx, t, name)
+	if err != nil {
+		return 0, err
+	}
+	all, err := s.engine.Single().ZRange(ctx, indexKey(), 0, -1).Result()
+	n := 0
+	for _, e := range all {
+		if strings.Contains(e, ":"+uid+":") {
+			n++
+		}
+	}
+	return n, err
+}
+
+// Keys returns the keys of a topic.
+func (s *Store) Keys(ctx context.Context, t tenants.ID, name string) ([]string, string, error) {
+	uid, err := s.registry.Lookup(ctx, t, name)
+	return topicKeys(t, uid), uid, err
+}
+
+// ForgetTopics drops what this server knows of all topics.
+func (s *Store) ForgetTopics() {
+	s.topics.Range(func(_, v any) bool {
+		s.forget(v.(*topic))
+		return true
+	})
+}
+
+// Source is the name by which a queue knows a subscription.
+func Source(topicUID, uid string) string { return source(topicUID, uid) }
+
+// Waiting returns how many reads wait at a topic on this server.
+func (s *Store) Waiting(t tenants.ID, name string) int {
+	v, ok := s.topics.Load(address{t, name})
+	if !ok {
+		return 0
+	}
+	r := &v.(*topic).readers
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}

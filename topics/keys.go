@@ -1,0 +1,70 @@
+package topics
+
+import (
+	"embed"
+	"strconv"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+//go:embed lua
+var files embed.FS
+
+// The scripts, named like their files in lua/. docs/redis.md says what the keys hold.
+var (
+	publishScript       = engine.MustLoad(files, "publish")
+	initScript          = engine.MustLoad(files, "init")
+	loadScript          = engine.MustLoad(files, "load")
+	configureScript     = engine.MustLoad(files, "configure")
+	retireScript        = engine.MustLoad(files, "retire")
+	eraseScript         = engine.MustLoad(files, "erase")
+	trimScript          = engine.MustLoad(files, "trim")
+	subscribeScript     = engine.MustLoad(files, "subscribe")
+	unsubscribeScript   = engine.MustLoad(files, "unsubscribe")
+	releaseScript       = engine.MustLoad(files, "release")
+	suspendScript       = engine.MustLoad(files, "suspend")
+	subscriptionsScript = engine.MustLoad(files, "subscriptions")
+
+	readScript    = engine.MustLoad(files, "read")
+	fetchScript   = engine.MustLoad(files, "fetch")
+	advanceScript = engine.MustLoad(files, "advance")
+	restScript    = engine.MustLoad(files, "rest")
+	watchScript   = engine.MustLoad(files, "watch")
+
+	indexScript = engine.MustLoad(files, "index")
+	dueScript   = engine.MustLoad(files, "due")
+)
+
+// parts are the keys of a topic in the order in which every script declares them; see lua/lib/topic.lua.
+var parts = [...]string{"th", "tl", "ti", "td", "to", "ts", "tp", "tm"}
+
+// topicKeys returns the keys of the topic with the given uid.
+func topicKeys(t tenants.ID, uid string) []string {
+	keys := make([]string, len(parts))
+	for i, p := range parts {
+		keys[i] = engine.Key(t.String(), uid, p)
+	}
+	return keys
+}
+
+// indexKey is the key that says which topics of all tenants have something to do, and when to look at them.
+func indexKey() string { return engine.SystemKey("topics") }
+
+// text returns element i of an answer, and "" where there is none.
+func text(list []any, i int) string {
+	if i >= len(list) {
+		return ""
+	}
+	s, _ := list[i].(string)
+	return s
+}
+
+// number returns element i of an answer as a number.
+func number(list []any, i int) int64 {
+	n, _ := strconv.ParseInt(text(list, i), 10, 64)
+	return n
+}
+
+func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -1,0 +1,21 @@
+-- Ends a subscription: nothing more is carried to it. What its queue remembers of it is still to be forgotten.
+-- ARGV[3] name
+-- ARGV[4] uid
+-- ARGV[5] JSON of the settings that the caller saw, or "" for any
+-- ARGV[6] name of its queue
+-- Returns: "ok"; "changed" when it is not as the caller saw it; or "absent" or "gone"
+-- Flags: allow-oom
+-- Again: it has ended.
+--- @include "lib/topic"
+local q = open_topic('sv')
+if q.refusal then return q.refusal end
+local have = redis.call('HGET', SUBSCRIPTIONS, ARGV[3])
+if redis.call('HEXISTS', PROGRESS, ARGV[4]) == 0 or not have then return { 'ok' } end
+if ARGV[5] ~= '' and string.match(have, '%d+ ([^\n]+)$') ~= ARGV[5] then return { 'changed' } end
+redis.call('HDEL', SUBSCRIPTIONS, ARGV[3])
+redis.call('HSET', SUBSCRIPTIONS, '~' .. ARGV[4], ARGV[6])
+redis.call('HDEL', PROGRESS, ARGV[4])
+redis.call('ZREM', MARKS, ARGV[4])
+set(q, 'sv', q.sv + 1)
+close_topic(q)
+return { 'ok' }

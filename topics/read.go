@@ -1,0 +1,137 @@
+package topics
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// MaxRead bounds the messages of one read. There are fewer when they are large, but at least one.
+const MaxRead = callMessages
+
+// ErrNotRetained says that messages are not kept any more that a read or a replay asked for.
+var ErrNotRetained = &errs.Error{Kind: errs.Conflict, Code: "not_retained",
+	Message: "The topic does not keep messages any more that come behind this place."}
+
+// Place is where in a log to begin. The zero value: with the oldest message that is kept.
+type Place struct {
+	After *int64    // behind the message with this sequence number, or where it would be
+	Since time.Time // with what was published from then on
+}
+
+// after returns the sequence number behind which to begin, and "" for the oldest message.
+func (p Place) after() string {
+	switch {
+	case p.After != nil:
+		return fmt.Sprint(*p.After)
+	case !p.Since.IsZero():
+		return fmt.Sprint(max(sequenceAt(p.Since)-1, 0))
+	}
+	return ""
+}
+
+// Logged is a message of a topic's log.
+type Logged struct {
+	ID          engine.ID
+	Sequence    int64
+	PublishedAt time.Time
+	Message     queues.Outgoing
+}
+
+// Page is a part of a topic's log.
+type Page struct {
+	Messages []Logged
+	Next     int64 // the sequence number behind which to read on
+	Now      time.Time
+}
+
+// Read returns messages of a topic's log in their order, at most MaxRead of them. Where there is none it waits for one.
+// Who reads keeps the place: Read changes nothing.
+func (s *Store) Read(ctx context.Context, t tenants.ID, name string, from Place, limit int, wait time.Duration) (Page, error) {
+	var page Page
+	var over <-chan time.Time
+	if wait > 0 {
+		timer := make(chan time.Time, 1)
+		stop := s.clock.AfterFunc(wait, func() { timer <- time.Time{} })
+		defer stop.Stop()
+		over = timer
+	}
+	err := s.with(ctx, t, name, func(tp *topic) error {
+		if over != nil {
+			tp.readers.join(tp)
+			defer tp.readers.leave()
+		}
+		for {
+			changed := tp.readers.next()
+			var err error
+			if page, err = tp.read(ctx, from, limit); err != nil || len(page.Messages) > 0 || over == nil {
+				return err
+			}
+			select {
+			case <-changed:
+				continue
+			case <-over:
+			case <-ctx.Done():
+			case <-s.queues.Draining():
+			}
+			return nil
+		}
+	})
+	return page, err
+}
+
+func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) {
+	c := tp.config.Load()
+	for range maxStale {
+		reply, err := tp.store.engine.Do(ctx, readScript, tp.keys, c.Retention.Milliseconds(), Hold.Milliseconds(), from.after(), limit)
+		if err != nil {
+			return Page{}, err
+		}
+		list, err := verdict(reply)
+		if err != nil {
+			return Page{}, err
+		}
+		if text(list, 0) == "lost" {
+			// Before it refuses it makes sure that the settings are those of now.
+			now, _, err := tp.store.load(ctx, tp.keys, nil)
+			if err != nil {
+				return Page{}, err
+			}
+			tp.config.Store(now)
+			if now.Retention == c.Retention {
+				return Page{}, notRetained(number(list, 3))
+			}
+			c = now
+			continue
+		}
+		found, err := parsePage(list[4:])
+		if err != nil {
+			return Page{}, err
+		}
+		page := Page{Now: at(number(list, 1)), Next: number(list, 2), Messages: make([]Logged, len(found))}
+		for i, p := range found {
+			page.Messages[i] = Logged{ID: p.id, Sequence: p.sequence, PublishedAt: publishedAt(p.sequence), Message: p.message}
+			page.Next = p.sequence
+		}
+		if from.After != nil {
+			page.Next = max(page.Next, *from.After)
+		}
+		return page, nil
+	}
+	return Page{}, engine.ErrUnavailable
+}
+
+func notRetained(oldest int64) error {
+	e := *ErrNotRetained
+	if oldest == 0 {
+		e.Fix = "Read without after and since to begin with the oldest message that is kept; none is now. To keep messages set message_retention on the topic."
+	} else {
+		e.Fix = fmt.Sprintf("Begin with after=%020d, behind which the oldest message comes that is kept.", oldest-1)
+	}
+	return &e
+}

@@ -1,0 +1,175 @@
+package topics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// ReplayTask is the type of the task that PlanReplay plans.
+const ReplayTask = "replay"
+
+// replayPause is how long a replay waits when its queue is full or paused.
+const replayPause = time.Second
+
+// replay says what a replay is to bring. It is written down when the task is made.
+type replay struct {
+	Topic        string `json:"topic"`
+	UID          string `json:"uid"` // of the topic, so that one that is made anew under the same name is left alone
+	Subscription string `json:"subscription"`
+	SubUID       string `json:"sub_uid"`
+	Queue        string `json:"queue"`
+	From         int64  `json:"from"`  // the sequence number behind which it begins
+	Until        int64  `json:"until"` // that of the last message
+}
+
+// PlanReplay returns the task that brings messages of a topic's log to one of its subscriptions once more, from a place
+// up to now, as far as its filter policy, as it is now, lets them through.
+func (s *Store) PlanReplay(ctx context.Context, t tenants.ID, topicName, name string, from Place) (tasks.NewTask, error) {
+	n := tasks.NewTask{Type: ReplayTask}
+	err := s.with(ctx, t, topicName, func(tp *topic) error {
+		snap, err := tp.subscriptions(ctx, name)
+		if err != nil {
+			return err
+		}
+		if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
+			return subscriptionNotFound(topicName, name)
+		}
+		v := snap.list[0].last()
+		if err := tp.findQueue(ctx, v.Queue); err != nil {
+			return err
+		}
+		page, err := tp.read(ctx, from, 1)
+		if err != nil {
+			return err
+		}
+		plan := replay{Topic: topicName, UID: tp.uid, Subscription: name, SubUID: v.UID, Queue: v.Queue, From: snap.last, Until: snap.last}
+		if len(page.Messages) > 0 {
+			plan.From = page.Messages[0].Sequence - 1
+		}
+		params, err := json.Marshal(plan)
+		if err != nil {
+			return err
+		}
+		_, st, err := s.load(ctx, tp.keys, tp.config.Load())
+		n.Params, n.Total = string(params), st.Kept
+		return err
+	})
+	return n, err
+}
+
+// Replaying is how the tasks of PlanReplay are worked on. A replay is a source of its own for the queue, which remembers
+// how far it was brought, so a step that is made again stores nothing twice.
+func (s *Store) Replaying() tasks.Kind { return tasks.Kind{Step: s.replayStep, End: s.endReplay} }
+
+func readReplay(w tasks.Work) (tenants.ID, replay, error) {
+	var plan replay
+	t, ok := tenants.ParseID(w.Tenant)
+	if err := json.Unmarshal([]byte(w.Params), &plan); err != nil || !ok || plan.UID == "" {
+		return t, plan, engine.ErrBroken.Because(fmt.Errorf("the parameters of task %s are damaged", w.Task.ID))
+	}
+	return t, plan, nil
+}
+
+// replayStep brings a page of the log. Its state is the sequence number up to which all was brought.
+func (s *Store) replayStep(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+	t, plan, err := readReplay(w)
+	if err != nil {
+		return tasks.Result{}, err
+	}
+	from := plan.From
+	if w.State != "" {
+		if from, err = strconv.ParseInt(w.State, 10, 64); err != nil {
+			return tasks.Result{}, engine.ErrBroken.Because(err)
+		}
+	}
+	res := tasks.Result{State: strconv.FormatInt(from, 10), Finished: from >= plan.Until}
+	if res.Finished || w.Most == 0 {
+		return res, nil
+	}
+	err = s.with(ctx, t, plan.Topic, func(tp *topic) error {
+		if tp.uid != plan.UID {
+			return notFound(plan.Topic)
+		}
+		res, err = tp.replay(ctx, w, plan, from)
+		return err
+	})
+	return res, err
+}
+
+func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int64) (tasks.Result, error) {
+	res := tasks.Result{State: strconv.FormatInt(from, 10)}
+	snap, err := tp.subscriptions(ctx, plan.Subscription)
+	if err != nil {
+		return res, err
+	}
+	if len(snap.list) == 0 || snap.list[0].last().UID != plan.SubUID {
+		return res, subscriptionNotFound(plan.Topic, plan.Subscription)
+	}
+	sub := &carried{record: *snap.list[0]}
+	if err := sub.compile(); err != nil {
+		return res, err
+	}
+	sub.rules = sub.rules[len(sub.rules)-1:]
+	page, err := tp.read(ctx, Place{After: &from}, w.Most)
+	if err != nil {
+		return res, err
+	}
+	r := round{store: tp.store, tenant: tp.at.tenant, uid: tp.uid, config: tp.config.Load()}
+	var list []published
+	for _, m := range page.Messages {
+		if m.Sequence <= plan.Until {
+			list = append(list, published{sequence: m.Sequence, id: m.ID, record: string(m.Message.Record()), message: m.Message})
+		}
+	}
+	if len(list) == 0 {
+		res.Finished = true
+		return res, nil
+	}
+	p := r.sort([]*carried{sub}, list)[0]
+	p.queue, p.source, p.from, p.to, p.page = plan.Queue, source(plan.UID, w.Task.ID), from, list[len(list)-1].sequence, list
+	if len(p.list) == 0 {
+		res.State, res.Looked, res.Finished = strconv.FormatInt(p.to, 10), int64(len(list)), p.to >= plan.Until
+		return res, nil
+	}
+	got, err := tp.store.queues.Deliver(ctx, tp.at.tenant, p.queue, p.source, p.list, p.to)
+	if errors.Is(err, queues.ErrQueuePaused) {
+		res.Pause = replayPause
+		return res, nil
+	}
+	if err != nil {
+		return res, err
+	}
+	if got.Reached < p.to {
+		res.Pause = replayPause
+	}
+	done := p.count(max(got.Reached, from), len(got.Refused))
+	res.State, res.Looked, res.Done, res.Failed = strconv.FormatInt(done.to, 10), done.delivered+done.filtered+done.failed, done.delivered, done.failed
+	res.Finished = done.to >= plan.Until
+	for _, n := range got.Refused {
+		for i := range list {
+			if list[i].sequence == n {
+				res.Errors = append(res.Errors, tasks.ItemError{Item: "msg_" + list[i].id.String(), Code: queues.ErrMessageTooLarge.Code,
+					Message: "The message is larger than the queue's max_message_size.", At: tp.store.clock.Now()})
+			}
+		}
+	}
+	return res, nil
+}
+
+// endReplay has the queue forget a replay that has ended.
+func (s *Store) endReplay(ctx context.Context, w tasks.Work) error {
+	t, plan, err := readReplay(w)
+	if err != nil {
+		return err
+	}
+	return s.queues.ForgetSource(ctx, t, plan.Queue, source(plan.UID, w.Task.ID))
+}

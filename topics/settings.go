@@ -1,0 +1,133 @@
+package topics
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+)
+
+// The limits of a topic and its messages.
+const (
+	MaxTopics      = 10_000 // of one tenant
+	MaxNameLength  = 256
+	MaxRetention   = 14 * 24 * time.Hour
+	MaxMessageSize = 256 << 10 // of a body with its attributes, in bytes
+	MaxLabels      = 50
+	// MaxLogMessages and MaxLogBytes bound the log of one topic. A publish beyond them is refused.
+	MaxLogMessages = 1_000_000
+	MaxLogBytes    = 1 << 30
+	// memoryMessages is the same in the in-memory engine, which has no maxmemory.
+	memoryMessages = 100_000
+	// Hold is how long the log waits for a subscription that is paused or cannot take what is published. What is older is
+	// left out for it.
+	Hold = 14 * 24 * time.Hour
+
+	MaxAtomicBatch = callMessages
+	MaxAtomicBytes = callBytes
+
+	// dedupWindow is how long a deduplication id, or an idempotency key, is remembered.
+	dedupWindow = 5 * time.Minute
+	// maxKeys bounds the idempotency keys that a topic remembers. In a FIFO topic each message has a key, so there are ten
+	// times as many: they bound what it takes in a window to 3,300 messages a second.
+	maxKeys     = 100_000
+	maxFIFOKeys = 1_000_000
+)
+
+// Settings are what a topic's owner decides.
+type Settings struct {
+	// Retention is how long messages are kept after all subscriptions have them, counted from their publish; 0 to 14 d,
+	// default 0.
+	Retention time.Duration
+	// ContentBased: a message for a FIFO topic without a deduplication id is recognised by its body.
+	ContentBased bool
+	Labels       map[string]string // at most 50; keys up to 63, values up to 255 bytes
+}
+
+// validateFor checks the settings of a topic of this name.
+func (s Settings) validateFor(name string) error {
+	if err := ValidName(name); err != nil {
+		return err
+	}
+	var bad []errs.Field
+	if s.Retention < 0 || s.Retention > MaxRetention {
+		bad = append(bad, errs.Field{Pointer: "/message_retention", Code: "out_of_range",
+			Message: fmt.Sprintf("must be 0 to %d seconds, got %g", int(MaxRetention.Seconds()), s.Retention.Seconds())})
+	}
+	if s.ContentBased && !IsFIFOName(name) {
+		bad = append(bad, errs.Field{Pointer: "/fifo", Code: "not_allowed",
+			Message: "must be absent: only topics whose name ends in .fifo are FIFO topics"})
+	}
+	if len(s.Labels) > MaxLabels {
+		bad = append(bad, errs.Field{Pointer: "/labels", Code: "too_many", Message: fmt.Sprintf("must be at most %d, got %d", MaxLabels, len(s.Labels))})
+	}
+	for k, v := range s.Labels {
+		if k == "" || len(k) > 63 || len(v) > 255 {
+			bad = append(bad, errs.Field{Pointer: "/labels", Code: "out_of_range",
+				Message: "must have names of 1 to 63 and values of at most 255 bytes"})
+			break
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return &errs.Error{Kind: errs.Invalid, Code: "validation_failed", Fields: bad,
+		Message: "The settings are not allowed: " + bad[0].Pointer + " " + bad[0].Message + "."}
+}
+
+func (s Settings) same(o Settings) bool {
+	return s.Retention == o.Retention && s.ContentBased == o.ContentBased && maps.Equal(s.Labels, o.Labels)
+}
+
+// stored are a topic's settings as they lie in Redis. Times are in milliseconds.
+type stored struct {
+	Name         string            `json:"name"`
+	Created      int64             `json:"created"`
+	Updated      int64             `json:"updated"`
+	Retention    int64             `json:"retention,omitempty"`
+	ContentBased bool              `json:"content_based,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+}
+
+// config is what a server knows of a topic: its settings and their version.
+type config struct {
+	Settings
+	name             string
+	created, updated time.Time
+	version          string
+}
+
+func (s Settings) encode(name string, created, updated time.Time) (string, error) {
+	raw, err := json.Marshal(stored{Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
+		Retention: s.Retention.Milliseconds(), ContentBased: s.ContentBased, Labels: s.Labels})
+	return string(raw), err
+}
+
+func decodeConfig(version, raw string) (*config, error) {
+	var st stored
+	if err := json.Unmarshal([]byte(raw), &st); err != nil {
+		return nil, fmt.Errorf("read the settings of a topic: %w", err)
+	}
+	return &config{name: st.Name, version: version, created: at(st.Created), updated: at(st.Updated), Settings: Settings{
+		Retention: time.Duration(st.Retention) * time.Millisecond, ContentBased: st.ContentBased, Labels: st.Labels}}, nil
+}
+
+// asQueue are the settings of a queue that would take the messages of this topic.
+func (c *config) asQueue() queues.Settings {
+	s := queues.Settings{MaxMessageSize: MaxMessageSize, Retention: queues.MaxRetention}
+	if IsFIFOName(c.name) {
+		s.FIFO = queues.FIFO{ContentBased: c.ContentBased, Scope: queues.ScopeQueue, Window: dedupWindow}
+	}
+	return s
+}
+
+// maxKeys is how many deduplication keys the topic remembers.
+func (c *config) maxKeys() int {
+	if IsFIFOName(c.name) {
+		return maxFIFOKeys
+	}
+	return maxKeys
+}

@@ -1,0 +1,357 @@
+package topics
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/filter"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// source is the name by which a queue remembers how far a subscription, or a replay, was brought.
+func source(topicUID, uid string) string { return topicUID + "." + uid }
+
+// newUID returns a name that no other has: 60 random bits.
+func newUID() string { return strings.ToLower(rand.Text()[:12]) }
+
+// PutSubscription makes a subscription or replaces its settings, and reports whether it was made. What was published
+// before is carried, or not, by the settings of then.
+func (s *Store) PutSubscription(ctx context.Context, t tenants.ID, topicName, name string, set SubscriptionSettings, cond Condition) (Subscription, bool, error) {
+	if err := ValidSubscriptionName(name); err != nil {
+		return Subscription{}, false, err
+	}
+	return s.changeSubscription(ctx, t, topicName, name, cond, func(*SubscriptionSettings) (SubscriptionSettings, error) { return set, nil })
+}
+
+// UpdateSubscription changes the settings of a subscription by a function of them. It may be called more than once.
+func (s *Store) UpdateSubscription(ctx context.Context, t tenants.ID, topicName, name string, cond Condition, f func(SubscriptionSettings) SubscriptionSettings) (Subscription, error) {
+	out, _, err := s.changeSubscription(ctx, t, topicName, name, cond, func(have *SubscriptionSettings) (SubscriptionSettings, error) {
+		if have == nil {
+			return SubscriptionSettings{}, subscriptionNotFound(topicName, name)
+		}
+		return f(*have), nil
+	})
+	return out, err
+}
+
+// changeSubscription stores what f makes of the settings, nil for a subscription that is not there.
+func (s *Store) changeSubscription(ctx context.Context, t tenants.ID, topicName, name string, cond Condition, f func(*SubscriptionSettings) (SubscriptionSettings, error)) (Subscription, bool, error) {
+	var out Subscription
+	created := false
+	err := s.with(ctx, t, topicName, func(tp *topic) error {
+		for range maxStale {
+			snap, err := tp.subscriptions(ctx, name)
+			if err != nil {
+				return err
+			}
+			var have *record
+			if len(snap.list) > 0 {
+				have = snap.list[0]
+			}
+			out, created, err = tp.putSubscription(ctx, name, have, snap, cond, f)
+			if !errors.Is(err, errChanged) {
+				return err
+			}
+		}
+		return engine.ErrUnavailable
+	})
+	return out, created, err
+}
+
+func (tp *topic) putSubscription(ctx context.Context, name string, have *record, snap snapshot, cond Condition, f func(*SubscriptionSettings) (SubscriptionSettings, error)) (Subscription, bool, error) {
+	var before *SubscriptionSettings
+	var shown Subscription
+	if have != nil {
+		var err error
+		if shown, err = have.subscription(snap.published); err != nil {
+			return shown, false, err
+		}
+		before = &shown.Settings
+	}
+	if !holds(cond, have != nil, shown.ETag) {
+		return Subscription{}, false, ErrSubscriptionPrecondition
+	}
+	set, err := f(before)
+	if err == nil {
+		err = set.validateFor(tp.at.name)
+	}
+	switch {
+	case err != nil:
+		return Subscription{}, false, err
+	case before != nil && *before == set:
+		return shown, false, nil
+	case before != nil && before.Queue != set.Queue:
+		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, %q: make another subscription for another queue.", before.Queue)
+	case before == nil:
+		if err := tp.findQueue(ctx, set.Queue); err != nil {
+			return Subscription{}, false, err
+		}
+	}
+	return tp.storeSubscription(ctx, name, have, set)
+}
+
+// findQueue refuses a queue that is not there.
+func (tp *topic) findQueue(ctx context.Context, name string) error {
+	_, err := tp.store.queues.Get(ctx, tp.at.tenant, name)
+	if errors.Is(err, queues.ErrQueueNotFound) {
+		e := errs.Invalidf("/queue", "There is no queue %q.", name)
+		e.Fix = "Create it: PUT /v1/queues/{queue}."
+		return e
+	}
+	return err
+}
+
+func (tp *topic) storeSubscription(ctx context.Context, name string, have *record, set SubscriptionSettings) (Subscription, bool, error) {
+	s, now := tp.store, tp.store.clock.Now().UnixMilli()
+	st := storedSubscription{UID: newUID(), Queue: set.Queue, Envelope: set.Enveloped, Policy: set.FilterPolicy,
+		Created: now, Updated: now, Rev: s.engine.NewID(0).String()}
+	if set.FilterScope != filter.Attributes {
+		st.Scope = set.FilterScope.String()
+	}
+	was := ""
+	if have != nil {
+		was, st.UID, st.Created = have.last().raw, have.last().UID, have.last().Created
+	}
+	raw, err := json.Marshal(st)
+	if err != nil {
+		return Subscription{}, false, err
+	}
+	reply, err := s.engine.Do(ctx, subscribeScript, tp.keys, name, was, string(raw), st.UID, MaxSubscriptions, MaxVersions)
+	if err != nil {
+		return Subscription{}, false, err
+	}
+	list, err := verdict(reply)
+	if err != nil {
+		return Subscription{}, false, err
+	}
+	switch text(list, 0) {
+	case "changed":
+		return Subscription{}, false, errChanged
+	case "full":
+		return Subscription{}, false, ErrSubscriptionQuota
+	case "busy":
+		return Subscription{}, false, ErrSubscriptionBusy
+	}
+	out, err := tp.getSubscription(ctx, name)
+	return out, have == nil, err
+}
+
+// subscriptions reads one subscription, or with "" all.
+func (tp *topic) subscriptions(ctx context.Context, name string) (snapshot, error) {
+	return tp.store.subscriptions(ctx, tp.keys, name, "0")
+}
+
+func (s *Store) subscriptions(ctx context.Context, keys []string, name, retired string) (snapshot, error) {
+	reply, err := s.engine.Do(ctx, subscriptionsScript, keys, name, retired)
+	if err != nil {
+		return snapshot{}, err
+	}
+	list, err := verdict(reply)
+	if err != nil {
+		return snapshot{}, err
+	}
+	return parseSnapshot(list)
+}
+
+func (tp *topic) getSubscription(ctx context.Context, name string) (Subscription, error) {
+	if ValidSubscriptionName(name) != nil {
+		return Subscription{}, subscriptionNotFound(tp.at.name, name)
+	}
+	snap, err := tp.subscriptions(ctx, name)
+	if err != nil {
+		return Subscription{}, err
+	}
+	if len(snap.list) == 0 {
+		return Subscription{}, subscriptionNotFound(tp.at.name, name)
+	}
+	return snap.list[0].subscription(snap.published)
+}
+
+// GetSubscription returns a subscription of a topic.
+func (s *Store) GetSubscription(ctx context.Context, t tenants.ID, topicName, name string) (Subscription, error) {
+	var out Subscription
+	err := s.with(ctx, t, topicName, func(tp *topic) error {
+		var err error
+		out, err = tp.getSubscription(ctx, name)
+		return err
+	})
+	return out, err
+}
+
+// ListSubscriptions returns up to limit subscriptions of a topic whose names begin with prefix and come after the name
+// after, by name, and the name after which the next page goes on, or "".
+func (s *Store) ListSubscriptions(ctx context.Context, t tenants.ID, topicName, prefix, after string, limit int) ([]Subscription, string, error) {
+	var out []Subscription
+	next := ""
+	err := s.with(ctx, t, topicName, func(tp *topic) error {
+		snap, err := tp.subscriptions(ctx, "")
+		if err != nil {
+			return err
+		}
+		out, next = []Subscription{}, ""
+		list := slices.DeleteFunc(snap.list, func(r *record) bool { return r.name <= after || !strings.HasPrefix(r.name, prefix) })
+		slices.SortFunc(list, func(a, b *record) int { return cmp.Compare(a.name, b.name) })
+		if len(list) > limit {
+			list, next = list[:limit], list[limit-1].name
+		}
+		for _, r := range list {
+			one, err := r.subscription(snap.published)
+			if err != nil {
+				return err
+			}
+			out = append(out, one)
+		}
+		return nil
+	})
+	return out, next, err
+}
+
+// DeleteSubscription ends a subscription. What its queue has got already stays there.
+func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName, name string, cond Condition) error {
+	return s.with(ctx, t, topicName, func(tp *topic) error {
+		for range maxStale {
+			snap, err := tp.subscriptions(ctx, name)
+			if err != nil {
+				return err
+			}
+			if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
+				return subscriptionNotFound(topicName, name)
+			}
+			v := snap.list[0].last()
+			if !holds(cond, true, etag(v.UID, v.Rev)) {
+				return ErrSubscriptionPrecondition
+			}
+			was := ""
+			if cond.ETag != "" && cond.ETag != "*" {
+				was = v.raw
+			}
+			reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, name, v.UID, was, v.Queue)
+			if err != nil {
+				return err
+			}
+			list, err := verdict(reply)
+			if err != nil {
+				return err
+			}
+			if text(list, 0) == "ok" {
+				if err := s.step("unsubscribed"); err != nil {
+					return err
+				}
+				return s.release(ctx, t, tp.uid, tp.keys, v.UID, v.Queue)
+			}
+		}
+		return engine.ErrUnavailable
+	})
+}
+
+// release has the queue of a subscription that has ended forget it, and then the topic. It can be repeated.
+func (s *Store) release(ctx context.Context, t tenants.ID, topicUID string, keys []string, uid, queue string) error {
+	if err := s.queues.ForgetSource(ctx, t, queue, source(topicUID, uid)); err != nil {
+		return err
+	}
+	if err := s.step("forgotten"); err != nil {
+		return err
+	}
+	_, err := s.engine.Do(ctx, releaseScript, keys, uid)
+	return err
+}
+
+// releaseAll does so for all subscriptions of a retired topic.
+func (s *Store) releaseAll(ctx context.Context, t tenants.ID, uid string, keys []string) error {
+	snap, err := s.subscriptions(ctx, keys, "", "1")
+	if errors.Is(err, errGone) {
+		return nil // the keys are erased already, or were never made
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range snap.list {
+		snap.ended[r.last().UID] = r.last().Queue
+	}
+	for sub, queue := range snap.ended {
+		if err := s.queues.ForgetSource(ctx, t, queue, source(uid, sub)); err != nil && !errors.Is(err, queues.ErrDataLost) {
+			return err
+		}
+	}
+	return nil
+}
+
+// PauseSubscription has nothing carried to a subscription until it is resumed. The log waits for it, for Hold at most.
+func (s *Store) PauseSubscription(ctx context.Context, t tenants.ID, topicName, name string) (Subscription, error) {
+	return s.suspend(ctx, t, topicName, name, "1")
+}
+
+// ResumeSubscription lets a paused subscription go on where it was.
+func (s *Store) ResumeSubscription(ctx context.Context, t tenants.ID, topicName, name string) (Subscription, error) {
+	return s.suspend(ctx, t, topicName, name, "0")
+}
+
+func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paused string) (Subscription, error) {
+	var out Subscription
+	err := s.with(ctx, t, topicName, func(tp *topic) error {
+		snap, err := tp.subscriptions(ctx, name)
+		if err != nil {
+			return err
+		}
+		if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
+			return subscriptionNotFound(topicName, name)
+		}
+		entry := int64(0)
+		for range maxStale {
+			reply, err := s.engine.Do(ctx, suspendScript, tp.keys, snap.list[0].last().UID, paused, s.engine.Session().Number(), entry, leaseTime.Milliseconds())
+			if err != nil {
+				return err
+			}
+			list, err := verdict(reply)
+			if err != nil {
+				return err
+			}
+			switch text(list, 0) {
+			case "none":
+				return subscriptionNotFound(topicName, name)
+			case "idle":
+				if entry, err = s.enter(ctx, t, tp.uid, number(list, 1)); err != nil {
+					return err
+				}
+				continue
+			}
+			if text(list, 1) == "1" {
+				s.carry(t, tp.uid)
+			}
+			out, err = tp.getSubscription(ctx, name)
+			return err
+		}
+		return engine.ErrUnavailable
+	})
+	return out, err
+}
+
+func subscriptionNotFound(topicName, name string) error {
+	e := *ErrSubscriptionNotFound
+	e.Message = fmt.Sprintf("The topic %q has no subscription %q.", topicName, name)
+	e.Fix = "Create it: PUT /v1/topics/{topic}/subscriptions/{subscription}."
+	return &e
+}
+
+// sweepSubscriptions finishes deletions that a crash left half done.
+func (tp *topic) sweepSubscriptions(ctx context.Context) error {
+	snap, err := tp.subscriptions(ctx, "")
+	if err != nil {
+		return err
+	}
+	for uid, queue := range snap.ended {
+		if err := tp.store.release(ctx, tp.at.tenant, tp.uid, tp.keys, uid, queue); err != nil {
+			return err
+		}
+	}
+	return nil
+}

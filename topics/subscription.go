@@ -1,0 +1,263 @@
+package topics
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/filter"
+	"github.com/sluicemq/sluice/queues"
+)
+
+const (
+	// MaxSubscriptions bounds the subscriptions of one topic.
+	MaxSubscriptions = 1000
+	// MaxVersions bounds how often the settings of a subscription may change that is behind: those are kept by which what
+	// it has not got yet was published.
+	MaxVersions = 10
+	// maxSubscriptionName is that of the names of queues.
+	maxSubscriptionName = 80
+)
+
+// The errors of subscriptions.
+var (
+	ErrSubscriptionNotFound     = &errs.Error{Kind: errs.NotFound, Code: "subscription_not_found", Message: "There is no such subscription."}
+	ErrSubscriptionQuota        = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded", Message: fmt.Sprintf("The topic has %d subscriptions, and no more are allowed.", MaxSubscriptions)}
+	ErrSubscriptionPrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",
+		Message: "The subscription is not in the state that the request's If-Match or If-None-Match asked for.",
+		Fix:     "Read the subscription again, look at its ETag, and repeat the change."}
+	ErrSubscriptionBusy = &errs.Error{Kind: errs.Conflict, Code: "subscription_behind",
+		Message: fmt.Sprintf("The subscription has been changed %d times since it was last up to date.", MaxVersions),
+		Fix:     "Wait until its lag is 0, then change it again; or delete it and make another one."}
+
+	errChanged = errors.New("the subscription has changed")
+)
+
+// SubscriptionSettings are what the owner of a subscription decides.
+type SubscriptionSettings struct {
+	Queue string // of the same tenant. It stays as long as the subscription
+	// Enveloped: the body of what arrives is a JSON object with all that is known of the message; see Envelope. Otherwise
+	// it arrives as if it had been sent to the queue.
+	Enveloped    bool
+	FilterPolicy string // which messages; "": all
+	FilterScope  filter.Scope
+}
+
+// State says how a subscription fares.
+type State string
+
+// The states of a subscription.
+const (
+	Active   State = "active"
+	Paused   State = "paused"   // by its owner
+	Retrying State = "retrying" // its queue does not take messages now
+	Broken   State = "broken"   // its queue is missing: what is published is dropped
+)
+
+// Subscription is one way out of a topic.
+type Subscription struct {
+	Name     string
+	Settings SubscriptionSettings
+	State    State
+	PausedAt time.Time // zero: it is not
+	// Cursor is the sequence number up to which all is done with.
+	Cursor int64
+	// Lag is how many messages are still to come, Delivered how many were stored in the queue, FilteredOut how many the
+	// filter policy kept out, Dropped how many had nowhere to go or waited for too long, and Failed how many the queue does
+	// not take at all.
+	Lag, Delivered, FilteredOut, Dropped, Failed int64
+	// LastError is why the last message did not arrive that did not; nil when all did.
+	LastError *Trouble
+	Created   time.Time
+	Updated   time.Time
+	ETag      string // changes with the settings, without quotes
+}
+
+// Trouble is why messages did not arrive.
+type Trouble struct {
+	State   State     `json:"state,omitempty"` // what the subscription is because of it; "": active again
+	Code    string    `json:"code"`            // stable snake_case name
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// ValidSubscriptionName reports what is wrong with a subscription's name, or nil.
+func ValidSubscriptionName(name string) error {
+	if len(name) <= maxSubscriptionName && validSegment(name) {
+		return nil
+	}
+	return errs.Invalidf("", "A subscription's name has 1 to %d letters, digits, - and _.", maxSubscriptionName)
+}
+
+// storedSubscription are the settings of a subscription as they lie in Redis. Times are in milliseconds.
+type storedSubscription struct {
+	UID      string `json:"uid"`
+	Queue    string `json:"queue"`
+	Envelope bool   `json:"envelope,omitempty"`
+	Policy   string `json:"policy,omitempty"`
+	Scope    string `json:"scope,omitempty"`
+	Created  int64  `json:"created"`
+	Updated  int64  `json:"updated"`
+	Rev      string `json:"rev"` // makes each text another one
+}
+
+func (st *storedSubscription) settings() (SubscriptionSettings, error) {
+	out := SubscriptionSettings{Queue: st.Queue, Enveloped: st.Envelope, FilterPolicy: st.Policy}
+	if st.Scope == "" {
+		return out, nil
+	}
+	var err error
+	out.FilterScope, err = filter.ParseScope(st.Scope)
+	return out, err
+}
+
+// version is what held for a subscription from a sequence number on.
+type version struct {
+	from int64
+	raw  string // JSON of storedSubscription
+	storedSubscription
+}
+
+// record is a subscription as it lies in Redis.
+type record struct {
+	name     string
+	versions []version // the oldest first
+	progress
+}
+
+// progress is how far a subscription is; see lua/lib/subscription.lua.
+type progress struct {
+	cursor, base, delivered, filtered, dropped, failed, paused int64
+	trouble                                                    *Trouble
+}
+
+func (r *record) last() *version { return &r.versions[len(r.versions)-1] }
+
+func parseVersions(text string) ([]version, error) {
+	var list []version
+	for line := range strings.SplitSeq(text, "\n") {
+		from, raw, _ := strings.Cut(line, " ")
+		v := version{raw: raw}
+		var err error
+		if v.from, err = strconv.ParseInt(from, 10, 64); err == nil {
+			err = json.Unmarshal([]byte(raw), &v.storedSubscription)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read a subscription: %w", err)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+func parseProgress(text string) (progress, error) {
+	var p progress
+	numbers, trouble, _ := strings.Cut(text, "|")
+	f := strings.Split(numbers, ",")
+	all := []*int64{&p.cursor, &p.base, &p.delivered, &p.filtered, &p.dropped, &p.failed, &p.paused}
+	if len(f) != len(all) {
+		return p, errors.New("read the progress of a subscription: it is damaged")
+	}
+	for i, n := range all {
+		var err error
+		if *n, err = strconv.ParseInt(f[i], 10, 64); err != nil {
+			return p, fmt.Errorf("read the progress of a subscription: %w", err)
+		}
+	}
+	if trouble != "" {
+		p.trouble = &Trouble{}
+		if err := json.Unmarshal([]byte(trouble), p.trouble); err != nil {
+			return p, fmt.Errorf("read the progress of a subscription: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// snapshot is what subscriptions.lua says.
+type snapshot struct {
+	now             time.Time
+	last, published int64  // of the topic
+	version         string // of its subscriptions
+	list            []*record
+	ended           map[string]string // uid to queue of those that are being deleted
+}
+
+func parseSnapshot(list []any) (snapshot, error) {
+	s := snapshot{now: at(number(list, 1)), last: number(list, 2), published: number(list, 3), version: text(list, 4), ended: map[string]string{}}
+	byUID := map[string]*record{}
+	i := 5
+	for ; i+1 < len(list) && text(list, i) != "~"; i += 2 {
+		name, value := text(list, i), text(list, i+1)
+		switch {
+		case name == "":
+		case name[0] == '~':
+			s.ended[name[1:]] = value
+		default:
+			versions, err := parseVersions(value)
+			if err != nil {
+				return s, engine.ErrBroken.Because(err)
+			}
+			r := &record{name: name, versions: versions}
+			byUID[r.last().UID] = r
+		}
+	}
+	for i += 2; i+1 < len(list); i += 2 {
+		r := byUID[text(list, i)]
+		if r == nil {
+			continue
+		}
+		var err error
+		if r.progress, err = parseProgress(text(list, i+1)); err != nil {
+			return s, engine.ErrBroken.Because(err)
+		}
+		s.list = append(s.list, r)
+	}
+	return s, nil
+}
+
+// subscription returns a record as it is shown. published is how many messages were published so far.
+func (r *record) subscription(published int64) (Subscription, error) {
+	v := r.last()
+	set, err := v.settings()
+	if err != nil {
+		return Subscription{}, engine.ErrBroken.Because(err)
+	}
+	out := Subscription{Name: r.name, Settings: set, State: Active, Cursor: r.cursor,
+		Delivered: r.delivered, FilteredOut: r.filtered, Dropped: r.dropped, Failed: r.failed,
+		Lag: max(published-r.base-r.delivered-r.filtered-r.dropped-r.failed, 0), LastError: r.trouble,
+		Created: at(v.Created), Updated: at(v.Updated), ETag: etag(v.UID, v.Rev)}
+	switch {
+	case r.paused != 0:
+		out.State, out.PausedAt = Paused, at(r.paused)
+	case r.trouble != nil && r.trouble.State != "":
+		out.State = r.trouble.State
+	}
+	return out, nil
+}
+
+// validateFor checks the settings of a subscription of a topic of this name.
+func (s SubscriptionSettings) validateFor(topic string) error {
+	switch {
+	case s.Queue == "":
+		return errs.Invalidf("/queue", "A subscription needs a queue to which the messages go.")
+	case queues.ValidName(s.Queue) != nil:
+		return errs.Invalidf("/queue", "There is no queue %q.", s.Queue)
+	case queues.IsFIFOName(s.Queue) && !IsFIFOName(topic):
+		return errs.Invalidf("/queue", "A FIFO queue cannot subscribe to a standard topic, whose messages need no group: subscribe a standard queue, or publish to a FIFO topic.")
+	}
+	_, err := filter.Compile(s.FilterPolicy, s.FilterScope)
+	if e, ok := errors.AsType[*errs.Error](err); ok {
+		moved := *e
+		moved.Fields = append([]errs.Field(nil), e.Fields...)
+		for i := range moved.Fields {
+			moved.Fields[i].Pointer = "/filter_policy" + moved.Fields[i].Pointer
+		}
+		return &moved
+	}
+	return err
+}
