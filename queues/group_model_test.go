@@ -429,6 +429,7 @@ func (s *groupMachine) Purge(t *rapid.T) {
 		t.Fatalf("purge: %v", err)
 	}
 	s.all, s.clock = nil, s.now()
+	clear(s.keys) // only a FIFO queue has any here
 }
 
 func (s *groupMachine) Stats(t *rapid.T) {

@@ -43,7 +43,7 @@ func etag(uid, version string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Put creates a queue or replaces its settings, and reports whether it was created.
+// Put creates a queue or replaces its settings, all but Settings.AWS, and reports whether it was created.
 func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings, cond Condition) (Queue, bool, error) {
 	if err := ValidName(name); err != nil {
 		return Queue{}, false, err
@@ -53,7 +53,9 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 		return Queue{}, false, err
 	}
 	replace := func(next *config) error {
+		kept := next.AWS
 		next.Settings = set
+		next.AWS = kept
 		return nil
 	}
 	q, err := s.change(ctx, t, name, cond, replace)
@@ -91,6 +93,16 @@ func (s *Store) Get(ctx context.Context, t tenants.ID, name string) (Queue, erro
 		return nil
 	})
 	return q, err
+}
+
+// Known returns the settings of a queue as this server knows them, without asking Redis unless it knows none. They may be
+// those of before the last change, so nothing that is refused by them is refused for good.
+func (s *Store) Known(ctx context.Context, t tenants.ID, name string) (Settings, error) {
+	d, err := s.desk(ctx, t, name)
+	if err != nil {
+		return Settings{}, err
+	}
+	return d.config.Load().Settings, nil
 }
 
 // Update changes a queue's settings by a function of them. It may be called more than once.
@@ -460,6 +472,73 @@ func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, li
 		}
 	}
 	return list, next, nil
+}
+
+// Names returns up to limit names of queues that begin with prefix and come after the name after, and the name after
+// which the next page goes on, or "".
+func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]string, string, error) {
+	reply, err := s.engine.Do(ctx, listScript, []string{registryKey(t), namesKey(t)}, prefix, after, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	found, _ := reply.([]any)
+	names := make([]string, 0, len(found)/2)
+	for i := 0; i < len(found); i += 2 {
+		names = append(names, text(found, i))
+	}
+	if len(names) <= limit {
+		return names, "", nil
+	}
+	return names[:limit], names[limit-1], nil
+}
+
+// maxSourceLook is how many queues one call of DeadLetterSources looks at.
+const maxSourceLook = 10_000
+
+// DeadLetterSources returns up to limit names of queues whose dead-letter queue is the one of the given name, after the
+// name after, and the name after which the next part goes on, or "". There is no index of them: it looks at the settings
+// of up to 10,000 queues a call, so a part may be short, and empty, before the end.
+func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, after string, limit int) ([]string, string, error) {
+	const page = 500
+	var sources []string
+	for range maxSourceLook / page {
+		names, next, err := s.Names(ctx, t, "", after, page)
+		if err != nil {
+			return nil, "", err
+		}
+		is := make([]bool, len(names))
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(16)
+		for i, name := range names {
+			if IsFIFOName(name) != IsFIFOName(queue) {
+				continue
+			}
+			g.Go(func() error {
+				q, err := s.Get(gctx, t, name)
+				if errors.Is(err, ErrQueueNotFound) {
+					return nil // deleted meanwhile
+				}
+				is[i] = q.Settings.Redrive.DeadLetterQueue == queue
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return nil, "", err
+		}
+		for i, name := range names {
+			if !is[i] {
+				continue
+			}
+			if len(sources) == limit {
+				return sources, sources[limit-1], nil
+			}
+			sources = append(sources, name)
+		}
+		if after = next; next == "" {
+			return sources, "", nil
+		}
+	}
+	return sources, after, nil
 }
 
 // lookup returns the uid of a live queue, or "".

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/errs"
 )
@@ -27,6 +28,8 @@ const (
 	MaxPeek              = 100
 	MaxAttributes        = 10
 	MaxLabels            = 50
+	maxLabelKey          = 128 // characters, as many as a tag of AWS may have
+	maxLabelValue        = 256
 	MaxQueues            = 100_000 // of one tenant
 	MaxNameLength        = 80
 	MinWindow            = 20 * time.Second // of deduplication
@@ -51,7 +54,7 @@ type Settings struct {
 	Delay             time.Duration     // how long a new message stays hidden; 0 to the retention, default 0
 	ReceiveWait       time.Duration     // how long a receive that names no wait waits; 0 to 20 s, default 0
 	MaxMessageSize    int               // body and attributes in bytes; 1 KiB to 1 MiB, default 1 MiB
-	Labels            map[string]string // at most 50; keys up to 63, values up to 255 characters
+	Labels            map[string]string // at most 50; keys up to 128, values up to 256 characters
 	MaxMessages       int64             // how many messages the queue may hold; 1 to 10⁹, 0 for any number, the default
 	MaxBytes          int64             // how many bytes, with all that is noted of them; max_message_size + 1 KiB to 1 TiB, 0 for any number, the default
 	WhenFull          WhenFull          // what becomes of a send that does not fit
@@ -64,7 +67,25 @@ type Settings struct {
 	// Shards is over how many hash slots the queue is spread, 1 to MaxShards, 1 for a FIFO queue, default 1. It is settled when
 	// the queue is made; 0: as many as it has.
 	Shards int
+	AWS    AWS // what only clients of the AWS protocols say of a queue
 }
+
+// AWS is what clients of the AWS protocols say of a queue and nobody else. It is kept for them and has no effect. Who
+// replaces the settings by Put leaves it as it is.
+type AWS struct {
+	Policy    string `json:"policy,omitempty"`     // JSON, as it was given; at most MaxPolicy bytes
+	KMSKey    string `json:"kms_key,omitempty"`    // names a key, at most MaxKMSKey bytes
+	KMSReuse  int    `json:"kms_reuse,omitempty"`  // seconds for which a data key is used; 0: nothing was said
+	NoSSE     bool   `json:"no_sse,omitempty"`     // encryption with keys of the service was switched off
+	PerGroup  bool   `json:"per_group,omitempty"`  // the limit of the throughput is to count by groups
+	AllowsAll bool   `json:"allows_all,omitempty"` // that all queues may name this one was said, and is not the default
+}
+
+// Bounds of AWS.
+const (
+	MaxPolicy = 8192
+	MaxKMSKey = 2048
+)
 
 // WhenFull says what becomes of a send for which a queue has no room.
 type WhenFull string
@@ -250,6 +271,10 @@ func (s Settings) Validate() error {
 	between("/priority_step", s.PriorityStep, MinPriorityStep, MaxPriorityStep)
 	bad.Fields = append(bad.Fields, s.Retry.validate("/retry")...)
 	bad.Fields = append(bad.Fields, checkLabels(s.Labels)...)
+	if len(s.AWS.Policy) > MaxPolicy || len(s.AWS.KMSKey) > MaxKMSKey {
+		bad.Fields = append(bad.Fields, errs.Field{Pointer: "/aws", Code: "out_of_range",
+			Message: fmt.Sprintf("must have a policy of at most %d and a name of a key of at most %d bytes", MaxPolicy, MaxKMSKey)})
+	}
 	if len(bad.Fields) == 0 {
 		return nil
 	}
@@ -341,9 +366,9 @@ func checkLabels(labels map[string]string) []errs.Field {
 			Message: fmt.Sprintf("must be at most %d, got %d", MaxLabels, len(labels))})
 	}
 	for k, v := range labels {
-		if k == "" || len(k) > 63 || len(v) > 255 {
+		if k == "" || utf8.RuneCountInString(k) > maxLabelKey || utf8.RuneCountInString(v) > maxLabelValue {
 			bad = append(bad, errs.Field{Pointer: "/labels/" + pointerEscape(k), Code: "out_of_range",
-				Message: "must have a name of 1 to 63 and a value of at most 255 bytes"})
+				Message: "must have a name of 1 to 128 and a value of at most 256 characters"})
 		}
 	}
 	return bad
@@ -372,6 +397,7 @@ type stored struct {
 	Retry      string             `json:"retry,omitempty"` // as lua/lib/retry.lua has it
 	Step       int64              `json:"priority_step,omitempty"`
 	Shards     int                `json:"shards,omitempty"` // where there are several
+	AWS        *AWS               `json:"aws,omitempty"`
 }
 
 type storedRedrive struct {
@@ -418,6 +444,9 @@ func encodeSettings(name string, created, updated time.Time, s Settings, p Pause
 	}
 	if s.PriorityStep != usualPriorityStep {
 		st.Step = s.PriorityStep.Milliseconds()
+	}
+	if s.AWS != (AWS{}) {
+		st.AWS = &s.AWS
 	}
 	raw, err := json.Marshal(st)
 	return string(raw), err
@@ -472,6 +501,9 @@ func decodeConfig(version, raw string) (*config, error) {
 	}
 	if st.Step != 0 {
 		c.PriorityStep = time.Duration(st.Step) * time.Millisecond
+	}
+	if st.AWS != nil {
+		c.AWS = *st.AWS
 	}
 	if st.Retry != "" {
 		r, ok := parseRetry(st.Retry)

@@ -48,6 +48,7 @@ type Settled struct {
 	AvailableAt    time.Time
 	Wait           time.Duration // of a returned message: how long it is hidden until then
 	Expired        bool          // a returned message is gone: its own end came while it was held
+	Unheld         bool          // it is not done because the lease is over, and nobody else has the message
 	// Err is nil when it is done, and for the ack of a message that is gone already, so that an ack can be repeated.
 	Err error
 }
@@ -287,7 +288,7 @@ func (item *settleItem) judge(verdict byte, now time.Time) {
 			item.result.Err = ErrReceiptExpired
 		}
 	case 'x', 'n':
-		item.result.Err = ErrReceiptExpired
+		item.result.Err, item.result.Unheld = ErrReceiptExpired, verdict == 'x'
 	case 'm':
 		item.again = true
 	case 'l':

@@ -50,7 +50,7 @@ func (r record) task() Task {
 	return Task{ID: r.ID, Type: r.Type, Status: r.Status, Queue: r.Queue, Scope: r.Scope,
 		Progress: Progress{Total: r.Total, Looked: r.Looked, Done: r.Done, Failed: r.Failed,
 			Worked: time.Duration(r.Worked) * time.Millisecond},
-		Error: r.Error, CreatedBy: r.By, CreatedAt: instant(r.Created), StartedAt: instant(r.Started), FinishedAt: instant(r.Finished)}
+		Error: r.Error, CreatedBy: r.By, MaxRate: r.MaxRate, CreatedAt: instant(r.Created), StartedAt: instant(r.Started), FinishedAt: instant(r.Finished)}
 }
 
 // text returns the record as it is stored.

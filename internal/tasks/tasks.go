@@ -70,6 +70,7 @@ type Task struct {
 	Progress   Progress
 	Error      *Failure // why it failed; nil when it did not
 	CreatedBy  string   // id of the key that asked for it, or ""
+	MaxRate    int      // items done or failed per second at most; 0: as fast as it goes
 	CreatedAt  time.Time
 	StartedAt  time.Time // zero: not yet
 	FinishedAt time.Time // zero: not yet

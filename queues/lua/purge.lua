@@ -1,4 +1,4 @@
--- Deletes all messages of a queue at once, also those that somebody holds, and the states of its groups. Redis frees the memory in the background.
+-- Deletes all messages of a queue at once, also those that somebody holds, and the states of its groups; a FIFO queue forgets its deduplication ids too. Redis frees the memory in the background.
 -- KEYS[16] STRING none: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
 -- Returns: "ok", the time, how many; or a refusal of lib/queue
 -- Flags: allow-oom
@@ -17,6 +17,11 @@ redis.call('HSET', STATES, '', '')
 redis.call('RPUSH', READY, '')
 for _, key in ipairs({ AGAIN, AGE, FLIGHT, DELAYED, GROUPS, EXPIRY }) do redis.call('ZADD', key, '+inf', '') end
 redis.call('ZADD', MEMBERS, 0, '')
+if q.fifo then
+  redis.call('UNLINK', DEDUP, ORDER)
+  redis.call('HSET', DEDUP, '', '')
+  redis.call('RPUSH', ORDER, '')
+end
 set(q, 'tomb', 0)
 set(q, 'mx', 0)
 set(q, 'nd', 0)
