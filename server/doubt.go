@@ -19,14 +19,19 @@ func (s *Server) doubt(p *parts) echo.MiddlewareFunc {
 			if errs.KindOf(err) != errs.NotFound {
 				return err
 			}
-			ctx := context.WithoutCancel(c.Request().Context())
-			p.looks.after(func() { s.look(ctx, p) })
-			if s.health.has("data_replaced") || s.health.has("redis_unavailable") {
+			if s.isInDoubt(c.Request().Context(), p) {
 				return engine.ErrUnavailable.Because(err)
 			}
 			return err
 		}
 	}
+}
+
+// isInDoubt reports whether what is missing may only be missing in this Redis.
+func (s *Server) isInDoubt(ctx context.Context, p *parts) bool {
+	ctx = context.WithoutCancel(ctx)
+	p.looks.after(func() { s.look(ctx, p) })
+	return s.health.has("data_replaced") || s.health.has("redis_unavailable")
 }
 
 // looks joins those who want to know how things are now: one look serves all who asked before it began.

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/openapi"
@@ -48,7 +49,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.health.serveReady(w, r)
 		return
 	case "/":
-		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		if !aws.Accepts(r) && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
 			http.Redirect(w, r, "docs/", http.StatusFound)
 			return
 		}
@@ -66,6 +67,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
 	e := *engine.ErrUnavailable
 	if why, _ := s.health.report(); len(why.Reasons) > 0 {
 		e.Message = why.Reasons[0].Detail + " Nothing was changed."
+	}
+	if aws.Accepts(r) {
+		aws.Refuse(w, r, &e)
+		return
 	}
 	api := handlers.API{Logger: slog.New(slog.DiscardHandler)}
 	api.ErrorHandler(&e, echo.New().NewContext(r, w))
@@ -87,14 +92,34 @@ func (s *Server) routes(p *parts) http.Handler {
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
 		MaxWaitingReceives: s.config.MaxWaitingReceives,
 	}
-	e.Use(s.observe(api), s.doubt(p))
+	door := s.awsDoor(p)
+	crowd := &crowd{most: int64(s.config.MaxInFlightRequests), waiting: func() int64 { return api.Waiting() + door.Waiting() }}
+	e.Use(s.observe(crowd), s.doubt(p))
 	api.Register(e)
 	e.Any("/openapi.json", echo.WrapHandler(openapi.Handler()))
 	docs := echo.WrapHandler(openapi.Docs("../openapi.json"))
 	e.Any("/docs", docs)
 	e.Any("/docs/*", docs)
-	return e
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if aws.Accepts(r) {
+			s.serveAWS(door, crowd, w, r)
+			return
+		}
+		e.ServeHTTP(w, r)
+	})
 }
+
+// crowd counts the requests under way.
+type crowd struct {
+	busy    atomic.Int64
+	most    int64
+	waiting func() int64 // how many of them only wait
+}
+
+// enter reports whether there is room for one more. leave must follow in any case.
+func (c *crowd) enter() bool { return c.busy.Add(1)-c.waiting() <= c.most }
+
+func (c *crowd) leave() { c.busy.Add(-1) }
 
 // clientAddress takes the client's address from X-Forwarded-For only where a trusted proxy says so.
 func (s *Server) clientAddress() echo.IPExtractor {
@@ -118,21 +143,20 @@ func (s *Server) basePath() string {
 
 // observe bounds the requests under way, without those that only wait, counts each, and logs it in one line. It never
 // sees a body or a credential.
-func (s *Server) observe(api *handlers.API) echo.MiddlewareFunc {
-	var busy atomic.Int64
+func (s *Server) observe(crowd *crowd) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			begin := time.Now()
 			err := error(errOverloaded)
-			if busy.Add(1)-api.Waiting() <= int64(s.config.MaxInFlightRequests) {
+			if crowd.enter() {
 				err = next(c)
 			}
-			busy.Add(-1)
+			crowd.leave()
 			if err != nil {
 				c.Error(err)
 			}
 			took := time.Since(begin)
-			s.metrics.request(c, took)
+			s.metrics.request(c.Request().Method, c.Path(), c.Response().Status, took)
 			if s.config.LogRequests {
 				s.logRequest(c, took)
 			}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -151,12 +150,11 @@ func (s *scheduleCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // request counts one. Requests that match no route share a label.
-func (m *metrics) request(c echo.Context, took time.Duration) {
-	route := c.Path()
+func (m *metrics) request(verb, route string, status int, took time.Duration) {
 	if route == "" {
 		route = "none"
 	}
-	m.requests.WithLabelValues(method(c.Request().Method), route, strconv.Itoa(c.Response().Status)).Observe(took.Seconds())
+	m.requests.WithLabelValues(method(verb), route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
 // method keeps made-up methods from making metrics.

@@ -56,6 +56,7 @@ func TestPromisesNameTheirTests(t *testing.T) {
 func TestRulesNameTheirTests(t *testing.T) {
 	t.Parallel()
 	namesItsTests(t, "../docs/compatibility.md", `Q\d+`, 70)
+	namesItsTests(t, "../docs/compatibility.md", `W\d+`, 5)
 }
 
 // namesItsTests fails the test unless each row of the tables of a page has the tests that it names, and each test with a

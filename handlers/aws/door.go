@@ -1,0 +1,387 @@
+// Package aws speaks the wire protocols of Amazon SQS and STS, so that their SDKs work unchanged. It translates between
+// them and the domain, and adds no semantics.
+//
+// A request comes as JSON or as parameters (query); both become an input, which an action reads, and a reply, which it
+// writes, so that an action does not know by which it was called.
+package aws
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/auth/sigv4"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Door is the AWS door. Fill its fields in, then call New.
+type Door struct {
+	Queues  *queues.Store
+	Tenants *tenants.Store
+	Tasks   *tasks.Store
+	Auth    *auth.Authenticator
+	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
+	Limiter *tenants.Limiter
+	// NewID makes the ids of requests: engine.Engine.NewID.
+	NewID func(shard int) engine.ID
+
+	Clock  clock.Clock  // default: the machine's
+	Logger *slog.Logger // default: nothing
+	// Region is part of all ARNs. Clients may sign for any. Default: us-east-1.
+	Region string
+	// PublicURL is what addresses of queues begin with; its path does not count. Default: what the client used.
+	PublicURL *url.URL
+	// MaxWaitingReceives bounds the receives that wait for a message at the same time. One more is answered at once.
+	// Default: 20,000.
+	MaxWaitingReceives int
+	// ClientAddress returns where a request came from. Default: the other end of the connection.
+	ClientAddress func(*http.Request) string
+	// Doubt is asked before something is called missing. An error says that nobody knows. Default: it is missing.
+	Doubt func(context.Context) error
+
+	verifier sigv4.Verifier
+	waiting  atomic.Int64
+	accounts sync.Map // tenants.ID → account number, which never changes
+}
+
+const (
+	defaultRegion     = "us-east-1"
+	defaultMaxWaiting = 20_000
+	// maxBody bounds a request: a batch of 1 MiB whose every byte is escaped, as \u0041 or %41, with room for the rest.
+	maxBody = 8 << 20
+	// firstRead is how much room a body gets before any of it has come, so that a length that a client only claims
+	// costs no memory.
+	firstRead = 64 << 10
+	// maxKept is the largest buffer that is kept for the next request.
+	maxKept = 256 << 10
+)
+
+// New returns the door after it has filled in what d leaves out.
+func New(d *Door) *Door {
+	if d.Clock == nil {
+		d.Clock = clock.Real{}
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Region == "" {
+		d.Region = defaultRegion
+	}
+	if d.MaxWaitingReceives == 0 {
+		d.MaxWaitingReceives = defaultMaxWaiting
+	}
+	if d.ClientAddress == nil {
+		d.ClientAddress = func(r *http.Request) string {
+			host, _, _ := net.SplitHostPort(r.RemoteAddr)
+			return host
+		}
+	}
+	if d.Doubt == nil {
+		d.Doubt = func(context.Context) error { return nil }
+	}
+	return d
+}
+
+// Waiting returns how many receives wait for a message, or are about to.
+func (d *Door) Waiting() int64 { return d.waiting.Load() }
+
+// Accepts reports whether a request is one for this door: at the path of a queue, or at the root when it looks like one.
+func Accepts(r *http.Request) bool {
+	if r.URL.Path != "/" {
+		_, _, ok := splitPath(r.URL.Path)
+		return ok
+	}
+	return r.Method == http.MethodPost || r.Header.Get("X-Amz-Target") != "" || sigv4.IsSigned(r) ||
+		strings.HasPrefix(r.URL.RawQuery, "Action=") || strings.Contains(r.URL.RawQuery, "&Action=")
+}
+
+// Served is what is known of a request when it has been answered: what the one line in the log says of it.
+type Served struct {
+	ID        string
+	Action    string // "": none that there is
+	Queue     string // "": none
+	Principal auth.Principal
+	Status    int
+	Size      int64
+}
+
+// call is one request on its way.
+type call struct {
+	door *Door
+	r    *http.Request
+	ctx  context.Context
+	json bool
+	id   string // of the request
+
+	act     *action
+	service *service
+	in      input
+	flaws   flaws
+	out     reply
+	body    []byte
+
+	key     string // access key id that signed it
+	who     auth.Principal
+	terms   *tenants.Terms // what holds for the tenant
+	account string         // account number of the tenant
+	name    string         // of the queue that the action is about, once it is known
+	deliver func(sent bool)
+}
+
+// Refuse answers a request with an error, in the protocol that it came by.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) Served {
+	var id engine.ID
+	_, _ = rand.Read(id[:]) // never fails
+	c := &call{r: r, json: isJSON(r), id: messageID(id), service: sqs}
+	return c.fail(w, fault(err))
+}
+
+// ServeHTTP implements http.Handler.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.Serve(w, r) }
+
+// Serve answers a request.
+func (d *Door) Serve(w http.ResponseWriter, r *http.Request) Served {
+	c := &call{door: d, r: r, ctx: r.Context(), json: isJSON(r), id: messageID(d.NewID(0)), service: sqs}
+	body, answer := getBuffer(), getBuffer()
+	defer body.release()
+	defer answer.release()
+	c.out = reply{b: answer.b, json: c.json}
+	err := c.run(body)
+	if err == nil {
+		served := c.succeed(w)
+		answer.b = c.out.b
+		return served
+	}
+	answer.b = c.out.b[:0]
+	return c.fail(w, c.explain(err))
+}
+
+// run does what is asked.
+func (c *call) run(buf *buffer) error {
+	if err := c.read(buf); err != nil {
+		return err
+	}
+	if err := c.decode(); err != nil {
+		return err
+	}
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	c.begin()
+	if err := c.act.run(c); err != nil {
+		return err
+	}
+	c.end()
+	return nil
+}
+
+// explain returns the error that a client is told. What it asks for wrongly of a queue that there is not, it is told that.
+func (c *call) explain(err error) *Fault {
+	f := fault(err)
+	if f.sort == errInvalidParameter || f.sort == errMissingParameter || f.sort == errContents {
+		if c.name != "" {
+			if _, err := c.door.Queues.Get(c.ctx, c.who.Tenant, c.name); errors.Is(err, queues.ErrQueueNotFound) {
+				f = fault(err)
+			}
+		}
+	}
+	if f.sort == errNoQueue || f.sort == errNoResource {
+		if err := c.door.Doubt(c.ctx); err != nil {
+			return fault(err)
+		}
+	}
+	if !f.bySender() && f.sort != errUnavailable && f.sort != errThrottled {
+		c.door.Logger.Error("a request failed", "request_id", c.id, "error", f.cause)
+	}
+	return f
+}
+
+// buffer is memory for a body or an answer.
+type buffer struct{ b []byte }
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+// release gives the buffer back: nothing may point into it any more.
+func (b *buffer) release() {
+	if cap(b.b) <= maxKept {
+		b.b = b.b[:0]
+		buffers.Put(b)
+	}
+}
+
+// read reads the body. It must say how long it is: net/http hides whether a length stood beside chunks, which is how
+// requests are smuggled past a proxy.
+func (c *call) read(buf *buffer) error {
+	switch n := c.r.ContentLength; {
+	case c.r.Method != http.MethodPost && c.r.Method != http.MethodGet:
+		return errMethod.with("The method %s is not allowed here.", clip(c.r.Method))
+	case n < 0 || len(c.r.TransferEncoding) > 0:
+		return errLength.with("You must provide the Content-Length HTTP header: chunked bodies are not accepted.")
+	case n > maxBody:
+		return errTooLarge.with("A request has at most %d bytes.", maxBody)
+	case n == 0:
+		return nil
+	case n > 0 && cap(buf.b) < firstRead:
+		buf.b = make([]byte, 0, min(n, firstRead))
+	}
+	room := bytes.NewBuffer(buf.b[:0])
+	_, err := io.CopyN(room, c.r.Body, c.r.ContentLength)
+	buf.b = room.Bytes()
+	c.body = buf.b
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return errTimeout.with("The body did not arrive in time.").because(err)
+	}
+	if err != nil {
+		return errSerialization.with("The body ended early.").because(err)
+	}
+	return nil
+}
+
+// authenticate finds out who signed the request, and whether he may do what he asks for.
+func (c *call) authenticate() error {
+	s, err := sigv4.Parse(c.r)
+	if err != nil {
+		return err
+	}
+	if err := s.For(c.service.scope); err != nil {
+		return err
+	}
+	if err := s.InTime(c.door.Clock.Now()); err != nil {
+		return err
+	}
+	if s.SessionToken != "" {
+		return errClientToken.with(noToken) // nobody gives any
+	}
+	signer, err := c.door.Auth.AccessKey(c.ctx, s.AccessKeyID)
+	if err != nil {
+		return err
+	}
+	if err := c.door.verifier.Verify(c.r, s, sigv4.Payload{Body: c.body, Guarded: c.r.TLS != nil}, signer.Secret.Reveal()); err != nil {
+		return err
+	}
+	c.key = s.AccessKeyID
+	if err := c.admit(signer); err != nil {
+		return err
+	}
+	if c.account, err = c.door.accountOf(c.ctx, c.who.Tenant); err != nil {
+		return err
+	}
+	if !c.who.Grants.May(c.act.need) {
+		return errDenied.with("%s is not authorized to perform: %s:%s because its key does not have the scope %s",
+			c.user(), c.service.scope, c.act.name, c.act.scope)
+	}
+	if c.door.Limiter == nil {
+		return nil
+	}
+	_, err = c.door.Limiter.Admit(c.who.Tenant, c.terms, int64(len(c.body)))
+	return err
+}
+
+// admit lets the owner of a key in, unless its tenant may not act.
+func (c *call) admit(signer auth.Signer) (err error) {
+	if c.who, err = signer.Admit(c.door.ClientAddress(c.r)); err != nil {
+		return err
+	}
+	if c.terms, err = c.door.Tenants.Terms(c.ctx, c.who.Tenant); err != nil {
+		return err
+	}
+	if c.act.scope == scopeSend {
+		return c.terms.MaySend()
+	}
+	return c.terms.MayAct()
+}
+
+// recheck reports whether the request would still be let in: a receive may outlive a key.
+func (c *call) recheck() error {
+	signer, err := c.door.Auth.AccessKey(c.ctx, c.key)
+	if err != nil {
+		return err
+	}
+	return c.admit(signer)
+}
+
+// user is the ARN of the caller.
+func (c *call) user() string { return "arn:aws:iam::" + c.account + ":user/" + c.who.KeyID }
+
+func (d *Door) accountOf(ctx context.Context, id tenants.ID) (string, error) {
+	if n, ok := d.accounts.Load(id); ok {
+		return n.(string), nil
+	}
+	t, err := d.Tenants.ByID(ctx, id)
+	if errs.KindOf(err) == errs.NotFound {
+		return "", errClientToken.with(noToken)
+	}
+	if err != nil {
+		return "", err
+	}
+	d.accounts.Store(id, t.AccountNumber)
+	return t.AccountNumber, nil
+}
+
+// write answers. An error says that the client did not get it.
+func (c *call) write(w http.ResponseWriter, status int) (Served, error) {
+	h := w.Header()
+	h["Content-Type"] = xmlType
+	if c.json {
+		h["Content-Type"] = jsonType
+	}
+	h["X-Amzn-Requestid"] = []string{c.id}
+	h["Content-Length"] = []string{strconv.Itoa(len(c.out.b))}
+	h["X-Content-Type-Options"] = noSniff
+	served := Served{ID: c.id, Queue: c.name, Principal: c.who, Status: status, Size: int64(len(c.out.b))}
+	if c.act != nil {
+		served.Action = c.act.name
+	}
+	if c.r.Context().Err() != nil {
+		return served, errGone
+	}
+	if c.terms != nil && c.door.Limiter != nil {
+		c.door.Limiter.Charge(c.who.Tenant, c.terms, 0, served.Size)
+	}
+	w.WriteHeader(status)
+	_, err := w.Write(c.out.b)
+	return served, err
+}
+
+// Values of headers, ready to be used. They are never changed.
+var (
+	jsonType = []string{"application/x-amz-json-1.0"}
+	xmlType  = []string{"text/xml"}
+	noSniff  = []string{"nosniff"}
+)
+
+var errGone = errors.New("the client has gone")
+
+// succeed answers with what the action wrote.
+func (c *call) succeed(w http.ResponseWriter) Served {
+	served, err := c.write(w, http.StatusOK)
+	if c.deliver == nil {
+		return served
+	}
+	// Small answers stay in a buffer until the handler returns, and nobody would hear that they could not be sent.
+	if err == nil {
+		if err = http.NewResponseController(w).Flush(); errors.Is(err, http.ErrNotSupported) {
+			err = nil
+		}
+	}
+	c.deliver(err == nil)
+	return served
+}

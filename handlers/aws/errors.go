@@ -1,0 +1,175 @@
+package aws
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/auth/sigv4"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/queues"
+)
+
+// sort is a kind of error as AWS knows it. Clients match on these names: of the shape in JSON, of the code in XML, in the
+// header x-amzn-query-error and in the Failed of batches.
+type sort struct {
+	shape, code string
+	status      int
+}
+
+// Shapes with a namespace of their own are in the model of SQS, the others only in its answers.
+const (
+	modelled   = "com.amazonaws.sqs#"
+	unmodelled = "com.amazon.coral.service#"
+	codePrefix = "AWS.SimpleQueueService."
+)
+
+// The sorts of errors.
+var (
+	errNoQueue          = sort{modelled + "QueueDoesNotExist", codePrefix + "NonExistentQueue", 400}
+	errQueueExists      = sort{modelled + "QueueNameExists", "QueueAlreadyExists", 400}
+	errIDsNotDistinct   = sort{modelled + "BatchEntryIdsNotDistinct", codePrefix + "BatchEntryIdsNotDistinct", 400}
+	errBatchTooLong     = sort{modelled + "BatchRequestTooLong", codePrefix + "BatchRequestTooLong", 400}
+	errEmptyBatch       = sort{modelled + "EmptyBatchRequest", codePrefix + "EmptyBatchRequest", 400}
+	errBatchEntryID     = sort{modelled + "InvalidBatchEntryId", codePrefix + "InvalidBatchEntryId", 400}
+	errTooManyEntries   = sort{modelled + "TooManyEntriesInBatchRequest", codePrefix + "TooManyEntriesInBatchRequest", 400}
+	errUnsupported      = sort{modelled + "UnsupportedOperation", codePrefix + "UnsupportedOperation", 400}
+	errOverLimit        = sort{modelled + "OverLimit", "OverLimit", 403}
+	errReceipt          = sort{modelled + "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 400}
+	errAttributeName    = sort{modelled + "InvalidAttributeName", "InvalidAttributeName", 400}
+	errAttributeValue   = sort{modelled + "InvalidAttributeValue", "InvalidAttributeValue", 400}
+	errContents         = sort{modelled + "InvalidMessageContents", "InvalidMessageContents", 400}
+	errNoResource       = sort{modelled + "ResourceNotFoundException", "ResourceNotFoundException", 404}
+	errAddress          = sort{modelled + "InvalidAddress", "InvalidAddress", 404}
+	errThrottled        = sort{modelled + "RequestThrottled", "RequestThrottled", 503}
+	errInvalidParameter = sort{unmodelled + "InvalidParameterValueException", "InvalidParameterValue", 400}
+	errMissingParameter = sort{unmodelled + "MissingRequiredParameterException", "MissingParameter", 400}
+	errDenied           = sort{unmodelled + "AccessDeniedException", "AccessDenied", 403}
+	errSerialization    = sort{unmodelled + "SerializationException", "SerializationException", 400}
+	errMalformedQuery   = sort{unmodelled + "MalformedQueryStringException", "MalformedQueryString", 400}
+	errUnknownOperation = sort{unmodelled + "UnknownOperationException", "UnknownOperationException", 400}
+	errAction           = sort{unmodelled + "InvalidActionException", "InvalidAction", 400}
+	errVersion          = sort{unmodelled + "NoSuchVersionException", "NoSuchVersion", 400}
+	errMethod           = sort{unmodelled + "MethodNotAllowedException", "MethodNotAllowed", 405}
+	errLength           = sort{unmodelled + "MissingContentLengthException", "MissingContentLength", 411}
+	errTooLarge         = sort{unmodelled + "RequestEntityTooLargeException", "RequestEntityTooLarge", 413}
+	errTimeout          = sort{unmodelled + "RequestTimeoutException", "RequestTimeout", 408}
+	errUnavailable      = sort{unmodelled + "ServiceUnavailableException", "ServiceUnavailable", 503}
+	errInternal         = sort{unmodelled + "InternalFailure", "InternalFailure", 500}
+	errNoAuth           = sort{unmodelled + "MissingAuthenticationTokenException", "MissingAuthenticationToken", 403}
+	errTwoAuths         = sort{unmodelled + "InvalidSignatureException", "InvalidSignature", 400}
+	errIncompleteAuth   = sort{unmodelled + "IncompleteSignatureException", "IncompleteSignature", 400}
+	errSignature        = sort{unmodelled + "InvalidSignatureException", "SignatureDoesNotMatch", 403}
+	errClientToken      = sort{unmodelled + "UnrecognizedClientException", "InvalidClientTokenId", 403}
+	errExpiredToken     = sort{unmodelled + "ExpiredTokenException", "ExpiredToken", 403}
+)
+
+// Fault is an error as AWS knows it.
+type Fault struct {
+	sort
+	message string
+	cause   error // for the log
+}
+
+// Error returns the code and the message.
+func (e *Fault) Error() string { return e.code + ": " + e.message }
+
+// Unwrap returns the cause.
+func (e *Fault) Unwrap() error { return e.cause }
+
+// bySender reports whether the request is at fault, rather than the server.
+func (e *Fault) bySender() bool { return e.status < http.StatusInternalServerError }
+
+func (s sort) with(format string, args ...any) *Fault {
+	return &Fault{sort: s, message: fmt.Sprintf(format, args...)}
+}
+
+func (e *Fault) because(err error) *Fault {
+	e.cause = err
+	return e
+}
+
+// The texts of a queue that does not exist, in JSON and in XML.
+const (
+	noQueue      = "The specified queue does not exist."
+	noQueueQuery = "The specified queue does not exist for this wsdl version."
+)
+
+// fault returns any error as AWS knows it. Actions have told by then what means something else to them.
+func fault(err error) *Fault {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
+	}
+	if s, ok := errors.AsType[*sigv4.Error](err); ok {
+		return signatureFault(s)
+	}
+	e, ok := errors.AsType[*errs.Error](err)
+	if !ok {
+		return errInternal.with("The request could not be answered because of an internal error.").because(err)
+	}
+	return domainFault(e).because(err)
+}
+
+func signatureFault(e *sigv4.Error) *Fault {
+	s := map[sigv4.Fault]sort{sigv4.Missing: errNoAuth, sigv4.Ambiguous: errTwoAuths, sigv4.Incomplete: errIncompleteAuth}[e.Fault]
+	if s == (sort{}) {
+		s = errSignature
+	}
+	return s.with("%s", e.Message)
+}
+
+func domainFault(e *errs.Error) *Fault {
+	switch {
+	case errors.Is(e, queues.ErrQueueNotFound):
+		return errNoQueue.with(noQueue)
+	case errors.Is(e, queues.ErrReceiptInvalid):
+		return errReceipt.with("%s", e.Message)
+	case errors.Is(e, auth.ErrKeyExpired):
+		return errExpiredToken.with("The security token included in the request is expired")
+	case errors.Is(e, queues.ErrGroupRequired):
+		return errMissingParameter.with(noGroup)
+	case errors.Is(e, queues.ErrDeduplicationRequired):
+		return errInvalidParameter.with(noDeduplication)
+	case errors.Is(e, queues.ErrQueuePaused):
+		return errUnavailable.with("%s", e.Message)
+	case errors.Is(e, tasks.ErrAlreadyRunning):
+		return errInvalidParameter.with("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+	}
+	switch e.Kind {
+	case errs.Malformed, errs.Invalid, errs.TooLarge, errs.Gone, errs.Precondition:
+		return errInvalidParameter.with("%s", e.Message)
+	case errs.NotFound:
+		return errNoResource.with("%s", e.Message)
+	case errs.Unauthenticated:
+		return errClientToken.with(noToken)
+	case errs.Forbidden:
+		return errDenied.with("%s", e.Message)
+	case errs.Quota:
+		return errOverLimit.with("%s", e.Message)
+	case errs.RateLimited:
+		return errThrottled.with("%s", e.Message)
+	case errs.Conflict:
+		return errUnsupported.with("%s", e.Message)
+	case errs.StorageFull, errs.Unavailable, errs.Unknown: // clients repeat what is answered so, after a while
+		return errUnavailable.with("%s", e.Message)
+	}
+	return errInternal.with("The request could not be answered because of an internal error.")
+}
+
+const noToken = "The security token included in the request is invalid."
+
+// clip returns text of a request for a message: printable and not longer than it needs to be seen.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		for s = s[:most]; len(s) > 0 && !utf8.ValidString(s[len(s)-1:]) && !utf8.RuneStart(s[len(s)-1]); {
+			s = s[:len(s)-1]
+		}
+		s += "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}

@@ -1,0 +1,386 @@
+package aws_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicemq/sluice/queues"
+)
+
+func TestQ72_BoundsOfAReceive(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"ReceiveMessageWaitTimeSeconds": "20"})
+		for range 12 {
+			c.send(address, "x")
+		}
+		diff(t, "one by default", 1, len(messages(c.out("ReceiveMessage", in(address, `"VisibilityTimeout":0`)))))
+		diff(t, "ten", 10, len(messages(c.out("ReceiveMessage", in(address, `"MaxNumberOfMessages":10,"VisibilityTimeout":0`)))))
+		for _, n := range []string{"0", "11", "-1"} {
+			c.refuses("ReceiveMessage", in(address, `"MaxNumberOfMessages":`+n), "Value "+n+" for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.")
+		}
+		for _, n := range []string{"-1", "21"} {
+			c.refuses("ReceiveMessage", in(address, `"WaitTimeSeconds":`+n), "Value "+n+" for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided.")
+		}
+		for _, n := range []string{"-1", "43201"} {
+			c.refuses("ReceiveMessage", in(address, `"VisibilityTimeout":`+n), "VisibilityTimeout")
+		}
+		// 0 does not wait, whatever the queue says: this test would hang otherwise, because nobody moves its clock.
+		diff(t, "no wait", object{}, c.out("ReceiveMessage", in(c.queue(map[string]string{"ReceiveMessageWaitTimeSeconds": "20"}), `"WaitTimeSeconds":0`)))
+		c.refuses("ReceiveMessage", in(address, `"ReceiveRequestAttemptId":"a"`), "not valid for this queue type")
+	})
+}
+
+func TestQ74_WaitingForAMessage(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		wait := func() <-chan object {
+			got := make(chan object, 1)
+			before := c.door.Waiting()
+			go func() { got <- c.out("ReceiveMessage", in(address, `"MaxNumberOfMessages":10,"WaitTimeSeconds":20`)) }()
+			until(t, "it waits", func() bool { return c.door.Waiting() > before && c.queues.Waiting() > 0 })
+			return got
+		}
+		got := wait()
+		c.send(address, "x")
+		diff(t, "a message that comes ends the wait", []string{"x"}, bodies(<-got))
+		got = wait()
+		c.clock.Advance(20 * time.Second)
+		diff(t, "the end of the wait", object{}, <-got)
+	})
+}
+
+// until polls a condition for at most ten seconds.
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not in ten seconds: %s", what)
+		}
+	}
+}
+
+func TestQ76_AClientThatHangsUpTakesNothing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c := client{h, false}
+	address := h.queue(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := h.signed("POST", "/", in(address, `"WaitTimeSeconds":20`), "Content-Type", "application/x-amz-json-1.0", "X-Amz-Target", "AmazonSQS.ReceiveMessage")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if res, err := http.DefaultClient.Do(r.WithContext(ctx)); err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	until(t, "it waits", func() bool { return h.queues.Waiting() == 1 })
+	cancel()
+	<-ended
+	until(t, "it is gone", func() bool { return h.queues.Waiting() == 0 })
+	c.send(address, "x")
+	m := messages(c.receive(address, `"AttributeNames":["ApproximateReceiveCount"]`))
+	diff(t, "first receive", object{"ApproximateReceiveCount": "1"}, m[0]["Attributes"])
+}
+
+func TestMoreReceivesThanMayWait(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.door.MaxWaitingReceives = 0
+	diff(t, "it does not wait", object{}, client{h, false}.out("ReceiveMessage", in(h.queue(nil), `"WaitTimeSeconds":20`)))
+}
+
+func TestQ77_SystemAttributes(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true"})
+		sent := c.send(address, "x", `"MessageGroupId":"g","MessageDeduplicationId":"d"`)
+		now := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		want := object{"SenderId": c.tenant.AccountNumber, "SentTimestamp": now, "ApproximateReceiveCount": "1", "ApproximateFirstReceiveTimestamp": now,
+			"MessageGroupId": "g", "MessageDeduplicationId": "d", "SequenceNumber": sent["SequenceNumber"]}
+		receive := func(names string) any {
+			return messages(c.receive(address, append([]string{`"VisibilityTimeout":0`}, names)...))[0]["Attributes"]
+		}
+		diff(t, "all", want, receive(`"AttributeNames":["All"]`))
+		want["ApproximateReceiveCount"] = "2"
+		diff(t, "all, by the new name", want, receive(`"MessageSystemAttributeNames":["All"]`))
+		diff(t, "both lists", object{"MessageGroupId": "g", "SentTimestamp": now}, receive(`"AttributeNames":["MessageGroupId"],"MessageSystemAttributeNames":["SentTimestamp"]`))
+		diff(t, "names of queues say nothing", nil, receive(`"AttributeNames":["VisibilityTimeout"]`))
+		c.call("ReceiveMessage", in(address, `"AttributeNames":["Foo"]`)).fails(400, "InvalidAttributeName", "InvalidAttributeName", "Unknown Attribute Foo.")
+	})
+}
+
+func TestQ79_WhichAttributesAReceiveReturns(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		c.send(address, "x", `"MessageAttributes":{"foo.a":{"DataType":"String","StringValue":"1"},"foo.b":{"DataType":"Number","StringValue":"2"},"bar":{"DataType":"String","StringValue":"3"}}`)
+		for _, test := range []struct {
+			asked string
+			want  []string
+		}{
+			{`"All"`, []string{"bar", "foo.a", "foo.b"}}, {`".*"`, []string{"bar", "foo.a", "foo.b"}}, {`"*"`, []string{"bar", "foo.a", "foo.b"}},
+			{`"foo.*"`, []string{"foo.a", "foo.b"}}, {`"bar"`, []string{"bar"}}, {`"bar","foo.b"`, []string{"bar", "foo.b"}},
+			{`"unknown"`, nil}, {`"^%&"`, nil}, {``, nil},
+		} {
+			m := messages(c.receive(address, `"VisibilityTimeout":0`, `"MessageAttributeNames":[`+test.asked+`]`))[0]
+			diff(t, test.asked, test.want, keysOf(m["MessageAttributes"]))
+			if (m["MD5OfMessageAttributes"] != nil) != (test.want != nil) {
+				t.Errorf("%s: digest %v", test.asked, m["MD5OfMessageAttributes"])
+			}
+		}
+	})
+}
+
+func TestQ80_VisibilityOfAReceive(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"VisibilityTimeout": "10"})
+		c.send(address, "x")
+		c.receive(address, `"VisibilityTimeout":0`)
+		diff(t, "still visible", []string{"x"}, bodies(c.receive(address, `"VisibilityTimeout":5`)))
+		c.clock.Advance(5 * time.Second)
+		diff(t, "after 5 seconds", []string{"x"}, bodies(c.receive(address)))
+		c.clock.Advance(9 * time.Second)
+		diff(t, "the queue's again", object{}, c.receive(address))
+	})
+}
+
+// A body that came by REST may be no text. It comes as base64, and says so.
+func TestBodiesThatAreNoText(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		_, err := c.queues.Send(t.Context(), c.tenant.ID, nameOf(address), queues.Outgoing{Body: []byte("\x00\xff"),
+			Attributes: []queues.Attribute{{Name: "bytes", Type: "String", Value: "\xff"}}})
+		c.must(err)
+		m := messages(c.receive(address, `"MessageAttributeNames":["All"]`))[0]
+		diff(t, "body", base64.StdEncoding.EncodeToString([]byte("\x00\xff")), str(m, "Body"))
+		diff(t, "attributes", object{"Sluice-Body-Encoding": object{"DataType": "String", "StringValue": "base64"},
+			"bytes": object{"DataType": "Binary", "BinaryValue": base64.StdEncoding.EncodeToString([]byte("\xff"))}}, m["MessageAttributes"])
+	})
+}
+
+// delivery is one message that the caller holds, by its receipt handle.
+func (c client) delivery(address string, more ...string) string {
+	c.Helper()
+	list := messages(c.receive(address, more...))
+	if len(list) != 1 {
+		c.Fatalf("received %v, want one message", list)
+	}
+	return quoted(str(list[0], "ReceiptHandle"))
+}
+
+const notInvisible = "Reason: Message does not exist or is not available for visibility timeout change."
+
+func TestQ82_Deleting(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		c.send(address, "x")
+		old := c.delivery(address, `"VisibilityTimeout":5`)
+		for _, bad := range []string{`"INVALID"`, old[:len(old)-2] + `-"`, quoted(strings.Repeat("x", 4096))} {
+			c.call("DeleteMessage", in(address, `"ReceiptHandle":`+bad)).fails(400, "ReceiptHandleIsInvalid", "com.amazonaws.sqs#ReceiptHandleIsInvalid", "is not a valid receipt handle.")
+		}
+		c.call("DeleteMessage", in(address, `"ReceiptHandle":"INVALID"`)).fails(400, "ReceiptHandleIsInvalid", "", `The input receipt handle "INVALID" is not a valid receipt handle.`)
+		c.call("DeleteMessage", in(address, "")).fails(400, "MissingParameter", "MissingRequiredParameterException", "ReceiptHandle")
+		c.call("DeleteMessage", in(c.queue(nil), `"ReceiptHandle":`+old)).fails(400, "ReceiptHandleIsInvalid", "", "")
+		c.clock.Advance(5 * time.Second)
+		newer := c.delivery(address, `"VisibilityTimeout":5`)
+		if old == newer || len(old) > 1026 {
+			t.Errorf("handles %s and %s", old, newer)
+		}
+		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+old)) // no effect: somebody else has it
+		diff(t, "still there", "1", str(c.attributesOf(address, "ApproximateNumberOfMessagesNotVisible"), "ApproximateNumberOfMessagesNotVisible"))
+		c.clock.Advance(5 * time.Second)
+		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+newer)) // after its time, while nobody has it
+		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+newer)) // again
+		diff(t, "gone", object{}, c.receive(address))
+	})
+}
+
+func TestQ87_AFIFOReceiptEndsWithItsLease(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
+		c.send(address, "x", `"MessageGroupId":"g"`)
+		handle := c.delivery(address, `"VisibilityTimeout":5`)
+		c.out("ChangeMessageVisibility", in(address, `"VisibilityTimeout":10,"ReceiptHandle":`+handle))
+		c.clock.Advance(9 * time.Second)
+		c.out("ChangeMessageVisibility", in(address, `"VisibilityTimeout":1,"ReceiptHandle":`+handle))
+		c.clock.Advance(time.Second)
+		c.refuses("DeleteMessage", in(address, `"ReceiptHandle":`+handle), "for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.")
+		c.refuses("ChangeMessageVisibility", in(address, `"VisibilityTimeout":0,"ReceiptHandle":`+handle), notInvisible)
+		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+c.delivery(address)))
+	})
+}
+
+func TestQ88_ChangingVisibility(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		c.send(address, "x")
+		first := c.delivery(address)
+		change := func(handle, n string) *answer {
+			return c.call("ChangeMessageVisibility", in(address, `"VisibilityTimeout":`+n+`,"ReceiptHandle":`+handle))
+		}
+		for _, n := range []string{"-1", "43201"} {
+			change(first, n).fails(400, invalid, invalidType, "VisibilityTimeout")
+		}
+		c.call("ChangeMessageVisibility", in(address, `"ReceiptHandle":`+first)).fails(400, "MissingParameter", "MissingRequiredParameterException", "VisibilityTimeout")
+		c.clock.Advance(time.Second)
+		change(first, "43200").fails(400, invalid, invalidType, "Value 43200 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+		change(first, "5").ok(nil)
+		c.clock.Advance(5 * time.Second)
+		// Over, and nobody has it: no error, and it can still be received.
+		change(first, "30").ok(nil)
+		change(first, "0").ok(nil)
+		second := c.delivery(address, `"AttributeNames":["All"]`)
+		change(first, "0").fails(400, invalid, invalidType, notInvisible) // somebody else has it
+		diff(t, "it stays with him", object{}, c.receive(address))
+		change(second, "0").ok(nil)
+		m := messages(c.receive(address, `"AttributeNames":["ApproximateReceiveCount"]`))[0]
+		diff(t, "returned at once, and counted", object{"ApproximateReceiveCount": "3"}, m["Attributes"])
+		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+quoted(str(m, "ReceiptHandle"))))
+		change(quoted(str(m, "ReceiptHandle")), "5").fails(400, invalid, invalidType, notInvisible)
+		change(`"x"`, "5").fails(400, "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", "")
+	})
+}
+
+func TestQ69_ABadHandleFailsItsEntry(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		c.send(address, "x")
+		handle := c.delivery(address)
+		for _, action := range []string{"ChangeMessageVisibilityBatch", "DeleteMessageBatch"} {
+			more := ""
+			if action == "ChangeMessageVisibilityBatch" {
+				more = `,"VisibilityTimeout":30`
+			}
+			out := c.out(action, in(address, `"Entries":[{"Id":"good","ReceiptHandle":`+handle+more+`},{"Id":"bad","ReceiptHandle":"x"`+more+`},{"Id":"none"`+more+`}]`))
+			diff(t, "successful", []any{object{"Id": "good"}}, out["Successful"])
+			failed := out["Failed"].([]any)
+			diff(t, "failed", object{"Id": "bad", "Code": "ReceiptHandleIsInvalid", "SenderFault": "true", "Message": `The input receipt handle "x" is not a valid receipt handle.`}, failed[0])
+			diff(t, "missing", "MissingParameter", str(failed[1].(object), "Code"))
+		}
+		out := c.out("ChangeMessageVisibilityBatch", in(address, `"Entries":[{"Id":"a","ReceiptHandle":`+handle+`,"VisibilityTimeout":43201}]`))
+		diff(t, "out of range", "InvalidParameterValue", str(out["Failed"].([]any)[0].(object), "Code"))
+	})
+}
+
+func TestQ98_Counts(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true", "MessageRetentionPeriod": "60"})
+		for i := range 3 {
+			c.send(address, fmt.Sprint(i), `"MessageGroupId":"g"`)
+		}
+		c.out("ReceiveMessage", in(address, ""))
+		const all, held, delayed = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"
+		diff(t, "blocked ones are visible", object{all: "2", held: "1", delayed: "0"}, c.attributesOf(address, all, held, delayed))
+		c.clock.Advance(time.Hour)
+		diff(t, "past retention", object{all: "0", held: "0", delayed: "0"}, c.attributesOf(address, all, held, delayed))
+	})
+}
+
+func TestQ119_ReceiveAttempts(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
+		c.send(address, "x", `"MessageGroupId":"g"`)
+		first := c.receive(address, `"ReceiveRequestAttemptId":"a"`)
+		diff(t, "again", first, c.receive(address, `"ReceiveRequestAttemptId":"a"`))
+		diff(t, "another", object{}, c.receive(address, `"ReceiveRequestAttemptId":"b"`))
+		c.refuses("ReceiveMessage", in(address, `"ReceiveRequestAttemptId":"a b"`), "ReceiveRequestAttemptId")
+	})
+}
+
+func TestQ114_GroupsOverTheWire(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
+		for _, m := range []string{"1a", "2a", "1b", "1c"} {
+			c.send(address, m, `"MessageGroupId":"`+m[:1]+`"`)
+		}
+		diff(t, "a group, and then the next", []string{"1a", "1b", "1c", "2a"}, bodies(c.receive(address, `"VisibilityTimeout":5`)))
+		c.send(address, "1d", `"MessageGroupId":"1"`)
+		diff(t, "blocked", object{}, c.receive(address))
+		c.clock.Advance(5 * time.Second)
+		list := messages(c.out("ReceiveMessage", in(address, `"MaxNumberOfMessages":2`)))
+		c.out("ChangeMessageVisibility", in(address, `"VisibilityTimeout":0,"ReceiptHandle":`+quoted(str(list[0], "ReceiptHandle"))))
+		again := bodies(c.receive(address))
+		if len(again) == 0 || again[0] != str(list[0], "Body") && again[len(again)-1] != str(list[0], "Body") {
+			t.Errorf("returned %v, then received %v", list, again)
+		}
+	})
+}
+
+func TestQ123_DeadLetters(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		dead := c.queue(nil)
+		address := c.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + c.arn(dead) + `","maxReceiveCount":1}`})
+		sent := c.send(address, "x", `"MessageAttributes":{"k":{"DataType":"String","StringValue":"x"}}`)
+		at := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		c.delivery(address, `"VisibilityTimeout":1`)
+		c.clock.Advance(time.Second)
+		diff(t, "moved instead", object{}, c.receive(address))
+		m := messages(c.receive(dead, `"WaitTimeSeconds":20,"AttributeNames":["ApproximateReceiveCount","DeadLetterQueueSourceArn","SentTimestamp"],"MessageAttributeNames":["All"]`))[0]
+		diff(t, "attributes", object{"ApproximateReceiveCount": "2", "DeadLetterQueueSourceArn": c.arn(address), "SentTimestamp": at}, m["Attributes"])
+		diff(t, "the same message", []any{sent["MessageId"], "x", "a45daa70926828a2f0a1db3418e6feb4"}, []any{m["MessageId"], m["Body"], m["MD5OfMessageAttributes"]})
+	})
+}
+
+func TestQ130_MoveTasks(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		dead, fifo := c.queue(nil), c.queue(map[string]string{"FifoQueue": "true"})
+		start := func(source, more string) *answer {
+			return c.call("StartMessageMoveTask", `{"SourceArn":"`+source+`"`+more+`}`)
+		}
+		start(c.arn(dead), "").fails(400, invalid, invalidType, "Source queue must be configured as a Dead Letter Queue.")
+		c.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + c.arn(dead) + `","maxReceiveCount":1}`})
+		const gone = "The resource that you specified for the %s parameter doesn't exist."
+		for _, source := range []string{c.arn("none"), "x", "arn:aws:sqs:" + region + ":123456789012:" + nameOf(dead)} {
+			start(source, "").fails(404, "ResourceNotFoundException", "com.amazonaws.sqs#ResourceNotFoundException", fmt.Sprintf(gone, "SourceArn"))
+		}
+		start(c.arn(dead), `,"DestinationArn":"`+c.arn("none")+`"`).fails(404, "ResourceNotFoundException", "", fmt.Sprintf(gone, "DestinationArn"))
+		start(c.arn(dead), `,"DestinationArn":"`+c.arn(fifo)+`"`).fails(400, invalid, invalidType, "")
+		for _, n := range []string{"0", "501"} {
+			start(c.arn(dead), `,"MaxNumberOfMessagesPerSecond":`+n).fails(400, invalid, invalidType, "MaxNumberOfMessagesPerSecond")
+		}
+		list := func(more string) []any {
+			all, _ := c.out("ListMessageMoveTasks", `{"SourceArn":"`+c.arn(dead)+`"`+more+`}`)["Results"].([]any)
+			return all
+		}
+		diff(t, "none", 0, len(list("")))
+		first := c.out("StartMessageMoveTask", `{"SourceArn":"`+c.arn(dead)+`"}`)
+		start(c.arn(dead), "").fails(400, invalid, invalidType, "There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+		now := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		diff(t, "running", []any{object{"TaskHandle": first["TaskHandle"], "Status": "RUNNING", "SourceArn": c.arn(dead), "ApproximateNumberOfMessagesMoved": "0",
+			"ApproximateNumberOfMessagesToMove": "0", "StartedTimestamp": now}}, list(""))
+		diff(t, "cancel", object{"ApproximateNumberOfMessagesMoved": "0"}, c.out("CancelMessageMoveTask", `{"TaskHandle":`+quoted(str(first, "TaskHandle"))+`}`))
+		cancel := func(handle string) *answer {
+			return c.call("CancelMessageMoveTask", `{"TaskHandle":`+quoted(handle)+`}`)
+		}
+		cancel("garbage").fails(400, invalid, invalidType, "Value for parameter TaskHandle is invalid.")
+		raw, _ := base64.StdEncoding.DecodeString(str(first, "TaskHandle"))
+		unknown := strings.Replace(string(raw), "task_0", "task_1", 1)
+		cancel(base64.StdEncoding.EncodeToString([]byte(unknown))).fails(404, "ResourceNotFoundException", "", "Task does not exist.")
+		got := list(`,"MaxResults":10`)[0].(object)
+		if s := str(got, "Status"); s != "CANCELLED" && s != "CANCELLING" || got["TaskHandle"] != nil {
+			t.Errorf("cancelled: %v", got)
+		}
+		for _, n := range []string{"0", "11"} {
+			c.refuses("ListMessageMoveTasks", `{"SourceArn":"`+c.arn(dead)+`","MaxResults":`+n+`}`, "MaxResults")
+		}
+	})
+}
