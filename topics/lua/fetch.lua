@@ -7,7 +7,7 @@
 -- Returns: "ok", the time, last sequence number, sequence number up to which nothing is kept any more, number of the topic's entry in the index, then per message two, at most 100 and 512 KiB or one: sequence number, record; "news" when the subscriptions have changed; "theirs" and until when, when another server carries; or "absent" or "gone"
 -- Flags: allow-oom
 -- Again: the second call claims and reads the same.
---- @include "lib/topic"
+--- @include "lib/log"
 local q = open_topic('sv', 'ow', 'ot', 'ix', 'sl')
 if q.refusal then return q.refusal end
 local session = tonumber(ARGV[3])
@@ -19,19 +19,7 @@ if num(q.sv) ~= ARGV[5] then
   return { 'news' }
 end
 local out = { 'ok', num(q.now), num(q.sq), num(q.fl), num(q.ix) }
-local entries = redis.call('ZRANGEBYSCORE', INDEX, '(' .. num(math.max(tonumber(ARGV[6]), q.fl)), num(q.sq), 'WITHSCORES', 'LIMIT', 0, MOST)
-local wanted, bytes = {}, 0
-for i = 1, #entries, 2 do
-  bytes = bytes + size_at(entries[i])
-  if i > 1 and bytes > BYTES then break end
-  wanted[#wanted + 1] = entries[i]
-end
-if #wanted > 0 then
-  for i, record in ipairs(redis.call('HMGET', LOG, unpack(wanted))) do
-    out[#out + 1] = num(tonumber(entries[2 * i]))
-    out[#out + 1] = record
-  end
-elseif ARGV[7] == '1' and q.sl == 0 then
+if not read_log(q, math.max(tonumber(ARGV[6]), q.fl), MOST, out) and ARGV[7] == '1' and q.sl == 0 then
   set(q, 'sl', 1)
 end
 close_topic(q)

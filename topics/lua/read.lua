@@ -6,7 +6,7 @@
 -- Returns: "ok" or, when messages behind that are not kept any more, "lost"; the time; last sequence number; sequence number of the oldest message that is kept, or 0; then per message two, at most 100 and 512 KiB or one: sequence number, record; or "absent" or "gone"
 -- Flags: no-writes
 -- Again: it changes nothing.
---- @include "lib/topic"
+--- @include "lib/log"
 local q = open_topic()
 if q.refusal then return q.refusal end
 raise_floor(q, tonumber(ARGV[3]), tonumber(ARGV[4]))
@@ -14,17 +14,5 @@ local first = redis.call('ZRANGEBYSCORE', INDEX, '(' .. num(q.fl), num(q.sq), 'W
 local after = tonumber(ARGV[5]) or q.fl
 local out = { after < q.fl and 'lost' or 'ok', num(q.now), num(q.sq), num(tonumber(first[2] or 0)) }
 if after < q.fl then return out end
-local entries = redis.call('ZRANGEBYSCORE', INDEX, '(' .. num(after), num(q.sq), 'WITHSCORES', 'LIMIT', 0, math.min(tonumber(ARGV[6]), MOST))
-local wanted, bytes = {}, 0
-for i = 1, #entries, 2 do
-  bytes = bytes + size_at(entries[i])
-  if i > 1 and bytes > BYTES then break end
-  wanted[#wanted + 1] = entries[i]
-end
-if #wanted > 0 then
-  for i, record in ipairs(redis.call('HMGET', LOG, unpack(wanted))) do
-    out[#out + 1] = num(tonumber(entries[2 * i]))
-    out[#out + 1] = record
-  end
-end
+read_log(q, after, math.min(tonumber(ARGV[6]), MOST), out)
 return out
