@@ -49,8 +49,7 @@ local function full() return ARGV[8] == 'paused' end
 q.dropped, q.left = 0, 0
 if ARGV[8] ~= '' and ARGV[8] ~= 'paused' and count > 0 then
 --- @include "lib/room"
-  local most, most_bytes, retention, drop = string.match(ARGV[8], '^(%d+),(%d+),(%d+),(%d)$')
-  local caps = { messages = tonumber(most), bytes = tonumber(most_bytes), retention = tonumber(retention), drop = drop == '1', dead = drop == '2', forwards = ARGV[9] ~= '' }
+  local caps = read_caps(ARGV[8], ARGV[9])
   read_more(q, 'gb')
   if make_room(q, caps, count, bytes) then
     close_queue(q)

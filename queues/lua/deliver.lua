@@ -38,8 +38,7 @@ q.dropped, q.left = 0, 0
 local there, by = redis.call('HLEN', BODY) - 1, q.by
 if ARGV[8] ~= '' and #list > 0 then
 --- @include "lib/room"
-  local messages, cap, retention, drop = string.match(ARGV[8], '^(%d+),(%d+),(%d+),(%d)$')
-  local caps = { messages = tonumber(messages), bytes = tonumber(cap), retention = tonumber(retention), drop = drop == '1', dead = drop == '2', forwards = forward ~= '' }
+  local caps = read_caps(ARGV[8], forward)
   read_more(q, 'gb')
   if make_room(q, caps, #list, bytes) then
     close_queue(q)

@@ -92,8 +92,7 @@ if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) t
 -- Refuses what does not fit into a capped queue. The functions for that are made here, because most queues have no cap. In a FIFO queue nothing overtakes what was refused.
 if ARGV[11] ~= '' then
 --- @include "lib/room"
-  local messages, bytes, retention, drop = string.match(ARGV[11], '^(%d+),(%d+),(%d+),(%d)$')
-  local caps = { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = drop == '1', dead = drop == '2', forwards = forward ~= '' }
+  local caps = read_caps(ARGV[11], forward)
   local sizes, n, total, lost, full = {}, 0, 0, {}, nil
   read_more(q, 'gb')
   for i = 1, count do

@@ -3,6 +3,14 @@
 --- @include "lib/transfer"
 -- Makes room in a queue that has a cap.
 
+-- The caps of a queue as the scripts are told of them, with "," between: messages; bytes, 0 for any number of either;
+-- milliseconds of retention; 1 to drop the oldest messages when there is no room, 2 to send them to the dead-letter queue,
+-- else 0. forward: the name of the queue to which messages go on, or "".
+local function read_caps(text, forward)
+  local messages, bytes, retention, rule = string.match(text, '^(%d+),(%d+),(%d+),(%d)$')
+  return { messages = tonumber(messages), bytes = tonumber(bytes), retention = tonumber(retention), drop = rule == '1', dead = rule == '2', forwards = forward ~= '' }
+end
+
 -- Takes the oldest available message out of its place and returns its id, or nil when there is none, whether it stood in
 -- `ready`, and its member. fresh: ids from the head of `ready`, of which `popped` are used up. Of a FIFO group whose first message is held or delayed it takes nothing.
 local function take_oldest(q, fresh, popped)
