@@ -48,7 +48,7 @@ func (s *Store) SetStep(f func(done string) error) { s.step = f }
 
 // TenantKeys returns the prefix of all keys of a tenant, and the keys of its registry.
 func TenantKeys(t tenants.ID) (prefix, registry, names string) {
-	return engine.Prefix + t.String() + ":", registryKey(t), namesKey(t)
+	return engine.Prefix + t.String() + ":", engine.TenantKey(t.String(), registryPart), engine.TenantKey(t.String(), namesPart)
 }
 
 // Beat says that this server lives, as it does every ten seconds.

@@ -71,10 +71,13 @@ func queueKeys(t tenants.ID, uid string) []string {
 	return keys
 }
 
-// The registry of a tenant's queues.
-func tenantKey(t tenants.ID) string   { return engine.TenantKey(t.String(), "tenant") }
-func registryKey(t tenants.ID) string { return engine.TenantKey(t.String(), "queues") }
-func namesKey(t tenants.ID) string    { return engine.TenantKey(t.String(), "names") }
+// The registry of a tenant's queues; see Registry.
+const (
+	registryPart = "queues"
+	namesPart    = "names"
+)
+
+func tenantKey(t tenants.ID) string { return engine.TenantKey(t.String(), "tenant") }
 
 // schedulesKey is the key of a queue's schedules: one of the queue's slot, and none of its parts, because most queues have
 // no schedules.

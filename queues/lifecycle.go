@@ -314,31 +314,25 @@ func (s *Store) reserve(ctx context.Context, t tenants.ID, name string) (string,
 		return "", err
 	}
 	most := terms.Limits[tenants.LimitQueues]
-	reply, err := s.engine.Do(ctx, registerScript, []string{tenantKey(t), registryKey(t)}, name, newUID(), most)
-	if err != nil {
+	uid, err := s.registry().Reserve(ctx, t, name, most)
+	if full, ok := errors.AsType[RegistryFull](err); ok {
+		e := *ErrQueueQuota
+		e.Usage = &errs.Usage{Quota: tenants.LimitQueues.String(), Limit: most, Used: full.Used}
+		return "", &e
+	}
+	if err != nil || uid == "" {
 		return "", err
 	}
-	list, _ := reply.([]any)
-	switch text(list, 0) {
-	case "full":
-		e := *ErrQueueQuota
-		e.Usage = &errs.Usage{Quota: tenants.LimitQueues.String(), Limit: most, Used: number(list, 1)}
-		return "", &e
-	case "no_tenant":
-		return "", ErrTenantGone
-	case "live":
-		return "", nil
-	}
-	return text(list, 1), s.step("reserved")
+	return uid, s.step("reserved")
+}
+
+// registry holds the names of queues.
+func (s *Store) registry() Registry {
+	return Registry{Engine: s.engine, Part: registryPart, Names: namesPart}
 }
 
 func (s *Store) confirm(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
-	reply, err := s.engine.Do(ctx, confirmScript, []string{registryKey(t), namesKey(t)}, name, uid)
-	if err != nil {
-		return false, err
-	}
-	list, _ := reply.([]any)
-	return text(list, 0) == "ok", nil
+	return s.registry().Confirm(ctx, t, name, uid)
 }
 
 // discard removes keys to which no name leads.
@@ -402,7 +396,7 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 		return err
 	}
 	if name != "" {
-		if _, err := s.engine.Do(ctx, unregisterScript, []string{registryKey(t), namesKey(t)}, name, uid); err != nil {
+		if err := s.registry().Unregister(ctx, t, name, uid); err != nil {
 			return err
 		}
 		if err := s.step("unregistered"); err != nil {
@@ -418,8 +412,7 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 	if err := s.step("erased"); err != nil {
 		return err
 	}
-	_, err := s.engine.Do(ctx, forgetScript, []string{registryKey(t)}, uid)
-	return err
+	return s.registry().Forget(ctx, t, uid)
 }
 
 // Listing is a queue in a list, with its counts.
@@ -431,21 +424,14 @@ type Listing struct {
 // List returns up to limit queues whose names begin with prefix and come after the name after, by name, with their
 // counts, and the name after which the next page goes on, or "".
 func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]Listing, string, error) {
-	reply, err := s.engine.Do(ctx, listScript, []string{registryKey(t), namesKey(t)}, prefix, after, limit+1)
+	names, next, err := s.Names(ctx, t, prefix, after, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	names, _ := reply.([]any)
-	next := ""
-	if len(names) > 2*limit {
-		names = names[:2*limit]
-		next = text(names, 2*limit-2)
-	}
-	found := make([]*Listing, len(names)/2)
+	found := make([]*Listing, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	for i := range found {
-		name := text(names, 2*i)
+	for i, name := range names {
 		g.Go(func() error {
 			q, err := s.Get(gctx, t, name)
 			if errors.Is(err, ErrQueueNotFound) {
@@ -477,14 +463,13 @@ func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, li
 // Names returns up to limit names of queues that begin with prefix and come after the name after, and the name after
 // which the next page goes on, or "".
 func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]string, string, error) {
-	reply, err := s.engine.Do(ctx, listScript, []string{registryKey(t), namesKey(t)}, prefix, after, limit+1)
+	found, err := s.registry().List(ctx, t, prefix, after, limit+1)
 	if err != nil {
 		return nil, "", err
 	}
-	found, _ := reply.([]any)
-	names := make([]string, 0, len(found)/2)
-	for i := 0; i < len(found); i += 2 {
-		names = append(names, text(found, i))
+	names := make([]string, len(found))
+	for i := range found {
+		names[i] = found[i].Name
 	}
 	if len(names) <= limit {
 		return names, "", nil
@@ -543,12 +528,7 @@ func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, afte
 
 // lookup returns the uid of a live queue, or "".
 func (s *Store) lookup(ctx context.Context, t tenants.ID, name string) (string, error) {
-	reply, err := s.engine.Do(ctx, lookupScript, []string{registryKey(t)}, name)
-	if err != nil {
-		return "", err
-	}
-	uid, _ := reply.(string)
-	return uid, nil
+	return s.registry().Lookup(ctx, t, name)
 }
 
 // load reads a queue's settings from Redis.

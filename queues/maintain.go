@@ -106,18 +106,17 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 	pace := time.NewTicker(time.Second / sweepRate)
 	defer pace.Stop()
 	for after := ""; ; {
-		reply, err := s.engine.Do(ctx, listScript, []string{registryKey(t), namesKey(t)}, "", after, 100)
+		found, err := s.registry().List(ctx, t, "", after, 100)
 		if err != nil {
 			return err
 		}
-		names, _ := reply.([]any)
-		for i := 0; i < len(names); i += 2 {
+		for _, q := range found {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-pace.C:
 			}
-			after = text(names, i)
+			after = q.Name
 			_, err := s.Stats(ctx, t, after)
 			if err == nil {
 				err = s.relevel(ctx, t, after)
@@ -129,7 +128,7 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 				return err
 			}
 		}
-		if len(names) < 200 {
+		if len(found) < 100 {
 			return nil
 		}
 	}
@@ -138,24 +137,21 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 // finish completes what was begun and not ended.
 func (s *Store) finish(ctx context.Context, t tenants.ID) error {
 	for cursor := "0"; ; {
-		reply, err := s.engine.Do(ctx, unfinishedScript, []string{registryKey(t)}, cursor)
+		found, next, err := s.registry().Unfinished(ctx, t, cursor)
 		if err != nil {
 			return err
 		}
-		list, _ := reply.([]any)
-		for i := 1; i+1 < len(list); i += 2 {
-			name, uid := text(list, i), text(list, i+1)
-			if name == "" {
-				err = s.bury(ctx, t, "", uid)
+		for _, q := range found {
+			if q.Name == "" {
+				err = s.bury(ctx, t, "", q.UID)
 			} else {
-				err = s.finishCreation(ctx, t, name, uid)
+				err = s.finishCreation(ctx, t, q.Name, q.UID)
 			}
 			if err != nil {
 				return err
 			}
 		}
-		cursor = text(list, 0)
-		if cursor == "0" || cursor == "" {
+		if cursor = next; cursor == "0" {
 			return nil
 		}
 	}

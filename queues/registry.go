@@ -2,7 +2,6 @@ package queues
 
 import (
 	"context"
-	"errors"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
@@ -15,25 +14,28 @@ type Registry struct {
 	Engine *engine.Engine
 	// Part and Names are the tenant's keys that hold it; see register.lua and confirm.lua.
 	Part, Names string
-	Max         int64 // how many things a tenant may have, with those that are being made or deleted
 }
 
-// ErrRegistryFull says that a tenant has as many things of a kind as it may have.
-var ErrRegistryFull = errors.New("the registry is full")
+// RegistryFull is the error of a tenant that has as many things of a kind as it may have.
+type RegistryFull struct{ Used int64 }
+
+// Error implements error.
+func (RegistryFull) Error() string { return "the registry is full" }
 
 func (r Registry) keys(t tenants.ID) []string {
 	return []string{engine.TenantKey(t.String(), r.Part), engine.TenantKey(t.String(), r.Names)}
 }
 
-// Reserve returns the uid for the keys of a thing, and "" where it is live already.
-func (r Registry) Reserve(ctx context.Context, t tenants.ID, name string) (string, error) {
-	list, err := r.do(ctx, registerScript, []string{tenantKey(t), r.keys(t)[0]}, name, newUID(), r.Max)
+// Reserve returns the uid for the keys of a thing, and "" where it is live already. most is how many a tenant may have,
+// with those that are being made or deleted: then the error is a RegistryFull.
+func (r Registry) Reserve(ctx context.Context, t tenants.ID, name string, most int64) (string, error) {
+	list, err := r.do(ctx, registerScript, []string{tenantKey(t), r.keys(t)[0]}, name, newUID(), most)
 	if err != nil {
 		return "", err
 	}
 	switch text(list, 0) {
 	case "full":
-		return "", ErrRegistryFull
+		return "", RegistryFull{number(list, 1)}
 	case "no_tenant":
 		return "", ErrTenantGone
 	case "live":

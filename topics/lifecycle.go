@@ -208,9 +208,9 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		return Topic{}, false, err
 	}
 	for range maxStale {
-		uid, err := s.registry.Reserve(ctx, t, name)
+		uid, err := s.registry.Reserve(ctx, t, name, MaxTopics)
 		switch {
-		case errors.Is(err, queues.ErrRegistryFull):
+		case errors.As(err, new(queues.RegistryFull)):
 			return Topic{}, false, ErrTopicQuota
 		case err != nil || uid == "":
 			return Topic{}, false, err

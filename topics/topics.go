@@ -66,7 +66,7 @@ func New(c Config) *Store {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
 	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger,
-		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names", Max: MaxTopics}}
+		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names"}}
 	s.carriers = newCarriers(s)
 	none := ""
 	s.alive.Store(&none)
