@@ -153,7 +153,7 @@ func TestWithoutRedisNobodyIsLetInOnOldKnowledge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			opt.Budget = 30 * time.Millisecond
+			opt.Budget = 300 * time.Millisecond
 			w := newWorld(t, opt)
 			key := w.newKey(t).Secret.Reveal()
 			w.checkAuth(t, "before", key, nil)
@@ -178,7 +178,7 @@ func TestALostAnswerToALookUpChangesNothing(t *testing.T) {
 		w.net.lose.Store(1)
 		w.checkAuth(t, "one answer lost", key, nil)
 	})
-	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 30 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 300 * time.Millisecond})
 	key := w.newKey(t).Secret.Reveal()
 	w.net.lose.Store(1 << 20)
 	w.checkAuth(t, "every answer lost", key, engine.ErrUnavailable)

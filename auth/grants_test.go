@@ -76,7 +76,7 @@ func TestQueuePatterns(t *testing.T) {
 	}
 	begin := time.Now()
 	auth.Matches(strings.Repeat("*a", 40), strings.Repeat("a", 79)+"b")
-	if took := time.Since(begin); took > 100*time.Millisecond {
+	if took := time.Since(begin); took > time.Second {
 		t.Errorf("the worst pattern took %s", took)
 	}
 	for want, queues := range map[string][]string{"orders-": {"orders-*"}, "or": {"orders-*", "organs"}, "": {"a", "b"}, "one": {"one"}, "o": {"o*", "one"}} {

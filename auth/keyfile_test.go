@@ -235,7 +235,7 @@ func TestAStartThatLostRedisHalfWayIsRepeated(t *testing.T) {
 	for _, step := range []string{"written", "indexed", "registered"} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 30 * time.Millisecond})
+			w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 300 * time.Millisecond})
 			file := filepath.Join(t.TempDir(), "key")
 			w.SetStep(func(done string) error {
 				if done == step {
@@ -310,7 +310,7 @@ func TestServersThatStartTogetherShareTheKeyOfAFile(t *testing.T) {
 
 func TestWithoutRedisAKeyFileIsWrittenAndKept(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 30 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 300 * time.Millisecond})
 	file := filepath.Join(t.TempDir(), "key")
 	w.net.cut()
 	if _, _, err := w.EnsureOperatorKey(t.Context(), file); !errors.Is(err, engine.ErrUnavailable) {

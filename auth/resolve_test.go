@@ -78,7 +78,7 @@ func TestAnOperatorNamesTheTenant(t *testing.T) {
 
 func TestATenantThatWasDeletedIsNotResolvedForLong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 30 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 300 * time.Millisecond})
 	operator := auth.Principal{Kind: auth.KindOperator}
 	if _, err := w.auth.Resolve(t.Context(), operator, w.tenant.Name); err != nil {
 		t.Fatal(err)

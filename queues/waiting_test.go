@@ -219,7 +219,7 @@ func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 			t.Run(what+", "+c.name, func(t *testing.T) {
 				t.Parallel() // with each other
 				var worst []time.Duration
-				for range 3 { // the machine is not ours alone: it counts if it happens again and again
+				for range 5 { // the machine is not ours alone: it counts if it happens again and again
 					late := make([]time.Duration, lanes*each)
 					var wg sync.WaitGroup
 					for lane := range lanes {
@@ -259,7 +259,7 @@ func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("late by %s in three runs, want at most %s", worst, limit)
+				t.Errorf("late by %s in five runs, want at most %s", worst, limit)
 			})
 		}
 	}

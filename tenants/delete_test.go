@@ -524,7 +524,7 @@ func TestATenantCanBeDeletedWhileRedisIsFull(t *testing.T) {
 func TestWithoutRedisNothingIsClaimed(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{NoAOF: true})
-	w := newWorld(t, engine.Options{URL: server.URL(), Budget: 30 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: server.URL(), Budget: 300 * time.Millisecond})
 	server.Stop()
 	_, err := w.Get(t.Context(), w.name("acme"))
 	if !errors.Is(err, engine.ErrUnavailable) {
@@ -540,7 +540,7 @@ func TestWithoutRedisNothingIsClaimed(t *testing.T) {
 
 func TestWithoutAnswersOnlyChangesAreInDoubt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 30 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true, Budget: 300 * time.Millisecond})
 	w.mustPut(t, w.name("acme"), tenants.Settings{})
 	w.net.lose.Store(1 << 20)
 	if _, err := w.Get(t.Context(), w.name("acme")); !errors.Is(err, engine.ErrUnavailable) {
