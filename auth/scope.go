@@ -29,6 +29,7 @@ var operatorScopes = []string{
 	"plans:read", "plans:write",
 	"operator_keys:read", "operator_keys:write",
 	"operator_audit:read",
+	"system:read",
 }
 
 // everything is the scope that holds all others, also those of later versions.

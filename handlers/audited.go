@@ -13,6 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -279,7 +280,7 @@ func queueState(a *API, c echo.Context, owner tenants.ID, name string) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return settings(a.queue(q, queues.Stats{}, ""), "counts", "bytes", "oldest_age", "totals", "arn")
+	return settings(a.queue(q, queues.Stats{}, monitor.Rates{}, ""), "counts", "bytes", "oldest_age", "totals", "rates", "arn")
 }
 
 func topicState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {

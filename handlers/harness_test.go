@@ -31,6 +31,7 @@ import (
 	"github.com/sluicemq/sluice/internal/keyring"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -102,6 +103,8 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
 	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake})
 	a.Topics = h.topics
+	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Clock: fake})
+	h.tenants.OnDelete(a.Monitor.Forget)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)

@@ -40,8 +40,10 @@ func decodeCursor(list, filter string, q *query) (after string, err error) {
 			return after, nil
 		}
 	}
-	return "", queryFault("cursor", "invalid", "must be the next_cursor of this list with the same filters; start again without it")
+	return "", cursorFault
 }
+
+var cursorFault = queryFault("cursor", "invalid", "must be the next_cursor of this list with the same filters; start again without it")
 
 // answerPage answers with one part of a list. next is the cursor of the following part, and "" on the last one.
 func answerPage[T any](a *API, c echo.Context, data []T, next string) error {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -14,6 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/suggest"
 	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -62,9 +65,11 @@ type Queue struct {
 	// Seconds since the oldest message was sent that a receive could return; 0 when there is none.
 	OldestAge float64     `json:"oldest_age" example:"12.5"`
 	Totals    QueueTotals `json:"totals"`
-	ARN       string      `json:"arn" example:"arn:aws:sqs:us-east-1:000000000000:orders"`
-	CreatedAt Instant     `json:"created_at" swaggertype:"string" format:"date-time"`
-	UpdatedAt Instant     `json:"updated_at" swaggertype:"string" format:"date-time"`
+	// Messages a second. 0 also for a queue that was not in use in the last ten seconds.
+	Rates     Rates   `json:"rates"`
+	ARN       string  `json:"arn" example:"arn:aws:sqs:us-east-1:000000000000:orders"`
+	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
+	UpdatedAt Instant `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings and with pauses; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
 }
@@ -184,7 +189,7 @@ var settingNames = []string{
 
 // readOnlyNames are the members of Queue that nobody sets.
 var readOnlyNames = map[string]bool{
-	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true, "paused": true, "bytes": true,
+	"name": true, "counts": true, "oldest_age": true, "totals": true, "arn": true, "created_at": true, "updated_at": true, "etag": true, "paused": true, "bytes": true, "rates": true,
 }
 
 // settingsChange is what a body says of a queue's settings.
@@ -628,10 +633,14 @@ func (a *API) deleteQueue(c echo.Context) error {
 // listQueues shows a part of a tenant's queues.
 //
 //	@Summary		List queues
-//	@Description	By name, with live counts. A key that is limited to some queues sees those only, and its parts may be short.
+//	@Description	With live counts. A key that is limited to some queues sees those only, and its parts may be short.
+//	@Description
+//	@Description	By name, or as `sort` says. What it sorts by is up to 20 seconds old, and a queue whose place changes between two parts may be in both or in none.
 //	@ID				listQueues
 //	@Tags			queues
 //	@Param			prefix	query		string		false	"Only names that begin with this"	maxlength(80)
+//	@Param			q		query		string		false	"Only names that contain this, in upper or lower case"
+//	@Param			sort	query		string		false	"By what they are sorted, with - before it for the largest first"	enums(name,-name,available,-available,in_flight,-in_flight,delayed,-delayed,oldest_age,-oldest_age,bytes,-bytes,sent_rate,-sent_rate,received_rate,-received_rate)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor	query		string		false	"next_cursor of the part before"
 //	@Success		200		{object}	Page[Queue]	"A part of the list"
@@ -642,7 +651,7 @@ func (a *API) deleteQueue(c echo.Context) error {
 //	@Failure		422		{object}	Problem		"A value is not allowed"
 //	@Router			/v1/queues [get]
 func (a *API) listQueues(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "limit", "cursor")
+	q, err := readQuery(c, "prefix", "q", "sort", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -650,8 +659,12 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	prefix := q.text("prefix")
-	after, err := decodeCursor("queues", prefix, &q)
+	column, descending, err := readSort(&q)
+	if err != nil {
+		return err
+	}
+	filter := strings.Join([]string{q.text("prefix"), q.text("q"), q.text("sort")}, "\x01")
+	after, err := decodeCursor("queues", filter, &q)
 	if err != nil {
 		return err
 	}
@@ -660,21 +673,47 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	within, any := narrower(prefix, grants(c).Prefix())
+	within, any := narrower(q.text("prefix"), grants(c).Prefix())
 	if !any {
 		return answerPage(a, c, []Queue{}, "")
 	}
-	list, next, err := a.Queues.List(ctx, t, within, after, limit)
+	var names []string
+	var next string
+	if column == "" && !q.has("q") {
+		names, next, err = a.Queues.Names(ctx, t, within, after, limit)
+		names = slices.DeleteFunc(names, func(name string) bool { return !grants(c).Reaches(name) })
+	} else {
+		part := strings.ToLower(q.text("q"))
+		names, next, err = a.Monitor.Sort(ctx, t, monitor.Order{
+			Column: column, Descending: descending, After: after, Limit: limit,
+			Keep: func(name string) bool {
+				return strings.HasPrefix(name, within) && strings.Contains(strings.ToLower(name), part) && grants(c).Reaches(name)
+			},
+		})
+		if errors.Is(err, monitor.ErrPlace) {
+			return cursorFault
+		}
+	}
 	if err != nil {
 		return err
 	}
-	data := make([]Queue, 0, len(list))
-	for _, l := range list {
-		if grants(c).Reaches(l.Name) {
-			data = append(data, a.queue(l.Queue, l.Stats, number))
-		}
+	list, err := a.Queues.Listings(ctx, t, names)
+	if err != nil {
+		return err
 	}
-	return answerPage(a, c, data, encodeCursor("queues", prefix, next))
+	names = names[:0]
+	for _, l := range list {
+		names = append(names, l.Name)
+	}
+	rates, err := a.Monitor.Rates(ctx, t, names...)
+	if err != nil {
+		return err
+	}
+	data := make([]Queue, len(list))
+	for i, l := range list {
+		data[i] = a.queue(l.Queue, l.Stats, rates[i], number)
+	}
+	return answerPage(a, c, data, encodeCursor("queues", filter, next))
 }
 
 // Purge is what a client says to purge a queue.
@@ -779,14 +818,18 @@ func (a *API) answerQueue(c echo.Context, status int, q queues.Queue) error {
 	if err != nil {
 		return err
 	}
+	rates, err := a.Monitor.Rates(ctx, t, q.Name)
+	if err != nil {
+		return err
+	}
 	if a.TestHeaders {
 		setNow(c, stats.Now)
 	}
 	c.Response().Header().Set("ETag", quoteTag(q.ETag))
-	return a.json(c, status, a.queue(q, stats, number))
+	return a.json(c, status, a.queue(q, stats, rates[0], number))
 }
 
-func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
+func (a *API) queue(q queues.Queue, s queues.Stats, r monitor.Rates, account string) Queue {
 	out := Queue{
 		Name: q.Name, Type: "standard",
 		VisibilityTimeout: wholeSeconds(q.Settings.VisibilityTimeout), MessageRetention: wholeSeconds(q.Settings.Retention),
@@ -796,9 +839,10 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 		WhenFull: string(q.Settings.WhenFull), MaxMessages: limit(q.Settings.MaxMessages), MaxBytes: limit(q.Settings.MaxBytes), Bytes: s.Bytes,
 		Paused:    newPaused(q.Paused),
 		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},
-		OldestAge: math.Round(s.OldestAge.Seconds()*1000) / 1000,
+		OldestAge: round3(s.OldestAge.Seconds()),
 		Totals: QueueTotals{Sent: s.Sent, Received: s.Received, Deleted: s.Deleted, Expired: s.Expired, DeadLettered: s.DeadLettered, Moved: s.Moved,
 			Dropped: s.Dropped},
+		Rates:     Rates{Sent: round3(r.Sent), Received: round3(r.Received)},
 		ARN:       "arn:aws:sqs:" + a.Region + ":" + account + ":" + q.Name,
 		CreatedAt: Instant{q.Created}, UpdatedAt: Instant{q.Updated}, ETag: q.ETag,
 	}
@@ -822,6 +866,9 @@ func (a *API) queue(q queues.Queue, s queues.Stats, account string) Queue {
 	}
 	return out
 }
+
+// round3 returns a number with three digits behind the point.
+func round3(n float64) float64 { return math.Round(n*1000) / 1000 }
 
 // limit returns a cap for an answer, and nil for none.
 func limit(n int64) *int64 {
@@ -897,16 +944,11 @@ func (a *API) guess(c echo.Context, err error) error {
 	if !a.mayGuess() {
 		return err
 	}
-	list, _, listErr := a.Queues.List(ctx, t, name[:min(len(name)-1, 3)], "", guessAmong)
+	names, _, listErr := a.Queues.Names(ctx, t, name[:min(len(name)-1, 3)], "", guessAmong)
 	if listErr != nil {
 		return err
 	}
-	var names []string
-	for _, l := range list {
-		if grants(c).Reaches(l.Name) {
-			names = append(names, l.Name)
-		}
-	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !grants(c).Reaches(name) })
 	if meant := suggest.Nearest(name, names); meant != "" {
 		known := *e
 		known.Message += fmt.Sprintf(" Did you mean %q?", meant)

@@ -63,6 +63,8 @@ func (a *API) routes() []route {
 		{get, queue, "getQueue", a.getQueue, "queues:read", tenant, harmless},
 		{patch, queue, "updateQueue", a.updateQueue, "queues:write", tenant, harmless},
 		{del, queue, "deleteQueue", a.deleteQueue, "queues:write", tenant, harmless},
+		{get, queue + "/stats", "getQueueStats", a.getQueueStats, "queues:read", tenant, harmless},
+		{get, "/v1/stats", "getStats", a.getStats, "queues:read", tenant, harmless},
 		{post, queue + "/pause", "pauseQueue", a.pauseQueue, "queues:pause", tenant, harmless},
 		{post, queue + "/resume", "resumeQueue", a.resumeQueue, "queues:pause", tenant, harmless},
 		{post, queue + "/purge", "purgeQueue", a.purgeQueue, "queues:purge", tenant, refused},
@@ -130,6 +132,7 @@ func (a *API) routes() []route {
 		{get, "/v1/operator_audit", "listOperatorAudit", a.listOperatorAudit, "operator_audit:read", operator, harmless},
 		{get, "/v1/operator_audit/export", "exportOperatorAudit", a.exportOperatorAudit, "operator_audit:read", operator, harmless},
 
+		{get, "/v1/system/stats", "getSystemStats", a.getSystemStats, "system:read", operator, harmless},
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},
 		{get, owner, "getTenant", a.getTenant, "tenants:read", operator, harmless},

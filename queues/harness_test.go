@@ -170,3 +170,13 @@ func until(tb testing.TB, ok func() bool) {
 		}
 	}
 }
+
+// List returns a part of a tenant's queues with their counts, by name, and the name after which the next part goes on.
+func (b *bench) List(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]queues.Listing, string, error) {
+	names, next, err := b.Names(ctx, t, prefix, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := b.Listings(ctx, t, names)
+	return list, next, err
+}

@@ -86,6 +86,10 @@ func schedulesKey(t tenants.ID, uid string) string { return engine.Key(t.String(
 // scheduleIndexKey is the key that says which schedules of all tenants are due when.
 func scheduleIndexKey() string { return engine.SystemKey("schedules") }
 
+// SeriesKey is the key of what package monitor remembers of a queue: one of the queue's slot, which is removed with it, and
+// none of its parts, because no call of the queue's looks at it.
+func SeriesKey(t tenants.ID, uid string) string { return engine.Key(t.String(), uid, "series") }
+
 // lane is one line of calls to a queue's scripts: one is under way at a time, and each has the next number. The queue
 // remembers each lane's last answer, so that a call whose answer was lost can be sent again, and one that was given up
 // on and arrives late is refused. The numbers are those of the whole server: a queue that it forgot and meets again has

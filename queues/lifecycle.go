@@ -421,13 +421,8 @@ type Listing struct {
 	Stats
 }
 
-// List returns up to limit queues whose names begin with prefix and come after the name after, by name, with their
-// counts, and the name after which the next page goes on, or "".
-func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]Listing, string, error) {
-	names, next, err := s.Names(ctx, t, prefix, after, limit)
-	if err != nil {
-		return nil, "", err
-	}
+// Listings returns queues with their counts, in the order of their names. Those that are not there are missing.
+func (s *Store) Listings(ctx context.Context, t tenants.ID, names []string) ([]Listing, error) {
 	found := make([]*Listing, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
@@ -449,7 +444,7 @@ func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, li
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	list := make([]Listing, 0, len(found))
 	for _, l := range found {
@@ -457,7 +452,7 @@ func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, li
 			list = append(list, *l)
 		}
 	}
-	return list, next, nil
+	return list, nil
 }
 
 // Names returns up to limit names of queues that begin with prefix and come after the name after, and the name after

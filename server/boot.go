@@ -19,6 +19,7 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
 	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -34,6 +35,7 @@ type parts struct {
 	auth     *auth.Authenticator
 	queues   *queues.Store
 	topics   *topics.Store
+	monitor  *monitor.Monitor
 	tasks    *tasks.Store
 	audit    *audit.Store
 	runner   *tasks.Runner
@@ -147,6 +149,8 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms})
 	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms})
 	p.tenants.OnDelete(p.topics.Forget)
+	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
+	p.tenants.OnDelete(p.monitor.Forget)
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),
 		queues.RedriveTask: p.queues.Redriving(),
@@ -402,6 +406,7 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.runner.Run(ctx) })
 	g.Go(func() error { return p.queues.TickSchedules(ctx) })
 	g.Go(func() error { return p.topics.Run(ctx) })
+	g.Go(func() error { return p.monitor.Run(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.tenants.Run(ctx) })
 	g.Go(func() error { return p.limiter.Run(ctx) })

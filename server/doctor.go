@@ -382,7 +382,11 @@ func eachQueue(ctx context.Context, held *tenants.Store, store *queues.Store, li
 			return err
 		}
 		for _, t := range page {
-			found, _, err := store.List(ctx, t.ID, "", "", limit)
+			names, _, err := store.Names(ctx, t.ID, "", "", limit)
+			if err != nil {
+				return err
+			}
+			found, err := store.Listings(ctx, t.ID, names)
 			if err != nil {
 				return err
 			}

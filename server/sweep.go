@@ -36,6 +36,7 @@ func (p *parts) walk(ctx context.Context) {
 		for _, t := range page {
 			_ = p.queues.Sweep(ctx, t.ID) // what fails is done at the next walk
 			_ = p.topics.Sweep(ctx, t.ID)
+			_ = p.monitor.Sweep(ctx, t.ID)
 		}
 		if next == "" {
 			return

@@ -194,6 +194,7 @@ func modules(t *testing.T) []module {
 // refused gets a line here.
 var adds = []string{
 	"auth/index", "auth/note_uses", "auth/register", "auth/register_operator", "auth/rotate", "auth/rotate_operator", "internal/engine/epoch",
+	"monitor/append", "monitor/pack", "monitor/tally",
 	"queues/confirm", "queues/deliver", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
 	"tenants/claim", "tenants/plan_put", "tenants/reserve", "tenants/update",
 	"topics/init", "topics/publish", "topics/subscribe",
