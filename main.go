@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/sluicemq/sluice/internal/bench"
+	"github.com/sluicemq/sluice/internal/demo"
 	"github.com/sluicemq/sluice/server"
 )
 
@@ -21,6 +22,7 @@ Usage:
   sluice [serve] [flags]   run the server; "sluice serve --help" lists the settings
   sluice doctor [flags]    look for what is wrong with an installation, and change nothing
   sluice bench [flags]     measure and check a running Sluice; "sluice bench --help"
+  sluice demo [flags]      fill a tenant with believable traffic; "sluice demo --help"
   sluice version           print the version
 `
 
@@ -39,6 +41,8 @@ func run(args []string) int {
 		return server.DoctorCommand(context.Background(), args, os.Environ(), os.Stdout, os.Stderr)
 	case "bench":
 		return bench.Command(args, os.Stdout, os.Stderr, os.Getenv)
+	case "demo":
+		return demo.Command(args, os.Stdout, os.Stderr, os.Getenv)
 	case "version":
 		fmt.Println("sluice", server.Version)
 		return 0

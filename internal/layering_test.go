@@ -44,6 +44,7 @@ var floors = [][]string{
 var tools = []string{
 	"internal/audit",    // who changed what
 	"internal/bench",    // load generator: speaks HTTP
+	"internal/demo",     // believable traffic: speaks HTTP
 	"internal/egress",   // the one guarded client for outgoing HTTP
 	"internal/embedded", // the Redis that Sluice starts by itself
 	"internal/engine",   // Redis client, scripts, outcomes, key names
@@ -88,7 +89,7 @@ var guarded = []struct {
 }
 
 // callers are the packages that may make outgoing HTTP requests. Test files and kits may too.
-var callers = []string{"internal/egress", "internal/bench"}
+var callers = []string{"internal/egress", "internal/bench", "internal/demo"}
 
 // outgoing are the names of net/http by which a request leaves the process.
 var outgoing = []string{"Client", "DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm", "Transport"}
