@@ -189,6 +189,11 @@ func (a *Authenticator) fetch(d digest) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e != nil && e.session != nil {
+		if e, err = a.unlessIdle(d, e, found.now); err != nil {
+			return nil, err
+		}
+	}
 	a.remember(d, e, began, generation)
 	return e, nil
 }
@@ -207,6 +212,9 @@ func (a *Authenticator) newEntry(d digest, text, mark string, began time.Duratio
 	r, err := parseRecord(text)
 	if err != nil || r.RevokedAt != 0 {
 		return nil, err
+	}
+	if r.Session != nil {
+		return newSessionEntry(d, r, mark, began)
 	}
 	grants, err := r.grants()
 	if err != nil {

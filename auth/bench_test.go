@@ -13,7 +13,7 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// BenchmarkWarm is what authentication and authorization add to a request whose key, or access token, the server knows: a key with scopes,
+// BenchmarkWarm is what authentication and authorization add to a request whose key, access token or session the server knows: a key with scopes,
 // queues and addresses. redis-calls/op must be 0.
 func BenchmarkWarm(b *testing.B) {
 	e, err := engine.Open(engine.Options{URL: redistest.URL(b)})
@@ -53,18 +53,31 @@ func BenchmarkWarm(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	_, session, err := a.OpenSession(ctx, key, p, "browser", home)
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.Run("key", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+key) })
+	b.Run("session", func(b *testing.B) { benchWarm(b, e, a, session.Reveal()) })
 	b.Run("token", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+token.Secret.Reveal()) })
+}
+
+// show shows the value of a header Authorization, or a session.
+func show(ctx context.Context, a *auth.Authenticator, value string) (auth.Principal, error) {
+	if auth.IsSession(value) {
+		return a.Session(ctx, value, home)
+	}
+	credential, err := auth.FromHeader(value)
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	return a.Authenticate(ctx, credential, home)
 }
 
 func benchWarm(b *testing.B, e *engine.Engine, a *auth.Authenticator, header string) {
 	ctx, send := b.Context(), auth.MustScope("messages:send")
 	one := func(b *testing.B) {
-		credential, err := auth.FromHeader(header)
-		if err != nil {
-			b.Fatal(err)
-		}
-		p, err := a.Authenticate(ctx, credential, home)
+		p, err := show(ctx, a, header)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -16,11 +16,12 @@ type cache struct {
 	forgotten uint64 // how often forget was called
 }
 
-// entry is what a server knows of a key. All but the atomic ones stays as it is. Times count from the start of the server.
+// entry is what a server knows of a key, an access token or a session. All but the atomic ones stays as it is. Times count from the start of the server.
 type entry struct {
 	principal Principal     // zero for a key that does not exist
 	key       digest        // of the key whose uses these are: not that of its AWS pair
 	secret    Secret        // of an AWS pair, "" for other keys
+	session   *sessionState // nil for what is no session
 	expires   int64         // by the clock of Redis, in milliseconds since 1970; 0: never
 	mark      string        // of the records when this was read
 	read      time.Duration // when the reading began

@@ -95,3 +95,9 @@ func (a *Authenticator) Tokens() int { return a.tokens.len() }
 
 // SetMaxTokens makes that cache small.
 func (a *Authenticator) SetMaxTokens(n int) { a.tokens.max = n }
+
+// Bare returns a session without what only this package sees.
+func (s Session) Bare() Session {
+	s.entry, s.owner = "", digest{}
+	return s
+}

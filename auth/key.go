@@ -28,8 +28,11 @@ const (
 var prefixes = map[Kind]string{KindTenant: "slk_", KindOperator: "slo_"}
 
 // newKey returns the text of a new key: 178 random bits.
-func newKey(kind Kind) Secret {
-	text := randomText(prefixes[kind], randomLength)
+func newKey(kind Kind) Secret { return newText(prefixes[kind]) }
+
+// newText returns a new text of the form of a key.
+func newText(prefix string) Secret {
+	text := randomText(prefix, randomLength)
 	sum := checksum(text)
 	return Secret(text + string(sum[:]))
 }
@@ -80,17 +83,23 @@ func ParseKey(text string) (Kind, error) {
 	default:
 		return "", ErrUnauthenticated
 	}
-	for i := prefixLength; i < keyLength; i++ {
-		c := text[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return "", ErrUnauthenticated
-		}
-	}
-	// The checksum keeps no secret, so how long this takes does not matter.
-	if sum := checksum(text[:keyLength-checksumLength]); string(sum[:]) != text[keyLength-checksumLength:] {
+	if !wellFormed(text) {
 		return "", ErrUnauthenticated
 	}
 	return kind, nil
+}
+
+// wellFormed reports whether a text as long as a key has behind its prefix what a key has there.
+func wellFormed(text string) bool {
+	for i := prefixLength; i < keyLength; i++ {
+		c := text[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	// The checksum keeps no secret, so how long this takes does not matter.
+	sum := checksum(text[:keyLength-checksumLength])
+	return string(sum[:]) == text[keyLength-checksumLength:]
 }
 
 // digest stands for a key wherever the key itself must not be kept. Nobody outside can compute one, so it may be

@@ -64,6 +64,7 @@ func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, 
 	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)), sealer: newSealer(ring, awsPurpose), ring: ring,
 		step: func(string) error { return nil }}
 	store.OnDelete(k.RevokeAll)
+	store.OnDelete(k.endSessionsOf)
 	return k
 }
 
@@ -114,26 +115,27 @@ type Created struct {
 	AWSSecret Secret
 }
 
-// record is what Redis holds under the digest of a key, or of the id of its AWS pair. Lua reads id, file, revoked_at and
+// record is what Redis holds under the digest of a key, of the id of its AWS pair, or of a session. Lua reads id, file, revoked_at and
 // alias.
 type record struct {
-	ID         string   `json:"id"`
-	Name       string   `json:"name,omitempty"`
-	Kind       Kind     `json:"kind,omitempty"`
-	Tenant     string   `json:"tenant,omitempty"`
-	TenantName string   `json:"tenant_name,omitempty"`
-	Scopes     []string `json:"scopes,omitempty"`
-	Queues     []string `json:"queues,omitempty"`
-	AllowedIPs []string `json:"allowed_ips,omitempty"`
-	ReplacedBy string   `json:"replaced_by,omitempty"`
-	CreatedAt  int64    `json:"created_at,omitempty"` // milliseconds since 1970, as all times here
-	ExpiresAt  int64    `json:"expires_at,omitempty"`
-	File       bool     `json:"file,omitempty"`   // it lies in a file of a server
-	AWSID      string   `json:"aws_id,omitempty"` // access key id of the AWS pair
-	Alias      string   `json:"alias,omitempty"`  // of a key: digest of the record of its pair
-	Of         string   `json:"of,omitempty"`     // of a pair: digest of its key
-	Sealed     string   `json:"sealed,omitempty"` // of a pair: its secret
-	RevokedAt  int64    `json:"revoked_at,omitempty"`
+	ID         string         `json:"id"`
+	Name       string         `json:"name,omitempty"`
+	Kind       Kind           `json:"kind,omitempty"`
+	Tenant     string         `json:"tenant,omitempty"`
+	TenantName string         `json:"tenant_name,omitempty"`
+	Scopes     []string       `json:"scopes,omitempty"`
+	Queues     []string       `json:"queues,omitempty"`
+	AllowedIPs []string       `json:"allowed_ips,omitempty"`
+	ReplacedBy string         `json:"replaced_by,omitempty"`
+	CreatedAt  int64          `json:"created_at,omitempty"` // milliseconds since 1970, as all times here
+	ExpiresAt  int64          `json:"expires_at,omitempty"`
+	File       bool           `json:"file,omitempty"`   // it lies in a file of a server
+	AWSID      string         `json:"aws_id,omitempty"` // access key id of the AWS pair
+	Alias      string         `json:"alias,omitempty"`  // of a key: digest of the record of its pair
+	Of         string         `json:"of,omitempty"`     // of a pair or a session: digest of its key
+	Sealed     string         `json:"sealed,omitempty"` // of a pair: its secret
+	RevokedAt  int64          `json:"revoked_at,omitempty"`
+	Session    *sessionRecord `json:"session,omitempty"` // of a session; of is then the digest of its owner
 }
 
 func parseRecord(text string) (record, error) {

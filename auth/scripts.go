@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-//go:embed lua/*.lua
+//go:embed lua/*.lua lua/lib/*.lua
 var scripts embed.FS
 
 var (
@@ -27,17 +27,26 @@ var (
 	usesScript             = engine.MustLoad(scripts, "uses")
 	noteUsesScript         = engine.MustLoad(scripts, "note_uses")
 
+	openSessionScript  = engine.MustLoad(scripts, "open_session")
+	endSessionsScript  = engine.MustLoad(scripts, "end_sessions")
+	listSessionsScript = engine.MustLoad(scripts, "list_sessions")
+
 	signingKeysScript       = engine.MustLoad(scripts, "signing_keys")
 	rotateSigningKeysScript = engine.MustLoad(scripts, "rotate_signing_keys")
 )
 
-// The keys of Redis. The first five lie in the slot of the installation, the others in that of a tenant.
+// The keys of Redis. The first seven lie in the slot of the installation, the others in that of a tenant.
 var (
 	recordsKey     = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
 	usesKey        = engine.SystemKey("key-uses")      // HASH digest to when and from where the key was used last
 	operatorsKey   = engine.SystemKey("operator-keys") // HASH key id to digest
 	signingKeysKey = engine.SystemKey("token-keys")    // HASH key id to when it begins to sign, and the sealed key
 	tenantIDsKey   = engine.SystemKey("tenant-ids")    // HASH id to name, kept by tenants
+
+	sessionIndexKey = engine.SystemKey("session-index") // ZSET sessions in the order of tenant, owner and end
+	sessionEndsKey  = engine.SystemKey("session-ends")  // ZSET the same by when they end
+
+	sessionKeys = []string{recordsKey, usesKey, sessionIndexKey, sessionEndsKey}
 )
 
 func indexKey(t tenants.ID) string  { return engine.TenantKey(t.String(), "keys") }   // HASH key id to digest, or to "?" and digest

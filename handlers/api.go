@@ -48,6 +48,13 @@ type API struct {
 	// BasePath is where the API lives on the public address, such as "/queues". Addresses in answers begin with it; the
 	// paths that arrive here do not. Default: none.
 	BasePath string
+	// HTTPS reports whether a client speaks TLS, perhaps to a proxy. Default: whether it does to this server.
+	HTTPS func(*http.Request) bool
+	// PublicHost is the host of the public address, with its port if it names one, so that a page from there is no other
+	// site. Default: none but that of each request.
+	PublicHost string
+	// InsecureCookies lets browsers have sessions over connections without TLS. Default: only on the machine itself.
+	InsecureCookies bool
 	// MaxWaitingReceives bounds the receives that wait for a message at the same time, with the open streams. One more
 	// receive is answered at once, one more stream refused.
 	// Default: 20,000.
@@ -241,19 +248,8 @@ func unescapeParams(c echo.Context) error {
 
 // authenticate finds out who calls, for which tenant, and whether he may.
 func (a *API) authenticate(c echo.Context, req *Request, rt *guarded) error {
-	header := c.Request().Header["Authorization"]
-	switch {
-	case len(header) == 0:
-		return auth.ErrUnauthenticated
-	case len(header) > 1:
-		return errTwoCredentials
-	}
-	credential, err := auth.FromHeader(header[0])
-	if err != nil {
-		return err
-	}
 	ctx := c.Request().Context()
-	p, err := a.Auth.Authenticate(ctx, credential, c.RealIP())
+	p, err := a.caller(c, rt)
 	if err != nil {
 		return err
 	}
@@ -272,6 +268,33 @@ func (a *API) authenticate(c echo.Context, req *Request, rt *guarded) error {
 		return err
 	}
 	return rt.reaches(c, p)
+}
+
+// caller returns who shows the credential of a request: a key or a token, or else the cookie of a session.
+func (a *API) caller(c echo.Context, rt *guarded) (auth.Principal, error) {
+	r := c.Request()
+	header := r.Header["Authorization"]
+	switch {
+	case len(header) == 0:
+		text, err := a.cookieOf(r.Header)
+		if err == nil && text == "" {
+			err = auth.ErrUnauthenticated
+		}
+		if err == nil {
+			err = a.refuseForged(r, rt.operation)
+		}
+		if err != nil {
+			return auth.Principal{}, err
+		}
+		return a.Auth.Session(r.Context(), text, c.RealIP())
+	case len(header) > 1:
+		return auth.Principal{}, errTwoCredentials
+	}
+	credential, err := auth.FromHeader(header[0])
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	return a.Auth.Authenticate(r.Context(), credential, c.RealIP())
 }
 
 var (

@@ -42,11 +42,13 @@ type AuditActor struct {
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The access token, when it was not the key itself.
 	TokenID *string `json:"token_id" extensions:"x-nullable" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+	// The session of a browser, when the request came from one.
+	SessionID *string `json:"session_id" extensions:"x-nullable" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 }
 
 // AuditTarget is what was changed.
 type AuditTarget struct {
-	Type string `json:"type" enums:"queue,schedule,topic,subscription,task,key,operator_key,tenant,plan"`
+	Type string `json:"type" enums:"queue,schedule,topic,subscription,task,key,operator_key,session,tenant,plan"`
 	// Its name, or its id; null for what was not made.
 	Name *string `json:"name" extensions:"x-nullable" example:"orders"`
 	// The queue to which it belongs.
@@ -57,7 +59,7 @@ type AuditTarget struct {
 
 func newAuditEntry(e audit.Entry) AuditEntry {
 	return AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
-		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, TokenID: textOrNull(e.Actor.Token)},
+		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, TokenID: textOrNull(e.Actor.Token), SessionID: textOrNull(e.Actor.Session)},
 		Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
 		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue), Topic: textOrNull(e.Target.Topic)},
 		Before: orNull(e.Before), After: orNull(e.After)}

@@ -68,6 +68,10 @@ var changes = map[string]change{
 	"rotateOperatorKey": {"operator_key", "id", operatorKeyState},
 	"revokeOperatorKey": {"operator_key", "id", operatorKeyState},
 
+	"createSession": {"session", "", nil},
+	"endSession":    {"session", "", nil},
+	"revokeSession": {"session", "id", nil},
+
 	"putTenant":     {"tenant", "tenant", tenantState},
 	"updateTenant":  {"tenant", "tenant", tenantState},
 	"suspendTenant": {"tenant", "tenant", tenantState},
@@ -117,7 +121,7 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	p := req.Principal
 	r := &record{a: a, c: c, what: *rt.change, owner: req.Tenant}
 	r.Entry = audit.Entry{ID: a.Audit.NewID(), Operation: rt.operation, Request: req.ID, Address: c.RealIP(), Tenant: p.TenantName,
-		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Token: p.TokenID},
+		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Token: p.TokenID, Session: p.SessionID},
 		Target: audit.Target{Type: rt.change.target}}
 	if rt.change.param != "" {
 		r.Target.Name = c.Param(rt.change.param)

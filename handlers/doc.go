@@ -45,4 +45,6 @@
 //	@tag.description	Who changed what.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
+//	@tag.name			sessions
+//	@tag.description	Signing in with a browser.
 package handlers

@@ -31,7 +31,7 @@ var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule"
 	"topic": "topic", "subscription": "subscription"}
 
 // kindOfID says what :id is, by what stands before it.
-var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key"}
+var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key", "sessions": "session"}
 
 var (
 	nothing = attempt{}
@@ -43,6 +43,11 @@ var attempts = map[string]attempt{
 	"whoami":             nothing,
 	"createToken":        {places: map[string]string{"queue": "queue"}, body: `{"queues":["$queue"]}`},
 	"getSigningKeys":     nothing,
+	"createSession":      {places: map[string]string{"key": "text"}, body: `{"key":"$key"}`},
+	"getSession":         nothing,
+	"endSession":         nothing,
+	"listSessions":       nothing,
+	"revokeSession":      nothing,
 	"listQueues":         {places: map[string]string{"prefix": "queue"}, query: "prefix=$prefix"},
 	"putQueue":           {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
 	"updateQueue":        {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
@@ -183,7 +188,8 @@ func (h *apiTest) stock(tn tenants.Tenant, queue, schedule string) (ids, []strin
 	h.json("POST", path+"/purge", fmt.Sprintf(`{"confirm":%q,"older_than":86400}`, queue), me...).is(202).into(&task)
 	var waiting handlers.MessagePage
 	h.do("GET", path+"/messages?state=available", "", me...).is(200).into(&waiting)
-	return ids{"queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
+	session := h.signIn(k.Secret.Reveal())
+	return ids{"session": session.ID, "queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
 		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue, "topic": topic, "subscription": subscription}, me
 }
 
@@ -236,7 +242,7 @@ func (h *apiTest) try(r handlers.TestRoute, at func(place string) string, me []s
 
 var (
 	// made are what each request makes anew.
-	made = regexp.MustCompile(`(slk|slo|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
+	made = regexp.MustCompile(`(slk|slo|sls|ses|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
 	// hidden are headers that differ from request to request.
 	hidden = []string{"Date", "Request-Id", "Etag", "Sluice-Seq"}
 )
@@ -260,7 +266,7 @@ func (h *apiTest) snapshot(id ids, me []string) string {
 	q := "/v1/queues/" + id["queue"]
 	var b strings.Builder
 	topic := "/v1/topics/" + id["topic"]
-	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/whoami"} {
+	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/sessions", "/v1/whoami"} {
 		fmt.Fprintf(&b, "%s %s\n", path, h.do("GET", path, "", me...).is(200).body)
 	}
 	tn := h.asOperator("GET", "/v1/tenants/"+id["tenant"], "").is(200)
@@ -399,6 +405,13 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 	h.must(err)
 	ofRevoked := h.token(`{}`, as(brief.Secret.Reveal())...)
 	h.must(h.keys.Revoke(t.Context(), victim.ID, brief.ID))
+	left := h.signIn(h.newKey(victim.ID))
+	h.do("DELETE", "/v1/session", "", left.headers()...).is(204)
+	of, err := h.keys.CreateTenantKey(t.Context(), victim.ID, auth.NewKey{})
+	h.must(err)
+	orphaned := h.signIn(of.Secret.Reveal())
+	h.must(h.keys.Revoke(t.Context(), victim.ID, of.ID))
+	signedIn := h.signIn(h.newKey(victim.ID))
 	parts := strings.Split(good.AccessToken, ".")
 	rewritten := func(part int, old, new string) []string {
 		raw, err := base64.RawURLEncoding.DecodeString(parts[part])
@@ -430,18 +443,25 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 		"suspended":        {h.keyFor(suspended.ID, auth.NewKey{}), 0, ""},
 		"an operator":      {h.operatorFor("operator_keys:read"), 0, ""},
 
-		"an expired token":                 {as(ended.AccessToken), 401, "token_expired"},
-		"a token of a revoked key":         {as(ofRevoked.AccessToken), 401, "unauthenticated"},
-		"a token of another installation":  {as(stranger.token(`{}`).AccessToken), 401, "unauthenticated"},
-		"a token from elsewhere":           {as(h.token(`{"allowed_ips":["192.0.2.1"]}`, whole...).AccessToken), 403, "ip_not_allowed"},
-		"a token with another scope":       {as(h.token(`{"scopes":["keys:read"]}`, h.keyFor(h.newTenant().ID, auth.NewKey{})...).AccessToken), 0, ""},
-		"a token for no queue":             {as(h.token(`{"queues":["of-nobody"]}`, whole...).AccessToken), 0, ""},
-		"a token of an operator":           {as(h.token(`{"scopes":["operator_keys:read"]}`, as(h.operator)...).AccessToken), 0, ""},
-		"a token, alg none":                {rewritten(0, `"EdDSA"`, `"none"`), 401, "unauthenticated"},
-		"a token, HS256 by the public key": {as(h.confused(parts[1])), 401, "unauthenticated"},
-		"a token, another audience":        {rewritten(1, `"aud":["urn`, `"aud":["URN`), 401, "unauthenticated"},
-		"a token, another key's":           {rewritten(1, good.KeyID, revoked.ID), 401, "unauthenticated"},
-		"a token, another tenant's":        {rewritten(1, victim.ID.String(), h.tenant.ID.String()), 401, "unauthenticated"},
+		"an expired token":                  {as(ended.AccessToken), 401, "token_expired"},
+		"a token of a revoked key":          {as(ofRevoked.AccessToken), 401, "unauthenticated"},
+		"a token of another installation":   {as(stranger.token(`{}`).AccessToken), 401, "unauthenticated"},
+		"a token from elsewhere":            {as(h.token(`{"allowed_ips":["192.0.2.1"]}`, whole...).AccessToken), 403, "ip_not_allowed"},
+		"a token with another scope":        {as(h.token(`{"scopes":["keys:read"]}`, h.keyFor(h.newTenant().ID, auth.NewKey{})...).AccessToken), 0, ""},
+		"a token for no queue":              {as(h.token(`{"queues":["of-nobody"]}`, whole...).AccessToken), 0, ""},
+		"a token of an operator":            {as(h.token(`{"scopes":["operator_keys:read"]}`, as(h.operator)...).AccessToken), 0, ""},
+		"a token, alg none":                 {rewritten(0, `"EdDSA"`, `"none"`), 401, "unauthenticated"},
+		"a token, HS256 by the public key":  {as(h.confused(parts[1])), 401, "unauthenticated"},
+		"a token, another audience":         {rewritten(1, `"aud":["urn`, `"aud":["URN`), 401, "unauthenticated"},
+		"a token, another key's":            {rewritten(1, good.KeyID, revoked.ID), 401, "unauthenticated"},
+		"a session that has ended":          {left.headers(), 401, "session_ended"},
+		"a session of a revoked key":        {orphaned.headers(), 401, "session_ended"},
+		"a session of another installation": {stranger.signIn(stranger.key).headers(), 401, "session_ended"},
+		"a session that is no session":      {[]string{"Authorization", "", "Cookie", signedIn.cookie.Name + "=x"}, 401, "session_ended"},
+		"a session by another page":         {signedIn.headers("Sec-Fetch-Site", "same-site"), 403, "cross_origin"},
+		"a session as a key":                {as(signedIn.cookie.Value), 401, "unauthenticated"},
+		"a session with another scope":      {h.signIn(strings.TrimPrefix(h.keyFor(h.newTenant().ID, auth.NewKey{Scopes: []string{"keys:read"}})[1], "Bearer ")).headers(), 0, ""},
+		"a token, another tenant's":         {rewritten(1, victim.ID.String(), h.tenant.ID.String()), 401, "unauthenticated"},
 	}
 	before := h.snapshot(their, owner)
 	cases, leaks := 0, 0
@@ -461,7 +481,8 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 			cases++
 			// The victim's own key may know its tasks and keys, and an operator which tenants there are.
 			knows := strings.HasSuffix(name, "no queue") && !strings.Contains(r.Path, ":queue") ||
-				strings.HasSuffix(name, "an operator") && (r.Operation == "whoami" || r.Operation == "createToken")
+				strings.HasSuffix(name, "an operator") && r.Needs == "key" ||
+				strings.HasPrefix(name, "a session") && r.Operation == "endSession" // its own
 			if got, want := told(theirs, their), told(nobodys, none); got != want && !knows {
 				leaks++
 				t.Errorf("%s with %s tells which ids there are:\ntheirs:   %s\nnobody's: %s", r.Operation, name, got, want)
@@ -484,5 +505,5 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 
 // dropKeys leaves the keys out of a snapshot: one that is limited to a queue of nobody's may make others like itself.
 func dropKeys(snapshot string) string {
-	return regexp.MustCompile(`(?m)^/v1/keys .*\n`).ReplaceAllString(snapshot, "")
+	return regexp.MustCompile(`(?m)^/v1/(keys|sessions) .*\n`).ReplaceAllString(snapshot, "")
 }

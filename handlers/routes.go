@@ -58,6 +58,12 @@ func (a *API) routes() []route {
 		{post, "/v1/tokens", "createToken", a.createToken, "", anyKey, harmless},
 		{get, "/.well-known/jwks.json", "getSigningKeys", a.getSigningKeys, "", public, harmless},
 
+		{post, "/v1/session", "createSession", a.createSession, "", public, harmless},
+		{get, "/v1/session", "getSession", a.getSession, "", anyKey, harmless},
+		{del, "/v1/session", "endSession", a.endSession, "", anyKey, harmless},
+		{get, "/v1/sessions", "listSessions", a.listSessions, "", anyKey, harmless},
+		{del, "/v1/sessions/:id", "revokeSession", a.revokeSession, "", anyKey, harmless},
+
 		{get, "/v1/queues", "listQueues", a.listQueues, "queues:read", tenant, harmless},
 		{put, queue, "putQueue", a.putQueue, "queues:write", tenant, harmless},
 		{get, queue, "getQueue", a.getQueue, "queues:read", tenant, harmless},

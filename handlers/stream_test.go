@@ -50,7 +50,9 @@ func (h *apiTest) stream(method, path string, headers ...string) *streaming {
 	h.must(err)
 	req.Header.Set("Authorization", "Bearer "+h.key)
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
+			req.Header.Del(headers[i])
+		}
 	}
 	res, err := http.DefaultClient.Do(req)
 	h.must(err)

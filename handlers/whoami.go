@@ -15,6 +15,8 @@ type Caller struct {
 	Key CallerKey `json:"key"`
 	// The access token of the request; null when it carries the key itself.
 	Token *CallerToken `json:"token" extensions:"x-nullable"`
+	// The session of a browser by which the request came; null when it came with the key.
+	Session *CallerSession `json:"session" extensions:"x-nullable"`
 	// The tenant that the key acts for; null for an operator's key without the header Tenant.
 	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
 	Limits Limits        `json:"limits"`
@@ -37,6 +39,11 @@ type CallerKey struct {
 // CallerToken is the access token of a request.
 type CallerToken struct {
 	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+}
+
+// CallerSession is the session of a request.
+type CallerSession struct {
+	ID string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 }
 
 // CallerTenant is the tenant of a request.
@@ -95,6 +102,9 @@ func (a *API) whoami(c echo.Context) error {
 	}
 	if id := r.Principal.TokenID; id != "" {
 		who.Token = &CallerToken{ID: id}
+	}
+	if id := r.Principal.SessionID; id != "" {
+		who.Session = &CallerSession{ID: id}
 	}
 	if !r.Tenant.IsZero() {
 		t, err := a.Tenants.ByID(c.Request().Context(), r.Tenant)

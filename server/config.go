@@ -51,6 +51,9 @@ type Config struct {
 	// Default none.
 	TrustedProxies []netip.Prefix
 
+	// InsecureCookies lets browsers sign in over connections without TLS, also from other machines. Default false.
+	InsecureCookies bool
+
 	// DataDir is the directory of the generated keys and of the embedded Redis. Default ./data.
 	DataDir string
 
@@ -251,6 +254,9 @@ func (c Config) Warnings() []string {
 		if p.Bits() == 0 {
 			all = append(all, fmt.Sprintf("trusted_proxies: %s lets every client claim any address", p))
 		}
+	}
+	if c.InsecureCookies {
+		all = append(all, "insecure_cookies: whoever is on the way between a browser and this server can take sessions")
 	}
 	if c.UnsafeRedis {
 		all = append(all, "unsafe_redis: the settings of Redis are not enforced, messages can be lost without notice")

@@ -58,6 +58,10 @@ var settings = []setting{
 		help:  "Networks whose X-Forwarded headers count, such as 10.0.0.0/8,192.0.2.7.",
 		field: func(c *Config) any { return &c.TrustedProxies }, valid: checkTrustedProxies},
 
+	{name: "insecure_cookies", env: "SLUICE_INSECURE_COOKIES", def: "false",
+		help:  "Let browsers sign in without TLS, also from other machines. For networks where nobody listens.",
+		field: func(c *Config) any { return &c.InsecureCookies }},
+
 	{name: "data_dir", env: "SLUICE_DATA_DIR", def: "./data",
 		help:  "Directory of the generated keys and of the embedded Redis.",
 		field: func(c *Config) any { return &c.DataDir }, valid: checkDataDir},

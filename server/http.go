@@ -3,6 +3,8 @@ package server
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -91,7 +93,10 @@ func (s *Server) routes(p *parts) http.Handler {
 		Queues: p.queues, Topics: p.topics, Tenants: p.tenants, Limiter: p.limiter, Keys: p.keys, Auth: p.auth, Tasks: p.tasks, Audit: p.audit, Monitor: p.monitor,
 		NewID:  p.engine.NewID,
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
-		MaxWaitingReceives: s.config.MaxWaitingReceives,
+		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, InsecureCookies: s.config.InsecureCookies,
+	}
+	if s.config.PublicURL != nil {
+		api.PublicHost = s.config.PublicURL.Host
 	}
 	door := s.awsDoor(p)
 	crowd := &crowd{most: int64(s.config.MaxInFlightRequests), waiting: func() int64 { return api.Waiting() + door.Waiting() }}
@@ -132,6 +137,19 @@ func (s *Server) clientAddress() echo.IPExtractor {
 		options = append(options, echo.TrustIPRange(ipNet(p)))
 	}
 	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// isHTTPS reports whether a client speaks TLS to a proxy: when one that is trusted says so, or when the client came by the
+// public address and that is https.
+func (s *Server) isHTTPS(r *http.Request) bool {
+	if u := s.config.PublicURL; u != nil && u.Scheme == "https" && strings.EqualFold(r.Host, u.Host) {
+		return true
+	}
+	if len(s.config.TrustedProxies) == 0 || !strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
 }
 
 // basePath is the path of the public address, below which a proxy serves the API.

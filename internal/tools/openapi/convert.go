@@ -218,7 +218,7 @@ func tidyContent(content openapi3.Content, tidy func(*openapi3.SchemaRef)) {
 	}
 }
 
-// describeSecurity states the two ways to present a key. They hold for every operation, except for those marked
+// describeSecurity states the ways to present a key, or a session. They hold for every operation, except for those marked
 // "@x-public true".
 func describeSecurity(doc *openapi3.T) error {
 	doc.Components.SecuritySchemes = openapi3.SecuritySchemes{
@@ -226,12 +226,15 @@ func describeSecurity(doc *openapi3.T) error {
 			WithDescription("An API key or an access token: `Authorization: Bearer slk_…`.")},
 		"basic": {Value: openapi3.NewSecurityScheme().WithType("http").WithScheme("basic").
 			WithDescription("An API key as the user name, with an empty password: `curl -u slk_…:`.")},
+		"cookie": {Value: openapi3.NewSecurityScheme().WithType("apiKey").WithIn("cookie").WithName("__Host-sluice-session").
+			WithDescription("The session of a browser: `POST /v1/session`.")},
 	}
 	doc.Security = *openapi3.NewSecurityRequirements().
 		With(openapi3.NewSecurityRequirement().Authenticate("bearer")).
-		With(openapi3.NewSecurityRequirement().Authenticate("basic"))
+		With(openapi3.NewSecurityRequirement().Authenticate("basic")).
+		With(openapi3.NewSecurityRequirement().Authenticate("cookie"))
 	for name, op := range operations(doc) {
-		op.Security = nil // what a comment says by @Security would only repeat or contradict the two above
+		op.Security = nil // what a comment says by @Security would only repeat or contradict what stands above
 		switch op.Extensions["x-public"] {
 		case nil:
 		case true:

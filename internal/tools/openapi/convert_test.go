@@ -140,7 +140,7 @@ func TestProblemsHaveTheirOwnMediaType(t *testing.T) {
 func TestSecurityHoldsUnlessPublic(t *testing.T) {
 	t.Parallel()
 	doc, b := converted(t)
-	want := openapi3.SecurityRequirements{{"bearer": {}}, {"basic": {}}}
+	want := openapi3.SecurityRequirements{{"bearer": {}}, {"basic": {}}, {"cookie": {}}}
 	if diff := cmp.Diff(want, doc.Security); diff != "" {
 		t.Errorf("security (-want +got):\n%s", diff)
 	}

@@ -1,0 +1,358 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// A session is what a browser holds in the place of a key. Its record lies among those of the keys, so what confirms and
+// ends them confirms and ends sessions too: a request with one that is known costs no call to Redis. It gives what its owner
+// may at that time, and ends with its owner.
+const (
+	// SessionLife is how long a session holds, at most.
+	SessionLife = 7 * 24 * time.Hour
+	// SessionIdle is how long a session holds that nobody uses.
+	SessionIdle = 12 * time.Hour
+	// MaxSessionsOfOne bounds the sessions of one key or member. With one more the oldest ends, so nobody is locked out.
+	MaxSessionsOfOne = 20
+	// MaxSessions bounds the sessions of a tenant, and those of all operators.
+	MaxSessions = 1000
+
+	// maxAgent bounds what is kept of the name of a browser, in bytes.
+	maxAgent = 256
+	// sessionPage is how many sessions one script reads.
+	sessionPage = 200
+
+	sessionPrefix = "sls_"
+	ofOperators   = "-" // in the place of a tenant
+)
+
+// The errors of sessions.
+var (
+	// ErrSessionEnded does not say how it ended, or whether it ever was.
+	ErrSessionEnded = &errs.Error{Kind: errs.Unauthenticated, Code: "session_ended",
+		Message: "The session has ended.",
+		Fix:     "Sign in again: POST /v1/session."}
+	ErrSignInFailed = &errs.Error{Kind: errs.Unauthenticated, Code: "sign_in_failed",
+		Message: "These credentials do not hold.",
+		Fix:     "Look for a mistyped or incomplete one."}
+	ErrSessionNotFound = &errs.Error{Kind: errs.NotFound, Code: "session_not_found",
+		Message: "There is no such session."}
+	ErrTooManySessions = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
+		Message: fmt.Sprintf("There are %d sessions, and no more are allowed.", MaxSessions),
+		Fix:     "End sessions that nobody needs: DELETE /v1/sessions/{id}."}
+)
+
+// Session is what anybody may know of a session.
+type Session struct {
+	ID         string
+	Kind       Kind
+	Tenant     tenants.ID // zero for an operator's
+	OwnerID    string     // of the key
+	OwnerName  string     // as it is now
+	Agent      string     // what the browser called itself
+	Address    string     // from which it was opened
+	CreatedAt  time.Time
+	LastUsedAt time.Time // up to a minute behind
+	ExpiresAt  time.Time // at the latest
+
+	entry string // in the sets of Redis
+	owner digest
+}
+
+// sessionRecord is what a record says besides, when it is that of a session.
+type sessionRecord struct {
+	Agent   string `json:"agent,omitempty"`
+	Address string `json:"address,omitempty"`
+}
+
+// sessionState is what a server knows of a session.
+type sessionState struct {
+	id      string
+	owner   digest // under which the record lies of whom it belongs to
+	created int64  // by the clock of Redis, in milliseconds since 1970
+}
+
+// IsSession reports whether a text has the form of a session. Whether there is one it cannot say.
+func IsSession(text string) bool {
+	return len(text) == keyLength && text[:prefixLength] == sessionPrefix && wellFormed(text)
+}
+
+// id returns the id of the session with a digest.
+func (d digest) sessionID() string {
+	var id engine.ID
+	sum := sha256.Sum256(append([]byte("session id "), d[:]...))
+	copy(id[:], sum[:])
+	return "ses_" + id.String()
+}
+
+// OpenSession opens a session for whom a key belongs to, whose owner by Authenticate is by. The text is for the browser, and
+// nobody can show it again.
+func (a *Authenticator) OpenSession(ctx context.Context, key string, by Principal, agent, address string) (Session, Secret, error) {
+	if _, err := ParseKey(key); err != nil {
+		return Session{}, "", err
+	}
+	return a.openSession(ctx, a.keys.hasher.digest(key), by, agent, address)
+}
+
+func (a *Authenticator) openSession(ctx context.Context, owner digest, by Principal, agent, address string) (Session, Secret, error) {
+	text := newText(sessionPrefix)
+	d := a.keys.hasher.digest(string(text))
+	now := a.millis(a.now())
+	ends := now + SessionLife.Milliseconds()
+	if g := by.Grants; g != nil && !g.ExpiresAt.IsZero() {
+		ends = min(ends, g.ExpiresAt.UnixMilli())
+	}
+	r := record{ID: d.sessionID(), Kind: by.Kind, Of: owner.String(), CreatedAt: now, ExpiresAt: ends,
+		Session: &sessionRecord{Agent: agent[:min(len(agent), maxAgent)], Address: address}}
+	group := groupOf(by.Tenant)
+	if !by.Tenant.IsZero() {
+		r.Tenant, r.TenantName = by.Tenant.String(), by.TenantName
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return Session{}, "", err
+	}
+	got, err := a.keys.run(ctx, openSessionScript, sessionKeys, d.String(), string(body), owner.String(), group+"/", by.ID()+"/",
+		fmt.Sprintf("%013d", ends), newMark(), MaxSessionsOfOne, MaxSessions)
+	switch {
+	case err != nil:
+		return Session{}, "", err
+	case got[0] == "gone":
+		return Session{}, "", ErrSignInFailed
+	case got[0] == "full":
+		return Session{}, "", ErrTooManySessions
+	}
+	list, err := a.sessions(ctx, group, by.ID())
+	if err != nil {
+		return Session{}, "", err
+	}
+	i := slices.IndexFunc(list, func(s Session) bool { return s.ID == r.ID })
+	if i < 0 {
+		return Session{}, "", ErrSignInFailed
+	}
+	return list[i], text, nil
+}
+
+// Session returns who the owner of a session is, with what he may now, as Authenticate does for keys.
+func (a *Authenticator) Session(ctx context.Context, text, address string) (Principal, error) {
+	if !IsSession(text) {
+		return Principal{}, ErrSessionEnded
+	}
+	e, err := a.entryOf(ctx, a.keys.hasher.digest(text))
+	if err == nil && e.session == nil {
+		err = ErrUnauthenticated
+	}
+	if err != nil {
+		return Principal{}, sessionError(err)
+	}
+	owner, err := a.entryOf(ctx, e.session.owner)
+	if err != nil {
+		return Principal{}, sessionError(err)
+	}
+	now := a.now()
+	if a.millis(now) >= e.expires {
+		return Principal{}, ErrSessionEnded
+	}
+	p, err := a.answer(owner, now, address)
+	if err != nil {
+		return Principal{}, sessionError(err)
+	}
+	e.used.Store(int64(now))
+	if e.from.Load() == nil {
+		e.cameFrom(address)
+	}
+	p.SessionID = e.session.id
+	return p, nil
+}
+
+// sessionError says of a session what err says of its record or that of its owner.
+func sessionError(err error) error {
+	if errors.Is(err, ErrUnauthenticated) || errors.Is(err, ErrKeyExpired) {
+		return ErrSessionEnded
+	}
+	return err
+}
+
+// newSessionEntry returns what the record of a session says.
+func newSessionEntry(d digest, r record, mark string, began time.Duration) (*entry, error) {
+	owner, ok := parseDigest(r.Of)
+	if !ok {
+		return nil, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged", r.ID))
+	}
+	e := &entry{session: &sessionState{id: r.ID, owner: owner, created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
+	e.asked.Store(int64(began))
+	return e, nil
+}
+
+// unlessIdle returns the entry of a session that was just read, and nil when nobody has used it for too long, on any server.
+// now is by the clock of Redis, in milliseconds since 1970.
+func (a *Authenticator) unlessIdle(d digest, e *entry, now int64) (*entry, error) {
+	if old := a.known.get(d); old != nil {
+		e.heir(old) // which may have a use that Redis has not heard of
+	}
+	last := e.session.created
+	if used := e.used.Load(); used > 0 {
+		last = max(last, a.millis(time.Duration(used)))
+	}
+	if now-last < SessionIdle.Milliseconds() {
+		return e, nil
+	}
+	noted, err := a.keys.uses(context.Background(), []digest{d})
+	if err != nil || now-noted[0].millis >= SessionIdle.Milliseconds() {
+		return nil, err
+	}
+	return e, nil
+}
+
+// groupOf names a tenant, or with none all operators, in the sets of sessions.
+func groupOf(t tenants.ID) string {
+	if t.IsZero() {
+		return ofOperators
+	}
+	return t.String()
+}
+
+// Sessions returns the sessions of a tenant that hold, or those of operators for no tenant; the oldest of each owner first.
+// With ownerID it is those of one key.
+func (a *Authenticator) Sessions(ctx context.Context, t tenants.ID, ownerID string) ([]Session, error) {
+	return a.sessions(ctx, groupOf(t), ownerID)
+}
+
+func (a *Authenticator) sessions(ctx context.Context, group, ownerID string) ([]Session, error) {
+	prefix := group + "/"
+	if ownerID != "" {
+		prefix += ownerID + "/"
+	}
+	list, now, err := a.keys.readSessions(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(s Session) bool {
+		return s.ExpiresAt.UnixMilli() <= now || now-s.LastUsedAt.UnixMilli() >= SessionIdle.Milliseconds()
+	})
+	return a.keys.withOwners(ctx, list, now)
+}
+
+// readSessions returns all sessions whose entries begin with prefix, and the time of Redis.
+func (k *KeyStore) readSessions(ctx context.Context, prefix string) (list []Session, now int64, err error) {
+	from, to := "["+prefix, "("+prefix[:len(prefix)-1]+"0" // which comes behind a slash
+	for {
+		got, err := k.run(ctx, listSessionsScript, sessionKeys[:3], from, to, sessionPage)
+		if err != nil {
+			return nil, 0, err
+		}
+		if now, err = strconv.ParseInt(got[0], 10, 64); err != nil || len(got)%3 != 1 {
+			return nil, 0, engine.ErrBroken.Because(fmt.Errorf("%s: unexpected answer of %d values", listSessionsScript.Name, len(got)))
+		}
+		for i := 1; i < len(got); i += 3 {
+			from = "(" + got[i]
+			if got[i+1] == "" {
+				continue
+			}
+			s, err := newSession(got[i], got[i+1], got[i+2])
+			if err != nil {
+				return nil, 0, err
+			}
+			list = append(list, s)
+		}
+		if len(got) < 1+3*sessionPage {
+			return list, now, nil
+		}
+	}
+}
+
+// newSession returns what Redis says of a session: its entry in the sets, its record, and its last use.
+func newSession(entry, text, used string) (Session, error) {
+	r, err := parseRecord(text)
+	if err != nil {
+		return Session{}, err
+	}
+	parts := strings.Split(entry, "/")
+	owner, ok := parseDigest(r.Of)
+	if !ok || r.Session == nil || len(parts) != 4 {
+		return Session{}, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged", r.ID))
+	}
+	s := Session{ID: r.ID, Kind: r.Kind, OwnerID: parts[1], Agent: r.Session.Agent, Address: r.Session.Address,
+		CreatedAt: instant(r.CreatedAt), LastUsedAt: instant(max(r.CreatedAt, parseUse(used).millis)), ExpiresAt: instant(r.ExpiresAt),
+		entry: entry, owner: owner}
+	s.Tenant, _ = tenants.ParseID(r.Tenant)
+	return s, nil
+}
+
+// withOwners returns those sessions whose owners still hold, with the names of these.
+func (k *KeyStore) withOwners(ctx context.Context, list []Session, now int64) ([]Session, error) {
+	owners := map[digest]record{}
+	for _, s := range list {
+		owners[s.owner] = record{}
+	}
+	wanted := make([]digest, 0, len(owners))
+	for d := range owners {
+		wanted = append(wanted, d)
+	}
+	for part := range slices.Chunk(wanted, maxLookup) {
+		found, err := k.lookup(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		for i, text := range found.records {
+			if text == "" {
+				delete(owners, part[i])
+				continue
+			}
+			r, err := parseRecord(text)
+			if err != nil {
+				return nil, err
+			}
+			if r.RevokedAt != 0 || r.ExpiresAt != 0 && r.ExpiresAt <= now {
+				delete(owners, part[i])
+				continue
+			}
+			owners[part[i]] = r
+		}
+	}
+	kept := list[:0]
+	for _, s := range list {
+		if r, ok := owners[s.owner]; ok {
+			s.OwnerName = r.Name
+			kept = append(kept, s)
+		}
+	}
+	return kept, nil
+}
+
+// EndSessions ends sessions: at once on this server, within 5 s on all others.
+func (k *KeyStore) EndSessions(ctx context.Context, list ...Session) error {
+	for part := range slices.Chunk(list, maxDrop) {
+		args, ended := []any{newMark()}, make([]digest, len(part))
+		for i, s := range part {
+			args = append(args, s.entry)
+			ended[i], _ = parseDigest(s.entry[strings.LastIndexByte(s.entry, '/')+1:])
+		}
+		if _, err := k.run(ctx, endSessionsScript, sessionKeys, args...); err != nil {
+			return err
+		}
+		k.tell(ended)
+	}
+	return nil
+}
+
+// endSessionsOf ends all sessions of a tenant.
+func (k *KeyStore) endSessionsOf(ctx context.Context, t tenants.ID) error {
+	list, _, err := k.readSessions(ctx, groupOf(t)+"/")
+	if err != nil {
+		return err
+	}
+	return k.EndSessions(ctx, list...)
+}

@@ -1,0 +1,343 @@
+package handlers
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+// Session is the session of a browser, and who it belongs to.
+type Session struct {
+	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
+	Kind string `json:"kind" enums:"tenant,operator"`
+	// The tenant for which it acts; null for an operator's, which acts for the tenant that the header Tenant names.
+	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
+	// The key with which it was opened, and with which it ends.
+	Key *SessionKey `json:"key" extensions:"x-nullable"`
+	// As they were given: scopes, wildcards and roles.
+	Scopes []string `json:"scopes" example:"developer"`
+	// Each scope that they mean.
+	Allowed []string `json:"allowed" example:"messages:send"`
+	// Patterns of the names of the queues that it reaches; null for all.
+	Queues    []string `json:"queues" extensions:"x-nullable" example:"orders-*"`
+	CreatedAt Instant  `json:"created_at" swaggertype:"string" format:"date-time"`
+	// When it ends at the latest.
+	ExpiresAt Instant `json:"expires_at" swaggertype:"string" format:"date-time"`
+	// Seconds without a request after which it ends.
+	IdleTimeout int `json:"idle_timeout" example:"43200"`
+}
+
+// SessionKey is the key of a session.
+type SessionKey struct {
+	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	Name string `json:"name" example:"ci"`
+}
+
+// SignIn is what a session is opened with.
+type SignIn struct {
+	// An API key, of a tenant or of an operator.
+	Key string `json:"key,omitempty" example:"slk_…"`
+}
+
+// OpenSession is one of the sessions that there are.
+type OpenSession struct {
+	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
+	Kind string `json:"kind" enums:"tenant,operator"`
+	// The key with which it was opened.
+	Key *SessionKey `json:"key" extensions:"x-nullable"`
+	// What the browser called itself; empty when it said nothing.
+	UserAgent string `json:"user_agent" example:"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"`
+	// From where it was opened.
+	SourceIP  string  `json:"source_ip" example:"192.0.2.7"`
+	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
+	// When it was last used, up to a minute behind.
+	LastUsedAt Instant `json:"last_used_at" swaggertype:"string" format:"date-time"`
+	// When it ends at the latest.
+	ExpiresAt Instant `json:"expires_at" swaggertype:"string" format:"date-time"`
+	// Whether it is that of this request.
+	Current bool `json:"current"`
+}
+
+// createSession opens a session.
+//
+//	@Summary		Sign in
+//	@Description	Opens a session for a browser, which gets a cookie that no script can read: `__Host-sluice-session`. Requests with the cookie may what the key may at that time. The session ends with the key, when it is ended, after 12 hours without a request, and after 7 days. A key may have 20 sessions; with one more the oldest ends.
+//	@Description
+//	@Description	With a cookie, what a page of another site asks for is refused (403 `cross_origin`), and so are the content types of forms. Where a request has a cookie and `Authorization`, the cookie is not looked at. The cookie is `Secure`: over plain HTTP the answer is 403 `insecure_connection`, but on the machine itself.
+//	@ID				createSession
+//	@Tags			sessions
+//	@Accept			json
+//	@Param			session	body		SignIn	true	"Who signs in"
+//	@Success		201		{object}	Session	"Signed in"
+//	@Header			201		{string}	Set-Cookie	"The session"
+//	@Failure		400		{object}	Problem	"The request is malformed"
+//	@Failure		401		{object}	Problem	"The key does not hold (`sign_in_failed`)"
+//	@Failure		403		{object}	Problem	"Not over this connection, not from this page, or not now"
+//	@Failure		408		{object}	Problem	"The body did not arrive in time"
+//	@Failure		413		{object}	Problem	"The body is too large"
+//	@Failure		415		{object}	Problem	"The body is not JSON"
+//	@Failure		422		{object}	Problem	"A value is not allowed"
+//	@Failure		507		{object}	Problem	"The storage is full"
+//	@Router			/v1/session [post]
+//	@x-public		true
+func (a *API) createSession(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	req := RequestOf(c)
+	if err := a.refuseForged(c.Request(), req.Operation); err != nil {
+		return err
+	}
+	if _, err := a.newCookie(c.Request(), "", time.Time{}); err != nil {
+		return err
+	}
+	key, err := a.readSignIn(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	if req.Principal, err = a.signIn(c, key); err != nil {
+		return err
+	}
+	req.Tenant = req.Principal.Tenant
+	if !req.Tenant.IsZero() {
+		if err := a.checkTenant(ctx, req, ""); err != nil {
+			return err
+		}
+	}
+	if err := a.admit(c, req); err != nil {
+		return err
+	}
+	defer a.chargeRest(c, req)
+	what := changes[req.Operation]
+	return a.audited(c, &guarded{change: &what, route: route{operation: req.Operation, needs: public, handler: func(c echo.Context) error {
+		s, text, err := a.Auth.OpenSession(ctx, key, req.Principal, printable(c.Request().UserAgent(), maxAgent), c.RealIP())
+		if err != nil {
+			return err
+		}
+		made(c, s.ID)
+		cookie, err := a.newCookie(c.Request(), text.Reveal(), s.ExpiresAt)
+		if err != nil {
+			return err
+		}
+		shown, err := a.session(c, s)
+		if err != nil {
+			return err
+		}
+		c.SetCookie(cookie)
+		return a.json(c, http.StatusCreated, shown)
+	}}})
+}
+
+// maxAgent bounds what is kept of User-Agent. A longer one is not kept at all.
+const maxAgent = 256
+
+// readSignIn reads a SignIn.
+func (a *API) readSignIn(c echo.Context) (key string, err error) {
+	err = a.readControl(c, func(r *reader) {
+		r.object([]string{"key"}, func(name []byte) {
+			if string(name) == "key" {
+				s, _ := r.str()
+				key = string(s)
+			}
+		})
+	})
+	if err == nil && key == "" {
+		err = invalid([]errs.Field{{Pointer: "/key", Code: "required", Message: "must be an API key"}})
+	}
+	return key, err
+}
+
+// signIn returns whose key it is.
+func (a *API) signIn(c echo.Context, key string) (auth.Principal, error) {
+	if _, err := auth.ParseKey(key); err != nil {
+		return auth.Principal{}, auth.ErrSignInFailed
+	}
+	p, err := a.Auth.Authenticate(c.Request().Context(), key, c.RealIP())
+	if err == auth.ErrUnauthenticated {
+		err = auth.ErrSignInFailed
+	}
+	return p, err
+}
+
+// session shows the session of a request.
+func (a *API) session(c echo.Context, s auth.Session) (Session, error) {
+	p := RequestOf(c).Principal
+	out := Session{ID: s.ID, Kind: string(p.Kind), Key: &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, Scopes: append([]string{}, p.Grants.Scopes...),
+		Allowed: p.Grants.Allowed().Names(), Queues: p.Grants.Queues, CreatedAt: Instant{s.CreatedAt}, ExpiresAt: Instant{s.ExpiresAt},
+		IdleTimeout: wholeSeconds(auth.SessionIdle)}
+	if !p.Tenant.IsZero() {
+		t, err := a.Tenants.ByID(c.Request().Context(), p.Tenant)
+		if err != nil {
+			return out, err
+		}
+		out.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
+	}
+	return out, nil
+}
+
+// ownSession returns the session of a request. One that came without a cookie has none.
+func (a *API) ownSession(c echo.Context) (auth.Session, error) {
+	p := RequestOf(c).Principal
+	if p.SessionID == "" {
+		return auth.Session{}, auth.ErrSessionNotFound
+	}
+	list, err := a.Auth.Sessions(c.Request().Context(), p.Tenant, p.ID())
+	if err != nil {
+		return auth.Session{}, err
+	}
+	i := slices.IndexFunc(list, func(s auth.Session) bool { return s.ID == p.SessionID })
+	if i < 0 {
+		return auth.Session{}, auth.ErrSessionEnded
+	}
+	return list[i], nil
+}
+
+// getSession shows the session of the request.
+//
+//	@Summary		Get the session
+//	@Description	That of the cookie, with what it may. Without a cookie, and without a key, the answer is 401; with a key it is 404.
+//	@ID				getSession
+//	@Tags			sessions
+//	@Success		200	{object}	Session	"The session"
+//	@Failure		400	{object}	Problem	"The request is malformed"
+//	@Failure		404	{object}	Problem	"The request came with a key, not with a session"
+//	@Failure		415	{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422	{object}	Problem	"A value is not allowed"
+//	@Router			/v1/session [get]
+func (a *API) getSession(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	s, err := a.ownSession(c)
+	if err != nil {
+		return err
+	}
+	shown, err := a.session(c, s)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, shown)
+}
+
+// endSession ends the session of the request.
+//
+//	@Summary		Sign out
+//	@Description	Ends the session of the cookie: at once on the server that answers, within 5 seconds on all others. The browser forgets the cookie.
+//	@ID				endSession
+//	@Tags			sessions
+//	@Success		204	"Signed out"
+//	@Header			204	{string}	Set-Cookie	"That the browser is to forget the session"
+//	@Failure		400	{object}	Problem	"The request is malformed"
+//	@Failure		404	{object}	Problem	"The request came with a key, not with a session"
+//	@Failure		415	{object}	Problem	"The request has a Content-Encoding, or a body that a form can send"
+//	@Failure		422	{object}	Problem	"A value is not allowed"
+//	@Router			/v1/session [delete]
+func (a *API) endSession(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	s, err := a.ownSession(c)
+	if err != nil {
+		return err
+	}
+	made(c, s.ID)
+	if err := a.Keys.EndSessions(c.Request().Context(), s); err != nil {
+		return err
+	}
+	if cookie, err := a.newCookie(c.Request(), "", time.Time{}); err == nil {
+		c.SetCookie(cookie)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// sessionsOf returns the sessions that a caller may deal with, which is a matter of keys: all of the tenant, or of the
+// operators, with this scope; otherwise his own.
+func (a *API) sessionsOf(c echo.Context, action string) ([]auth.Session, error) {
+	req := RequestOf(c)
+	owner, own := req.Tenant, req.Principal.Tenant
+	scope := "keys:" + action
+	if owner.IsZero() {
+		scope = "operator_keys:" + action
+	}
+	if g := req.Principal.Grants; g.May(auth.MustScope(scope)) && !g.Limited() {
+		return a.Auth.Sessions(c.Request().Context(), owner, "")
+	}
+	if owner != own {
+		return nil, nil
+	}
+	return a.Auth.Sessions(c.Request().Context(), own, req.Principal.ID())
+}
+
+// listSessions shows sessions.
+//
+//	@Summary		List the sessions
+//	@Description	Those that hold: all of the tenant with the scope `keys:read`, and otherwise those of the same key. Of an operator without the header `Tenant` they are those of operators, by the scope `operator_keys:read`. The one that was opened last comes first; there are at most 1,000.
+//	@ID				listSessions
+//	@Tags			sessions
+//	@Success		200	{object}	Page[OpenSession]	"The sessions"
+//	@Failure		400	{object}	Problem				"The request is malformed"
+//	@Failure		404	{object}	Problem				"The header Tenant names no tenant of this key"
+//	@Failure		415	{object}	Problem				"The request has a Content-Encoding"
+//	@Failure		422	{object}	Problem				"A value is not allowed"
+//	@Router			/v1/sessions [get]
+func (a *API) listSessions(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	list, err := a.sessionsOf(c, "read")
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(x, y auth.Session) int {
+		if d := y.CreatedAt.Compare(x.CreatedAt); d != 0 {
+			return d
+		}
+		return strings.Compare(x.ID, y.ID)
+	})
+	data := make([]OpenSession, len(list))
+	for i, s := range list {
+		data[i] = OpenSession{ID: s.ID, Kind: string(s.Kind), Key: &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, UserAgent: s.Agent, SourceIP: s.Address,
+			CreatedAt: Instant{s.CreatedAt}, LastUsedAt: Instant{s.LastUsedAt}, ExpiresAt: Instant{s.ExpiresAt},
+			Current: s.ID == RequestOf(c).Principal.SessionID}
+	}
+	return answerPage(a, c, data, "")
+}
+
+// revokeSession ends a session.
+//
+//	@Summary		End a session
+//	@Description	One of those that `GET /v1/sessions` lists; that of others needs the scope `keys:write` (`operator_keys:write`). At once on the server that answers, within 5 seconds on all others.
+//	@ID				revokeSession
+//	@Tags			sessions
+//	@Param			id	path	string	true	"Id of the session"
+//	@Success		204	"Ended"
+//	@Failure		400	{object}	Problem	"The request is malformed"
+//	@Failure		404	{object}	Problem	"No such session"
+//	@Failure		415	{object}	Problem	"The request has a Content-Encoding, or a body that a form can send"
+//	@Failure		422	{object}	Problem	"A value is not allowed"
+//	@Router			/v1/sessions/{id} [delete]
+func (a *API) revokeSession(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	list, err := a.sessionsOf(c, "write")
+	if err != nil {
+		return err
+	}
+	id := c.Param("id")
+	i := slices.IndexFunc(list, func(s auth.Session) bool { return s.ID == id })
+	if i < 0 {
+		return auth.ErrSessionNotFound
+	}
+	if err := a.Keys.EndSessions(c.Request().Context(), list[i]); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
