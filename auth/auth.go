@@ -4,8 +4,8 @@
 // request names. What a key may do are its Grants. Redis holds no key, only its digest: an HMAC with a secret of the
 // installation, so that neither a copy of the data nor the time of a look-up helps to find one. Or the caller shows an
 // access token, which was made with a key, may the same or less, and ends with it or before. Redis holds none of these,
-// only what they are signed with. Browsers show a session, which somebody opened with a key and which gives what that one may
-// at the time of the request; of it Redis holds a digest too.
+// only what they are signed with. Browsers show a session, which somebody opened with a key, or as a member of a tenant with
+// a password, and which gives what that one may at the time of the request; of it Redis holds a digest too.
 //
 // Each server remembers the keys it has seen and confirms them in the background, so a request with a known key costs
 // no round trip to Redis, and a key that was revoked or has expired stops working within 5 s on every server.
@@ -32,7 +32,8 @@ const (
 // Principal is who a request was authenticated as.
 type Principal struct {
 	Kind       Kind
-	KeyID      string
+	KeyID      string     // "" for a member
+	MemberID   string     // of the member who has signed in, or ""
 	Tenant     tenants.ID // zero for an operator
 	TenantName string     // "" for an operator
 	Grants     *Grants    // what the key may do; nil: nothing
@@ -40,8 +41,8 @@ type Principal struct {
 	SessionID  string     // of the session of a browser by which the request came, or ""
 }
 
-// ID returns the id of the key.
-func (p Principal) ID() string { return p.KeyID }
+// ID returns the id of the key or the member.
+func (p Principal) ID() string { return p.KeyID + p.MemberID }
 
 // Secret is text that only its owner may see. It prints as ***; Reveal shows it. That holds for exported fields: fmt
 // prints unexported ones past every method.

@@ -46,6 +46,9 @@ type Authenticator struct {
 	tokens  *cache // access tokens that were verified
 	loading singleflight.Group
 
+	passwords *passwords
+	guesses   *guesses
+
 	signer *signer
 	parser *jwt.Parser
 
@@ -79,6 +82,7 @@ func NewAuthenticator(keys *KeyStore) *Authenticator {
 	a := &Authenticator{
 		keys: keys, clock: keys.clock, started: keys.clock.Now(),
 		known: newCache(maxKnown), unknown: newCache(maxUnknown), tokens: newCache(maxTokens), names: map[string]named{},
+		passwords: newPasswords(keys.ring), guesses: newGuesses(),
 		signer: newSigner(keys.ring),
 	}
 	a.parser = a.newParser()
@@ -88,6 +92,7 @@ func NewAuthenticator(keys *KeyStore) *Authenticator {
 		a.known.forget(ended...)
 		a.tokens.forget(ended...)
 	})
+	keys.tenants.OnDelete(a.removeMembers)
 	return a
 }
 
@@ -153,6 +158,19 @@ func (a *Authenticator) answer(e *entry, now time.Duration, address string) (Pri
 func (a *Authenticator) millis(now time.Duration) int64 {
 	r := a.redis.Load()
 	return r.millis + (now - r.at).Milliseconds()
+}
+
+// instant returns the time of Redis, in milliseconds since 1970, also on a server that has asked it nothing yet.
+func (a *Authenticator) instant(ctx context.Context) (int64, error) {
+	if a.redis.Load().millis == 0 {
+		began := a.now()
+		found, err := a.keys.lookup(ctx, nil)
+		if err != nil {
+			return 0, err
+		}
+		a.noteTime(found.now, began)
+	}
+	return a.millis(a.now()), nil
 }
 
 // load reads a key from Redis, once for all who ask for it at the same time. ctx ends the wait, not the reading.
@@ -221,11 +239,15 @@ func (a *Authenticator) newEntry(d digest, text, mark string, began time.Duratio
 		return nil, err
 	}
 	p := Principal{Kind: r.Kind, KeyID: r.ID, TenantName: r.TenantName, Grants: grants}
+	epoch := ""
+	if r.Member != nil {
+		p.KeyID, p.MemberID, epoch = "", r.ID, r.Member.Epoch
+	}
 	var ok bool
 	if p.Tenant, ok = tenants.ParseID(r.Tenant); ok == (r.Kind == KindOperator) {
 		return nil, engine.ErrBroken.Because(fmt.Errorf("record of %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
 	}
-	e := &entry{principal: p, expires: r.ExpiresAt, mark: mark, read: began, key: d}
+	e := &entry{principal: p, epoch: epoch, expires: r.ExpiresAt, mark: mark, read: began, key: d}
 	if r.Of != "" {
 		e.key, _ = parseDigest(r.Of)
 	}

@@ -22,6 +22,7 @@ type entry struct {
 	key       digest        // of the key whose uses these are: not that of its AWS pair
 	secret    Secret        // of an AWS pair, "" for other keys
 	session   *sessionState // nil for what is no session
+	epoch     string        // of the password of a member, "" for others
 	expires   int64         // by the clock of Redis, in milliseconds since 1970; 0: never
 	mark      string        // of the records when this was read
 	read      time.Duration // when the reading began

@@ -101,3 +101,11 @@ func (s Session) Bare() Session {
 	s.entry, s.owner = "", digest{}
 	return s
 }
+
+// Guess counts a wrong password.
+func (a *Authenticator) Guess(account, address string) error {
+	return a.guesses.take(account, address, a.now())
+}
+
+// Guesses returns how many are remembered.
+func (a *Authenticator) Guesses() int { return len(a.guesses.made) }

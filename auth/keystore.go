@@ -115,7 +115,7 @@ type Created struct {
 	AWSSecret Secret
 }
 
-// record is what Redis holds under the digest of a key, of the id of its AWS pair, or of a session. Lua reads id, file, revoked_at and
+// record is what Redis holds under the digest of a key, of the id of its AWS pair, of a session, a member or an invitation. Lua reads id, file, revoked_at and
 // alias.
 type record struct {
 	ID         string         `json:"id"`
@@ -136,6 +136,7 @@ type record struct {
 	Sealed     string         `json:"sealed,omitempty"` // of a pair: its secret
 	RevokedAt  int64          `json:"revoked_at,omitempty"`
 	Session    *sessionRecord `json:"session,omitempty"` // of a session; of is then the digest of its owner
+	Member     *memberRecord  `json:"member,omitempty"`  // of a member; scopes is then one role
 }
 
 func parseRecord(text string) (record, error) {

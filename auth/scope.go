@@ -20,6 +20,7 @@ var tenantScopes = []string{
 	"topics:read", "topics:write", "topics:publish", "topics:consume", "topics:replay",
 	"tasks:read", "tasks:write",
 	"keys:read", "keys:write",
+	"members:read", "members:write",
 	"audit:read",
 }
 
@@ -28,6 +29,7 @@ var operatorScopes = []string{
 	"tenants:read", "tenants:write",
 	"plans:read", "plans:write",
 	"operator_keys:read", "operator_keys:write",
+	"operators:read", "operators:write",
 	"operator_audit:read",
 	"system:read",
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,8 +30,6 @@ const (
 
 	// maxAgent bounds what is kept of the name of a browser, in bytes.
 	maxAgent = 256
-	// sessionPage is how many sessions one script reads.
-	sessionPage = 200
 
 	sessionPrefix = "sls_"
 	ofOperators   = "-" // in the place of a tenant
@@ -59,8 +56,10 @@ type Session struct {
 	ID         string
 	Kind       Kind
 	Tenant     tenants.ID // zero for an operator's
-	OwnerID    string     // of the key
+	OwnerID    string     // of the key or the member
 	OwnerName  string     // as it is now
+	Email      string     // of a member, "" for a key
+	Role       string     // of a member, as it is now
 	Agent      string     // what the browser called itself
 	Address    string     // from which it was opened
 	CreatedAt  time.Time
@@ -69,18 +68,21 @@ type Session struct {
 
 	entry string // in the sets of Redis
 	owner digest
+	epoch string // of a member's password when it was opened
 }
 
 // sessionRecord is what a record says besides, when it is that of a session.
 type sessionRecord struct {
 	Agent   string `json:"agent,omitempty"`
 	Address string `json:"address,omitempty"`
+	Epoch   string `json:"epoch,omitempty"` // of the password of a member
 }
 
 // sessionState is what a server knows of a session.
 type sessionState struct {
 	id      string
 	owner   digest // under which the record lies of whom it belongs to
+	epoch   string // of the password of a member when it was opened
 	created int64  // by the clock of Redis, in milliseconds since 1970
 }
 
@@ -103,19 +105,22 @@ func (a *Authenticator) OpenSession(ctx context.Context, key string, by Principa
 	if _, err := ParseKey(key); err != nil {
 		return Session{}, "", err
 	}
-	return a.openSession(ctx, a.keys.hasher.digest(key), by, agent, address)
+	return a.openSession(ctx, a.keys.hasher.digest(key), "", by, agent, address)
 }
 
-func (a *Authenticator) openSession(ctx context.Context, owner digest, by Principal, agent, address string) (Session, Secret, error) {
+func (a *Authenticator) openSession(ctx context.Context, owner digest, epoch string, by Principal, agent, address string) (Session, Secret, error) {
 	text := newText(sessionPrefix)
 	d := a.keys.hasher.digest(string(text))
-	now := a.millis(a.now())
+	now, err := a.instant(ctx)
+	if err != nil {
+		return Session{}, "", err
+	}
 	ends := now + SessionLife.Milliseconds()
 	if g := by.Grants; g != nil && !g.ExpiresAt.IsZero() {
 		ends = min(ends, g.ExpiresAt.UnixMilli())
 	}
 	r := record{ID: d.sessionID(), Kind: by.Kind, Of: owner.String(), CreatedAt: now, ExpiresAt: ends,
-		Session: &sessionRecord{Agent: agent[:min(len(agent), maxAgent)], Address: address}}
+		Session: &sessionRecord{Agent: agent[:min(len(agent), maxAgent)], Address: address, Epoch: epoch}}
 	group := groupOf(by.Tenant)
 	if !by.Tenant.IsZero() {
 		r.Tenant, r.TenantName = by.Tenant.String(), by.TenantName
@@ -158,6 +163,9 @@ func (a *Authenticator) Session(ctx context.Context, text, address string) (Prin
 		return Principal{}, sessionError(err)
 	}
 	owner, err := a.entryOf(ctx, e.session.owner)
+	if err == nil && owner.epoch != e.session.epoch {
+		err = ErrSessionEnded // with the password
+	}
 	if err != nil {
 		return Principal{}, sessionError(err)
 	}
@@ -191,7 +199,7 @@ func newSessionEntry(d digest, r record, mark string, began time.Duration) (*ent
 	if !ok {
 		return nil, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged", r.ID))
 	}
-	e := &entry{session: &sessionState{id: r.ID, owner: owner, created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
+	e := &entry{session: &sessionState{id: r.ID, owner: owner, epoch: r.Session.Epoch, created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
 	e.asked.Store(int64(began))
 	return e, nil
 }
@@ -225,7 +233,7 @@ func groupOf(t tenants.ID) string {
 }
 
 // Sessions returns the sessions of a tenant that hold, or those of operators for no tenant; the oldest of each owner first.
-// With ownerID it is those of one key.
+// With ownerID it is those of one key or member.
 func (a *Authenticator) Sessions(ctx context.Context, t tenants.ID, ownerID string) ([]Session, error) {
 	return a.sessions(ctx, groupOf(t), ownerID)
 }
@@ -246,47 +254,32 @@ func (a *Authenticator) sessions(ctx context.Context, group, ownerID string) ([]
 }
 
 // readSessions returns all sessions whose entries begin with prefix, and the time of Redis.
-func (k *KeyStore) readSessions(ctx context.Context, prefix string) (list []Session, now int64, err error) {
-	from, to := "["+prefix, "("+prefix[:len(prefix)-1]+"0" // which comes behind a slash
-	for {
-		got, err := k.run(ctx, listSessionsScript, sessionKeys[:3], from, to, sessionPage)
+func (k *KeyStore) readSessions(ctx context.Context, prefix string) ([]Session, int64, error) {
+	found, now, err := k.entries(ctx, sessionIndexKey, prefix, MaxSessions)
+	list := make([]Session, 0, len(found))
+	for _, f := range found {
+		s, err := newSession(f)
 		if err != nil {
 			return nil, 0, err
 		}
-		if now, err = strconv.ParseInt(got[0], 10, 64); err != nil || len(got)%3 != 1 {
-			return nil, 0, engine.ErrBroken.Because(fmt.Errorf("%s: unexpected answer of %d values", listSessionsScript.Name, len(got)))
-		}
-		for i := 1; i < len(got); i += 3 {
-			from = "(" + got[i]
-			if got[i+1] == "" {
-				continue
-			}
-			s, err := newSession(got[i], got[i+1], got[i+2])
-			if err != nil {
-				return nil, 0, err
-			}
-			list = append(list, s)
-		}
-		if len(got) < 1+3*sessionPage {
-			return list, now, nil
-		}
+		list = append(list, s)
 	}
+	return list, now, err
 }
 
-// newSession returns what Redis says of a session: its entry in the sets, its record, and its last use.
-func newSession(entry, text, used string) (Session, error) {
-	r, err := parseRecord(text)
+func newSession(f listed) (Session, error) {
+	r, err := parseRecord(f.text)
 	if err != nil {
 		return Session{}, err
 	}
-	parts := strings.Split(entry, "/")
+	parts := strings.Split(f.entry, "/")
 	owner, ok := parseDigest(r.Of)
 	if !ok || r.Session == nil || len(parts) != 4 {
 		return Session{}, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged", r.ID))
 	}
 	s := Session{ID: r.ID, Kind: r.Kind, OwnerID: parts[1], Agent: r.Session.Agent, Address: r.Session.Address,
-		CreatedAt: instant(r.CreatedAt), LastUsedAt: instant(max(r.CreatedAt, parseUse(used).millis)), ExpiresAt: instant(r.ExpiresAt),
-		entry: entry, owner: owner}
+		CreatedAt: instant(r.CreatedAt), LastUsedAt: instant(max(r.CreatedAt, f.used.millis)), ExpiresAt: instant(r.ExpiresAt),
+		entry: f.entry, owner: owner, epoch: r.Session.Epoch}
 	s.Tenant, _ = tenants.ParseID(r.Tenant)
 	return s, nil
 }
@@ -324,7 +317,11 @@ func (k *KeyStore) withOwners(ctx context.Context, list []Session, now int64) ([
 	}
 	kept := list[:0]
 	for _, s := range list {
-		if r, ok := owners[s.owner]; ok {
+		r, ok := owners[s.owner]
+		if m := r.Member; ok && m != nil {
+			s.Email, s.Role, ok = m.Email, r.Scopes[0], m.Epoch == s.epoch
+		}
+		if ok {
 			s.OwnerName = r.Name
 			kept = append(kept, s)
 		}

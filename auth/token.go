@@ -35,6 +35,11 @@ var ErrTokenExpired = &errs.Error{Kind: errs.Unauthenticated, Code: "token_expir
 	Message: "The access token has expired.",
 	Fix:     "Get another one with POST /v1/tokens and the key that it came from."}
 
+// errNoKey refuses tokens to members, because a token ends with its key.
+var errNoKey = &errs.Error{Kind: errs.Forbidden, Code: ErrPermissionDenied.Code,
+	Message: "An access token comes from a key, and this is the session of a member.",
+	Fix:     "Make a key, and get the token with that."}
+
 // NewToken is what a caller may say of a new access token.
 type NewToken struct {
 	// Scopes, Queues and AllowedIPs are as in NewKey, and what is left out is as it is with By.
@@ -76,6 +81,9 @@ func (a *Authenticator) Issuer() string { return "urn:sluice:" + a.keys.ring.Fin
 func (a *Authenticator) IssueToken(ctx context.Context, n NewToken) (Token, error) {
 	if n.Lifetime != 0 && (n.Lifetime < MinTokenLifetime || n.Lifetime > MaxTokenLifetime) {
 		return Token{}, errs.Invalidf("/expires_in", "must be %d to %d seconds", int(MinTokenLifetime.Seconds()), int(MaxTokenLifetime.Seconds()))
+	}
+	if n.By.KeyID == "" {
+		return Token{}, errNoKey
 	}
 	// The scopes and the rest are those of a key, by the same rules.
 	r, err := a.keys.describe(n.By.Kind, NewKey{Scopes: n.Scopes, Queues: n.Queues, AllowedIPs: n.AllowedIPs, By: &n.By})

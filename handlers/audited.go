@@ -70,7 +70,18 @@ var changes = map[string]change{
 
 	"createSession": {"session", "", nil},
 	"endSession":    {"session", "", nil},
-	"revokeSession": {"session", "id", nil},
+
+	"inviteMember":        {"member", "", memberState},
+	"inviteMemberAgain":   {"member", "id", memberState},
+	"updateMember":        {"member", "id", memberState},
+	"removeMember":        {"member", "id", memberState},
+	"inviteOperator":      {"operator", "", memberState},
+	"inviteOperatorAgain": {"operator", "id", memberState},
+	"updateOperator":      {"operator", "id", memberState},
+	"removeOperator":      {"operator", "id", memberState},
+	"acceptInvitation":    {"member", "", memberState},
+	"changePassword":      {"member", "", nil},
+	"revokeSession":       {"session", "id", nil},
 
 	"putTenant":     {"tenant", "tenant", tenantState},
 	"updateTenant":  {"tenant", "tenant", tenantState},
@@ -121,7 +132,7 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	p := req.Principal
 	r := &record{a: a, c: c, what: *rt.change, owner: req.Tenant}
 	r.Entry = audit.Entry{ID: a.Audit.NewID(), Operation: rt.operation, Request: req.ID, Address: c.RealIP(), Tenant: p.TenantName,
-		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Token: p.TokenID, Session: p.SessionID},
+		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Member: p.MemberID, Token: p.TokenID, Session: p.SessionID},
 		Target: audit.Target{Type: rt.change.target}}
 	if rt.change.param != "" {
 		r.Target.Name = c.Param(rt.change.param)

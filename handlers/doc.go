@@ -45,6 +45,8 @@
 //	@tag.description	Who changed what.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
+//	@tag.name			members
+//	@tag.description	Who signs in to a tenant with a password.
 //	@tag.name			sessions
 //	@tag.description	Signing in with a browser.
 package handlers

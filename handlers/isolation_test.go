@@ -31,7 +31,8 @@ var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule"
 	"topic": "topic", "subscription": "subscription"}
 
 // kindOfID says what :id is, by what stands before it.
-var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key", "sessions": "session"}
+var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key", "sessions": "session",
+	"members": "member", "operators": "operator"}
 
 var (
 	nothing = attempt{}
@@ -48,6 +49,13 @@ var attempts = map[string]attempt{
 	"endSession":         nothing,
 	"listSessions":       nothing,
 	"revokeSession":      nothing,
+	"changePassword":     {body: `{"current":"0123456789","new":"9876543210"}`},
+	"acceptInvitation":   {places: map[string]string{"token": "text"}, body: `{"token":"$token","password":"0123456789"}`},
+	"listMembers":        nothing,
+	"inviteMember":       {body: `{"email":"new@example.com","role":"viewer"}`},
+	"inviteMemberAgain":  nothing,
+	"updateMember":       {body: `{"role":"viewer"}`},
+	"removeMember":       nothing,
 	"listQueues":         {places: map[string]string{"prefix": "queue"}, query: "prefix=$prefix"},
 	"putQueue":           {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
 	"updateQueue":        {places: map[string]string{"dead": "queue", "source": "queue"}, body: `{"redrive":{"dead_letter_queue":"$dead","max_receives":3},"redrive_allow":{"permission":"sources","sources":["$source"]}}`},
@@ -134,6 +142,11 @@ var attempts = map[string]attempt{
 	"createOperatorKey":   nothing,
 	"revokeOperatorKey":   nothing,
 	"rotateOperatorKey":   nothing,
+	"listOperators":       nothing,
+	"inviteOperator":      nothing,
+	"inviteOperatorAgain": nothing,
+	"updateOperator":      nothing,
+	"removeOperator":      nothing,
 }
 
 // placesOf returns all places of an operation where an id can stand, with the kinds of the ids.
@@ -189,7 +202,9 @@ func (h *apiTest) stock(tn tenants.Tenant, queue, schedule string) (ids, []strin
 	var waiting handlers.MessagePage
 	h.do("GET", path+"/messages?state=available", "", me...).is(200).into(&waiting)
 	session := h.signIn(k.Secret.Reveal())
-	return ids{"session": session.ID, "queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
+	var member handlers.InvitedMember
+	h.json("POST", "/v1/members", `{"email":"ana@example.com","role":"viewer"}`, me...).is(201).into(&member)
+	return ids{"session": session.ID, "member": member.ID, "operator": member.ID, "queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
 		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue, "topic": topic, "subscription": subscription}, me
 }
 
@@ -242,7 +257,7 @@ func (h *apiTest) try(r handlers.TestRoute, at func(place string) string, me []s
 
 var (
 	// made are what each request makes anew.
-	made = regexp.MustCompile(`(slk|slo|sls|ses|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
+	made = regexp.MustCompile(`(slk|slo|sls|sli|ses|usr|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
 	// hidden are headers that differ from request to request.
 	hidden = []string{"Date", "Request-Id", "Etag", "Sluice-Seq"}
 )
@@ -266,7 +281,7 @@ func (h *apiTest) snapshot(id ids, me []string) string {
 	q := "/v1/queues/" + id["queue"]
 	var b strings.Builder
 	topic := "/v1/topics/" + id["topic"]
-	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/sessions", "/v1/whoami"} {
+	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/members", "/v1/sessions", "/v1/whoami"} {
 		fmt.Fprintf(&b, "%s %s\n", path, h.do("GET", path, "", me...).is(200).body)
 	}
 	tn := h.asOperator("GET", "/v1/tenants/"+id["tenant"], "").is(200)
@@ -366,6 +381,13 @@ func (h *apiTest) reset(own ids, me []string) {
 	h.do("GET", q+"/messages?filter=body=x", "", me...).is(200).into(&sent)
 	for _, m := range sent.Data {
 		h.do("DELETE", q+"/messages/"+m.ID, "", me...).is(204)
+	}
+	var members handlers.Page[handlers.Member]
+	h.do("GET", "/v1/members", "", me...).is(200).into(&members)
+	for _, m := range members.Data {
+		if m.ID != own["member"] {
+			h.do("DELETE", "/v1/members/"+m.ID, "", me...).is(204)
+		}
 	}
 	var keys handlers.Page[handlers.Key]
 	h.do("GET", "/v1/keys", "", me...).is(200).into(&keys)

@@ -50,6 +50,8 @@ func (a *API) routes() []route {
 		sub      = topic + "/subscriptions/:subscription"
 		owner    = "/v1/tenants/:tenant"
 		plan     = "/v1/plans/:plan"
+		member   = "/v1/members/:id"
+		person   = "/v1/operators/:id"
 
 		groupState = receipt + "/group-state"
 	)
@@ -61,6 +63,8 @@ func (a *API) routes() []route {
 		{post, "/v1/session", "createSession", a.createSession, "", public, harmless},
 		{get, "/v1/session", "getSession", a.getSession, "", anyKey, harmless},
 		{del, "/v1/session", "endSession", a.endSession, "", anyKey, harmless},
+		{put, "/v1/session/password", "changePassword", a.changePassword, "", anyKey, harmless},
+		{post, "/v1/invitations/accept", "acceptInvitation", a.acceptInvitation, "", public, harmless},
 		{get, "/v1/sessions", "listSessions", a.listSessions, "", anyKey, harmless},
 		{del, "/v1/sessions/:id", "revokeSession", a.revokeSession, "", anyKey, harmless},
 
@@ -133,6 +137,12 @@ func (a *API) routes() []route {
 		{del, "/v1/keys/:id", "revokeKey", a.revokeKey, "keys:write", tenant, harmless},
 		{post, "/v1/keys/:id/rotate", "rotateKey", a.rotateKey, "keys:write", tenant, refused},
 
+		{get, "/v1/members", "listMembers", a.listMembers, "members:read", tenant, harmless},
+		{post, "/v1/members", "inviteMember", a.inviteMember, "members:write", tenant, refused},
+		{patch, member, "updateMember", a.updateMember, "members:write", tenant, harmless},
+		{del, member, "removeMember", a.removeMember, "members:write", tenant, harmless},
+		{post, member + "/invitation", "inviteMemberAgain", a.inviteMemberAgain, "members:write", tenant, refused},
+
 		{get, "/v1/audit", "listAudit", a.listAudit, "audit:read", tenant, harmless},
 		{get, "/v1/audit/export", "exportAudit", a.exportAudit, "audit:read", tenant, harmless},
 		{get, "/v1/operator_audit", "listOperatorAudit", a.listOperatorAudit, "operator_audit:read", operator, harmless},
@@ -159,6 +169,12 @@ func (a *API) routes() []route {
 		{post, "/v1/operator_keys", "createOperatorKey", a.createOperatorKey, "operator_keys:write", operator, refused},
 		{del, "/v1/operator_keys/:id", "revokeOperatorKey", a.revokeOperatorKey, "operator_keys:write", operator, harmless},
 		{post, "/v1/operator_keys/:id/rotate", "rotateOperatorKey", a.rotateOperatorKey, "operator_keys:write", operator, refused},
+
+		{get, "/v1/operators", "listOperators", a.listOperators, "operators:read", operator, harmless},
+		{post, "/v1/operators", "inviteOperator", a.inviteOperator, "operators:write", operator, refused},
+		{patch, person, "updateOperator", a.updateOperator, "operators:write", operator, harmless},
+		{del, person, "removeOperator", a.removeOperator, "operators:write", operator, harmless},
+		{post, person + "/invitation", "inviteOperatorAgain", a.inviteOperatorAgain, "operators:write", operator, refused},
 	}
 }
 

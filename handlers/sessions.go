@@ -18,8 +18,10 @@ type Session struct {
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// The tenant for which it acts; null for an operator's, which acts for the tenant that the header Tenant names.
 	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
-	// The key with which it was opened, and with which it ends.
+	// The key with which it was opened, and with which it ends; null for a member's.
 	Key *SessionKey `json:"key" extensions:"x-nullable"`
+	// Who has signed in with a password; null for a key's.
+	Member *SessionMember `json:"member" extensions:"x-nullable"`
 	// As they were given: scopes, wildcards and roles.
 	Scopes []string `json:"scopes" example:"developer"`
 	// Each scope that they mean.
@@ -39,18 +41,34 @@ type SessionKey struct {
 	Name string `json:"name" example:"ci"`
 }
 
-// SignIn is what a session is opened with.
+// SessionMember is the member, or the operator, of a session.
+type SessionMember struct {
+	ID    string `json:"id" example:"usr_0kq1zv3m5c8g02r4b7ft"`
+	Email string `json:"email" example:"ana@example.com"`
+	// Empty when nobody has said it.
+	Name string `json:"name" example:"Ana"`
+	Role string `json:"role" enums:"owner,developer,operator,viewer,viewer_without_bodies"`
+}
+
+// SignIn is what a session is opened with: a key, or an e-mail address and a password.
 type SignIn struct {
 	// An API key, of a tenant or of an operator.
 	Key string `json:"key,omitempty" example:"slk_…"`
+	// Of a member or an operator.
+	Email    string `json:"email,omitempty" example:"ana@example.com"`
+	Password string `json:"password,omitempty" validate:"max=1024" example:"correct horse battery staple"`
+	// Name of the tenant. Needed by who is a member of several with one password.
+	Tenant string `json:"tenant,omitempty" example:"acme"`
 }
 
 // OpenSession is one of the sessions that there are.
 type OpenSession struct {
 	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
-	// The key with which it was opened.
+	// The key with which it was opened; null for a member's.
 	Key *SessionKey `json:"key" extensions:"x-nullable"`
+	// Who has signed in with a password; null for a key's.
+	Member *SessionMember `json:"member" extensions:"x-nullable"`
 	// What the browser called itself; empty when it said nothing.
 	UserAgent string `json:"user_agent" example:"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"`
 	// From where it was opened.
@@ -67,7 +85,9 @@ type OpenSession struct {
 // createSession opens a session.
 //
 //	@Summary		Sign in
-//	@Description	Opens a session for a browser, which gets a cookie that no script can read: `__Host-sluice-session`. Requests with the cookie may what the key may at that time. The session ends with the key, when it is ended, after 12 hours without a request, and after 7 days. A key may have 20 sessions; with one more the oldest ends.
+//	@Description	Opens a session for a browser, which gets a cookie that no script can read: `__Host-sluice-session`. Requests with the cookie may what the key or the member may at that time. The session ends with the key or the member, when it is ended, after 12 hours without a request, and after 7 days. Each may have 20 sessions; with one more the oldest ends.
+//	@Description
+//	@Description	The same answer, after the same time, is given to an e-mail address that nobody has and to a wrong password. Who is wrong ten times waits up to 10 minutes (429 `too_many_attempts`), from this network; others are not kept from the account. Where a password belongs to members of several tenants, the answer 409 `several_tenants` names them in `errors`.
 //	@Description
 //	@Description	With a cookie, what a page of another site asks for is refused (403 `cross_origin`), and so are the content types of forms. Where a request has a cookie and `Authorization`, the cookie is not looked at. The cookie is `Secure`: over plain HTTP the answer is 403 `insecure_connection`, but on the machine itself.
 //	@ID				createSession
@@ -77,9 +97,10 @@ type OpenSession struct {
 //	@Success		201		{object}	Session	"Signed in"
 //	@Header			201		{string}	Set-Cookie	"The session"
 //	@Failure		400		{object}	Problem	"The request is malformed"
-//	@Failure		401		{object}	Problem	"The key does not hold (`sign_in_failed`)"
+//	@Failure		401		{object}	Problem	"The key or the password does not hold (`sign_in_failed`)"
 //	@Failure		403		{object}	Problem	"Not over this connection, not from this page, or not now"
 //	@Failure		408		{object}	Problem	"The body did not arrive in time"
+//	@Failure		409		{object}	Problem	"The tenant must be named (`several_tenants`)"
 //	@Failure		413		{object}	Problem	"The body is too large"
 //	@Failure		415		{object}	Problem	"The body is not JSON"
 //	@Failure		422		{object}	Problem	"A value is not allowed"
@@ -87,27 +108,63 @@ type OpenSession struct {
 //	@Router			/v1/session [post]
 //	@x-public		true
 func (a *API) createSession(c echo.Context) error {
-	if _, err := readQuery(c); err != nil {
+	if err := a.mayHaveSession(c); err != nil {
 		return err
 	}
-	req := RequestOf(c)
-	if err := a.refuseForged(c.Request(), req.Operation); err != nil {
-		return err
-	}
-	if _, err := a.newCookie(c.Request(), "", time.Time{}); err != nil {
-		return err
-	}
-	key, err := a.readSignIn(c)
+	in, err := a.readSignIn(c)
 	if err != nil {
 		return err
 	}
 	ctx := c.Request().Context()
-	if req.Principal, err = a.signIn(c, key); err != nil {
+	if in.Key == "" {
+		m, err := a.Auth.SignIn(ctx, in.Tenant, in.Email, in.Password, c.RealIP())
+		if err != nil {
+			return err
+		}
+		return a.enter(c, m.Principal(), func() (auth.Session, auth.Secret, error) {
+			return a.Auth.OpenMemberSession(ctx, m, agentOf(c), c.RealIP())
+		})
+	}
+	if _, err := auth.ParseKey(in.Key); err != nil {
+		return auth.ErrSignInFailed
+	}
+	p, err := a.Auth.Authenticate(ctx, in.Key, c.RealIP())
+	if err == auth.ErrUnauthenticated {
+		err = auth.ErrSignInFailed
+	}
+	if err != nil {
 		return err
 	}
-	req.Tenant = req.Principal.Tenant
+	return a.enter(c, p, func() (auth.Session, auth.Secret, error) {
+		return a.Auth.OpenSession(ctx, in.Key, p, agentOf(c), c.RealIP())
+	})
+}
+
+// mayHaveSession refuses a request that is to open a session where no session can be.
+func (a *API) mayHaveSession(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	if err := a.refuseForged(c.Request(), RequestOf(c).Operation); err != nil {
+		return err
+	}
+	_, err := a.newCookie(c.Request(), "", time.Time{})
+	return err
+}
+
+// agentOf returns what the browser of a request calls itself.
+func agentOf(c echo.Context) string { return printable(c.Request().UserAgent(), maxAgent) }
+
+// maxAgent bounds what is kept of User-Agent. A longer one is not kept at all.
+const maxAgent = 256
+
+// enter answers a request that came without a credential, and of which it is clear by now who made it: with the session that
+// open opens.
+func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session, auth.Secret, error)) error {
+	req := RequestOf(c)
+	req.Principal, req.Tenant = p, p.Tenant
 	if !req.Tenant.IsZero() {
-		if err := a.checkTenant(ctx, req, ""); err != nil {
+		if err := a.checkTenant(c.Request().Context(), req, ""); err != nil {
 			return err
 		}
 	}
@@ -117,61 +174,73 @@ func (a *API) createSession(c echo.Context) error {
 	defer a.chargeRest(c, req)
 	what := changes[req.Operation]
 	return a.audited(c, &guarded{change: &what, route: route{operation: req.Operation, needs: public, handler: func(c echo.Context) error {
-		s, text, err := a.Auth.OpenSession(ctx, key, req.Principal, printable(c.Request().UserAgent(), maxAgent), c.RealIP())
+		s, text, err := open()
 		if err != nil {
 			return err
 		}
-		made(c, s.ID)
-		cookie, err := a.newCookie(c.Request(), text.Reveal(), s.ExpiresAt)
-		if err != nil {
-			return err
+		if what.target == "session" {
+			made(c, s.ID)
 		}
-		shown, err := a.session(c, s)
-		if err != nil {
-			return err
-		}
-		c.SetCookie(cookie)
-		return a.json(c, http.StatusCreated, shown)
+		return a.answerSession(c, http.StatusCreated, s, text)
 	}}})
 }
 
-// maxAgent bounds what is kept of User-Agent. A longer one is not kept at all.
-const maxAgent = 256
+// answerSession answers with a session that was just opened, and has the browser keep it.
+func (a *API) answerSession(c echo.Context, status int, s auth.Session, text auth.Secret) error {
+	cookie, err := a.newCookie(c.Request(), text.Reveal(), s.ExpiresAt)
+	if err != nil {
+		return err
+	}
+	shown, err := a.session(c, s)
+	if err != nil {
+		return err
+	}
+	c.SetCookie(cookie)
+	return a.json(c, status, shown)
+}
 
 // readSignIn reads a SignIn.
-func (a *API) readSignIn(c echo.Context) (key string, err error) {
+func (a *API) readSignIn(c echo.Context) (in SignIn, err error) {
 	err = a.readControl(c, func(r *reader) {
-		r.object([]string{"key"}, func(name []byte) {
-			if string(name) == "key" {
-				s, _ := r.str()
-				key = string(s)
+		r.object([]string{"key", "tenant", "email", "password"}, func(key []byte) {
+			switch string(key) {
+			case "key":
+				in.Key = r.shortText()
+			case "tenant":
+				in.Tenant = r.shortText()
+			case "email":
+				in.Email = r.shortText()
+			case "password":
+				if in.Password = r.shortText(); len(in.Password) > auth.MaxPassword {
+					r.fault("out_of_range", "must have at most %d bytes", auth.MaxPassword)
+				}
 			}
 		})
 	})
-	if err == nil && key == "" {
-		err = invalid([]errs.Field{{Pointer: "/key", Code: "required", Message: "must be an API key"}})
+	fault := func(pointer, message string) error {
+		return invalid([]errs.Field{{Pointer: pointer, Code: "required", Message: message}})
 	}
-	return key, err
-}
-
-// signIn returns whose key it is.
-func (a *API) signIn(c echo.Context, key string) (auth.Principal, error) {
-	if _, err := auth.ParseKey(key); err != nil {
-		return auth.Principal{}, auth.ErrSignInFailed
+	switch byPassword := in.Email != "" || in.Password != "" || in.Tenant != ""; {
+	case err != nil:
+	case in.Key != "" && byPassword:
+		err = fault("/key", "must be alone, without email, password and tenant")
+	case in.Key == "" && !byPassword:
+		err = fault("/key", "must be an API key, or else email and password must be there")
+	case in.Key == "" && in.Email == "":
+		err = fault("/email", "must be there with password")
+	case in.Key == "" && in.Password == "":
+		err = fault("/password", "must be there with email")
 	}
-	p, err := a.Auth.Authenticate(c.Request().Context(), key, c.RealIP())
-	if err == auth.ErrUnauthenticated {
-		err = auth.ErrSignInFailed
-	}
-	return p, err
+	return in, err
 }
 
 // session shows the session of a request.
 func (a *API) session(c echo.Context, s auth.Session) (Session, error) {
 	p := RequestOf(c).Principal
-	out := Session{ID: s.ID, Kind: string(p.Kind), Key: &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, Scopes: append([]string{}, p.Grants.Scopes...),
+	out := Session{ID: s.ID, Kind: string(p.Kind), Scopes: append([]string{}, p.Grants.Scopes...),
 		Allowed: p.Grants.Allowed().Names(), Queues: p.Grants.Queues, CreatedAt: Instant{s.CreatedAt}, ExpiresAt: Instant{s.ExpiresAt},
 		IdleTimeout: wholeSeconds(auth.SessionIdle)}
+	out.Key, out.Member = ownerOf(s)
 	if !p.Tenant.IsZero() {
 		t, err := a.Tenants.ByID(c.Request().Context(), p.Tenant)
 		if err != nil {
@@ -180,6 +249,14 @@ func (a *API) session(c echo.Context, s auth.Session) (Session, error) {
 		out.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
 	}
 	return out, nil
+}
+
+// ownerOf returns whose session it is: one of both.
+func ownerOf(s auth.Session) (*SessionKey, *SessionMember) {
+	if s.Email == "" {
+		return &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, nil
+	}
+	return nil, &SessionMember{ID: s.OwnerID, Email: s.Email, Name: s.OwnerName, Role: s.Role}
 }
 
 // ownSession returns the session of a request. One that came without a cookie has none.
@@ -278,7 +355,7 @@ func (a *API) sessionsOf(c echo.Context, action string) ([]auth.Session, error) 
 // listSessions shows sessions.
 //
 //	@Summary		List the sessions
-//	@Description	Those that hold: all of the tenant with the scope `keys:read`, and otherwise those of the same key. Of an operator without the header `Tenant` they are those of operators, by the scope `operator_keys:read`. The one that was opened last comes first; there are at most 1,000.
+//	@Description	Those that hold: all of the tenant with the scope `keys:read`, and otherwise those of the same key or member. Of an operator without the header `Tenant` they are those of operators, by the scope `operator_keys:read`. The one that was opened last comes first; there are at most 1,000.
 //	@ID				listSessions
 //	@Tags			sessions
 //	@Success		200	{object}	Page[OpenSession]	"The sessions"
@@ -303,9 +380,10 @@ func (a *API) listSessions(c echo.Context) error {
 	})
 	data := make([]OpenSession, len(list))
 	for i, s := range list {
-		data[i] = OpenSession{ID: s.ID, Kind: string(s.Kind), Key: &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, UserAgent: s.Agent, SourceIP: s.Address,
+		data[i] = OpenSession{ID: s.ID, Kind: string(s.Kind), UserAgent: s.Agent, SourceIP: s.Address,
 			CreatedAt: Instant{s.CreatedAt}, LastUsedAt: Instant{s.LastUsedAt}, ExpiresAt: Instant{s.ExpiresAt},
 			Current: s.ID == RequestOf(c).Principal.SessionID}
+		data[i].Key, data[i].Member = ownerOf(s)
 	}
 	return answerPage(a, c, data, "")
 }

@@ -130,7 +130,7 @@ func (a *API) purgeAll(c echo.Context) (tasks.Task, error) {
 		return tasks.Task{}, err
 	}
 	end := a.Clock.Now()
-	task := tasks.Task{Type: queues.PurgeTask, Status: tasks.Succeeded, Queue: queue, CreatedBy: RequestOf(c).Principal.KeyID,
+	task := tasks.Task{Type: queues.PurgeTask, Status: tasks.Succeeded, Queue: queue, CreatedBy: RequestOf(c).Principal.ID(),
 		Progress:  tasks.Progress{Total: count, Looked: count, Done: count, Worked: end.Sub(begin)},
 		CreatedAt: begin, StartedAt: begin, FinishedAt: end}
 	if task.ID, err = a.Tasks.Add(ctx, t.String(), task); err != nil {
@@ -156,7 +156,7 @@ func (a *API) begin(c echo.Context, n tasks.NewTask, s TaskScope) (tasks.Task, e
 	if err != nil {
 		return tasks.Task{}, err
 	}
-	n.Scope, n.CreatedBy = string(shown), RequestOf(c).Principal.KeyID
+	n.Scope, n.CreatedBy = string(shown), RequestOf(c).Principal.ID()
 	return a.Tasks.Start(ctx, t.String(), n)
 }
 

@@ -24,6 +24,7 @@ type Caller struct {
 
 // CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
 type CallerKey struct {
+	// Of the session of a member it is the member's.
 	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// As they were given: scopes, wildcards and roles.
@@ -93,7 +94,7 @@ func (a *API) whoami(c echo.Context) error {
 	r := RequestOf(c)
 	g := r.Principal.Grants
 	who := Caller{
-		Key: CallerKey{ID: r.Principal.KeyID, Kind: string(r.Principal.Kind), Scopes: append([]string{}, g.Scopes...),
+		Key: CallerKey{ID: r.Principal.ID(), Kind: string(r.Principal.Kind), Scopes: append([]string{}, g.Scopes...),
 			Allowed: g.Allowed().Names(), Queues: g.Queues, ExpiresAt: instant(g.ExpiresAt)},
 		Limits: Limits{
 			MaxMessageSize: queues.MaxMessageSize, MaxBatch: queues.MaxBatch, MaxBatchBytes: queues.MaxBatchBytes,

@@ -200,7 +200,7 @@ func (s *Server) logRequest(c echo.Context, took time.Duration) {
 	}
 	s.logger.LogAttrs(r.Context(), level, "request",
 		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
-		slog.String("queue", c.Param("queue")), slog.String("tenant", who.Tenant.String()), slog.String("key", who.Principal.KeyID),
+		slog.String("queue", c.Param("queue")), slog.String("tenant", who.Tenant.String()), slog.String("key", who.Principal.ID()),
 		slog.String("client", c.RealIP()), slog.Int64("in", r.ContentLength), slog.Int64("out", w.Size),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", who.ID), slog.String("client_request_id", who.ClientID))

@@ -132,3 +132,48 @@ func mustURL(tb testing.TB, text string) *url.URL {
 	}
 	return u
 }
+
+func TestG20_AMemberHoldsOnEveryServerUntilHeIsRemoved(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, redistest.Options{})
+	a := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	key, _ := newTenant(t, a, "members")
+	var invited struct {
+		ID         string
+		Invitation struct{ Token string }
+	}
+	must(t, http.StatusCreated, &invited, http.MethodPost, a.URL()+"/v1/members", key, `{"email":"ana@example.com","role":"viewer"}`)
+	b := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	const password = "correct horse battery staple"
+	status, c := browse(t, http.MethodPost, b.URL()+"/v1/invitations/accept", "", `{"token":"`+invited.Invitation.Token+`","password":"`+password+`"}`)
+	if status != http.StatusCreated {
+		t.Fatalf("accept on another server: %d", status)
+	}
+	for _, s := range []*servertest.Server{a, b} {
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redis.Kill9()
+	redis.Restart()
+	servers := []*servertest.Server{servertest.New(t, servertest.WithRedis(redis.URL()), servertest.WithDataDir(a.DataDir), quiet),
+		servertest.New(t, servertest.WithRedis(redis.URL()), servertest.WithDataDir(b.DataDir), quiet)}
+	for _, s := range servers {
+		if status, _ := browse(t, http.MethodGet, s.URL()+"/v1/queues", c.Value, ""); status != http.StatusOK {
+			t.Fatalf("after a restart: %d", status)
+		}
+		if status, _ := browse(t, http.MethodPost, s.URL()+"/v1/session", "", `{"email":"ana@example.com","password":"`+password+`"}`); status != http.StatusCreated {
+			t.Fatalf("sign in after a restart: %d", status)
+		}
+	}
+	must(t, http.StatusNoContent, nil, http.MethodDelete, servers[0].URL()+"/v1/members/"+invited.ID, key, "")
+	for _, s := range servers {
+		within(t, 5*time.Second, "the session stops", func() bool {
+			status, _ := browse(t, http.MethodGet, s.URL()+"/v1/queues", c.Value, "")
+			return status == http.StatusUnauthorized
+		})
+		if status, _ := browse(t, http.MethodPost, s.URL()+"/v1/session", "", `{"email":"ana@example.com","password":"`+password+`"}`); status != http.StatusUnauthorized {
+			t.Errorf("sign in after the removal: %d", status)
+		}
+	}
+}

@@ -1,11 +1,11 @@
--- Reads sessions in the order of their text.
+-- Reads what a set has of sessions or members, in the order of the entries.
 -- KEYS[1] HASH digest to record
 -- KEYS[2] HASH digest to the last use
--- KEYS[3] ZSET sessions in the order of their text
+-- KEYS[3] ZSET entries, at whose end a digest stands, all with score 0
 -- ARGV[3] where to begin, as ZRANGEBYLEX takes it
 -- ARGV[4] where to end, as ZRANGEBYLEX takes it
 -- ARGV[5] how many, at most 200
--- Returns: the time in milliseconds since 1970, and of each session its entry, its record and its last use, or nil
+-- Returns: the time in milliseconds since 1970, and each entry, its record and its last use, or nil
 -- Flags: no-writes
 -- Again: it only reads.
 --- @include "lib/clock"
