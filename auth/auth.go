@@ -39,6 +39,7 @@ type Principal struct {
 	Grants     *Grants    // what the key may do; nil: nothing
 	TokenID    string     // of the access token that was shown in the place of the key, or ""
 	SessionID  string     // of the session of a browser by which the request came, or ""
+	Viewing    bool       // an operator who views the tenant and may only read; KeyID and MemberID are his own
 }
 
 // ID returns the id of the key or the member.

@@ -16,7 +16,8 @@ type cache struct {
 	forgotten uint64 // how often forget was called
 }
 
-// entry is what a server knows of a key, an access token or a session. All but the atomic ones stays as it is. Times count from the start of the server.
+// entry is what a server knows of a key, an access token, a session or a member. All but the atomic ones stays as it is.
+// Times count from the start of the server.
 type entry struct {
 	principal Principal     // zero for a key that does not exist
 	key       digest        // of the key whose uses these are: not that of its AWS pair

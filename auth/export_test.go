@@ -98,7 +98,7 @@ func (a *Authenticator) SetMaxTokens(n int) { a.tokens.max = n }
 
 // Bare returns a session without what only this package sees.
 func (s Session) Bare() Session {
-	s.entry, s.owner = "", digest{}
+	s.text, s.entry, s.owner = "", "", digest{}
 	return s
 }
 

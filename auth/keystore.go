@@ -115,8 +115,8 @@ type Created struct {
 	AWSSecret Secret
 }
 
-// record is what Redis holds under the digest of a key, of the id of its AWS pair, of a session, a member or an invitation. Lua reads id, file, revoked_at and
-// alias.
+// record is what Redis holds under the digest of a key, of the id of its AWS pair, of a session, a member or an invitation.
+// Lua reads id, file, revoked_at and alias.
 type record struct {
 	ID         string         `json:"id"`
 	Name       string         `json:"name,omitempty"`

@@ -27,11 +27,12 @@ var (
 	usesScript             = engine.MustLoad(scripts, "uses")
 	noteUsesScript         = engine.MustLoad(scripts, "note_uses")
 
-	openSessionScript  = engine.MustLoad(scripts, "open_session")
-	endSessionsScript  = engine.MustLoad(scripts, "end_sessions")
-	listEntriesScript  = engine.MustLoad(scripts, "list_entries")
-	putMemberScript    = engine.MustLoad(scripts, "put_member")
-	removeMemberScript = engine.MustLoad(scripts, "remove_member")
+	openSessionScript   = engine.MustLoad(scripts, "open_session")
+	endSessionsScript   = engine.MustLoad(scripts, "end_sessions")
+	changeSessionScript = engine.MustLoad(scripts, "change_session")
+	listEntriesScript   = engine.MustLoad(scripts, "list_entries")
+	putMemberScript     = engine.MustLoad(scripts, "put_member")
+	removeMemberScript  = engine.MustLoad(scripts, "remove_member")
 
 	signingKeysScript       = engine.MustLoad(scripts, "signing_keys")
 	rotateSigningKeysScript = engine.MustLoad(scripts, "rotate_signing_keys")

@@ -66,6 +66,9 @@ type Session struct {
 	LastUsedAt time.Time // up to a minute behind
 	ExpiresAt  time.Time // at the latest
 
+	View *View // what an operator views with it, nil for nothing
+
+	text  string // the record, as it was read
 	entry string // in the sets of Redis
 	owner digest
 	epoch string // of a member's password when it was opened
@@ -73,9 +76,10 @@ type Session struct {
 
 // sessionRecord is what a record says besides, when it is that of a session.
 type sessionRecord struct {
-	Agent   string `json:"agent,omitempty"`
-	Address string `json:"address,omitempty"`
-	Epoch   string `json:"epoch,omitempty"` // of the password of a member
+	Agent   string      `json:"agent,omitempty"`
+	Address string      `json:"address,omitempty"`
+	Epoch   string      `json:"epoch,omitempty"` // of the password of a member
+	View    *viewRecord `json:"view,omitempty"`  // of an operator who views a tenant
 }
 
 // sessionState is what a server knows of a session.
@@ -83,6 +87,7 @@ type sessionState struct {
 	id      string
 	owner   digest // under which the record lies of whom it belongs to
 	epoch   string // of the password of a member when it was opened
+	view    *View  // nil for none
 	created int64  // by the clock of Redis, in milliseconds since 1970
 }
 
@@ -182,6 +187,9 @@ func (a *Authenticator) Session(ctx context.Context, text, address string) (Prin
 		e.cameFrom(address)
 	}
 	p.SessionID = e.session.id
+	if v := e.session.view; v != nil && p.Kind == KindOperator && a.millis(now) < v.EndsAt.UnixMilli() {
+		p = v.as(p)
+	}
 	return p, nil
 }
 
@@ -199,7 +207,7 @@ func newSessionEntry(d digest, r record, mark string, began time.Duration) (*ent
 	if !ok {
 		return nil, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged", r.ID))
 	}
-	e := &entry{session: &sessionState{id: r.ID, owner: owner, epoch: r.Session.Epoch, created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
+	e := &entry{session: &sessionState{id: r.ID, owner: owner, epoch: r.Session.Epoch, view: r.Session.View.view(), created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
 	e.asked.Store(int64(began))
 	return e, nil
 }
@@ -279,7 +287,7 @@ func newSession(f listed) (Session, error) {
 	}
 	s := Session{ID: r.ID, Kind: r.Kind, OwnerID: parts[1], Agent: r.Session.Agent, Address: r.Session.Address,
 		CreatedAt: instant(r.CreatedAt), LastUsedAt: instant(max(r.CreatedAt, f.used.millis)), ExpiresAt: instant(r.ExpiresAt),
-		entry: f.entry, owner: owner, epoch: r.Session.Epoch}
+		View: r.Session.View.view(), text: f.text, entry: f.entry, owner: owner, epoch: r.Session.Epoch}
 	s.Tenant, _ = tenants.ParseID(r.Tenant)
 	return s, nil
 }

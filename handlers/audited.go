@@ -70,6 +70,8 @@ var changes = map[string]change{
 
 	"createSession": {"session", "", nil},
 	"endSession":    {"session", "", nil},
+	"viewAsTenant":  {"session", "", nil},
+	"endView":       {"session", "", nil},
 
 	"inviteMember":        {"member", "", memberState},
 	"inviteMemberAgain":   {"member", "id", memberState},
@@ -142,6 +144,10 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	}
 	if rt.change.param != "topic" {
 		r.Target.Topic = c.Param("topic")
+	}
+	if p.Viewing {
+		r.Actor.Kind = string(auth.KindOperator)
+		r.logs = append(r.logs, audit.Installation)
 	}
 	if p.Kind == auth.KindOperator {
 		r.logs = append(r.logs, audit.Installation)

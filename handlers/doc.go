@@ -7,7 +7,7 @@
 //	@version		1
 //	@description	Queues and topics for many tenants, on Redis.
 //	@description
-//	@description	**Credentials.** Send an API key as `Authorization: Bearer slk_…`, or as the user name of Basic authentication: `curl -u slk_…:`. An operator's key (`slo_…`) acts for the tenant that the header `Tenant` names. Keys never go into a URL. `POST /v1/tokens` gives an access token for minutes (`eyJ…`), which is sent in the same way.
+//	@description	**Credentials.** Send an API key as `Authorization: Bearer slk_…`, or as the user name of Basic authentication: `curl -u slk_…:`. An operator's key (`slo_…`) acts for the tenant that the header `Tenant` names. Keys never go into a URL. `POST /v1/tokens` gives an access token for minutes (`eyJ…`), which is sent in the same way. Browsers sign in and have a cookie: `POST /v1/session`.
 //	@description
 //	@description	**Permissions.** A key has scopes, such as `messages:send`, and may be limited to some queues and addresses. Without the scope of an operation the answer is 403 `permission_denied`, which names it; a queue that the key does not reach is not there (404). `GET /v1/whoami` shows what a key may do.
 //	@description

@@ -49,6 +49,8 @@ var attempts = map[string]attempt{
 	"endSession":         nothing,
 	"listSessions":       nothing,
 	"revokeSession":      nothing,
+	"endView":            nothing,
+	"viewAsTenant":       nothing,
 	"changePassword":     {body: `{"current":"0123456789","new":"9876543210"}`},
 	"acceptInvitation":   {places: map[string]string{"token": "text"}, body: `{"token":"$token","password":"0123456789"}`},
 	"listMembers":        nothing,

@@ -20,6 +20,9 @@ type guarded struct {
 
 // admits refuses who may not use a route at all.
 func (rt *guarded) admits(p auth.Principal) error {
+	if p.Viewing && rt.method != http.MethodGet && rt.operation != "endView" && rt.operation != "endSession" {
+		return auth.ErrReadOnly
+	}
 	if rt.needs == operator && p.Kind != auth.KindOperator {
 		e := *auth.ErrPermissionDenied
 		e.Message = "This needs an operator's key (scope " + rt.scope + ")."

@@ -65,6 +65,7 @@ func (a *API) routes() []route {
 		{del, "/v1/session", "endSession", a.endSession, "", anyKey, harmless},
 		{put, "/v1/session/password", "changePassword", a.changePassword, "", anyKey, harmless},
 		{post, "/v1/invitations/accept", "acceptInvitation", a.acceptInvitation, "", public, harmless},
+		{del, "/v1/session/view-as", "endView", a.endView, "", anyKey, harmless},
 		{get, "/v1/sessions", "listSessions", a.listSessions, "", anyKey, harmless},
 		{del, "/v1/sessions/:id", "revokeSession", a.revokeSession, "", anyKey, harmless},
 
@@ -155,6 +156,7 @@ func (a *API) routes() []route {
 		{patch, owner, "updateTenant", a.updateTenant, "tenants:write", operator, harmless},
 		{post, owner + "/suspend", "suspendTenant", a.suspendTenant, "tenants:write", operator, harmless},
 		{post, owner + "/resume", "resumeTenant", a.resumeTenant, "tenants:write", operator, harmless},
+		{post, owner + "/view-as", "viewAsTenant", a.viewAsTenant, "tenants:read", operator, harmless},
 		{del, owner, "deleteTenant", a.deleteTenant, "tenants:write", operator, harmless},
 		{get, "/v1/plans", "listPlans", a.listPlans, "plans:read", operator, harmless},
 		{put, plan, "putPlan", a.putPlan, "plans:write", operator, harmless},

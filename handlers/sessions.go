@@ -10,12 +10,17 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // Session is the session of a browser, and who it belongs to.
 type Session struct {
 	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
+	// Whether every change is refused.
+	ReadOnly bool `json:"read_only"`
+	// The tenant that an operator views with it; null for none.
+	ViewAs *SessionView `json:"view_as" extensions:"x-nullable"`
 	// The tenant for which it acts; null for an operator's, which acts for the tenant that the header Tenant names.
 	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
 	// The key with which it was opened, and with which it ends; null for a member's.
@@ -191,7 +196,7 @@ func (a *API) answerSession(c echo.Context, status int, s auth.Session, text aut
 	if err != nil {
 		return err
 	}
-	shown, err := a.session(c, s)
+	shown, err := a.session(c, RequestOf(c).Principal, s)
 	if err != nil {
 		return err
 	}
@@ -234,13 +239,15 @@ func (a *API) readSignIn(c echo.Context) (in SignIn, err error) {
 	return in, err
 }
 
-// session shows the session of a request.
-func (a *API) session(c echo.Context, s auth.Session) (Session, error) {
-	p := RequestOf(c).Principal
-	out := Session{ID: s.ID, Kind: string(p.Kind), Scopes: append([]string{}, p.Grants.Scopes...),
+// session shows a session, with which somebody is p.
+func (a *API) session(c echo.Context, p auth.Principal, s auth.Session) (Session, error) {
+	out := Session{ID: s.ID, Kind: string(s.Kind), ReadOnly: p.Viewing, Scopes: append([]string{}, p.Grants.Scopes...),
 		Allowed: p.Grants.Allowed().Names(), Queues: p.Grants.Queues, CreatedAt: Instant{s.CreatedAt}, ExpiresAt: Instant{s.ExpiresAt},
 		IdleTimeout: wholeSeconds(auth.SessionIdle)}
 	out.Key, out.Member = ownerOf(s)
+	if p.Viewing && s.View != nil {
+		out.ViewAs = &SessionView{Tenant: s.View.TenantName, ExpiresAt: Instant{s.View.EndsAt}}
+	}
 	if !p.Tenant.IsZero() {
 		t, err := a.Tenants.ByID(c.Request().Context(), p.Tenant)
 		if err != nil {
@@ -265,7 +272,11 @@ func (a *API) ownSession(c echo.Context) (auth.Session, error) {
 	if p.SessionID == "" {
 		return auth.Session{}, auth.ErrSessionNotFound
 	}
-	list, err := a.Auth.Sessions(c.Request().Context(), p.Tenant, p.ID())
+	owner := p.Tenant
+	if p.Viewing {
+		owner = tenants.ID{} // it is an operator's
+	}
+	list, err := a.Auth.Sessions(c.Request().Context(), owner, p.ID())
 	if err != nil {
 		return auth.Session{}, err
 	}
@@ -296,7 +307,7 @@ func (a *API) getSession(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	shown, err := a.session(c, s)
+	shown, err := a.session(c, RequestOf(c).Principal, s)
 	if err != nil {
 		return err
 	}
