@@ -17,8 +17,8 @@ type Subscription struct {
 	Topic string `json:"topic" example:"orders.created"`
 	// The queue that gets the messages.
 	Queue string `json:"queue" example:"billing"`
-	// How messages arrive: as if they had been sent to the queue, or in a JSON object with all that is known of them.
-	Format string `json:"format" enums:"raw,envelope"`
+	// How messages arrive: as if they had been sent to the queue, in a JSON object with all that is known of them, or in the one that SNS sends.
+	Format string `json:"format" enums:"raw,envelope,sns"`
 	// Which messages arrive; null for all.
 	FilterPolicy map[string]any `json:"filter_policy" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
@@ -63,8 +63,8 @@ type SubscriptionError struct {
 type SubscriptionInput struct {
 	// The queue that gets the messages. It stays as long as the subscription.
 	Queue string `json:"queue,omitempty" validate:"omitempty,min=1,max=80" example:"billing"`
-	// How messages arrive: as if they had been sent to the queue, or in a JSON object with all that is known of them.
-	Format string `json:"format,omitempty" enums:"raw,envelope" default:"raw" extensions:"x-nullable"`
+	// How messages arrive: as if they had been sent to the queue, in a JSON object with all that is known of them, or in the one that SNS sends.
+	Format string `json:"format,omitempty" enums:"raw,envelope,sns" default:"raw" extensions:"x-nullable"`
 	// Which messages arrive, in the language of SNS filter policies; null for all.
 	FilterPolicy map[string]any `json:"filter_policy,omitempty" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
@@ -94,11 +94,11 @@ func (r *reader) readSubscription() func(topics.SubscriptionSettings) topics.Sub
 			if !r.null() {
 				format, ok = r.str()
 			}
-			if ok && string(format) != "raw" && string(format) != "envelope" {
-				r.fault("not_allowed", "must be raw or envelope")
+			known, valid := topics.ParseFormat(string(format))
+			if ok && !valid {
+				r.fault("not_allowed", "must be raw, envelope or sns")
 			}
-			enveloped := string(format) == "envelope"
-			add(func(s *topics.SubscriptionSettings) { s.Enveloped = enveloped })
+			add(func(s *topics.SubscriptionSettings) { s.Format = known })
 		case "filter_policy":
 			policy := r.policy()
 			add(func(s *topics.SubscriptionSettings) { s.FilterPolicy = policy })
@@ -421,13 +421,10 @@ func (a *API) answerSubscription(c echo.Context, status int, s topics.Subscripti
 }
 
 func newSubscription(topic string, s topics.Subscription) Subscription {
-	out := Subscription{Name: s.Name, Topic: topic, Queue: s.Settings.Queue, Format: "raw", FilterScope: scopeName(s.Settings.FilterScope),
+	out := Subscription{Name: s.Name, Topic: topic, Queue: s.Settings.Queue, Format: s.Settings.Format.String(), FilterScope: scopeName(s.Settings.FilterScope),
 		FilterPolicy: policyObject(s.Settings.FilterPolicy), State: string(s.State), PausedAt: instant(s.PausedAt), Lag: s.Lag,
 		Counts:    SubscriptionCounts{Delivered: s.Delivered, FilteredOut: s.FilteredOut, Dropped: s.Dropped, Failed: s.Failed},
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
-	if s.Settings.Enveloped {
-		out.Format = "envelope"
-	}
 	if e := s.LastError; e != nil {
 		out.LastError = &SubscriptionError{Code: e.Code, Detail: e.Message, At: Instant{e.At}}
 	}

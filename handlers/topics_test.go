@@ -183,6 +183,17 @@ func TestAPublishReachesTheQueuesThatSubscribe(t *testing.T) {
 	h.wantCounts(q, [3]int64{0, 6, 0})
 }
 
+func TestASubscriptionMayHaveTheFormatOfSNS(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	sub := h.topic("", `{}`) + "/subscriptions/noted"
+	var s handlers.Subscription
+	h.json("PUT", sub, `{"queue":"`+queueName(h.queue(`{}`))+`","format":"sns"}`).is(201).into(&s)
+	diff(t, "format", "sns", s.Format)
+	h.json("PATCH", sub, `{"format":null}`).is(200).into(&s)
+	diff(t, "format", "raw", s.Format)
+}
+
 func TestSubscriptionsRefuse(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)

@@ -195,18 +195,19 @@ func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids 
 // end, retries and priority.
 func (m *Outgoing) Record() []byte {
 	plain := Outgoing{Body: m.Body, ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
-		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID}
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: m.Subject}
 	return appendRecord(make([]byte, 0, len(m.Body)+64), &plain, nil)
 }
 
 // ParseRecord reads what Record returned. The texts share its memory.
 func ParseRecord(record string) (Outgoing, error) {
 	var m Message
-	if _, err := parseRecord(noStamp+record, &m); err != nil {
+	f, err := parseRecord(noStamp+record, &m)
+	if err != nil {
 		return Outgoing{}, fmt.Errorf("read a record: %w", err)
 	}
 	return Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
-		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID}, nil
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: f.subject}, nil
 }
 
 // noStamp stands where scripts write the stamp of a record.

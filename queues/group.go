@@ -37,7 +37,9 @@ func groupDigest(group string) []byte {
 	return sum[:groupSize]
 }
 
-// contentID is the deduplication id that a queue derives from a body, as SQS does.
+// ContentID returns the deduplication id that a FIFO queue derives from a body, as SQS does.
+func ContentID(body []byte) string { return contentID(body) }
+
 func contentID(body []byte) string {
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])

@@ -44,6 +44,8 @@ type Outgoing struct {
 	// TTL is how long the message lives; 1 s to the queue's retention. 0: as long as the retention. It ends then unless
 	// somebody holds it, and in that case when the lease does, unless it is acknowledged.
 	TTL time.Duration
+	// Subject is what the log of a topic keeps for subscriptions whose format has one. No queue keeps it.
+	Subject string
 }
 
 // Attribute is a typed value beside the body.
@@ -110,6 +112,7 @@ const (
 	optionRetry    = 1 << iota // length and text of its own retry policy
 	optionPriority             // a byte
 	optionTTL                  // milliseconds that it lives
+	optionSubject              // length and text, only in the log of a topic
 )
 
 const (
@@ -181,6 +184,9 @@ func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 	if m.TTL != 0 {
 		dst = binary.AppendUvarint(dst, uint64(m.TTL.Milliseconds())) //nolint:gosec // over 0
 	}
+	if m.Subject != "" {
+		dst = appendText(dst, m.Subject)
+	}
 	return append(dst, m.Body...)
 }
 
@@ -195,6 +201,9 @@ func (m *Outgoing) options() byte {
 	}
 	if m.TTL != 0 {
 		options |= optionTTL
+	}
+	if m.Subject != "" {
+		options |= optionSubject
 	}
 	return options
 }
@@ -231,6 +240,8 @@ var errRecord = errors.New("the record is damaged")
 type filed struct {
 	place string // group and place, as lua/lib/groups.lua packs them; "" for a message that belongs to no group
 	keyed bool   // the deduplication id was not derived from the body
+	// subject is that of a message in the log of a topic; see Outgoing.Subject.
+	subject string
 }
 
 // parseRecord unpacks a stored record with its stamp. The texts share its memory.
@@ -276,7 +287,7 @@ func parseRecord(rec string, m *Message) (filed, error) {
 		m.Origin = r.origin()
 	}
 	if flags&partMore != 0 {
-		r.options(m)
+		f.subject = r.options(m)
 	}
 	m.Body = r.rest
 	if r.failed {
@@ -285,11 +296,11 @@ func parseRecord(rec string, m *Message) (filed, error) {
 	return f, nil
 }
 
-// options reads the options of a message.
-func (r *recordReader) options(m *Message) {
+// options reads the options of a message, and returns its subject.
+func (r *recordReader) options(m *Message) (subject string) {
 	b := r.take(1)
 	if b == "" {
-		return
+		return ""
 	}
 	if b[0]&optionRetry != 0 {
 		policy, ok := parseRetry(r.text())
@@ -304,6 +315,10 @@ func (r *recordReader) options(m *Message) {
 	if b[0]&optionTTL != 0 {
 		m.ExpiresAt = m.SentAt.Add(time.Duration(r.number()) * time.Millisecond)
 	}
+	if b[0]&optionSubject != 0 {
+		subject = r.text()
+	}
+	return subject
 }
 
 type recordReader struct {

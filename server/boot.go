@@ -36,6 +36,7 @@ type parts struct {
 	queues   *queues.Store
 	topics   *topics.Store
 	monitor  *monitor.Monitor
+	notifier *topics.Notifier
 	tasks    *tasks.Store
 	audit    *audit.Store
 	runner   *tasks.Runner
@@ -147,7 +148,12 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.audit = audit.New(p.engine)
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.audit.Forget(ctx, audit.Log(id.String())) })
 	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms})
-	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms})
+	p.notifier = topics.NewNotifier(topics.NotifierConfig{Engine: p.engine, Keys: s.keys, Region: s.config.Region, Origin: s.origin(),
+		Account: func(ctx context.Context, id tenants.ID) (string, error) {
+			t, err := p.tenants.ByID(ctx, id)
+			return t.AccountNumber, err
+		}})
+	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Notifier: p.notifier})
 	p.tenants.OnDelete(p.topics.Forget)
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
@@ -162,6 +168,14 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 		return err
 	}
 	return nil
+}
+
+// origin is what addresses of the AWS door begin with that are in messages, so that no request says how it is reached.
+func (s *Server) origin() string {
+	if u := s.config.PublicURL; u != nil {
+		return u.Scheme + "://" + u.Host
+	}
+	return s.URL()
 }
 
 // durability asks Redis what it promises. No answer is engine.ErrUnavailable.

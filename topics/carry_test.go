@@ -71,7 +71,7 @@ func TestRawMessagesArriveAsPublishedAndEnvelopedOnesWithAllThatIsKnown(t *testi
 		tp := w.topic(t, topics.Settings{})
 		raw, enveloped := w.queue(t, "", nil), w.queue(t, "", nil)
 		w.subscribe(t, tp, "raw", topics.SubscriptionSettings{Queue: raw})
-		w.subscribe(t, tp, "enveloped", topics.SubscriptionSettings{Queue: enveloped, Enveloped: true})
+		w.subscribe(t, tp, "enveloped", topics.SubscriptionSettings{Queue: enveloped, Format: topics.Enveloped})
 		m := queues.Outgoing{Body: []byte("\xff<b>"), ContentType: "image/png", GroupID: "g7",
 			Attributes: []queues.Attribute{{Name: "Kind", Type: "String", Value: "x"}, {Name: "Raw", Type: "Binary", Value: "\x00\x01"}}}
 		sent, err := w.Publish(t.Context(), w.tenant, tp, m)

@@ -54,9 +54,17 @@ func (r *round) envelope(subscription string, p *published, toFIFO bool) queues.
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(e) // never fails
-	out := queues.Outgoing{Body: bytes.TrimSuffix(body.Bytes(), []byte("\n")), ContentType: "application/json", GroupID: m.GroupID, TraceParent: m.TraceParent}
+	return r.wrapped(bytes.TrimSuffix(body.Bytes(), []byte("\n")), p, toFIFO)
+}
+
+// wrapped is what a queue gets in the place of a message: JSON that has it. It is recognised by what is in it.
+func (r *round) wrapped(body []byte, p *published, toFIFO bool) queues.Delivery {
+	m := &p.message
+	out := queues.Outgoing{Body: body, ContentType: "application/json", GroupID: m.GroupID, TraceParent: m.TraceParent}
 	if toFIFO {
-		out.DeduplicationID = m.DeduplicationID
+		if out.DeduplicationID = m.DeduplicationID; out.DeduplicationID == "" && r.config.ContentBased {
+			out.DeduplicationID = queues.ContentID(m.Body)
+		}
 	}
 	return queues.Delivery{Sequence: p.sequence, Record: out.Record(), GroupID: m.GroupID, Size: len(out.Body)}
 }

@@ -72,3 +72,6 @@ func (s *Store) Waiting(t tenants.ID, name string) int {
 	defer r.mu.Unlock()
 	return r.count
 }
+
+// SigningKeyKey is the key of Redis that holds what notifications are signed with.
+func SigningKeyKey() string { return signingKeyKey() }

@@ -2,6 +2,7 @@ package topics_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/keyring"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
@@ -21,13 +23,17 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 // world is one server's topics and queues with a fresh tenant, on a clock that the test moves.
 type world struct {
 	*topics.Store
-	queues  *queues.Store
-	tenants *tenants.Store
-	engine  *engine.Engine
-	clock   *clock.Fake
-	tenant  tenants.ID
-	opt     engine.Options
+	queues   *queues.Store
+	tenants  *tenants.Store
+	notifier *topics.Notifier
+	engine   *engine.Engine
+	clock    *clock.Fake
+	tenant   tenants.ID
+	opt      engine.Options
 }
+
+// masterKey is the secret of the installation.
+var masterKey = base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -84,9 +90,22 @@ func (w *world) open(tb testing.TB) {
 	w.engine = e
 	w.tenants = tenants.New(e, w.clock)
 	w.queues = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: w.clock})
-	w.Store = topics.New(topics.Config{Engine: e, Queues: w.queues, Clock: w.clock})
+	w.notifier = w.newNotifier(tb, masterKey)
+	w.Store = topics.New(topics.Config{Engine: e, Queues: w.queues, Clock: w.clock, Notifier: w.notifier})
 	w.tenants.OnDelete(w.Forget)
 	tb.Cleanup(w.Stop)
+}
+
+// newNotifier returns what makes notifications on a server with a master key.
+func (w *world) newNotifier(tb testing.TB, key string) *topics.Notifier {
+	tb.Helper()
+	ring, _, err := keyring.Open(tb.TempDir(), key, nil)
+	must(tb, err)
+	return topics.NewNotifier(topics.NotifierConfig{Engine: w.engine, Keys: ring, Region: "eu-test-1", Origin: "https://sluice.example", Clock: w.clock,
+		Account: func(ctx context.Context, id tenants.ID) (string, error) {
+			t, err := w.tenants.ByID(ctx, id)
+			return t.AccountNumber, err
+		}})
 }
 
 // listen has the server hear what others tell it.

@@ -33,6 +33,8 @@ var (
 	restScript    = engine.MustLoad(files, "rest")
 	watchScript   = engine.MustLoad(files, "watch")
 
+	signingKeyScript = engine.MustLoad(files, "signing_key")
+
 	indexScript = engine.MustLoad(files, "index")
 	dueScript   = engine.MustLoad(files, "due")
 )
@@ -51,6 +53,9 @@ func topicKeys(t tenants.ID, uid string) []string {
 
 // indexKey is the key that says which topics of all tenants have something to do, and when to look at them.
 func indexKey() string { return engine.SystemKey("topics") }
+
+// signingKeyKey is the key that holds what notifications are signed with.
+func signingKeyKey() string { return engine.SystemKey("sns-key") }
 
 // text returns element i of an answer, and "" where there is none.
 func text(list []any, i int) string {

@@ -174,14 +174,18 @@ func (c *config) topic(uid string, st Stats) Topic {
 	return Topic{Name: c.name, Settings: c.Settings, Created: c.created, Updated: c.updated, ETag: etag(uid, c.version), Stats: st}
 }
 
-// Put creates a topic or replaces its settings, and reports whether it was created.
+// Put creates a topic or replaces its settings, all but Settings.AWS, and reports whether it was created.
 func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings, cond Condition) (Topic, bool, error) {
 	if err := set.validateFor(name); err != nil {
 		return Topic{}, false, err
 	}
 	for range maxStale {
 		if !cond.Missing {
-			out, err := s.change(ctx, t, name, cond, func(Settings) Settings { return set })
+			out, err := s.change(ctx, t, name, cond, func(have Settings) Settings {
+				next := set
+				next.AWS = have.AWS
+				return next
+			})
 			if !errors.Is(err, ErrTopicNotFound) {
 				return out, false, err
 			}
@@ -402,6 +406,23 @@ func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, li
 		}
 	}
 	return list, next, nil
+}
+
+// Names returns up to limit names of topics that begin with prefix and come after the name after, and the name after which
+// the next page goes on, or "".
+func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]string, string, error) {
+	found, err := s.registry.List(ctx, t, prefix, after, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	names := make([]string, len(found))
+	for i := range found {
+		names[i] = found[i].Name
+	}
+	if len(names) <= limit {
+		return names, "", nil
+	}
+	return names[:limit], names[limit-1], nil
 }
 
 // Forget deletes all topics of a tenant that is being deleted.

@@ -44,7 +44,7 @@ func (s *Store) PlanReplay(ctx context.Context, t tenants.ID, topicName, name st
 			return subscriptionNotFound(topicName, name)
 		}
 		v := snap.list[0].last()
-		if err := tp.findQueue(ctx, v.Queue); err != nil {
+		if err := s.findQueue(ctx, t, SubscriptionSettings{Queue: v.Queue}); err != nil {
 			return err
 		}
 		page, err := tp.read(ctx, from, 1)
@@ -124,6 +124,9 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 		return res, err
 	}
 	r := round{store: tp.store, tenant: tp.at.tenant, uid: tp.uid, config: tp.config.Load()}
+	if r.sender, err = tp.store.notifier.senderFor(ctx, tp.at.tenant, r.config, sub); err != nil {
+		return res, err
+	}
 	var list []published
 	for _, m := range page.Messages {
 		if m.Sequence <= plan.Until {

@@ -38,7 +38,8 @@ type round struct {
 	wake   func() // asks for another turn
 
 	config  *config
-	version string // of the subscriptions; "": they must be read
+	sender  *sender // nil while no subscription needs one
+	version string  // of the subscriptions; "": they must be read
 	subs    []*carried
 	last    int64 // the last sequence number that was published, as far as known
 	results chan result
@@ -61,7 +62,7 @@ type rule struct {
 	from      int64
 	policy    *filter.Policy
 	policyKey string // by which it is found again: scope and text
-	enveloped bool
+	format    Format
 }
 
 // rule returns the one that held when the message with a sequence number was published.
@@ -202,6 +203,9 @@ func (r *round) read(ctx context.Context) error {
 			gone.timer.Stop()
 		}
 	}
+	if r.sender, err = r.store.notifier.senderFor(ctx, r.tenant, c, subs...); err != nil {
+		return err
+	}
 	r.config, r.subs, r.version, r.last = c, subs, snap.version, max(r.last, snap.last)
 	return nil
 }
@@ -227,7 +231,7 @@ func (c *carried) compile() error {
 			}
 			known[key] = policy
 		}
-		c.rules[i] = rule{from: v.from, policy: policy, policyKey: key, enveloped: set.Enveloped}
+		c.rules[i] = rule{from: v.from, policy: policy, policyKey: key, format: set.Format}
 	}
 	return nil
 }
@@ -361,6 +365,7 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 		p := &page[i]
 		read := false
 		var plain *queues.Delivery // made once for all
+		var note *Notification     // likewise, because it takes a signature
 		for k, c := range here {
 			rule := c.rule(p.sequence)
 			if !rule.policy.IsEmpty() {
@@ -373,17 +378,26 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 				}
 			}
 			toFIFO := queues.IsFIFOName(c.last().Queue)
-			if rule.enveloped {
+			switch rule.format {
+			case Enveloped:
 				parcels[k].list = append(parcels[k].list, r.envelope(c.name, p, toFIFO))
+				continue
+			case Notified:
+				if note == nil {
+					note = r.sender.notification(p)
+				}
+				parcels[k].list = append(parcels[k].list, r.wrapped(note.For(c.name, at(c.last().Created)), p, toFIFO))
 				continue
 			}
 			if plain == nil {
 				plain = &queues.Delivery{Sequence: p.sequence, Record: []byte(p.record), GroupID: p.message.GroupID, Size: sizeOf(&p.message)}
 			}
 			d := *plain
-			if !toFIFO && p.message.DeduplicationID != "" {
-				m := p.message
-				m.DeduplicationID = ""
+			if m := p.message; !toFIFO && m.DeduplicationID != "" || m.Subject != "" {
+				m.Subject = ""
+				if !toFIFO {
+					m.DeduplicationID = ""
+				}
 				d.Record = m.Record()
 			}
 			parcels[k].list = append(parcels[k].list, d)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/queues"
@@ -17,6 +18,8 @@ const (
 	MaxRetention   = 14 * 24 * time.Hour
 	MaxMessageSize = 256 << 10 // of a body with its attributes, in bytes
 	MaxLabels      = 50
+	maxLabelKey    = 128 // characters, as many as a tag of AWS may have
+	maxLabelValue  = 256
 	// MaxLogMessages and MaxLogBytes bound the log of one topic. A publish beyond them is refused.
 	MaxLogMessages = 1_000_000
 	MaxLogBytes    = 1 << 30
@@ -44,8 +47,29 @@ type Settings struct {
 	Retention time.Duration
 	// ContentBased: a message for a FIFO topic without a deduplication id is recognised by its body.
 	ContentBased bool
-	Labels       map[string]string // at most 50; keys up to 63, values up to 255 bytes
+	Labels       map[string]string // at most 50; keys up to 128, values up to 256 characters
+	AWS          AWS               // what only clients of SNS say of a topic
 }
+
+// AWS is what clients of SNS say of a topic and nobody else. Who replaces the settings by Put leaves it as it is.
+type AWS struct {
+	DisplayName    string `json:"display_name,omitempty"`    // at most MaxDisplayName characters
+	Policy         string `json:"policy,omitempty"`          // JSON, as it was given; at most MaxPolicy bytes; has no effect
+	DeliveryPolicy string `json:"delivery_policy,omitempty"` // likewise
+	KMSKey         string `json:"kms_key,omitempty"`         // names a key, at most MaxKMSKey bytes; has no effect
+	Tracing        string `json:"tracing,omitempty"`         // PassThrough, Active or "" for what was not said; has no effect
+	// SignatureVersion is by which rules notifications are signed: "2", or "1" and "" for the other.
+	SignatureVersion string `json:"signature_version,omitempty"`
+	// PerGroup: deduplication ids are told apart by group.
+	PerGroup bool `json:"per_group,omitempty"`
+}
+
+// Bounds of AWS.
+const (
+	MaxDisplayName = 100
+	MaxPolicy      = 30 << 10
+	MaxKMSKey      = 2048
+)
 
 // validateFor checks the settings of a topic of this name.
 func (s Settings) validateFor(name string) error {
@@ -65,11 +89,15 @@ func (s Settings) validateFor(name string) error {
 		bad = append(bad, errs.Field{Pointer: "/labels", Code: "too_many", Message: fmt.Sprintf("must be at most %d, got %d", MaxLabels, len(s.Labels))})
 	}
 	for k, v := range s.Labels {
-		if k == "" || len(k) > 63 || len(v) > 255 {
+		if k == "" || utf8.RuneCountInString(k) > maxLabelKey || utf8.RuneCountInString(v) > maxLabelValue {
 			bad = append(bad, errs.Field{Pointer: "/labels", Code: "out_of_range",
-				Message: "must have names of 1 to 63 and values of at most 255 bytes"})
+				Message: "must have names of 1 to 128 and values of at most 256 characters"})
 			break
 		}
+	}
+	if a := s.AWS; utf8.RuneCountInString(a.DisplayName) > MaxDisplayName || max(len(a.Policy), len(a.DeliveryPolicy)) > MaxPolicy || len(a.KMSKey) > MaxKMSKey {
+		bad = append(bad, errs.Field{Pointer: "/aws", Code: "out_of_range",
+			Message: fmt.Sprintf("must have a display name of at most %d characters, policies of at most %d and a name of a key of at most %d bytes", MaxDisplayName, MaxPolicy, MaxKMSKey)})
 	}
 	if len(bad) == 0 {
 		return nil
@@ -79,7 +107,7 @@ func (s Settings) validateFor(name string) error {
 }
 
 func (s Settings) same(o Settings) bool {
-	return s.Retention == o.Retention && s.ContentBased == o.ContentBased && maps.Equal(s.Labels, o.Labels)
+	return s.Retention == o.Retention && s.ContentBased == o.ContentBased && s.AWS == o.AWS && maps.Equal(s.Labels, o.Labels)
 }
 
 // stored are a topic's settings as they lie in Redis. Times are in milliseconds.
@@ -90,6 +118,7 @@ type stored struct {
 	Retention    int64             `json:"retention,omitempty"`
 	ContentBased bool              `json:"content_based,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
+	AWS          *AWS              `json:"aws,omitempty"`
 }
 
 // config is what a server knows of a topic: its settings and their version.
@@ -101,8 +130,12 @@ type config struct {
 }
 
 func (s Settings) encode(name string, created, updated time.Time) (string, error) {
-	raw, err := json.Marshal(stored{Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
-		Retention: s.Retention.Milliseconds(), ContentBased: s.ContentBased, Labels: s.Labels})
+	st := stored{Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
+		Retention: s.Retention.Milliseconds(), ContentBased: s.ContentBased, Labels: s.Labels}
+	if s.AWS != (AWS{}) {
+		st.AWS = &s.AWS
+	}
+	raw, err := json.Marshal(st)
 	return string(raw), err
 }
 
@@ -111,8 +144,12 @@ func decodeConfig(version, raw string) (*config, error) {
 	if err := json.Unmarshal([]byte(raw), &st); err != nil {
 		return nil, fmt.Errorf("read the settings of a topic: %w", err)
 	}
-	return &config{name: st.Name, version: version, created: at(st.Created), updated: at(st.Updated), Settings: Settings{
-		Retention: time.Duration(st.Retention) * time.Millisecond, ContentBased: st.ContentBased, Labels: st.Labels}}, nil
+	c := &config{name: st.Name, version: version, created: at(st.Created), updated: at(st.Updated), Settings: Settings{
+		Retention: time.Duration(st.Retention) * time.Millisecond, ContentBased: st.ContentBased, Labels: st.Labels}}
+	if st.AWS != nil {
+		c.AWS = *st.AWS
+	}
+	return c, nil
 }
 
 // asQueue are the settings of a queue that would take the messages of this topic.
@@ -120,6 +157,9 @@ func (c *config) asQueue() queues.Settings {
 	s := queues.Settings{MaxMessageSize: MaxMessageSize, Retention: queues.MaxRetention}
 	if IsFIFOName(c.name) {
 		s.FIFO = queues.FIFO{ContentBased: c.ContentBased, Scope: queues.ScopeQueue, Window: dedupWindow}
+		if c.AWS.PerGroup {
+			s.FIFO.Scope = queues.ScopeGroup
+		}
 	}
 	return s
 }

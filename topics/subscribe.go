@@ -29,7 +29,22 @@ func (s *Store) PutSubscription(ctx context.Context, t tenants.ID, topicName, na
 	if err := ValidSubscriptionName(name); err != nil {
 		return Subscription{}, false, err
 	}
-	return s.changeSubscription(ctx, t, topicName, name, cond, func(*SubscriptionSettings) (SubscriptionSettings, error) { return set, nil })
+	return s.changeSubscription(ctx, t, topicName, name, cond, func(have *SubscriptionSettings) (SubscriptionSettings, error) {
+		if have != nil {
+			return set, nil
+		}
+		return set, s.findQueue(ctx, t, set)
+	})
+}
+
+// Subscribe makes a subscription, as PutSubscription does, but the queue need not be there yet: what is published before it
+// is, is dropped.
+func (s *Store) Subscribe(ctx context.Context, t tenants.ID, topicName, name string, set SubscriptionSettings) (Subscription, error) {
+	if err := ValidSubscriptionName(name); err != nil {
+		return Subscription{}, err
+	}
+	out, _, err := s.changeSubscription(ctx, t, topicName, name, Condition{Missing: true}, func(*SubscriptionSettings) (SubscriptionSettings, error) { return set, nil })
+	return out, err
 }
 
 // UpdateSubscription changes the settings of a subscription by a function of them. It may be called more than once.
@@ -91,19 +106,18 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 		return shown, false, nil
 	case before != nil && before.Queue != set.Queue:
 		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, %q: make another subscription for another queue.", before.Queue)
-	case before == nil:
-		if err := tp.findQueue(ctx, set.Queue); err != nil {
-			return Subscription{}, false, err
-		}
 	}
 	return tp.storeSubscription(ctx, name, have, set)
 }
 
-// findQueue refuses a queue that is not there.
-func (tp *topic) findQueue(ctx context.Context, name string) error {
-	_, err := tp.store.queues.Get(ctx, tp.at.tenant, name)
+// findQueue refuses the settings of a subscription whose queue is not there.
+func (s *Store) findQueue(ctx context.Context, t tenants.ID, set SubscriptionSettings) error {
+	if set.Queue == "" {
+		return nil // refused for another reason
+	}
+	_, err := s.queues.Get(ctx, t, set.Queue)
 	if errors.Is(err, queues.ErrQueueNotFound) {
-		e := errs.Invalidf("/queue", "There is no queue %q.", name)
+		e := errs.Invalidf("/queue", "There is no queue %q.", set.Queue)
 		e.Fix = "Create it: PUT /v1/queues/{queue}."
 		return e
 	}
@@ -112,7 +126,7 @@ func (tp *topic) findQueue(ctx context.Context, name string) error {
 
 func (tp *topic) storeSubscription(ctx context.Context, name string, have *record, set SubscriptionSettings) (Subscription, bool, error) {
 	s, now := tp.store, tp.store.clock.Now().UnixMilli()
-	st := storedSubscription{UID: newUID(), Queue: set.Queue, Envelope: set.Enveloped, Policy: set.FilterPolicy,
+	st := storedSubscription{UID: newUID(), Queue: set.Queue, Envelope: set.Format == Enveloped, Notify: set.Format == Notified, Policy: set.FilterPolicy,
 		Created: now, Updated: now, Rev: s.engine.NewID(0).String()}
 	if set.FilterScope != filter.Attributes {
 		st.Scope = set.FilterScope.String()

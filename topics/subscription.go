@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,12 +41,32 @@ var (
 
 // SubscriptionSettings are what the owner of a subscription decides.
 type SubscriptionSettings struct {
-	Queue string // of the same tenant. It stays as long as the subscription
-	// Enveloped: the body of what arrives is a JSON object with all that is known of the message; see Envelope. Otherwise
-	// it arrives as if it had been sent to the queue.
-	Enveloped    bool
+	Queue        string // of the same tenant. It stays as long as the subscription
+	Format       Format
 	FilterPolicy string // which messages; "": all
 	FilterScope  filter.Scope
+}
+
+// Format says how messages arrive.
+type Format uint8
+
+// The formats.
+const (
+	Raw       Format = iota // as if they had been sent to the queue
+	Enveloped               // in a JSON object with all that is known of them; see Envelope
+	Notified                // in the JSON object that SNS sends; see Notification
+)
+
+// formats are their names, in the API and in Redis.
+var formats = [...]string{Raw: "raw", Enveloped: "envelope", Notified: "sns"}
+
+// String returns the name of the format in the API.
+func (f Format) String() string { return formats[f] }
+
+// ParseFormat returns the format with a name, and false where there is none.
+func ParseFormat(name string) (Format, bool) {
+	i := slices.Index(formats[:], name)
+	return Format(max(i, 0)), i >= 0 //nolint:gosec // an index of formats
 }
 
 // State says how a subscription fares.
@@ -99,6 +120,7 @@ type storedSubscription struct {
 	UID      string `json:"uid"`
 	Queue    string `json:"queue"`
 	Envelope bool   `json:"envelope,omitempty"`
+	Notify   bool   `json:"sns,omitempty"`
 	Policy   string `json:"policy,omitempty"`
 	Scope    string `json:"scope,omitempty"`
 	Created  int64  `json:"created"`
@@ -107,7 +129,13 @@ type storedSubscription struct {
 }
 
 func (st *storedSubscription) settings() (SubscriptionSettings, error) {
-	out := SubscriptionSettings{Queue: st.Queue, Enveloped: st.Envelope, FilterPolicy: st.Policy}
+	out := SubscriptionSettings{Queue: st.Queue, FilterPolicy: st.Policy}
+	switch {
+	case st.Notify:
+		out.Format = Notified
+	case st.Envelope:
+		out.Format = Enveloped
+	}
 	if st.Scope == "" {
 		return out, nil
 	}

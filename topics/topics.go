@@ -25,9 +25,11 @@ type Config struct {
 	Engine *engine.Engine // with a started session
 	Queues *queues.Store
 	// Terms says what holds for a tenant: tenants.Store.Terms. Default: every tenant may do everything.
-	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
-	Clock  clock.Clock  // default: the machine's
-	Logger *slog.Logger // default: nothing
+	Terms func(context.Context, tenants.ID) (*tenants.Terms, error)
+	// Notifier makes what subscriptions of the format Notified get. Without it there are none.
+	Notifier *Notifier
+	Clock    clock.Clock  // default: the machine's
+	Logger   *slog.Logger // default: nothing
 }
 
 // Store is the topics of all tenants.
@@ -38,6 +40,7 @@ type Store struct {
 	clock    clock.Clock
 	logger   *slog.Logger
 	registry queues.Registry
+	notifier *Notifier
 
 	topics   sync.Map // address → *topic
 	carriers *carriers
@@ -65,7 +68,7 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger,
+	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier,
 		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names"}}
 	s.carriers = newCarriers(s)
 	none := ""

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/hex"
 	"sync"
 	"time"
 )
@@ -27,6 +28,28 @@ var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPaddi
 
 // String returns the 20 characters that people see, without a prefix.
 func (id ID) String() string { return crockford.EncodeToString(id[:]) }
+
+// UUID writes the id as a UUID of version 8, which clients of AWS expect. Its 12 bytes are all there, with 26 bits that only
+// fill up.
+func (id ID) UUID() string {
+	u := [16]byte{0: id[0], 1: id[1], 2: id[2], 3: id[3], 4: id[4], 5: id[5], 6: 0x80, 7: id[6], 8: 0x80, 9: id[7], 10: id[8], 11: id[9], 12: id[10], 13: id[11]}
+	return FormatUUID(u)
+}
+
+// FormatUUID writes 16 bytes as a UUID is written.
+func FormatUUID(u [16]byte) string {
+	var b [36]byte
+	hex.Encode(b[0:], u[:4])
+	b[8] = '-'
+	hex.Encode(b[9:], u[4:6])
+	b[13] = '-'
+	hex.Encode(b[14:], u[6:8])
+	b[18] = '-'
+	hex.Encode(b[19:], u[8:10])
+	b[23] = '-'
+	hex.Encode(b[24:], u[10:])
+	return string(b[:])
+}
 
 // ParseID reads what String printed. It reports false for anything else.
 func ParseID(s string) (ID, bool) {
