@@ -16,7 +16,7 @@ type AuditEntry struct {
 	ID string `json:"id" example:"evt_0kq1zv3m5c8g02r4b7ft"`
 	// When it was begun.
 	Time Instant `json:"time" swaggertype:"string" format:"date-time"`
-	// Name of the operation, as in this description.
+	// Name of the operation, as in this description; an action of AWS with its service, as `sns:CreateTopic`.
 	Operation string `json:"operation" example:"updateQueue"`
 	// refused: by the permissions of who asked. unknown: it is under way, or may have been done.
 	Outcome string `json:"outcome" enums:"done,refused,unknown"`
@@ -38,8 +38,9 @@ type AuditEntry struct {
 
 // AuditActor is who changed something.
 type AuditActor struct {
-	Kind string `json:"kind" enums:"tenant,operator"`
-	// Empty for a member.
+	// link: nobody showed a key; a subscription was ended by the link in a notification.
+	Kind string `json:"kind" enums:"tenant,operator,link"`
+	// Empty for a member, and where nobody showed a key.
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The member who has signed in with a password.
 	MemberID *string `json:"member_id" extensions:"x-nullable" example:"usr_0kq1zv3m5c8g02r4b7ft"`

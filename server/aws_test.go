@@ -36,7 +36,7 @@ func block(tb testing.TB, language, holds string) string {
 }
 
 // The recipes work as they are printed, with those clients that are installed here.
-func TestRecipesForSQSClientsWorkAsPrinted(t *testing.T) {
+func TestRecipesForAWSClientsWorkAsPrinted(t *testing.T) {
 	t.Parallel()
 	p := servertest.StartProcess(t, servertest.ProcessOptions{})
 	p.WaitReady()
@@ -50,9 +50,12 @@ func TestRecipesForSQSClientsWorkAsPrinted(t *testing.T) {
 	}
 	t.Run("AWS CLI", func(t *testing.T) {
 		has(t, "aws", "--version")
-		out := shell(t, dir, setup+at(p.URL, block(t, "sh", "aws sqs")))
+		out := shell(t, dir, setup+at(p.URL, block(t, "sh", "aws sqs")+block(t, "sh", "aws sns")))
 		if !strings.Contains(out, `"Account": "000000000000"`) || !strings.Contains(out, `"MessageId"`) {
 			t.Errorf("got %s", out)
+		}
+		if !strings.Contains(out, `"Message" : "order 7"`) || !strings.Contains(out, `"Subject" : "news"`) {
+			t.Errorf("the notification is in %s", out)
 		}
 		if got := queueCounts(t, p.URL, p.Key, "jobs"); got != (counts{}) {
 			t.Errorf("left %+v", got)
@@ -69,19 +72,21 @@ func TestRecipesForSQSClientsWorkAsPrinted(t *testing.T) {
 			must(t, http.StatusNoContent, nil, http.MethodDelete, p.URL+"/v1/queues/jobs.fifo", p.Key, "")
 		})
 	}
-	t.Run("Go", func(t *testing.T) {
-		main := filepath.Join(t.TempDir(), "main.go")
-		if err := os.WriteFile(main, []byte(block(t, "go", "package main")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		program := filepath.Join(t.TempDir(), "recipe")
-		if out, err := exec.Command("go", "build", "-o", program, main).CombinedOutput(); err != nil { //nolint:gosec // files of this test
-			t.Fatalf("%v: %s", err, out)
-		}
-		if out := shell(t, dir, setup+program+"\n"); !strings.Contains(out, "hello from Go\n") {
-			t.Errorf("got %s", out)
-		}
-	})
+	for _, c := range []struct{ holds, prints string }{{"SendMessage", "hello from Go\n"}, {"Publish", "published from Go\n"}} {
+		t.Run("Go "+c.holds, func(t *testing.T) {
+			main := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(main, []byte(block(t, "go", c.holds)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			program := filepath.Join(t.TempDir(), "recipe")
+			if out, err := exec.Command("go", "build", "-o", program, main).CombinedOutput(); err != nil { //nolint:gosec // files of this test
+				t.Fatalf("%v: %s", err, out)
+			}
+			if out := shell(t, dir, setup+program+"\n"); !strings.Contains(out, c.prints) {
+				t.Errorf("got %s", out)
+			}
+		})
+	}
 	t.Run("Node", func(t *testing.T) {
 		has(t, "node", "-e", `require("@aws-sdk/client-sqs")`)
 		if out := shell(t, dir, setup+"node --input-type=module - <<'END'\n"+block(t, "js", "SQSClient")+"END\n"); !strings.Contains(out, "hello from Node\n") {

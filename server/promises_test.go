@@ -52,11 +52,12 @@ func TestPromisesNameTheirTests(t *testing.T) {
 	namesItsTests(t, "../docs/promises.md", `G\d+[a-k]?`, 20)
 }
 
-// So it is with the rules of SQS.
+// So it is with the rules of SQS and SNS.
 func TestRulesNameTheirTests(t *testing.T) {
 	t.Parallel()
 	namesItsTests(t, "../docs/compatibility.md", `Q\d+`, 70)
 	namesItsTests(t, "../docs/compatibility.md", `W\d+`, 5)
+	namesItsTests(t, "../docs/compatibility.md", `N\d+`, 15)
 }
 
 // namesItsTests fails the test unless each row of the tables of a page has the tests that it names, and each test with a

@@ -13,31 +13,53 @@ type action struct {
 	run     func(*call) error
 	void    bool // its answer is empty
 	atRoot  bool // it is about no queue that there is, so it has no place at the path of one
+	// changes is what the audit log has of it; nil: nothing.
+	changes *change
+	// unsigned admits a request without a signature; nil: there is none.
+	unsigned func(*call) error
 
 	need auth.Scopes
 }
 
-// scopeSend is the scope of actions by which messages come in: a tenant may be kept from these only.
-const scopeSend = "messages:send"
+// The scopes of actions by which messages come in: a tenant may be kept from these only.
+const (
+	scopeSend    = "messages:send"
+	scopePublish = "topics:publish"
+)
 
-// actions are all that there are, by their names.
-var actions = map[string]*action{}
+// actions are all that there are, by their names. Two services may have one of the same name.
+var actions = map[string][]*action{}
+
+// find returns the action of a name, nil when there is none. Of several it is the one of the service that the request
+// names by its version or, without one, by the scope of its signature.
+func find(name, version, scope string) *action {
+	list := actions[name]
+	for _, a := range list {
+		if a.service.version == version || version == "" && a.service.scope == scope {
+			return a
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
+}
 
 func init() {
 	for _, a := range []action{
-		{name: "CreateQueue", scope: "queues:write", run: (*call).createQueue, atRoot: true},
-		{name: "DeleteQueue", scope: "queues:write", run: (*call).deleteQueue, void: true},
+		{name: "CreateQueue", scope: "queues:write", run: (*call).createQueue, atRoot: true, changes: aQueue},
+		{name: "DeleteQueue", scope: "queues:write", run: (*call).deleteQueue, void: true, changes: aQueue},
 		{name: "GetQueueUrl", run: (*call).getQueueURL},
 		{name: "ListQueues", scope: "queues:read", run: (*call).listQueues, atRoot: true},
-		{name: "PurgeQueue", scope: "queues:purge", run: (*call).purgeQueue, void: true},
+		{name: "PurgeQueue", scope: "queues:purge", run: (*call).purgeQueue, void: true, changes: inAQueue},
 
 		{name: "GetQueueAttributes", scope: "queues:read", run: (*call).getQueueAttributes},
-		{name: "SetQueueAttributes", scope: "queues:write", run: (*call).setQueueAttributes, void: true},
-		{name: "TagQueue", scope: "queues:write", run: (*call).tagQueue, void: true},
-		{name: "UntagQueue", scope: "queues:write", run: (*call).untagQueue, void: true},
+		{name: "SetQueueAttributes", scope: "queues:write", run: (*call).setQueueAttributes, void: true, changes: aQueue},
+		{name: "TagQueue", scope: "queues:write", run: (*call).tagQueue, void: true, changes: aQueue},
+		{name: "UntagQueue", scope: "queues:write", run: (*call).untagQueue, void: true, changes: aQueue},
 		{name: "ListQueueTags", scope: "queues:read", run: (*call).listQueueTags},
-		{name: "AddPermission", scope: "queues:write", run: (*call).addPermission, void: true},
-		{name: "RemovePermission", scope: "queues:write", run: (*call).removePermission, void: true},
+		{name: "AddPermission", scope: "queues:write", run: (*call).addPermission, void: true, changes: aQueue},
+		{name: "RemovePermission", scope: "queues:write", run: (*call).removePermission, void: true, changes: aQueue},
 
 		{name: "SendMessage", scope: scopeSend, run: (*call).sendMessage},
 		{name: "SendMessageBatch", scope: scopeSend, run: (*call).sendMessageBatch},
@@ -48,18 +70,48 @@ func init() {
 		{name: "ChangeMessageVisibilityBatch", scope: "messages:consume", run: (*call).changeVisibilityBatch},
 
 		{name: "ListDeadLetterSourceQueues", scope: "queues:read", run: (*call).listDeadLetterSources},
-		{name: "StartMessageMoveTask", scope: "queues:redrive", run: (*call).startMove},
-		{name: "CancelMessageMoveTask", scope: "tasks:write", run: (*call).cancelMove},
+		{name: "StartMessageMoveTask", scope: "queues:redrive", run: (*call).startMove, changes: inAQueue},
+		{name: "CancelMessageMoveTask", scope: "tasks:write", run: (*call).cancelMove, changes: aTask},
 		{name: "ListMessageMoveTasks", scope: "tasks:read", run: (*call).listMoves},
+
+		{name: "CreateTopic", service: sns, scope: "topics:write", run: (*call).createTopic, changes: aTopic},
+		{name: "DeleteTopic", service: sns, scope: "topics:write", run: (*call).deleteTopic, void: true, changes: aTopic},
+		{name: "ListTopics", service: sns, scope: "topics:read", run: (*call).listTopics},
+		{name: "GetTopicAttributes", service: sns, scope: "topics:read", run: (*call).getTopicAttributes},
+		{name: "SetTopicAttributes", service: sns, scope: "topics:write", run: (*call).setTopicAttributes, void: true, changes: aTopic},
+		{name: "TagResource", service: sns, scope: "topics:write", run: (*call).tagTopic, changes: aTopic},
+		{name: "UntagResource", service: sns, scope: "topics:write", run: (*call).untagTopic, changes: aTopic},
+		{name: "ListTagsForResource", service: sns, scope: "topics:read", run: (*call).listTopicTags},
+		{name: "AddPermission", service: sns, scope: "topics:write", run: (*call).addTopicPermission, void: true, changes: aTopic},
+		{name: "RemovePermission", service: sns, scope: "topics:write", run: (*call).removeTopicPermission, void: true, changes: aTopic},
+
+		{name: "Subscribe", service: sns, scope: "topics:write", run: (*call).subscribe, changes: aSubscription},
+		{name: "ConfirmSubscription", service: sns, scope: "topics:write", run: (*call).confirmSubscription, unsigned: (*call).anybody},
+		{name: "Unsubscribe", service: sns, scope: "topics:write", run: (*call).unsubscribe, void: true, changes: aSubscription, unsigned: (*call).byLink},
+		{name: "ListSubscriptions", service: sns, scope: "topics:read", run: (*call).listSubscriptions},
+		{name: "ListSubscriptionsByTopic", service: sns, scope: "topics:read", run: (*call).listSubscriptionsByTopic},
+		{name: "GetSubscriptionAttributes", service: sns, scope: "topics:read", run: (*call).getSubscriptionAttributes},
+		{name: "SetSubscriptionAttributes", service: sns, scope: "topics:write", run: (*call).setSubscriptionAttributes, void: true, changes: aSubscription},
+
+		{name: "Publish", service: sns, scope: scopePublish, run: (*call).publish},
+		{name: "PublishBatch", service: sns, scope: scopePublish, run: (*call).publishBatch},
 
 		{name: "GetCallerIdentity", service: sts, run: (*call).getCallerIdentity},
 	} {
 		if a.service == nil {
 			a.service = sqs
 		}
-		a.need = auth.MustScope(a.scope)
-		actions[a.name] = &a
+		add(a)
 	}
+	for _, name := range notOurs {
+		add(action{name: name, service: sns, run: (*call).notSupported})
+	}
+}
+
+func add(a action) {
+	a.need = auth.MustScope(a.scope)
+	a.atRoot = a.atRoot || a.service == sns
+	actions[a.name] = append(actions[a.name], &a)
 }
 
 // flaw returns what is malformed in what the action has read so far.

@@ -1,4 +1,4 @@
-// Package aws speaks the wire protocols of Amazon SQS and STS, so that their SDKs work unchanged. It translates between
+// Package aws speaks the wire protocols of Amazon SQS, SNS and STS, so that their SDKs work unchanged. It translates between
 // them and the domain, and adds no semantics.
 //
 // A request comes as JSON or as parameters (query); both become an input, which an action reads, and a reply, which it
@@ -22,20 +22,26 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/auth/sigv4"
+	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // Door is the AWS door. Fill its fields in, then call New.
 type Door struct {
 	Queues  *queues.Store
+	Topics  *topics.Store
 	Tenants *tenants.Store
 	Tasks   *tasks.Store
 	Auth    *auth.Authenticator
+	Audit   *audit.Store
+	// Notifier has the certificate of notifications, and knows the links in them.
+	Notifier *topics.Notifier
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
 	// NewID makes the ids of requests: engine.Engine.NewID.
@@ -101,11 +107,12 @@ func New(d *Door) *Door {
 // Waiting returns how many receives wait for a message, or are about to.
 func (d *Door) Waiting() int64 { return d.waiting.Load() }
 
-// Accepts reports whether a request is one for this door: at the path of a queue, or at the root when it looks like one.
+// Accepts reports whether a request is one for this door: at the path of a queue or of a certificate, or at the root when it
+// looks like one.
 func Accepts(r *http.Request) bool {
 	if r.URL.Path != "/" {
 		_, _, ok := splitPath(r.URL.Path)
-		return ok
+		return ok || topics.IsCertificatePath(r.URL.Path)
 	}
 	return r.Method == http.MethodPost || r.Header.Get("X-Amz-Target") != "" || sigv4.IsSigned(r) ||
 		strings.HasPrefix(r.URL.RawQuery, "Action=") || strings.Contains(r.URL.RawQuery, "&Action=")
@@ -141,6 +148,8 @@ type call struct {
 	terms   *tenants.Terms // what holds for the tenant
 	account string         // account number of the tenant
 	name    string         // of the queue that the action is about, once it is known
+	link    *link          // by which the request is allowed; nil: by a signature
+	record  *audit.Entry   // of the audit log; nil: there is none
 	deliver func(sent bool)
 }
 
@@ -148,7 +157,7 @@ type call struct {
 func Refuse(w http.ResponseWriter, r *http.Request, err error) Served {
 	var id engine.ID
 	_, _ = rand.Read(id[:]) // never fails
-	c := &call{r: r, json: isJSON(r), id: messageID(id), service: sqs}
+	c := &call{r: r, json: isJSON(r), id: id.UUID(), service: sqs}
 	return c.fail(w, fault(err))
 }
 
@@ -157,7 +166,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.Serve(w, r)
 
 // Serve answers a request.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request) Served {
-	c := &call{door: d, r: r, ctx: r.Context(), json: isJSON(r), id: messageID(d.NewID(0)), service: sqs}
+	if topics.IsCertificatePath(r.URL.Path) {
+		return d.serveCertificate(w, r)
+	}
+	c := &call{door: d, r: r, ctx: r.Context(), json: isJSON(r), id: d.NewID(0).UUID(), service: sqs}
 	body, answer := getBuffer(), getBuffer()
 	defer body.release()
 	defer answer.release()
@@ -181,10 +193,11 @@ func (c *call) run(buf *buffer) error {
 		return err
 	}
 	if err := c.authenticate(); err != nil {
+		c.refused(err)
 		return err
 	}
 	c.begin()
-	if err := c.act.run(c); err != nil {
+	if err := c.audited(c.act.run); err != nil {
 		return err
 	}
 	c.end()
@@ -194,6 +207,9 @@ func (c *call) run(buf *buffer) error {
 // explain returns the error that a client is told. What it asks for wrongly of a queue that there is not, it is told that.
 func (c *call) explain(err error) *Fault {
 	f := fault(err)
+	if c.service == sns {
+		f = c.snsFault(f)
+	}
 	if f.sort == errInvalidParameter || f.sort == errMissingParameter || f.sort == errContents {
 		if c.name != "" {
 			if _, err := c.door.Queues.Get(c.ctx, c.who.Tenant, c.name); errors.Is(err, queues.ErrQueueNotFound) {
@@ -201,7 +217,7 @@ func (c *call) explain(err error) *Fault {
 			}
 		}
 	}
-	if f.sort == errNoQueue || f.sort == errNoResource {
+	if f.sort == errNoQueue || f.sort == errNoResource || f.sort == errNotFound || f.sort == errNoTagged {
 		if err := c.door.Doubt(c.ctx); err != nil {
 			return fault(err)
 		}
@@ -257,6 +273,9 @@ func (c *call) read(buf *buffer) error {
 
 // authenticate finds out who signed the request, and whether he may do what he asks for.
 func (c *call) authenticate() error {
+	if c.act.unsigned != nil && !sigv4.IsSigned(c.r) {
+		return c.act.unsigned(c)
+	}
 	s, err := sigv4.Parse(c.r)
 	if err != nil {
 		return err
@@ -288,6 +307,10 @@ func (c *call) authenticate() error {
 		return errDenied.with("%s is not authorized to perform: %s:%s because its key does not have the scope %s",
 			c.user(), c.service.scope, c.act.name, c.act.scope)
 	}
+	if c.service == sns && c.who.Grants.Limited() {
+		// A topic has messages of whoever publishes, for queues of whoever subscribes.
+		return errDenied.with("%s is not authorized to perform: %s:%s because its key reaches only some queues, and so no topics", c.user(), c.service.scope, c.act.name)
+	}
 	if c.door.Limiter == nil {
 		return nil
 	}
@@ -303,7 +326,7 @@ func (c *call) admit(signer auth.Signer) (err error) {
 	if c.terms, err = c.door.Tenants.Terms(c.ctx, c.who.Tenant); err != nil {
 		return err
 	}
-	if c.act.scope == scopeSend {
+	if c.act.scope == scopeSend || c.act.scope == scopePublish {
 		return c.terms.MaySend()
 	}
 	return c.terms.MayAct()

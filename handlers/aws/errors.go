@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // sort is a kind of error as AWS knows it. Clients match on these names: of the shape in JSON, of the code in XML, in the
@@ -68,6 +69,22 @@ var (
 	errExpiredToken     = sort{unmodelled + "ExpiredTokenException", "ExpiredToken", 403}
 )
 
+// The sorts of errors of SNS, which has codes of its own for what others have too, and no shapes, as it does not speak JSON.
+var (
+	errParameter         = sort{"", "InvalidParameter", 400}
+	errParameterValue    = sort{"", "ParameterValueInvalid", 400}
+	errValidation        = sort{"", "ValidationError", 400}
+	errNotFound          = sort{"", "NotFound", 404}
+	errNoTagged          = sort{"", "ResourceNotFound", 404}
+	errAuthorization     = sort{"", "AuthorizationError", 403}
+	errTooFast           = sort{"", "Throttled", 429}
+	errSNSInternal       = sort{"", "InternalError", 500}
+	errTopicLimit        = sort{"", "TopicLimitExceeded", 403}
+	errSubscriptionLimit = sort{"", "SubscriptionLimitExceeded", 403}
+	errTagLimit          = sort{"", "TagLimitExceeded", 400}
+	errState             = sort{"", "InvalidState", 400}
+)
+
 // Fault is an error as AWS knows it.
 type Fault struct {
 	sort
@@ -120,6 +137,49 @@ func signatureFault(e *sigv4.Error) *Fault {
 		s = errSignature
 	}
 	return s.with("%s", e.Message)
+}
+
+// isSort reports whether err is an error of a sort.
+func isSort(err error, s sort) bool { return err != nil && fault(err).sort == s }
+
+// snsFault returns an error of any action as SNS knows it.
+func (c *call) snsFault(f *Fault) *Fault {
+	as := func(s sort, message string) *Fault { return &Fault{sort: s, message: message, cause: f.cause} }
+	switch {
+	case errors.Is(f.cause, topics.ErrTopicNotFound):
+		return as(errNotFound, noTopic)
+	case errors.Is(f.cause, topics.ErrSubscriptionNotFound):
+		return as(errNotFound, noSubscription)
+	case errors.Is(f.cause, topics.ErrMessageTooLarge):
+		return as(errParameter, tooLong)
+	case errors.Is(f.cause, topics.ErrGroupRequired):
+		return as(errParameter, noTopicGroup)
+	case errors.Is(f.cause, topics.ErrDeduplicationRequired):
+		return as(errParameter, noTopicDeduplication)
+	}
+	switch f.sort {
+	case errInvalidParameter, errMissingParameter:
+		return as(errParameter, "Invalid parameter: "+f.message)
+	case errOverLimit:
+		if c.act != nil && c.act.name == "Subscribe" {
+			return as(errSubscriptionLimit, f.message)
+		}
+		return as(errTopicLimit, f.message)
+	case errNoResource, errNoQueue:
+		return as(errNotFound, f.message)
+	case errDenied:
+		return as(errAuthorization, f.message)
+	case errThrottled:
+		return as(errTooFast, f.message)
+	case errUnsupported:
+		return as(errState, f.message)
+	case errInternal:
+		return as(errSNSInternal, f.message)
+	}
+	if code, ok := strings.CutPrefix(f.code, codePrefix); ok {
+		return as(sort{"", code, f.status}, f.message)
+	}
+	return f
 }
 
 func domainFault(e *errs.Error) *Fault {

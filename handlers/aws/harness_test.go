@@ -21,11 +21,13 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers/aws"
+	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
@@ -33,6 +35,7 @@ import (
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
@@ -50,12 +53,15 @@ type doorTest struct {
 	door    *aws.Door
 	clock   *clock.Fake
 	queues  *queues.Store
+	topics  *topics.Store
+	audit   *audit.Store
 	keys    *auth.KeyStore
 	tenants *tenants.Store
 	tenant  tenants.Tenant
 	pair    sdk.Credentials
 	url     string
 	sqs     *sqs.Client
+	sns     *sns.Client
 }
 
 // option changes a door before it opens.
@@ -96,7 +102,18 @@ func open(tb testing.TB, options ...option) *doorTest {
 	h.keys = auth.NewKeyStore(e, ring, h.tenants, h.clock)
 	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: h.clock, Terms: h.tenants.Terms})
 	h.run(h.queues.Run)
+	h.audit = audit.New(e)
 	d := h.door
+	srv := httptest.NewUnstartedServer(d)
+	tb.Cleanup(srv.Close)
+	h.url = "http://" + srv.Listener.Addr().String()
+	d.Notifier = topics.NewNotifier(topics.NotifierConfig{Engine: e, Keys: ring, Region: region, Origin: h.url, Clock: h.clock,
+		Account: func(ctx context.Context, id tenants.ID) (string, error) {
+			t, err := h.tenants.ByID(ctx, id)
+			return t.AccountNumber, err
+		}})
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: h.clock, Terms: h.tenants.Terms, Notifier: d.Notifier})
+	d.Topics, d.Audit = h.topics, h.audit
 	d.Limiter = tenants.NewLimiter(h.tenants)
 	d.Queues, d.Tenants, d.Auth, d.Tasks, d.NewID = h.queues, h.tenants, auth.NewAuthenticator(h.keys), tasks.New(e, h.clock), e.NewID
 	if h.tenant.ID.IsZero() {
@@ -104,10 +121,9 @@ func open(tb testing.TB, options ...option) *doorTest {
 		h.must(err)
 		h.pair = h.newPair(auth.NewKey{Name: "test"})
 	}
-	srv := httptest.NewServer(aws.New(d))
-	tb.Cleanup(srv.Close)
-	h.url = srv.URL
-	h.sqs = h.client(h.pair)
+	aws.New(d)
+	srv.Start()
+	h.sqs, h.sns = h.client(h.pair), h.snsClient(h.pair)
 	return h
 }
 
@@ -143,6 +159,13 @@ func (h *doorTest) newPair(n auth.NewKey) sdk.Credentials {
 // client is the SDK as somebody uses it who has changed the endpoint and nothing else.
 func (h *doorTest) client(pair sdk.Credentials) *sqs.Client {
 	return sqs.New(sqs.Options{
+		Region: region, BaseEndpoint: &h.url, Credentials: credentials.StaticCredentialsProvider{Value: pair}, RetryMaxAttempts: 1,
+	})
+}
+
+// snsClient is the same for SNS.
+func (h *doorTest) snsClient(pair sdk.Credentials) *sns.Client {
+	return sns.New(sns.Options{
 		Region: region, BaseEndpoint: &h.url, Credentials: credentials.StaticCredentialsProvider{Value: pair}, RetryMaxAttempts: 1,
 	})
 }
@@ -187,8 +210,13 @@ func (h *doorTest) signed(method, path, body string, headers ...string) *http.Re
 
 func (h *doorTest) sign(r *http.Request, body string) {
 	h.Helper()
+	h.signFor("sqs", r, body)
+}
+
+func (h *doorTest) signFor(service string, r *http.Request, body string) {
+	h.Helper()
 	sum := sha256.Sum256([]byte(body))
-	h.must(v4.NewSigner().SignHTTP(h.Context(), h.pair, r, hex.EncodeToString(sum[:]), "sqs", region, h.clock.Now()))
+	h.must(v4.NewSigner().SignHTTP(h.Context(), h.pair, r, hex.EncodeToString(sum[:]), service, region, h.clock.Now()))
 }
 
 func (h *doorTest) do(r *http.Request) *answer {

@@ -49,6 +49,17 @@ var (
 	fieldChanges          = field{"Entries", "ChangeMessageVisibilityBatchRequestEntry", "", ""}
 )
 
+// Those of SNS, which only speaks the query protocol.
+var (
+	fieldEntries        = field{"Attributes", "Attributes.entry", "key", "value"}
+	fieldMessageEntries = field{"MessageAttributes", "MessageAttributes.entry", "Name", "Value"}
+	fieldTagMembers     = field{"Tags", "Tags.member", "Key", "Value"}
+	fieldTagKeyMembers  = field{"TagKeys", "TagKeys.member", "", ""}
+	fieldAccountMembers = field{"AWSAccountId", "AWSAccountId.member", "", ""}
+	fieldActionMembers  = field{"ActionName", "ActionName.member", "", ""}
+	fieldPublishes      = field{"PublishBatchRequestEntries", "PublishBatchRequestEntries.member", "", ""}
+)
+
 // maxValues bounds the values in one request. The largest that makes sense, a batch of ten messages with ten attributes
 // each, has some 500.
 const maxValues = 4096

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicemq/sluice/auth/sigv4"
 	"github.com/sluicemq/sluice/internal/errs"
 )
 
@@ -17,6 +18,7 @@ type service struct {
 
 var (
 	sqs = &service{"sqs", "2012-11-05", "http://queue.amazonaws.com/doc/2012-11-05/", "AmazonSQS."}
+	sns = &service{"sns", "2010-03-31", "http://sns.amazonaws.com/doc/2010-03-31/", ""}
 	sts = &service{"sts", "2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/", ""}
 )
 
@@ -49,7 +51,7 @@ func (c *call) decodeJSON() *Fault {
 	c.in = in
 	target := c.r.Header.Get("X-Amz-Target")
 	if name, ok := strings.CutPrefix(target, sqs.target); ok {
-		if a := actions[name]; a != nil && a.service == sqs {
+		if a := find(name, sqs.version, ""); a != nil && a.service == sqs {
 			c.act = a
 			return nil
 		}
@@ -77,12 +79,22 @@ func (c *call) decodeQuery() *Fault {
 		e.status = http.StatusNotFound
 		return e
 	}
-	a := actions[name]
+	version, versioned := in.text("Version")
+	for _, s := range []*service{sns, sts} {
+		if version == s.version {
+			c.service = s // whose errors look as it writes them, also when it has no such action
+		}
+	}
+	scope := ""
+	if s, err := sigv4.Parse(c.r); err == nil && !versioned {
+		scope = s.Service
+	}
+	a := find(name, version, scope)
 	if a == nil || c.r.URL.Path != "/" && a.atRoot {
 		return errAction.with("The action %s is not valid for this endpoint.", clip(name))
 	}
 	c.act, c.service = a, a.service
-	if version, ok := in.text("Version"); ok && version != c.service.version {
+	if versioned && version != c.service.version {
 		return errVersion.with("The requested version (%s) of service %s does not exist.", clip(version), c.service.scope)
 	}
 	return nil

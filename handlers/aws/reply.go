@@ -106,6 +106,29 @@ func (o *reply) table(f field, list []pair) {
 	o.b = append(o.b, '}')
 }
 
+// members writes a list as SNS has it; each writes the members of one.
+func (o *reply) members(name string, n int, each func(i int)) {
+	o.open(name)
+	for i := range n {
+		o.open("member")
+		each(i)
+		o.close("member")
+	}
+	o.close(name)
+}
+
+// entries writes a map of strings as SNS has it.
+func (o *reply) entries(name string, list []pair) {
+	o.open(name)
+	for _, p := range list {
+		o.open("entry")
+		o.text("key", p.key)
+		o.text("value", p.value)
+		o.close("entry")
+	}
+	o.close(name)
+}
+
 // attributes writes the typed values of a message.
 func (o *reply) attributes(list []attribute) {
 	if len(list) == 0 {

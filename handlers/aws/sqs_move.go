@@ -143,6 +143,7 @@ func (c *call) cancelMove() error {
 		return err
 	}
 	c.name = name
+	c.made(h.TaskID)
 	c.out.number("ApproximateNumberOfMessagesMoved", t.Progress.Done)
 	return nil
 }

@@ -53,15 +53,7 @@ func (c *call) addPermission() error {
 	if err := checkPermission(accounts, allowed); err != nil {
 		return err
 	}
-	for i := range accounts {
-		accounts[i] = "arn:aws:iam::" + accounts[i] + ":root"
-	}
-	for i := range allowed {
-		allowed[i] = "SQS:" + allowed[i]
-	}
-	s := statement{Sid: label, Effect: "Allow", Action: oneOrMany(allowed), Resource: c.arn(name)}
-	s.Principal.AWS = oneOrMany(accounts)
-	raw, err := json.Marshal(s)
+	raw, err := newStatement(label, "SQS:", accounts, allowed, c.arn(name))
 	if err != nil {
 		return err
 	}
@@ -75,6 +67,19 @@ func (c *call) addPermission() error {
 		p.Statement = append(p.Statement, raw)
 		return nil
 	})
+}
+
+// newStatement returns a statement that allows accounts some actions.
+func newStatement(label, prefix string, accounts, allowed []string, resource string) (json.RawMessage, error) {
+	for i := range accounts {
+		accounts[i] = "arn:aws:iam::" + accounts[i] + ":root"
+	}
+	for i := range allowed {
+		allowed[i] = prefix + allowed[i]
+	}
+	s := statement{Sid: label, Effect: "Allow", Action: oneOrMany(allowed), Resource: resource}
+	s.Principal.AWS = oneOrMany(accounts)
+	return json.Marshal(s)
 }
 
 func checkPermission(accounts, allowed []string) error {
@@ -137,28 +142,37 @@ func labelled(label string) func(json.RawMessage) bool {
 // changePolicy changes the statements of a queue's policy. With the last of them the policy goes.
 func (c *call) changePolicy(name string, change func(*policy) error) error {
 	_, err := c.door.Queues.Update(c.ctx, c.who.Tenant, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
-		p := policy{Version: "2008-10-17", ID: c.arn(name) + "/SQSDefaultPolicy"}
+		p := policy{Version: policyVersion, ID: c.arn(name) + "/SQSDefaultPolicy"}
 		if set.AWS.Policy != "" {
 			p = readPolicy(set.AWS.Policy)
 		}
-		if err := change(&p); err != nil {
-			return set, err
+		err := change(&p)
+		if err == nil {
+			set.AWS.Policy, err = p.text(queues.MaxPolicy)
 		}
-		if set.AWS.Policy = ""; len(p.Statement) == 0 {
-			return set, nil
-		}
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(p); err != nil {
-			return set, err
-		}
-		if set.AWS.Policy = strings.TrimSuffix(b.String(), "\n"); len(set.AWS.Policy) > queues.MaxPolicy {
-			return set, errOverLimit.with("The policy would have %d bytes, maximum allowed is %d.", len(set.AWS.Policy), queues.MaxPolicy)
-		}
-		return set, nil
+		return set, err
 	})
 	return err
+}
+
+const policyVersion = "2008-10-17"
+
+// text returns the policy as JSON of at most so many bytes, and "" for one without statements.
+func (p *policy) text(most int) (string, error) {
+	if len(p.Statement) == 0 {
+		return "", nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return "", err
+	}
+	text := strings.TrimSuffix(b.String(), "\n")
+	if len(text) > most {
+		return "", errOverLimit.with("The policy would have %d bytes, maximum allowed is %d.", len(text), most)
+	}
+	return text, nil
 }
 
 // readPolicy reads a policy that somebody has set. A single statement needs no list around it.

@@ -134,7 +134,7 @@ func (c *call) received(m *queues.Message, want wanted) {
 		attributes = append(attributes, queues.Attribute{Name: bodyEncoding, Type: "String", Value: "base64"})
 	}
 	sum := md5.Sum([]byte(body)) //nolint:gosec // see above
-	c.out.plainText("MessageId", messageID(m.ID))
+	c.out.plainText("MessageId", m.ID.UUID())
 	c.out.plainText("ReceiptHandle", m.ReceiptHandle)
 	c.out.plainText("MD5OfBody", hex.EncodeToString(sum[:]))
 	c.out.text("Body", body)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -67,7 +66,7 @@ func (c *call) sent(m *outgoing, s *queues.Sent) {
 	if len(m.system) > 0 {
 		c.out.plainText("MD5OfMessageSystemAttributes", digest(stored(m.system)))
 	}
-	c.out.plainText("MessageId", messageID(s.ID))
+	c.out.plainText("MessageId", s.ID.UUID())
 	if s.SequenceNumber != "" {
 		c.out.plainText("SequenceNumber", s.SequenceNumber)
 	}
@@ -358,20 +357,4 @@ func (c *call) results(element string, list []failure, more func(i int)) {
 		c.out.text("Message", f.fault.message)
 		c.out.flag("SenderFault", f.fault.bySender())
 	})
-}
-
-// messageID writes an id as a UUID of version 8. Its 12 bytes are all there, with 26 bits that only fill up.
-func messageID(id engine.ID) string {
-	u := [16]byte{0: id[0], 1: id[1], 2: id[2], 3: id[3], 4: id[4], 5: id[5], 6: 0x80, 7: id[6], 8: 0x80, 9: id[7], 10: id[8], 11: id[9], 12: id[10], 13: id[11]}
-	var b [36]byte
-	hex.Encode(b[0:], u[:4])
-	b[8] = '-'
-	hex.Encode(b[9:], u[4:6])
-	b[13] = '-'
-	hex.Encode(b[14:], u[6:8])
-	b[18] = '-'
-	hex.Encode(b[19:], u[8:10])
-	b[23] = '-'
-	hex.Encode(b[24:], u[10:])
-	return string(b[:])
 }
