@@ -135,7 +135,7 @@ var attempts = map[string]attempt{
 	"updateTenant":        nothing,
 	"suspendTenant":       nothing,
 	"resumeTenant":        nothing,
-	"deleteTenant":        nothing,
+	"deleteTenant":        {places: map[string]string{"confirm": "tenant"}, query: "confirm=$confirm"},
 	"createTenantKey":     nothing,
 	"listTenantKeys":      nothing,
 	"revokeTenantKey":     nothing,

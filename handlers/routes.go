@@ -128,9 +128,9 @@ func (a *API) routes() []route {
 		{post, sub + "/replay", "replaySubscription", a.replaySubscription, "topics:replay", tenant, refused},
 		{post, "/v1/filters/test", "testFilter", a.testFilter, "topics:read", tenant, harmless},
 
-		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", tenant, harmless},
-		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", tenant, harmless},
-		{get, "/v1/tasks/:id/errors", "listTaskErrors", a.listTaskErrors, "tasks:read", tenant, harmless},
+		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", anyKey, harmless},
+		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", anyKey, harmless},
+		{get, "/v1/tasks/:id/errors", "listTaskErrors", a.listTaskErrors, "tasks:read", anyKey, harmless},
 		{post, "/v1/tasks/:id/cancel", "cancelTask", a.cancelTask, "tasks:write", tenant, harmless},
 
 		{get, "/v1/keys", "listKeys", a.listKeys, "keys:read", tenant, harmless},

@@ -12,13 +12,14 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
 )
 
 // Task is work that was asked for.
 type Task struct {
 	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
-	Type string `json:"type" enums:"purge,redrive,replay"`
+	Type string `json:"type" enums:"purge,redrive,replay,delete_tenant"`
 	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
@@ -38,7 +39,7 @@ type Task struct {
 
 // TaskScope is what a task works on.
 type TaskScope struct {
-	// Name of the queue; empty for a replay.
+	// Name of the queue; empty for a replay and for the deletion of a tenant.
 	Queue string `json:"queue" example:"orders"`
 	// Of a purge: only messages that were sent at least so many seconds before it was asked for.
 	OlderThan int64 `json:"older_than,omitempty" example:"3600"`
@@ -51,9 +52,11 @@ type TaskScope struct {
 	// Of a replay: the topic, and its subscription.
 	Topic        string `json:"topic,omitempty" example:"orders.created"`
 	Subscription string `json:"subscription,omitempty" example:"billing"`
+	// Of the deletion of a tenant: its name.
+	Tenant string `json:"tenant,omitempty" example:"acme"`
 }
 
-// TaskProgress counts the messages of a task.
+// TaskProgress counts the messages of a task; of the deletion of a tenant its queues and topics.
 type TaskProgress struct {
 	// How many there are to look at. An estimate until the task has succeeded.
 	Total int64 `json:"total" example:"2014"`
@@ -151,18 +154,25 @@ func (a *API) purgeSome(c echo.Context, opt queues.PurgeOptions) (tasks.Task, er
 
 // begin starts a task with what people see of its scope.
 func (a *API) begin(c echo.Context, n tasks.NewTask, s TaskScope) (tasks.Task, error) {
-	ctx, t, _ := scope(c)
 	shown, err := json.Marshal(s)
 	if err != nil {
 		return tasks.Task{}, err
 	}
 	n.Scope, n.CreatedBy = string(shown), RequestOf(c).Principal.ID()
-	return a.Tasks.Start(ctx, t.String(), n)
+	return a.Tasks.Start(c.Request().Context(), taskOwner(c), n)
+}
+
+// taskOwner says whose tasks a request is about: the tenant's, or without one those of the installation.
+func taskOwner(c echo.Context) string {
+	if t := RequestOf(c).Tenant; !t.IsZero() {
+		return t.String()
+	}
+	return tasks.Installation
 }
 
 // The words of the filters of listTasks.
 var (
-	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask}
+	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask, tenants.DeleteTask}
 	taskStatuses = []string{string(tasks.Running), string(tasks.Succeeded), string(tasks.Failed), string(tasks.Cancelling), string(tasks.Cancelled)}
 )
 
@@ -186,10 +196,10 @@ func taskFilter(q *query) (tasks.Filter, error) {
 // listTasks shows a part of a tenant's tasks.
 //
 //	@Summary		List tasks
-//	@Description	Newest first. The newest 1,000 are kept; those that have ended are forgotten first.
+//	@Description	Newest first. The newest 1,000 are kept; those that have ended are forgotten first. An operator who names no tenant sees the tasks of the installation.
 //	@ID				listTasks
 //	@Tags			tasks
-//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay)
+//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay,delete_tenant)
 //	@Param			status	query		string		false	"Only tasks in this state"		Enums(running,succeeded,failed,cancelling,cancelled)
 //	@Param			queue	query		string		false	"Only tasks on this queue"		maxlength(80)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
@@ -222,8 +232,7 @@ func (a *API) listTasks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, t, _ := scope(c)
-	list, next, err := a.Tasks.List(ctx, t.String(), f, limit, after)
+	list, next, err := a.Tasks.List(c.Request().Context(), taskOwner(c), f, limit, after)
 	if err != nil {
 		return err
 	}
@@ -265,8 +274,7 @@ func (a *API) getTask(c echo.Context) error {
 
 // taskOf returns the task that the path names. One on a queue that the caller does not reach is not there for him.
 func (a *API) taskOf(c echo.Context) (tasks.Task, error) {
-	ctx, t, _ := scope(c)
-	task, err := a.Tasks.Get(ctx, t.String(), c.Param("id"))
+	task, err := a.Tasks.Get(c.Request().Context(), taskOwner(c), c.Param("id"))
 	if err == nil && !grants(c).Reaches(task.Queue) {
 		err = tasks.ErrNotFound
 	}
@@ -349,8 +357,7 @@ func (a *API) listTaskErrors(c echo.Context) error {
 			return err
 		}
 	}
-	ctx, t, _ := scope(c)
-	list, more, err := a.Tasks.Errors(ctx, t.String(), id, skip, limit)
+	list, more, err := a.Tasks.Errors(c.Request().Context(), taskOwner(c), id, skip, limit)
 	if err != nil {
 		return err
 	}

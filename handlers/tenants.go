@@ -1,12 +1,18 @@
 package handlers
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -294,32 +300,78 @@ func (a *API) getTenant(c echo.Context) error {
 	return a.json(c, http.StatusOK, newTenant(t, plans))
 }
 
-// deleteTenant deletes a tenant that has no queues.
+// deleteTenant deletes a tenant.
 //
 //	@Summary		Delete a tenant
-//	@Description	With its keys and tasks. Its queues must be deleted before.
+//	@Description	One without queues at once, with its topics, keys and tasks; another one is refused with 409 `tenant_not_empty`.
+//	@Description
+//	@Description	With `confirm` the tenant goes with all that it has, in a task. It must be suspended in mode `all` before. From then on there is no way back: its keys are dead, its name is not found and free again when the task has succeeded, and its account number is given to nobody else. The task belongs to the installation: an operator sees it at `/v1/tasks` without the header `Tenant`.
 //	@ID				deleteTenant
 //	@Tags			tenants
 //	@Param			tenant			path	string	true	"Name of the tenant"
+//	@Param			confirm			query	string	false	"The name of the tenant, to delete it with all that it has"
 //	@Param			If-Match		header	string	false	"Only when the tenant has this ETag"
 //	@Param			If-None-Match	header	string	false	"Only when the tenant has another ETag"
+//	@Success		202				{object}	Task	"It is being deleted with all that it has"
+//	@Header			202				{string}	Location	"The task"
 //	@Success		204				"Deleted"
 //	@Failure		400				{object}	Problem	"The request is malformed"
 //	@Failure		404				{object}	Problem	"No such tenant"
-//	@Failure		409				{object}	Problem	"The tenant has queues"
+//	@Failure		409				{object}	Problem	"The tenant has queues (`tenant_not_empty`), or is not suspended (`tenant_not_suspended`)"
 //	@Failure		412				{object}	Problem	"If-Match or If-None-Match did not hold"
 //	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
-//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Failure		422				{object}	Problem	"`confirm` is not the tenant's name, or a value is not allowed"
 //	@Router			/v1/tenants/{tenant} [delete]
 func (a *API) deleteTenant(c echo.Context) error {
-	cond, err := a.tenantCondition(c)
+	q, err := readQuery(c, "confirm")
 	if err != nil {
 		return err
 	}
-	if err := a.Tenants.Delete(c.Request().Context(), c.Param("tenant"), cond); err != nil {
+	cond, err := a.tenantMatch(c)
+	if err != nil {
 		return err
 	}
-	return c.NoContent(http.StatusNoContent)
+	ctx, name := c.Request().Context(), c.Param("tenant")
+	if !q.has("confirm") {
+		if err := a.Tenants.Delete(ctx, name, cond); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
+	}
+	if q.text("confirm") != name {
+		e := *errConfirm
+		e.Message = fmt.Sprintf("confirm must be the name of the tenant, %q.", name)
+		e.Fix = fmt.Sprintf("Ask for DELETE /v1/tenants/%[1]s?confirm=%[1]s to delete it with all that it has.", name)
+		e.Fields = []errs.Field{{Query: "confirm", Code: "not_allowed", Message: "must be the name of the tenant"}}
+		return &e
+	}
+	n, err := a.Tenants.PlanDelete(ctx, name, cond)
+	if err != nil {
+		return err
+	}
+	task, err := a.begin(c, n, TaskScope{Tenant: name})
+	if errors.Is(err, tasks.ErrAlreadyRunning) {
+		task, err = a.deletionOf(ctx, name)
+	}
+	if err != nil {
+		return err
+	}
+	return a.accept(c, task)
+}
+
+// deletionOf returns the unfinished task that deletes a tenant.
+func (a *API) deletionOf(ctx context.Context, name string) (tasks.Task, error) {
+	list, _, err := a.Tasks.List(ctx, tasks.Installation, tasks.Filter{Type: tenants.DeleteTask}, tasks.MaxTasks, "")
+	if err != nil {
+		return tasks.Task{}, err
+	}
+	for _, t := range list {
+		var s TaskScope
+		if t.FinishedAt.IsZero() && json.Unmarshal([]byte(t.Scope), &s) == nil && s.Tenant == name {
+			return t, nil
+		}
+	}
+	return tasks.Task{}, tenants.ErrNotFound // it has ended meanwhile
 }
 
 // listTenants shows a part of the tenants.
@@ -366,11 +418,16 @@ func (a *API) listTenants(c echo.Context) error {
 	return answerPage(a, c, data, encodeCursor("tenants", prefix, next))
 }
 
-// tenantCondition reads If-Match and If-None-Match for a change.
+// tenantCondition reads If-Match and If-None-Match for a change that takes no parameters in the query.
 func (a *API) tenantCondition(c echo.Context) (tenants.Condition, error) {
 	if _, err := readQuery(c); err != nil {
 		return tenants.Condition{}, err
 	}
+	return a.tenantMatch(c)
+}
+
+// tenantMatch reads If-Match and If-None-Match.
+func (a *API) tenantMatch(c echo.Context) (tenants.Condition, error) {
 	cond, err := readCondition(c.Request().Header)
 	if err != nil {
 		return tenants.Condition{}, err

@@ -85,18 +85,20 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 }
 
-// board is the keys of the newest samples of a tenant's queues, and of their sums.
+// board is the keys of the newest samples of a tenant's queues, and of their sums, and what says whether the tenant is there.
 func board(t tenants.ID) []string {
-	return []string{engine.TenantKey(t.String(), "board"), engine.TenantKey(t.String(), "series")}
+	return []string{engine.TenantKey(t.String(), "board"), engine.TenantKey(t.String(), "series"), engine.TenantKey(t.String(), "tenant")}
 }
 
 // fleet is the same for all tenants.
-func fleet() []string { return []string{engine.SystemKey("board"), engine.SystemKey("series")} }
+func fleet() []string {
+	return []string{engine.SystemKey("board"), engine.SystemKey("series"), engine.SystemKey("tenant-ids")}
+}
 
 // Forget removes what is remembered of a tenant that is deleted.
 func (m *Monitor) Forget(ctx context.Context, t tenants.ID) error {
 	m.snapshots.Delete(t)
-	if _, err := m.engine.Do(ctx, dropScript, board(t)); err != nil {
+	if _, err := m.engine.Do(ctx, dropScript, board(t)[:2]); err != nil {
 		return err
 	}
 	_, err := m.tally(ctx, fleet(), m.now(), []newest{{name: t.String(), uid: t.String()}})

@@ -98,8 +98,7 @@ func (m *Monitor) look(ctx context.Context, ref queues.Ref, w *watch) (over bool
 	values := valuesOf(st)
 	changed := !w.known || values != w.values
 	if changed {
-		key := queues.SeriesKey(ref.Tenant, ref.UID)
-		if err := m.append(ctx, key, m.now(), values); err != nil {
+		if err := m.append(ctx, ref, m.now(), values); err != nil {
 			return false, nil, err
 		}
 		w.values, w.known = values, true
@@ -134,8 +133,11 @@ func (m *Monitor) sum(ctx context.Context, span int64, seen map[tenants.ID][]new
 // tally puts samples on a board and returns the values of all that are on it.
 func (m *Monitor) tally(ctx context.Context, keys []string, span int64, list []newest) (all string, err error) {
 	for part := range slices.Chunk(list, tallied) {
-		args := make([]any, 1, 1+3*len(part))
-		args[0] = span
+		args := make([]any, 2, 2+3*len(part))
+		args[0], args[1] = span, "0"
+		if keys[0] == fleet()[0] {
+			args[1] = "1"
+		}
 		for _, n := range part {
 			args = append(args, n.name, n.uid, n.values)
 		}
@@ -152,9 +154,10 @@ func (m *Monitor) tally(ctx context.Context, keys []string, span int64, list []n
 	return all, nil
 }
 
-// append adds a sample to the series at key.
-func (m *Monitor) append(ctx context.Context, key string, span int64, v Values) error {
-	reply, err := m.engine.Do(ctx, appendScript, []string{key}, span, v.String())
+// append adds a sample to the series of a queue, unless that is gone.
+func (m *Monitor) append(ctx context.Context, ref queues.Ref, span int64, v Values) error {
+	key := queues.SeriesKey(ref.Tenant, ref.UID)
+	reply, err := m.engine.Do(ctx, appendScript, []string{key, queues.HeadKey(ref.Tenant, ref.UID)}, span, v.String())
 	if err != nil {
 		return err
 	}

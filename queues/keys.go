@@ -47,6 +47,7 @@ var (
 	lookupScript     = engine.MustLoad(files, "lookup")
 	listScript       = engine.MustLoad(files, "list")
 	unfinishedScript = engine.MustLoad(files, "unfinished")
+	countScript      = engine.MustLoad(files, "count")
 	checkScript      = engine.MustLoad(files, "check")
 	fieldsScript     = engine.MustLoad(files, "fields")
 
@@ -89,6 +90,10 @@ func scheduleIndexKey() string { return engine.SystemKey("schedules") }
 // SeriesKey is the key of what package monitor remembers of a queue: one of the queue's slot, which is removed with it, and
 // none of its parts, because no call of the queue's looks at it.
 func SeriesKey(t tenants.ID, uid string) string { return engine.Key(t.String(), uid, "series") }
+
+// HeadKey is the key of a queue's head, for those who add something in the queue's slot: the queue is there while its field
+// "v" is there and not "x".
+func HeadKey(t tenants.ID, uid string) string { return engine.Key(t.String(), uid, parts[0]) }
 
 // lane is one line of calls to a queue's scripts: one is under way at a time, and each has the next number. The queue
 // remembers each lane's last answer, so that a call whose answer was lost can be sent again, and one that was given up

@@ -415,6 +415,34 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 	return s.registry().Forget(ctx, t, uid)
 }
 
+// eraseAtOnce bounds the queues of a tenant that are deleted at the same time.
+const eraseAtOnce = 16
+
+// Erase deletes at most so many queues of a tenant that is being deleted, and returns how many are left.
+func (s *Store) Erase(ctx context.Context, t tenants.ID, most int) (left int64, err error) {
+	found, err := s.registry().Any(ctx, t, most)
+	if err != nil {
+		return 0, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(eraseAtOnce)
+	for _, q := range found {
+		g.Go(func() error {
+			if v, ok := s.byUID.Load(q.UID); ok {
+				s.forget(v.(*desk))
+			}
+			if _, err := s.engine.Do(gctx, retireScript, queueKeys(t, q.UID)[:1], ""); err != nil {
+				return err
+			}
+			return s.bury(gctx, t, q.Name, q.UID)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	return s.registry().Count(ctx, t)
+}
+
 // Listing is a queue in a list, with its counts.
 type Listing struct {
 	Queue

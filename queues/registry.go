@@ -76,6 +76,28 @@ func (r Registry) Unfinished(ctx context.Context, t tenants.ID, cursor string) (
 	return named(list[1:]), text(list, 0), nil
 }
 
+// Any returns up to limit things, whether they are live, begun or being deleted; those are without a name. It finds some as
+// long as there are any.
+func (r Registry) Any(ctx context.Context, t tenants.ID, limit int) ([]Named, error) {
+	if limit == 0 {
+		return nil, nil
+	}
+	found, err := r.List(ctx, t, "", "", limit)
+	for cursor := "0"; err == nil && len(found) == 0; {
+		found, cursor, err = r.Unfinished(ctx, t, cursor)
+		if cursor == "0" {
+			break
+		}
+	}
+	return found[:min(len(found), limit)], err
+}
+
+// Count returns how many things there are, with those that are begun and those being deleted.
+func (r Registry) Count(ctx context.Context, t tenants.ID) (int64, error) {
+	list, err := r.do(ctx, countScript, r.keys(t)[:1])
+	return number(list, 0), err
+}
+
 // Unregister takes the name of a thing out and notes that its keys are still to be removed.
 func (r Registry) Unregister(ctx context.Context, t tenants.ID, name, uid string) error {
 	_, err := r.do(ctx, unregisterScript, r.keys(t), name, uid)

@@ -154,13 +154,15 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 			return t.AccountNumber, err
 		}})
 	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Notifier: p.notifier})
-	p.tenants.OnDelete(p.topics.Forget)
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
+	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
+	p.tenants.OnErase(p.queues.Erase)
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),
 		queues.RedriveTask: p.queues.Redriving(),
 		topics.ReplayTask:  p.topics.Replaying(),
+		tenants.DeleteTask: p.tenants.Deleting(),
 	}, Ready: func() bool { return !s.health.has("data_replaced") && !s.health.has("redis_unavailable") }})
 	p.epoch = epoch
 	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name) }

@@ -43,7 +43,7 @@ var (
 	entriesKey  = engine.SystemKey("tenants")         // HASH name to entry
 	namesKey    = engine.SystemKey("tenant-names")    // ZSET names, all with score 0
 	idsKey      = engine.SystemKey("tenant-ids")      // HASH id to name
-	accountsKey = engine.SystemKey("tenant-accounts") // HASH account to id
+	accountsKey = engine.SystemKey("tenant-accounts") // HASH account to id, "-" when that is gone
 	termsKey    = engine.SystemKey("tenant-terms")    // HASH "" to the mark
 	ratesKey    = engine.SystemKey("rates")           // HASH "<id>/<limit>" to bucket
 	plansKey    = engine.SystemKey("plans")           // HASH name to record

@@ -34,6 +34,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	onDelete []func(context.Context, ID) error
+	onErase  []func(context.Context, ID, int) (int64, error)
 }
 
 // New returns the store of the tenants behind e. All times are those of Redis; the clock is for what a server counts
@@ -357,9 +358,13 @@ func (s *Store) load(ctx context.Context, e entry) (Tenant, error) {
 	}
 }
 
-// finishLeaving finishes a deletion and returns ErrNotFound either way.
+// finishLeaving does a part of a deletion, all of it for a tenant that has little, and returns ErrNotFound either way.
 func (s *Store) finishLeaving(ctx context.Context, e entry) error {
-	if err := s.finishDelete(ctx, e); err != nil {
+	left, err := s.finishDelete(ctx, e, atOnce)
+	if err == nil && left > 0 {
+		err = errLeaving
+	}
+	if err != nil {
 		return ErrNotFound.Because(err)
 	}
 	return ErrNotFound
@@ -396,7 +401,7 @@ func (s *Store) finishCreate(ctx context.Context, e entry) (Tenant, error) {
 // discard deletes a record that was written after its tenant had been created and deleted by others. Nobody can have
 // found it: no name and no id lead there.
 func (s *Store) discard(ctx context.Context, id ID) error {
-	if _, err := s.run(ctx, markScript, []string{recordKey(id), queuesKey(id)}, "", ""); err != nil {
+	if _, err := s.run(ctx, markScript, []string{recordKey(id), queuesKey(id)}, "", "", "0"); err != nil {
 		return err
 	}
 	if _, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id)}); err != nil {

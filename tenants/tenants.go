@@ -127,12 +127,17 @@ var (
 		Message: "There is no such tenant, or this key does not act for it."}
 	ErrNotEmpty = &errs.Error{Kind: errs.Conflict, Code: "tenant_not_empty",
 		Message: "The tenant still has queues.",
-		Fix:     "Delete its queues first. One with many messages counts until the last of them is gone."}
+		Fix: "Delete its queues first, or suspend the tenant and delete it with all that it has: " +
+			`POST /v1/tenants/{tenant}/suspend {"mode":"all"}, then DELETE /v1/tenants/{tenant}?confirm={tenant}`}
+	// ErrNotSuspended refuses to delete a tenant with all that it has while it may still do something.
+	ErrNotSuspended = &errs.Error{Kind: errs.Conflict, Code: "tenant_not_suspended",
+		Message: "The tenant has queues and is not suspended, so somebody may still use them.",
+		Fix:     `Suspend it first: POST /v1/tenants/{tenant}/suspend {"mode":"all"}`}
 	ErrPrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",
 		Message: "The tenant is not as If-Match or If-None-Match asks.",
 		Fix:     "Read the tenant again and decide anew with its current ETag."}
 	ErrAccountTaken = &errs.Error{Kind: errs.Conflict, Code: "account_taken",
-		Message: "Another tenant has this account number.",
+		Message: "Another tenant has this account number, or had it.",
 		Fix:     "Choose another number, or leave it out to get a random one."}
 	ErrAccountFixed = &errs.Error{Kind: errs.Conflict, Code: "account_fixed",
 		Message: "The account number of a tenant cannot be changed, because the ARNs of its queues and topics contain it.",
@@ -142,6 +147,9 @@ var (
 		Message: "The storage has lost the record of this tenant. Nothing was changed.",
 		Fix:     "The operator should restore Redis from a backup, or look why it came back without its data."}
 
+	errLeaving = &errs.Error{Kind: errs.Conflict, Code: "tenant_deleting", RetryAfter: time.Second,
+		Message: "A tenant of this name is being deleted with all that it has.",
+		Fix:     "Wait until that has ended: GET /v1/tasks, as an operator and without the header Tenant, shows how far it is."}
 	errBusy = &errs.Error{Kind: errs.Unavailable, Code: "not_ready", RetryAfter: time.Second,
 		Message: "Others are changing this tenant at the same time. Nothing was changed.",
 		Fix:     "Send the same request again."}

@@ -92,7 +92,7 @@ func (w *world) open(tb testing.TB) {
 	w.queues = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: w.clock})
 	w.notifier = w.newNotifier(tb, masterKey)
 	w.Store = topics.New(topics.Config{Engine: e, Queues: w.queues, Clock: w.clock, Notifier: w.notifier})
-	w.tenants.OnDelete(w.Forget)
+	w.tenants.OnErase(w.Erase)
 	tb.Cleanup(w.Stop)
 }
 

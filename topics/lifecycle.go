@@ -425,22 +425,24 @@ func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, l
 	return names[:limit], names[limit-1], nil
 }
 
-// Forget deletes all topics of a tenant that is being deleted.
-func (s *Store) Forget(ctx context.Context, t tenants.ID) error {
-	if err := s.finish(ctx, t); err != nil {
-		return err
+// eraseAtOnce bounds the topics of a tenant that are deleted at the same time.
+const eraseAtOnce = 16
+
+// Erase deletes at most so many topics of a tenant that is being deleted, and returns how many are left.
+func (s *Store) Erase(ctx context.Context, t tenants.ID, most int) (left int64, err error) {
+	found, err := s.registry.Any(ctx, t, most)
+	if err != nil {
+		return 0, err
 	}
-	for {
-		list, err := s.registry.List(ctx, t, "", "", 100)
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		for _, n := range list {
-			if err := s.bury(ctx, t, n.Name, n.UID); err != nil {
-				return err
-			}
-		}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(eraseAtOnce)
+	for _, n := range found {
+		g.Go(func() error { return s.bury(gctx, t, n.Name, n.UID) })
 	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	return s.registry.Count(ctx, t)
 }
 
 // sweepRate bounds a walk through all topics, in topics a second.

@@ -48,7 +48,7 @@ func (s *Store) newID() string { return prefix + s.engine.NewID(0).String() }
 
 // keys are those of a tenant's tasks in the order of start.lua.
 func (s *Store) keys(tenant string) []string {
-	return []string{tenantKey(tenant), tasksKey(tenant), runsKey(tenant), errorsKey(tenant)}
+	return []string{ownerKey(tenant), tasksKey(tenant), runsKey(tenant), errorsKey(tenant)}
 }
 
 const (
@@ -83,7 +83,7 @@ func (s *Store) Start(ctx context.Context, tenant string, n NewTask) (Task, erro
 	}
 	alone := ""
 	if n.Alone {
-		alone = n.Type + " " + n.Queue
+		alone = n.Type + " " + n.Queue + n.Of
 	}
 	reply, err := s.engine.Do(ctx, startScript, s.keys(tenant), r.ID, text, MaxTasks, MaxUnfinished, alone, now.Add(startLimit).UnixMilli())
 	if err != nil {

@@ -13,6 +13,9 @@
 //	sl:<id>:{<id>}:task-errors  HASH of "<task id>:<part>" to errors of single items
 //	sl:-:{sys}:tasks            ZSET of "<type> <tenant> <task id>" by when to look at it
 //
+// Tasks of the installation, such as the deletion of a tenant, lie in the slot of the installation under
+// installation-tasks and so on.
+//
 // What spans the two goes in steps. An entry of the ZSET is made before its task and removed after its end, and a task
 // that is worked on renews its own, so whoever finds an entry that leads nowhere removes it, and no task is left behind.
 package tasks
@@ -128,8 +131,9 @@ type NewTask struct {
 	Total     int64  // how many items there are to look at, as far as known
 	Limit     int64  // ends the task as succeeded once so many are done; 0: no limit
 	MaxRate   int    // items done or failed per second at most; 0: as fast as it goes
-	// Alone refuses the task while another one of its type and queue is unfinished.
+	// Alone refuses the task while another one of its type, queue and Of is unfinished.
 	Alone bool
+	Of    string // what the task works on beside a queue, for Alone
 }
 
 // The errors of this package, besides those of the engine.
@@ -170,10 +174,27 @@ var (
 	unplanScript  = engine.MustLoad(files, "unplan")
 )
 
-func tenantKey(tenant string) string { return engine.TenantKey(tenant, "tenant") }      // HASH, kept by tenants
-func tasksKey(tenant string) string  { return engine.TenantKey(tenant, "tasks") }       // HASH id to JSON
-func runsKey(tenant string) string   { return engine.TenantKey(tenant, "task-runs") }   // HASH id to line of control
-func errorsKey(tenant string) string { return engine.TenantKey(tenant, "task-errors") } // HASH id:part to JSON lines
+// Installation stands in the place of a tenant for what belongs to none.
+const Installation = "-"
+
+func tasksKey(tenant string) string  { return key(tenant, "tasks") }       // HASH id to JSON
+func runsKey(tenant string) string   { return key(tenant, "task-runs") }   // HASH id to line of control
+func errorsKey(tenant string) string { return key(tenant, "task-errors") } // HASH id:part to JSON lines
+
+func key(tenant, part string) string {
+	if tenant == Installation {
+		return engine.SystemKey("installation-" + part)
+	}
+	return engine.TenantKey(tenant, part)
+}
+
+// ownerKey is a HASH that says whether there is somebody to have tasks: that of the tenant, or that of the installation.
+func ownerKey(tenant string) string {
+	if tenant == Installation {
+		return engine.SystemKey("installation")
+	}
+	return engine.TenantKey(tenant, "tenant")
+}
 
 var planKey = engine.SystemKey("tasks") // ZSET entry to time
 

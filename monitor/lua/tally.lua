@@ -2,8 +2,10 @@
 -- sample that is older than the one that is there is left out.
 -- KEYS[1] HASH the board: name to "uid span values", and "" to the values of all together; behind the values of the newest sample the span, sent and received of the one before it
 -- KEYS[2] HASH series of what all have together, as in append
+-- KEYS[3] HASH the record of the tenant, which is there while its state is active; of the installation the ids of tenants that are there
 -- ARGV[3] number of the span of ten seconds since 1970
--- ARGV[4+] three each: name, uid, and the values separated by ",", or "" for one that is gone
+-- ARGV[4] "1" for the board of the installation
+-- ARGV[5+] three each: name, uid, and the values separated by ",", or "" for one that is gone
 -- Returns: the values of all together, and how many samples their series has beside what is packed, about
 -- Flags: none
 -- Again: a sample that is there already changes the sums by nothing.
@@ -31,8 +33,10 @@ local function add(values, sign, from, to)
   end
 end
 
-for i = 4, #ARGV, 3 do
+if ARGV[4] ~= '1' and redis.call('HGET', KEYS[3], 'state') ~= 'active' then return { '', '0' } end
+for i = 5, #ARGV, 3 do
   local name, uid, text = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if ARGV[4] == '1' and redis.call('HEXISTS', KEYS[3], uid) == 0 then text = '' end
   local old_uid, old_span, old_text, before = string.match(redis.call('HGET', BOARD, name) or '', '^(%S+) (%d+) (%S+) (%S+)$')
   local old = numbers(old_text or '')
   if text == '' then

@@ -3,7 +3,7 @@
 -- KEYS[1] HASH name to entry
 -- KEYS[2] ZSET names, all with score 0
 -- KEYS[3] HASH id to name
--- KEYS[4] HASH account to id
+-- KEYS[4] HASH account to id, or "-" when that is gone
 -- ARGV[3] name
 -- ARGV[4] id for a new tenant
 -- ARGV[5] account for a new tenant

@@ -1,5 +1,5 @@
 -- Stores a task that is to be worked on. It may make room, so it runs when there is none.
--- KEYS[1] HASH the tenant
+-- KEYS[1] HASH the tenant, or the installation, which has an epoch
 -- KEYS[2] HASH task id to JSON
 -- KEYS[3] HASH unfinished task id to its line; see lib/control.lua
 -- KEYS[4] HASH task id and part to errors
@@ -15,7 +15,8 @@
 --- @include "lib/clock"
 --- @include "lib/control"
 --- @include "lib/room"
-if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return { 'no_tenant' } end
+local owner = redis.call('HMGET', KEYS[1], 'state', 'epoch')
+if owner[1] ~= 'active' and not owner[2] then return { 'no_tenant' } end
 if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return { 'ok' } end
 if read_clock(0) > tonumber(ARGV[8]) then return { 'late' } end
 local open = redis.call('HGETALL', KEYS[3])
