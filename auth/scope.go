@@ -22,6 +22,7 @@ var tenantScopes = []string{
 	"keys:read", "keys:write",
 	"members:read", "members:write",
 	"audit:read",
+	"usage:read",
 }
 
 // operatorScopes are those for what belongs to the installation. Only operators' keys have them.

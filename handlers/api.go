@@ -36,6 +36,8 @@ type API struct {
 	Tasks   *tasks.Store
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Meter counts requests and their bytes. Default: nothing is counted.
+	Meter   *tenants.Meter
 	Audit   *audit.Store
 	Monitor *monitor.Monitor
 	// NewID makes the ids of requests: engine.Engine.NewID.
@@ -119,7 +121,8 @@ type Request struct {
 
 	route   *guarded
 	terms   *tenants.Terms // nil for what an operator asks
-	charged int64          // bytes of the answer, to the limits of the tenant
+	charged int64          // bytes of the answer, to the limits and the usage of the tenant
+	read    int64          // bytes of a body that did not say how long it is
 	record  *record        // nil for what the audit log does not have
 }
 
@@ -186,7 +189,7 @@ func (a *API) guard(r route) echo.HandlerFunc {
 	if what, ok := changes[r.operation]; ok {
 		rt.change = &what
 	}
-	return func(c echo.Context) error {
+	return func(c echo.Context) (err error) {
 		req, hr := RequestOf(c), c.Request()
 		req.Operation, req.route = rt.operation, &rt
 		if err := unescapeParams(c); err != nil {
@@ -206,7 +209,7 @@ func (a *API) guard(r route) echo.HandlerFunc {
 			if err := a.admit(c, req); err != nil {
 				return err
 			}
-			defer a.chargeRest(c, req)
+			defer func() { a.countRequest(c, req, err) }()
 		}
 		if e := hr.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 			return errEncoding

@@ -43,6 +43,8 @@
 //	@tag.description	Limits of tenants, by name. For operators.
 //	@tag.name			audit
 //	@tag.description	Who changed what.
+//	@tag.name			usage
+//	@tag.description	What a tenant has used.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
 //	@tag.name			members

@@ -121,6 +121,8 @@ var attempts = map[string]attempt{
 	"revokeKey":          nothing,
 	"rotateKey":          nothing,
 
+	"getUsage":            {places: map[string]string{"name": "queue"}, query: "by=queue&name=$name"},
+	"getTenantUsage":      nothing,
 	"listAudit":           {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
 	"exportAudit":         {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
 	"listOperatorAudit":   pages,

@@ -144,6 +144,9 @@ func (a *API) routes() []route {
 		{del, member, "removeMember", a.removeMember, "members:write", tenant, harmless},
 		{post, member + "/invitation", "inviteMemberAgain", a.inviteMemberAgain, "members:write", tenant, refused},
 
+		{get, "/v1/usage", "getUsage", a.getUsage, "usage:read", tenant, harmless},
+		{get, owner + "/usage", "getTenantUsage", a.getTenantUsage, "usage:read", operator, harmless},
+
 		{get, "/v1/audit", "listAudit", a.listAudit, "audit:read", tenant, harmless},
 		{get, "/v1/audit/export", "exportAudit", a.exportAudit, "audit:read", tenant, harmless},
 		{get, "/v1/operator_audit", "listOperatorAudit", a.listOperatorAudit, "operator_audit:read", operator, harmless},

@@ -165,7 +165,7 @@ const maxAgent = 256
 
 // enter answers a request that came without a credential, and of which it is clear by now who made it: with the session that
 // open opens.
-func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session, auth.Secret, error)) error {
+func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session, auth.Secret, error)) (err error) {
 	req := RequestOf(c)
 	req.Principal, req.Tenant = p, p.Tenant
 	if !req.Tenant.IsZero() {
@@ -176,7 +176,7 @@ func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session,
 	if err := a.admit(c, req); err != nil {
 		return err
 	}
-	defer a.chargeRest(c, req)
+	defer func() { a.countRequest(c, req, err) }()
 	what := changes[req.Operation]
 	return a.audited(c, &guarded{change: &what, route: route{operation: req.Operation, needs: public, handler: func(c echo.Context) error {
 		s, text, err := open()

@@ -178,6 +178,7 @@ func (s *Store) DeleteMessage(ctx context.Context, t tenants.ID, queue string, i
 		if text(reply, 2) != "k" {
 			return ErrMessageNotFound
 		}
+		s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricDeleted, 1)
 		return nil
 	})
 }

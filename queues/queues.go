@@ -27,8 +27,9 @@ type Config struct {
 	ReceiptKey []byte
 	// Terms says what holds for a tenant: tenants.Store.Terms. Default: every tenant may do everything.
 	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
-	Clock  clock.Clock  // default: the machine's
-	Logger *slog.Logger // default: nothing
+	Meter  *tenants.Meter // default: nothing is counted
+	Clock  clock.Clock    // default: the machine's
+	Logger *slog.Logger   // default: nothing
 }
 
 // Store is the queues of all tenants.
@@ -38,6 +39,7 @@ type Store struct {
 	logger     *slog.Logger
 	receiptKey []byte
 	terms      func(context.Context, tenants.ID) (*tenants.Terms, error)
+	meter      *tenants.Meter
 	session    uint32
 
 	desks    sync.Map // address → *desk
@@ -76,7 +78,7 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, terms: c.Terms, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
+	s := &Store{engine: c.Engine, terms: c.Terms, meter: c.Meter, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
 	none := ""
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }

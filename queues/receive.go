@@ -84,6 +84,10 @@ func (s *Store) Receive(ctx context.Context, t tenants.ID, queue string, opt Rec
 		messages, err = d.receive(ctx, opt)
 		return err
 	})
+	s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricReceived, int64(len(messages)))
+	if opt.AutoAck {
+		s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricDeleted, int64(len(messages)))
+	}
 	return messages, err
 }
 

@@ -60,6 +60,13 @@ func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch
 		results, err = d.sendBatch(batch, atomic)
 		return err
 	})
+	stored := int64(0)
+	for i := range results {
+		if err == nil && results[i].Err == nil && !results[i].Replayed {
+			stored++
+		}
+	}
+	s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricSent, stored)
 	return results, err
 }
 

@@ -185,6 +185,7 @@ func (s *Store) Unreceive(ctx context.Context, t tenants.ID, queue string, messa
 		d.unreceive(messages)
 		return nil
 	})
+	s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricReceived, -int64(len(messages)))
 }
 
 // settleCall is one caller's settlements for one script call.
@@ -224,7 +225,7 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 	}
 	now, verdicts := number(reply, 1), text(reply, 2)
 	waits := strings.Fields(text(reply, 5))
-	n, gaveUp := 0, false
+	n, gaveUp, acked := 0, false, int64(0)
 	for _, c := range batch {
 		for i := range c.items {
 			item := &c.items[i]
@@ -239,6 +240,9 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 					item.span, waits = time.Duration(ms)*time.Millisecond, waits[1:]
 				}
 				item.judge(verdicts[n], at(now))
+				if item.verb == Ack && verdicts[n] == 'k' {
+					acked++
+				}
 			}
 			gaveUp = gaveUp || item.verb == DeadLetter
 			n++
@@ -246,6 +250,7 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 		c.err = err
 		close(c.done)
 	}
+	d.store.meter.Add(d.at.tenant, tenants.KindQueue, d.at.name, tenants.MetricDeleted, acked)
 	if gaveUp {
 		d.carrier.wake()
 	}

@@ -31,6 +31,7 @@ type parts struct {
 	engine   *engine.Engine
 	tenants  *tenants.Store
 	limiter  *tenants.Limiter
+	meter    *tenants.Meter
 	keys     *auth.KeyStore
 	auth     *auth.Authenticator
 	queues   *queues.Store
@@ -140,6 +141,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	}
 	p.tenants = tenants.New(p.engine, clock.Real{})
 	p.limiter = tenants.NewLimiter(p.tenants)
+	p.meter = tenants.NewMeter(p.tenants)
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)
@@ -147,13 +149,13 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.audit = audit.New(p.engine)
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.audit.Forget(ctx, audit.Log(id.String())) })
-	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms})
+	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms, Meter: p.meter})
 	p.notifier = topics.NewNotifier(topics.NotifierConfig{Engine: p.engine, Keys: s.keys, Region: s.config.Region, Origin: s.origin(),
 		Account: func(ctx context.Context, id tenants.ID) (string, error) {
 			t, err := p.tenants.ByID(ctx, id)
 			return t.AccountNumber, err
 		}})
-	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Notifier: p.notifier})
+	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Meter: p.meter, Notifier: p.notifier})
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
@@ -426,10 +428,18 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.tenants.Run(ctx) })
 	g.Go(func() error { return p.limiter.Run(ctx) })
+	g.Go(func() error { return p.meter.Run(ctx) })
 	g.Go(func() error { return p.watch(ctx) })
 	g.Go(func() error { return p.sweep(ctx) })
-	return g.Wait()
+	err := g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+	defer cancel()
+	p.meter.Flush(last) // of a server that stops nothing goes uncounted
+	return err
 }
+
+// lastFlush bounds how long a server that stops tells what its tenants have used.
+const lastFlush = 3 * time.Second
 
 func (p *parts) close() error {
 	var err error

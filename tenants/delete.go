@@ -114,6 +114,9 @@ func (s *Store) finishDelete(ctx context.Context, e entry, most int) (left int64
 			return 0, fmt.Errorf("delete tenant %s: %w", e.id, err)
 		}
 	}
+	if err := s.forgetUsage(ctx, e.id); err != nil {
+		return 0, err
+	}
 	if left, err = s.erase(ctx, e.id, most); err != nil || left > 0 {
 		return left, err
 	}

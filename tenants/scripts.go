@@ -36,6 +36,11 @@ var (
 	updateScript = engine.MustLoad(scripts, "update")
 	markScript   = engine.MustLoad(scripts, "mark")
 	purgeScript  = engine.MustLoad(scripts, "purge")
+
+	usageAddScript     = engine.MustLoad(scripts, "usage_add")
+	usageReadScript    = engine.MustLoad(scripts, "usage_read")
+	usagePeriodsScript = engine.MustLoad(scripts, "usage_periods")
+	usageDropScript    = engine.MustLoad(scripts, "usage_drop")
 )
 
 // The keys of the registry, all in the slot of the installation.

@@ -56,6 +56,13 @@ func (s *Store) PublishBatch(ctx context.Context, t tenants.ID, name string, bat
 		results, err = tp.publishBatch(ctx, batch, atomic)
 		return err
 	})
+	stored := int64(0)
+	for i := range results {
+		if err == nil && results[i].Err == nil && !results[i].Replayed {
+			stored++
+		}
+	}
+	s.meter.Add(t, tenants.KindTopic, name, tenants.MetricPublished, stored)
 	return results, err
 }
 

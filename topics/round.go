@@ -540,6 +540,7 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 			continue
 		}
 		r.moved(&done[i])
+		r.store.meter.Add(r.tenant, tenants.KindTopic, r.config.name, tenants.MetricDelivered, done[i].delivered)
 	}
 	return number(list, 2), nil
 }

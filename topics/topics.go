@@ -28,8 +28,10 @@ type Config struct {
 	Terms func(context.Context, tenants.ID) (*tenants.Terms, error)
 	// Notifier makes what subscriptions of the format Notified get. Without it there are none.
 	Notifier *Notifier
-	Clock    clock.Clock  // default: the machine's
-	Logger   *slog.Logger // default: nothing
+	// Meter counts what is published and delivered. Default: nothing is counted.
+	Meter  *tenants.Meter
+	Clock  clock.Clock  // default: the machine's
+	Logger *slog.Logger // default: nothing
 }
 
 // Store is the topics of all tenants.
@@ -41,6 +43,7 @@ type Store struct {
 	logger   *slog.Logger
 	registry queues.Registry
 	notifier *Notifier
+	meter    *tenants.Meter
 
 	topics   sync.Map // address → *topic
 	carriers *carriers
@@ -68,7 +71,7 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier,
+	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier, meter: c.Meter,
 		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names"}}
 	s.carriers = newCarriers(s)
 	none := ""

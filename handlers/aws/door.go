@@ -44,6 +44,8 @@ type Door struct {
 	Notifier *topics.Notifier
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Meter counts requests and their bytes. Default: nothing is counted.
+	Meter *tenants.Meter
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 
@@ -146,6 +148,7 @@ type call struct {
 	key     string // access key id that signed it
 	who     auth.Principal
 	terms   *tenants.Terms // what holds for the tenant
+	let     bool           // the request was let in, and counts
 	account string         // account number of the tenant
 	name    string         // of the queue that the action is about, once it is known
 	link    *link          // by which the request is allowed; nil: by a signature
@@ -178,10 +181,24 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request) Served {
 	if err == nil {
 		served := c.succeed(w)
 		answer.b = c.out.b
+		c.count(served.Queue, served.Size)
 		return served
 	}
 	answer.b = c.out.b[:0]
+	c.count("", 0)
 	return c.fail(w, c.explain(err))
+}
+
+// count counts a request that was let in: for its queue and with its answer where it was answered with success.
+func (c *call) count(queue string, out int64) {
+	if !c.let {
+		return
+	}
+	kind := tenants.KindQueue
+	if queue == "" {
+		kind = tenants.KindTenant
+	}
+	c.door.Meter.AddRequest(c.who.Tenant, kind, queue, int64(len(c.body)), out)
 }
 
 // run does what is asked.
@@ -311,10 +328,10 @@ func (c *call) authenticate() error {
 		// A topic has messages of whoever publishes, for queues of whoever subscribes.
 		return errDenied.with("%s is not authorized to perform: %s:%s because its key reaches only some queues, and so no topics", c.user(), c.service.scope, c.act.name)
 	}
-	if c.door.Limiter == nil {
-		return nil
+	if c.door.Limiter != nil {
+		_, err = c.door.Limiter.Admit(c.who.Tenant, c.terms, int64(len(c.body)))
 	}
-	_, err = c.door.Limiter.Admit(c.who.Tenant, c.terms, int64(len(c.body)))
+	c.let = err == nil
 	return err
 }
 
