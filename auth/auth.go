@@ -94,8 +94,8 @@ var (
 	ErrKeyNotFound = &errs.Error{Kind: errs.NotFound, Code: "key_not_found",
 		Message: "There is no such key."}
 	ErrTooManyKeys = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
-		Message: fmt.Sprintf("There are %d keys, and no more are allowed.", MaxKeys),
-		Fix:     "Revoke keys that nobody uses."}
+		Message: "There are as many keys as there may be.",
+		Fix:     "Revoke keys that nobody uses. Expired ones count until they are revoked."}
 	ErrTenantRequired = &errs.Error{Kind: errs.Invalid, Code: "tenant_required",
 		Message: "An operator's key acts for a tenant, and the request names none.",
 		Fix:     `Add the header "Tenant: NAME", for example: curl -u $KEY: -H "Tenant: default" …`,

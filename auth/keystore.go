@@ -311,14 +311,19 @@ func (k *KeyStore) addOperatorKey(ctx context.Context, text Secret, r record) (r
 
 // index notes a key, or that it works, in its tenant's index. It returns the tenant's name.
 func (k *KeyStore) index(ctx context.Context, t tenants.ID, d digest, works bool) (string, error) {
-	got, err := k.run(ctx, indexScript, []string{tenantKey(t), indexKey(t)}, d.keyID(), d.String(), flag(works), MaxKeys)
+	terms, err := k.tenants.Terms(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	most := terms.Limits[tenants.LimitKeys]
+	got, err := k.run(ctx, indexScript, []string{tenantKey(t), indexKey(t)}, d.keyID(), d.String(), flag(works), most)
 	switch {
 	case err != nil:
 		return "", err
 	case got[0] == "gone":
 		return "", tenants.ErrNotFound
 	case got[0] == "full":
-		return "", ErrTooManyKeys
+		return "", tenants.LimitKeys.Reached(ErrTooManyKeys, most, most)
 	default:
 		return got[1], nil
 	}

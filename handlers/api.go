@@ -36,6 +36,8 @@ type API struct {
 	Tasks   *tasks.Store
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Crowd bounds what waits for each tenant. Default: nothing does.
+	Crowd *tenants.Waiting
 	// Meter counts requests and their bytes. Default: nothing is counted.
 	Meter   *tenants.Meter
 	Audit   *audit.Store

@@ -55,7 +55,7 @@ func (a *API) consumeMessages(c echo.Context) error {
 	if err := a.readControl(c, func(r *reader) { r.object(nil, func([]byte) {}) }); err != nil {
 		return err
 	}
-	leave, err := a.enterStream()
+	leave, err := a.enterStream(c)
 	if err != nil {
 		return err
 	}

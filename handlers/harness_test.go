@@ -99,11 +99,11 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	meter := tenants.NewMeter(h.tenants)
 	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake, Terms: h.tenants.Terms, Meter: meter})
 	a := h.api
-	a.Meter = meter
+	a.Meter, a.Crowd = meter, tenants.NewWaiting()
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
 	a.Audit = audit.New(e)
 	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
-	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake, Meter: meter})
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake, Terms: h.tenants.Terms, Meter: meter})
 	a.Topics = h.topics
 	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Clock: fake})
 	h.tenants.OnDelete(a.Monitor.Forget)

@@ -20,6 +20,16 @@ type TenantLimits struct {
 	BytesInPerSecond *int64 `json:"bytes_in_per_second,omitempty" validate:"omitempty,min=1024,max=1099511627776" extensions:"x-nullable" example:"10000000"`
 	// Bytes of answers a second.
 	BytesOutPerSecond *int64 `json:"bytes_out_per_second,omitempty" validate:"omitempty,min=1024,max=1099511627776" extensions:"x-nullable" example:"10000000"`
+	// Topics that it may have.
+	Topics *int64 `json:"topics,omitempty" validate:"omitempty,min=1,max=10000" extensions:"x-nullable" example:"20"`
+	// Subscriptions of one topic.
+	TopicSubscriptions *int64 `json:"topic_subscriptions,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"50"`
+	// Schedules of one queue.
+	QueueSchedules *int64 `json:"queue_schedules,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"10"`
+	// Keys that it may have.
+	Keys *int64 `json:"keys,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"25"`
+	// Receives that wait at the same time on one server, with open streams.
+	WaitingReceives *int64 `json:"waiting_receives,omitempty" validate:"omitempty,min=1,max=1000000" extensions:"x-nullable" example:"100"`
 }
 
 func newLimits(l tenants.Limits) TenantLimits {
@@ -30,7 +40,9 @@ func newLimits(l tenants.Limits) TenantLimits {
 		return &l[i]
 	}
 	return TenantLimits{Queues: one(tenants.LimitQueues), MessageSize: one(tenants.LimitMessageSize), RequestsPerSecond: one(tenants.LimitRequests),
-		BytesInPerSecond: one(tenants.LimitBytesIn), BytesOutPerSecond: one(tenants.LimitBytesOut)}
+		BytesInPerSecond: one(tenants.LimitBytesIn), BytesOutPerSecond: one(tenants.LimitBytesOut),
+		Topics: one(tenants.LimitTopics), TopicSubscriptions: one(tenants.LimitSubscriptions), QueueSchedules: one(tenants.LimitSchedules),
+		Keys: one(tenants.LimitKeys), WaitingReceives: one(tenants.LimitWaiting)}
 }
 
 // limitChange is what a body says of limits.

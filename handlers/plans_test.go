@@ -35,7 +35,8 @@ func TestPlansAndLimitsOfATenant(t *testing.T) {
 		t.Errorf("the plan is %v", tn.Plan)
 	}
 	diff(t, "own limits", handlers.TenantLimits{MessageSize: number(4096)}, tn.Limits)
-	diff(t, "what holds", handlers.TenantLimits{Queues: number(2), MessageSize: number(4096)}, tn.EffectiveLimits)
+	diff(t, "what holds", handlers.TenantLimits{Queues: number(2), MessageSize: number(4096), Topics: number(10_000), TopicSubscriptions: number(1000),
+		QueueSchedules: number(1000), Keys: number(1000)}, tn.EffectiveLimits)
 	var who handlers.Caller
 	h.do("GET", "/v1/whoami", "").is(200).into(&who)
 	if who.Limits.MaxQueues != 2 || who.Limits.MaxMessageSize != 4096 {

@@ -244,10 +244,12 @@ func (a *API) readAcks(c echo.Context) ([]settlement, error) {
 // receive waits for messages, unless too many receives wait already: busy says that this one did not.
 func (a *API) receive(ctx context.Context, c echo.Context, opt queues.ReceiveOptions) (messages []queues.Message, busy bool, err error) {
 	if opt.Wait == nil || *opt.Wait > 0 { // without a word the queue decides, which may mean to wait
-		defer a.waiting.Add(-1)
-		if a.waiting.Add(1) > int64(a.MaxWaitingReceives) {
+		leave, err := a.enterStream(c)
+		if err != nil {
 			none := time.Duration(0)
 			opt.Wait, busy = &none, true
+		} else {
+			defer leave()
 		}
 	}
 	_, t, name := scope(c)

@@ -97,7 +97,7 @@ func (a *API) openSocket(c echo.Context) error {
 	if err := checkUpgrade(c); err != nil {
 		return err
 	}
-	leave, err := a.enterStream()
+	leave, err := a.enterStream(c)
 	if err != nil {
 		return err
 	}

@@ -57,13 +57,21 @@ var errTooManyStreams = &errs.Error{Kind: errs.Unavailable, Code: "too_many_stre
 	Message: "The server has as many open streams and waiting receives as it can.",
 	Fix:     "Connect again after the time in Retry-After, or start more servers."}
 
-// enterStream counts a stream among the waiting receives. Call leave when it is over.
-func (a *API) enterStream() (leave func(), err error) {
+// enterStream counts a stream among the waiting receives, of its tenant and of the server. Call leave when it is over.
+func (a *API) enterStream(c echo.Context) (leave func(), err error) {
+	out, err := a.Crowd.Enter(RequestOf(c).Tenant, RequestOf(c).terms)
+	if err != nil {
+		return nil, err
+	}
 	if a.waiting.Add(1) > int64(a.MaxWaitingReceives) {
 		a.waiting.Add(-1)
+		out()
 		return nil, errTooManyStreams
 	}
-	return func() { a.waiting.Add(-1) }, nil
+	return func() {
+		a.waiting.Add(-1)
+		out()
+	}, nil
 }
 
 // recheck reports whether the request of a stream would still be let in: streams outlive keys.

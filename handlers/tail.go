@@ -47,7 +47,7 @@ func (a *API) tailMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	leave, err := a.enterStream()
+	leave, err := a.enterStream(c)
 	if err != nil {
 		return err
 	}

@@ -87,9 +87,11 @@ func (a *API) readTopicMessages(c echo.Context) error {
 	patience := time.Duration(0)
 	if wait != nil && *wait > 0 {
 		patience = *wait
-		defer a.waiting.Add(-1)
-		if a.waiting.Add(1) > int64(a.MaxWaitingReceives) {
+		leave, err := a.enterStream(c)
+		if err != nil {
 			patience = 0
+		} else {
+			defer leave()
 		}
 	}
 	ctx, t, _ := scope(c)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -73,6 +72,14 @@ type Limits struct {
 	MaxQueues int `json:"max_queues" example:"100000"`
 	// Keys of a tenant.
 	MaxKeys int `json:"max_keys" example:"1000"`
+	// Topics of a tenant.
+	MaxTopics int `json:"max_topics" example:"10000"`
+	// Subscriptions of a topic.
+	MaxTopicSubscriptions int `json:"max_topic_subscriptions" example:"1000"`
+	// Schedules of a queue.
+	MaxQueueSchedules int `json:"max_queue_schedules" example:"1000"`
+	// Receives of the tenant that wait at the same time on one server, with open streams; null for any number.
+	WaitingReceives *int64 `json:"waiting_receives" extensions:"x-nullable" example:"100"`
 }
 
 // whoami says who is calling.
@@ -98,9 +105,10 @@ func (a *API) whoami(c echo.Context) error {
 			Allowed: g.Allowed().Names(), Queues: g.Queues, ExpiresAt: instant(g.ExpiresAt)},
 		Limits: Limits{
 			MaxMessageSize: queues.MaxMessageSize, MaxBatch: queues.MaxBatch, MaxBatchBytes: queues.MaxBatchBytes,
-			MaxReceive: queues.MaxReceive, MaxWait: wholeSeconds(queues.MaxWait), MaxQueues: queues.MaxQueues, MaxKeys: auth.MaxKeys,
+			MaxReceive: queues.MaxReceive, MaxWait: wholeSeconds(queues.MaxWait),
 		},
 	}
+	who.Limits.of(tenants.Unlimited().Limits)
 	if id := r.Principal.TokenID; id != "" {
 		who.Token = &CallerToken{ID: id}
 	}
@@ -116,11 +124,18 @@ func (a *API) whoami(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		who.Limits.MaxMessageSize, who.Limits.MaxQueues = int(terms.Limits[tenants.LimitMessageSize]), int(terms.Limits[tenants.LimitQueues])
-		all := newLimits(terms.Limits)
-		who.Limits.RequestsPerSecond, who.Limits.BytesInPerSecond, who.Limits.BytesOutPerSecond =
-			all.RequestsPerSecond, all.BytesInPerSecond, all.BytesOutPerSecond
+		who.Limits.of(terms.Limits)
 		who.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
 	}
 	return a.json(c, http.StatusOK, who)
+}
+
+// of takes over what holds for a tenant.
+func (l *Limits) of(t tenants.Limits) {
+	l.MaxMessageSize, l.MaxQueues, l.MaxKeys = int(t[tenants.LimitMessageSize]), int(t[tenants.LimitQueues]), int(t[tenants.LimitKeys])
+	l.MaxTopics, l.MaxTopicSubscriptions = int(t[tenants.LimitTopics]), int(t[tenants.LimitSubscriptions])
+	l.MaxQueueSchedules = int(t[tenants.LimitSchedules])
+	all := newLimits(t)
+	l.RequestsPerSecond, l.BytesInPerSecond, l.BytesOutPerSecond = all.RequestsPerSecond, all.BytesInPerSecond, all.BytesOutPerSecond
+	l.WaitingReceives = all.WaitingReceives
 }

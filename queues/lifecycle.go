@@ -316,9 +316,7 @@ func (s *Store) reserve(ctx context.Context, t tenants.ID, name string) (string,
 	most := terms.Limits[tenants.LimitQueues]
 	uid, err := s.registry().Reserve(ctx, t, name, most)
 	if full, ok := errors.AsType[RegistryFull](err); ok {
-		e := *ErrQueueQuota
-		e.Usage = &errs.Usage{Quota: tenants.LimitQueues.String(), Limit: most, Used: full.Used}
-		return "", &e
+		return "", tenants.LimitQueues.Reached(ErrQueueQuota, most, full.Used)
 	}
 	if err != nil || uid == "" {
 		return "", err

@@ -92,7 +92,7 @@ var (
 	ErrScheduleNotFound = &errs.Error{Kind: errs.NotFound, Code: "schedule_not_found", Message: "The queue has no such schedule."}
 	// ErrScheduleQuota says that a queue has as many schedules as it may have.
 	ErrScheduleQuota = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
-		Message: fmt.Sprintf("A queue has at most %d schedules.", MaxSchedules),
+		Message: "The queue has as many schedules as it may have.",
 		Fix:     "Delete schedules that nobody needs, or put some on another queue."}
 	// ErrSchedulePrecondition says that a schedule is not as a Condition asks.
 	ErrSchedulePrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",

@@ -79,16 +79,25 @@ func (s *Store) putSchedule(ctx context.Context, d *desk, name string, old *sche
 	if err != nil {
 		return Schedule{}, false, engine.ErrBroken.Because(err)
 	}
+	terms, err := s.terms(ctx, d.at.tenant)
+	if err != nil {
+		return Schedule{}, false, err
+	}
+	most := terms.Limits[tenants.LimitSchedules]
 	next.state = state
 	s.revive(next, now)
 	if err := s.announce(ctx, d, next); err != nil {
 		return Schedule{}, false, err
 	}
-	reply, err := s.engine.Do(ctx, schedulePutScript, d.scheduleKeys(), name, was, string(raw), next.encode(s), MaxSchedules)
+	reply, err := s.engine.Do(ctx, schedulePutScript, d.scheduleKeys(), name, was, string(raw), next.encode(s), most)
 	if err != nil {
 		return Schedule{}, false, err
 	}
-	if err := verdict(reply); err != nil {
+	err = verdict(reply)
+	if errors.Is(err, ErrScheduleQuota) {
+		err = tenants.LimitSchedules.Reached(ErrScheduleQuota, most, most)
+	}
+	if err != nil {
 		return Schedule{}, false, err
 	}
 	if err := s.step("schedule stored"); err != nil {

@@ -13,7 +13,8 @@ import (
 // awsDoor builds the handler of what AWS SDKs send.
 func (s *Server) awsDoor(p *parts) *aws.Door {
 	return aws.New(&aws.Door{
-		Queues: p.queues, Topics: p.topics, Notifier: p.notifier, Audit: p.audit, Tenants: p.tenants, Limiter: p.limiter, Meter: p.meter, Tasks: p.tasks, Auth: p.auth, NewID: p.engine.NewID,
+		Queues: p.queues, Topics: p.topics, Notifier: p.notifier, Tenants: p.tenants, Tasks: p.tasks, Auth: p.auth, Audit: p.audit,
+		Limiter: p.limiter, Meter: p.meter, Crowd: p.crowd, NewID: p.engine.NewID,
 		Logger: s.logger, Region: s.config.Region, PublicURL: s.config.PublicURL,
 		MaxWaitingReceives: s.config.MaxWaitingReceives, ClientAddress: s.clientAddress(),
 		Doubt: func(ctx context.Context) error {

@@ -32,6 +32,7 @@ type parts struct {
 	tenants  *tenants.Store
 	limiter  *tenants.Limiter
 	meter    *tenants.Meter
+	crowd    *tenants.Waiting
 	keys     *auth.KeyStore
 	auth     *auth.Authenticator
 	queues   *queues.Store
@@ -142,6 +143,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.tenants = tenants.New(p.engine, clock.Real{})
 	p.limiter = tenants.NewLimiter(p.tenants)
 	p.meter = tenants.NewMeter(p.tenants)
+	p.crowd = tenants.NewWaiting()
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)

@@ -12,11 +12,16 @@ type Limit uint8
 
 // The limits.
 const (
-	LimitQueues      Limit = iota // queues
-	LimitMessageSize              // bytes of a message with its attributes
-	LimitRequests                 // requests a second
-	LimitBytesIn                  // bytes a second of the bodies of requests
-	LimitBytesOut                 // bytes a second of answers
+	LimitQueues        Limit = iota // queues
+	LimitMessageSize                // bytes of a message with its attributes
+	LimitRequests                   // requests a second
+	LimitBytesIn                    // bytes a second of the bodies of requests
+	LimitBytesOut                   // bytes a second of answers
+	LimitTopics                     // topics
+	LimitSubscriptions              // subscriptions of one topic
+	LimitSchedules                  // schedules of one queue
+	LimitKeys                       // keys
+	LimitWaiting                    // receives that wait on one server, with open streams
 
 	limitCount
 )
@@ -29,11 +34,16 @@ var limits = [limitCount]struct {
 	free      bool
 	said      string // behind a number, for people; of the limits of Limiter
 }{
-	LimitQueues:      {name: "queues", low: 1, high: 100_000},
-	LimitMessageSize: {name: "message_size", low: 1024, high: 1 << 20},
-	LimitRequests:    {name: "requests_per_second", low: 1, high: 1_000_000, free: true, said: "requests a second"},
-	LimitBytesIn:     {name: "bytes_in_per_second", low: 1024, high: 1 << 40, free: true, said: "bytes of requests a second"},
-	LimitBytesOut:    {name: "bytes_out_per_second", low: 1024, high: 1 << 40, free: true, said: "bytes of answers a second"},
+	LimitQueues:        {name: "queues", low: 1, high: 100_000},
+	LimitMessageSize:   {name: "message_size", low: 1024, high: 1 << 20},
+	LimitRequests:      {name: "requests_per_second", low: 1, high: 1_000_000, free: true, said: "requests a second"},
+	LimitBytesIn:       {name: "bytes_in_per_second", low: 1024, high: 1 << 40, free: true, said: "bytes of requests a second"},
+	LimitBytesOut:      {name: "bytes_out_per_second", low: 1024, high: 1 << 40, free: true, said: "bytes of answers a second"},
+	LimitTopics:        {name: "topics", low: 1, high: 10_000},
+	LimitSubscriptions: {name: "topic_subscriptions", low: 1, high: 1000},
+	LimitSchedules:     {name: "queue_schedules", low: 1, high: 1000},
+	LimitKeys:          {name: "keys", low: 1, high: 1000},
+	LimitWaiting:       {name: "waiting_receives", low: 1, high: 1_000_000, free: true},
 }
 
 // String returns the name of a limit in the API.
@@ -59,6 +69,13 @@ func LimitNamed(name string) (Limit, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Reached returns e, an error of kind Quota, for a tenant that has used as much of a limit as it may have.
+func (l Limit) Reached(e *errs.Error, most, used int64) error {
+	c := *e
+	c.Usage = &errs.Usage{Quota: l.String(), Limit: most, Used: used}
+	return &c
 }
 
 // Limits are values of limits; 0 says nothing of one.

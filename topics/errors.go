@@ -14,7 +14,8 @@ import (
 var (
 	ErrTopicNotFound = &errs.Error{Kind: errs.NotFound, Code: "topic_not_found", Message: "There is no such topic."}
 	ErrTopicQuota    = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
-		Message: fmt.Sprintf("The tenant has %d topics, and no more are allowed.", MaxTopics)}
+		Message: "The tenant has as many topics as it may have.",
+		Fix:     "Delete topics that nobody needs, or ask the operator for a higher limit."}
 	ErrPrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",
 		Message: "The topic is not in the state that the request's If-Match or If-None-Match asked for.",
 		Fix:     "Read the topic again, look at its ETag, and repeat the change."}

@@ -211,11 +211,17 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 	if err != nil {
 		return Topic{}, false, err
 	}
+	terms, err := s.terms(ctx, t)
+	if err != nil {
+		return Topic{}, false, err
+	}
+	most := terms.Limits[tenants.LimitTopics]
 	for range maxStale {
-		uid, err := s.registry.Reserve(ctx, t, name, MaxTopics)
+		uid, err := s.registry.Reserve(ctx, t, name, most)
+		full, isFull := errors.AsType[queues.RegistryFull](err)
 		switch {
-		case errors.As(err, new(queues.RegistryFull)):
-			return Topic{}, false, ErrTopicQuota
+		case isFull:
+			return Topic{}, false, tenants.LimitTopics.Reached(ErrTopicQuota, most, full.Used)
 		case err != nil || uid == "":
 			return Topic{}, false, err
 		}

@@ -13,7 +13,6 @@ import (
 
 // The limits of a topic and its messages.
 const (
-	MaxTopics      = 10_000 // of one tenant
 	MaxNameLength  = 256
 	MaxRetention   = 14 * 24 * time.Hour
 	MaxMessageSize = 256 << 10 // of a body with its attributes, in bytes

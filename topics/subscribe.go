@@ -139,7 +139,12 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 	if err != nil {
 		return Subscription{}, false, err
 	}
-	reply, err := s.engine.Do(ctx, subscribeScript, tp.keys, name, was, string(raw), st.UID, MaxSubscriptions, MaxVersions)
+	terms, err := s.terms(ctx, tp.at.tenant)
+	if err != nil {
+		return Subscription{}, false, err
+	}
+	most := terms.Limits[tenants.LimitSubscriptions]
+	reply, err := s.engine.Do(ctx, subscribeScript, tp.keys, name, was, string(raw), st.UID, most, MaxVersions)
 	if err != nil {
 		return Subscription{}, false, err
 	}
@@ -151,7 +156,7 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 	case "changed":
 		return Subscription{}, false, errChanged
 	case "full":
-		return Subscription{}, false, ErrSubscriptionQuota
+		return Subscription{}, false, tenants.LimitSubscriptions.Reached(ErrSubscriptionQuota, most, most)
 	case "busy":
 		return Subscription{}, false, ErrSubscriptionBusy
 	}

@@ -27,8 +27,9 @@ const (
 
 // The errors of subscriptions.
 var (
-	ErrSubscriptionNotFound     = &errs.Error{Kind: errs.NotFound, Code: "subscription_not_found", Message: "There is no such subscription."}
-	ErrSubscriptionQuota        = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded", Message: fmt.Sprintf("The topic has %d subscriptions, and no more are allowed.", MaxSubscriptions)}
+	ErrSubscriptionNotFound = &errs.Error{Kind: errs.NotFound, Code: "subscription_not_found", Message: "There is no such subscription."}
+	ErrSubscriptionQuota    = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded", Message: "The topic has as many subscriptions as it may have.",
+		Fix: "Delete subscriptions that nobody needs, or ask the operator for a higher limit."}
 	ErrSubscriptionPrecondition = &errs.Error{Kind: errs.Precondition, Code: "precondition_failed",
 		Message: "The subscription is not in the state that the request's If-Match or If-None-Match asked for.",
 		Fix:     "Read the subscription again, look at its ETag, and repeat the change."}

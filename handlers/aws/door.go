@@ -44,6 +44,8 @@ type Door struct {
 	Notifier *topics.Notifier
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Crowd bounds what waits for each tenant. Default: nothing does.
+	Crowd *tenants.Waiting
 	// Meter counts requests and their bytes. Default: nothing is counted.
 	Meter *tenants.Meter
 	// NewID makes the ids of requests: engine.Engine.NewID.

@@ -43,7 +43,9 @@ func (c *call) receiveMessage() error {
 	}
 	if opt.Wait == nil || *opt.Wait > 0 { // without a word the queue decides, which may mean to wait
 		defer c.door.waiting.Add(-1)
-		if c.door.waiting.Add(1) > int64(c.door.MaxWaitingReceives) {
+		leave, err := c.door.Crowd.Enter(c.who.Tenant, c.terms)
+		defer leave()
+		if err != nil || c.door.waiting.Add(1) > int64(c.door.MaxWaitingReceives) {
 			none := time.Duration(0)
 			opt.Wait = &none
 		}
