@@ -36,9 +36,15 @@ type EnvelopeAttribute struct {
 
 // envelope packs a message for a subscription.
 func (r *round) envelope(subscription string, p *published, toFIFO bool) queues.Delivery {
-	m := &p.message
-	e := Envelope{ID: "msg_" + p.id.String(), Topic: r.config.name, Subscription: subscription, SequenceNumber: fmt.Sprintf("%020d", p.sequence),
-		PublishedAt: publishedAt(p.sequence), ContentType: m.ContentType, Attributes: map[string]EnvelopeAttribute{}, GroupID: m.GroupID,
+	l := p.logged()
+	return r.wrapped(Wrap(r.config.name, subscription, &l), p, toFIFO)
+}
+
+// Wrap returns the body of an enveloped message, the JSON of an Envelope.
+func Wrap(topicName, subscription string, l *Logged) []byte {
+	m := &l.Message
+	e := Envelope{ID: "msg_" + l.ID.String(), Topic: topicName, Subscription: subscription, SequenceNumber: fmt.Sprintf("%020d", l.Sequence),
+		PublishedAt: l.PublishedAt, ContentType: m.ContentType, Attributes: map[string]EnvelopeAttribute{}, GroupID: m.GroupID,
 		Body: string(m.Body), BodyEncoding: "utf8", Traceparent: m.TraceParent}
 	if !utf8.Valid(m.Body) {
 		e.Body, e.BodyEncoding = base64.StdEncoding.EncodeToString(m.Body), "base64"
@@ -54,7 +60,7 @@ func (r *round) envelope(subscription string, p *published, toFIFO bool) queues.
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(e) // never fails
-	return r.wrapped(bytes.TrimSuffix(body.Bytes(), []byte("\n")), p, toFIFO)
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n"))
 }
 
 // wrapped is what a queue gets in the place of a message: JSON that has it. It is recognised by what is in it.

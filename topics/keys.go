@@ -30,6 +30,8 @@ var (
 	readScript    = engine.MustLoad(files, "read")
 	fetchScript   = engine.MustLoad(files, "fetch")
 	advanceScript = engine.MustLoad(files, "advance")
+	pickScript    = engine.MustLoad(files, "pick")
+	markScript    = engine.MustLoad(files, "mark")
 	restScript    = engine.MustLoad(files, "rest")
 	watchScript   = engine.MustLoad(files, "watch")
 

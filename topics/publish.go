@@ -332,6 +332,9 @@ const (
 	fence = 4096
 )
 
+// PublishedAt returns when the message with a sequence number was published.
+func PublishedAt(sequence int64) time.Time { return publishedAt(sequence) }
+
 // publishedAt returns when the message with a sequence number was published. After more than 4,096 publishes in one
 // millisecond it is a little later.
 func publishedAt(sequence int64) time.Time { return at(sequence/fence + epoch) }

@@ -26,7 +26,7 @@ type replay struct {
 	UID          string `json:"uid"` // of the topic, so that one that is made anew under the same name is left alone
 	Subscription string `json:"subscription"`
 	SubUID       string `json:"sub_uid"`
-	Queue        string `json:"queue"`
+	Queue        string `json:"queue"` // "": to its webhook
 	From         int64  `json:"from"`  // the sequence number behind which it begins
 	Until        int64  `json:"until"` // that of the last message
 }
@@ -143,6 +143,9 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 		res.State, res.Looked, res.Finished = strconv.FormatInt(p.to, 10), int64(len(list)), p.to >= plan.Until
 		return res, nil
 	}
+	if v := sub.last(); v.Endpoint != "" {
+		return tp.replayToWebhook(ctx, plan, v, p)
+	}
 	got, err := tp.store.queues.Deliver(ctx, tp.at.tenant, p.queue, p.source, p.list, p.to)
 	if errors.Is(err, queues.ErrQueuePaused) {
 		res.Pause = replayPause
@@ -168,11 +171,34 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 	return res, nil
 }
 
+// replayToWebhook brings a page to a webhook, which takes no second time what it has still to send.
+func (tp *topic) replayToWebhook(ctx context.Context, plan replay, v *version, p parcel) (tasks.Result, error) {
+	w := v.way(tp.at.tenant, tp.uid, plan.Topic, plan.Subscription)
+	got, err := tp.store.webhooks.Replay(ctx, w, p.messages())
+	if errors.Is(err, ErrNotConfigured) {
+		if err = tp.store.webhooks.Configure(ctx, w, v.waySettings()); err == nil {
+			got, err = tp.store.webhooks.Replay(ctx, w, p.messages())
+		}
+	}
+	if err != nil {
+		return tasks.Result{State: strconv.FormatInt(p.from, 10)}, err
+	}
+	done := p.count(max(got.Reached, p.from), 0)
+	res := tasks.Result{State: strconv.FormatInt(done.to, 10), Looked: done.delivered + done.filtered, Done: done.delivered, Finished: done.to >= plan.Until}
+	if done.to < p.to {
+		res.Pause = replayPause // it holds as many as it may
+	}
+	return res, nil
+}
+
 // endReplay has the queue forget a replay that has ended.
 func (s *Store) endReplay(ctx context.Context, w tasks.Work) error {
 	t, plan, err := readReplay(w)
 	if err != nil {
 		return err
+	}
+	if plan.Queue == "" {
+		return nil
 	}
 	return s.queues.ForgetSource(ctx, t, plan.Queue, source(plan.UID, w.Task.ID))
 }

@@ -80,6 +80,7 @@ type result struct {
 	from, to                     int64
 	delivered, filtered, dropped int64
 	failed                       int64
+	mark                         int64  // of a webhook: up to where it does not need the log; 0: up to `to`
 	expired                      bool   // all that came before `to` and is not kept any more was dropped
 	trouble                      string // "=": as before
 	retry, grave                 bool   // it is to be tried again, after a while that grows where something is wrong
@@ -327,7 +328,9 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 	for i, c := range here {
 		p := parcels[i]
 		p.from, p.to, p.page, p.queue, p.source, p.trouble = place, end, f.page, c.last().Queue, source(r.uid, c.last().UID), c.trouble
-		if len(p.list) == 0 {
+		v := c.last()
+		p.way, p.settings = v.way(r.tenant, r.uid, r.config.name, c.name), v.waySettings()
+		if len(p.list) == 0 && v.Endpoint == "" {
 			done = append(done, result{sub: c, from: place, to: end, filtered: int64(len(f.page)), trouble: "="})
 			continue
 		}
@@ -351,6 +354,8 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 // parcel is what a subscription gets of a page.
 type parcel struct {
 	queue, source string
+	way           Way // instead of queue and source, where settings have an endpoint
+	settings      WaySettings
 	from, to      int64
 	page          []published
 	list          []queues.Delivery
@@ -378,6 +383,10 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 				}
 			}
 			toFIFO := queues.IsFIFOName(c.last().Queue)
+			if c.last().Endpoint != "" {
+				parcels[k].list = append(parcels[k].list, queues.Delivery{Sequence: p.sequence}) // see hand
+				continue
+			}
 			switch rule.format {
 			case Enveloped:
 				parcels[k].list = append(parcels[k].list, r.envelope(c.name, p, toFIFO))
@@ -408,6 +417,9 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 
 // deliver brings a parcel to a subscription's queue.
 func (r *round) deliver(ctx context.Context, p parcel) result {
+	if p.settings.Endpoint != "" {
+		return r.hand(ctx, p)
+	}
 	res := result{from: p.from, to: p.from, trouble: "="}
 	got, err := r.store.queues.Deliver(ctx, r.tenant, p.queue, p.source, p.list, p.to)
 	switch {
@@ -523,7 +535,11 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 		if d.expired {
 			dropped = "?"
 		}
-		args = append(args, d.sub.last().UID, d.from, d.to, d.delivered, d.filtered, dropped, d.failed, d.trouble)
+		mark := any("=")
+		if d.mark > 0 {
+			mark = d.mark
+		}
+		args = append(args, d.sub.last().UID, d.from, d.to, d.delivered, d.filtered, dropped, d.failed, d.trouble, mark)
 	}
 	reply, err := r.store.engine.Do(ctx, advanceScript, r.keys, args...)
 	if err != nil {

@@ -87,7 +87,7 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 	var shown Subscription
 	if have != nil {
 		var err error
-		if shown, err = have.subscription(snap.published); err != nil {
+		if shown, err = tp.show(have, snap.published); err != nil {
 			return shown, false, err
 		}
 		before = &shown.Settings
@@ -99,11 +99,18 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 	if err == nil {
 		err = set.validateFor(tp.at.name)
 	}
+	if err == nil {
+		err = tp.checkEndpoint(&set)
+	}
 	switch {
 	case err != nil:
 		return Subscription{}, false, err
+	case before != nil && set.Secret != "":
+		return Subscription{}, false, errs.Invalidf("/secret", "The subscription has a secret. To change it: POST …/rotate_secret.")
 	case before != nil && *before == set:
-		return shown, false, nil
+		return shown, false, tp.configure(ctx, name, &have.last().storedSubscription) // whoever stored it may have died before
+	case before != nil && (before.Endpoint == "") != (set.Endpoint == ""):
+		return Subscription{}, false, errs.Invalidf("/protocol", "A subscription stays one to a queue, or one to a webhook: make another subscription.")
 	case before != nil && before.Queue != set.Queue:
 		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, %q: make another subscription for another queue.", before.Queue)
 	}
@@ -113,7 +120,7 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 // findQueue refuses the settings of a subscription whose queue is not there.
 func (s *Store) findQueue(ctx context.Context, t tenants.ID, set SubscriptionSettings) error {
 	if set.Queue == "" {
-		return nil // refused for another reason
+		return nil // there is none: it leads to an endpoint, or is refused for another reason
 	}
 	_, err := s.queues.Get(ctx, t, set.Queue)
 	if errors.Is(err, queues.ErrQueueNotFound) {
@@ -134,6 +141,14 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 	was := ""
 	if have != nil {
 		was, st.UID, st.Created = have.last().raw, have.last().UID, have.last().Created
+	}
+	if st.Endpoint = set.Endpoint; st.Endpoint != "" {
+		switch st.Secret = set.Secret; {
+		case have != nil:
+			st.Secret, st.Version = have.last().Secret, have.last().Version+1
+		case st.Secret == "":
+			st.Secret = s.webhooks.NewSecret()
+		}
 	}
 	raw, err := json.Marshal(st)
 	if err != nil {
@@ -159,6 +174,9 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 		return Subscription{}, false, tenants.LimitSubscriptions.Reached(ErrSubscriptionQuota, most, most)
 	case "busy":
 		return Subscription{}, false, ErrSubscriptionBusy
+	}
+	if err := tp.configure(ctx, name, &st); err != nil {
+		return Subscription{}, false, err
 	}
 	out, err := tp.getSubscription(ctx, name)
 	return out, have == nil, err
@@ -192,7 +210,7 @@ func (tp *topic) getSubscription(ctx context.Context, name string) (Subscription
 	if len(snap.list) == 0 {
 		return Subscription{}, subscriptionNotFound(tp.at.name, name)
 	}
-	return snap.list[0].subscription(snap.published)
+	return tp.show(snap.list[0], snap.published)
 }
 
 // GetSubscription returns a subscription of a topic.
@@ -223,7 +241,7 @@ func (s *Store) ListSubscriptions(ctx context.Context, t tenants.ID, topicName, 
 			list, next = list[:limit], list[limit-1].name
 		}
 		for _, r := range list {
-			one, err := r.subscription(snap.published)
+			one, err := tp.show(r, snap.published)
 			if err != nil {
 				return err
 			}
@@ -274,7 +292,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 
 // release has the queue of a subscription that has ended forget it, and then the topic. It can be repeated.
 func (s *Store) release(ctx context.Context, t tenants.ID, topicUID string, keys []string, uid, queue string) error {
-	if err := s.queues.ForgetSource(ctx, t, queue, source(topicUID, uid)); err != nil {
+	if err := s.forgetEnd(ctx, t, topicUID, uid, queue); err != nil {
 		return err
 	}
 	if err := s.step("forgotten"); err != nil {
@@ -297,7 +315,7 @@ func (s *Store) releaseAll(ctx context.Context, t tenants.ID, uid string, keys [
 		snap.ended[r.last().UID] = r.last().Queue
 	}
 	for sub, queue := range snap.ended {
-		if err := s.queues.ForgetSource(ctx, t, queue, source(uid, sub)); err != nil && !errors.Is(err, queues.ErrDataLost) {
+		if err := s.forgetEnd(ctx, t, uid, sub, queue); err != nil && !errors.Is(err, queues.ErrDataLost) {
 			return err
 		}
 	}
@@ -346,11 +364,28 @@ func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paus
 			if text(list, 1) == "1" {
 				s.carry(t, tp.uid)
 			}
+			if v := snap.list[0].last(); v.Endpoint != "" {
+				if err := tp.configure(ctx, name, &v.storedSubscription); err != nil {
+					return err
+				}
+				if err := s.webhooks.Suspend(ctx, v.way(t, tp.uid, topicName, name), paused == "1"); err != nil {
+					return err
+				}
+			}
 			out, err = tp.getSubscription(ctx, name)
 			return err
 		}
 		return engine.ErrUnavailable
 	})
+	return out, err
+}
+
+// show returns a record as it is shown.
+func (tp *topic) show(r *record, published int64) (Subscription, error) {
+	out, err := r.subscription(published)
+	if r.last().Endpoint != "" {
+		out.Way = r.last().way(tp.at.tenant, tp.uid, tp.at.name, r.name)
+	}
 	return out, err
 }
 
@@ -361,7 +396,8 @@ func subscriptionNotFound(topicName, name string) error {
 	return &e
 }
 
-// sweepSubscriptions finishes deletions that a crash left half done.
+// sweepSubscriptions finishes deletions that a crash left half done, and lets go of what the log keeps for webhooks that
+// a server has sent which then died.
 func (tp *topic) sweepSubscriptions(ctx context.Context) error {
 	snap, err := tp.subscriptions(ctx, "")
 	if err != nil {
@@ -372,5 +408,20 @@ func (tp *topic) sweepSubscriptions(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	marks := map[string]int64{}
+	for _, r := range snap.list {
+		v := r.last()
+		if v.Endpoint == "" || tp.store.webhooks == nil {
+			continue
+		}
+		got, err := tp.store.handOver(ctx, v.way(tp.at.tenant, tp.uid, tp.at.name, r.name), v.waySettings(), nil, 0)
+		if err != nil {
+			return err
+		}
+		marks[v.UID] = got.Mark
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	return tp.store.Release(ctx, tp.at.tenant, tp.at.name, tp.uid, marks)
 }

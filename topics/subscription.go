@@ -42,7 +42,11 @@ var (
 
 // SubscriptionSettings are what the owner of a subscription decides.
 type SubscriptionSettings struct {
-	Queue        string // of the same tenant. It stays as long as the subscription
+	Queue string // of the same tenant. It stays as long as the subscription
+	// Endpoint is the settings of the webhook to which the messages go instead, JSON of package topics/webhook; "": to Queue.
+	Endpoint string
+	// Secret is what a new webhook signs with, sealed; "": one that is made. It is never read back.
+	Secret       string
 	Format       Format
 	FilterPolicy string // which messages; "": all
 	FilterScope  filter.Scope
@@ -79,11 +83,13 @@ const (
 	Paused   State = "paused"   // by its owner
 	Retrying State = "retrying" // its queue does not take messages now
 	Broken   State = "broken"   // its queue is missing: what is published is dropped
+	Disabled State = "disabled" // its endpoint is not to be used: what is published is dropped
 )
 
 // Subscription is one way out of a topic.
 type Subscription struct {
 	Name     string
+	Way      Way // to its webhook, where it leads to one
 	Settings SubscriptionSettings
 	State    State
 	PausedAt time.Time // zero: it is not
@@ -119,7 +125,10 @@ func ValidSubscriptionName(name string) error {
 // storedSubscription are the settings of a subscription as they lie in Redis. Times are in milliseconds.
 type storedSubscription struct {
 	UID      string `json:"uid"`
-	Queue    string `json:"queue"`
+	Queue    string `json:"queue,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"` // of a webhook, and then there is no queue
+	Secret   string `json:"secret,omitempty"`   // the first one of a webhook, sealed
+	Version  int64  `json:"version,omitempty"`  // of a webhook: how often it was changed
 	Envelope bool   `json:"envelope,omitempty"`
 	Notify   bool   `json:"sns,omitempty"`
 	Policy   string `json:"policy,omitempty"`
@@ -130,7 +139,7 @@ type storedSubscription struct {
 }
 
 func (st *storedSubscription) settings() (SubscriptionSettings, error) {
-	out := SubscriptionSettings{Queue: st.Queue, FilterPolicy: st.Policy}
+	out := SubscriptionSettings{Queue: st.Queue, Endpoint: st.Endpoint, FilterPolicy: st.Policy}
 	switch {
 	case st.Notify:
 		out.Format = Notified
@@ -272,8 +281,13 @@ func (r *record) subscription(published int64) (Subscription, error) {
 // validateFor checks the settings of a subscription of a topic of this name.
 func (s SubscriptionSettings) validateFor(topic string) error {
 	switch {
-	case s.Queue == "":
-		return errs.Invalidf("/queue", "A subscription needs a queue to which the messages go.")
+	case s.Queue == "" && s.Endpoint == "":
+		return errs.Invalidf("/queue", "A subscription needs a queue, or an endpoint, to which the messages go.")
+	case s.Queue != "" && s.Endpoint != "":
+		return errs.Invalidf("/endpoint", "A subscription leads to a queue or to an endpoint, not to both.")
+	case s.Endpoint != "" && s.Format == Notified:
+		return errs.Invalidf("/format", "A webhook gets its messages raw or in an envelope.")
+	case s.Endpoint != "":
 	case queues.ValidName(s.Queue) != nil:
 		return errs.Invalidf("/queue", "There is no queue %q.", s.Queue)
 	case queues.IsFIFOName(s.Queue) && !IsFIFOName(topic):

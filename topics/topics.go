@@ -44,6 +44,7 @@ type Store struct {
 	registry queues.Registry
 	notifier *Notifier
 	meter    *tenants.Meter
+	webhooks Webhooks // nil: none
 
 	topics   sync.Map // address → *topic
 	carriers *carriers

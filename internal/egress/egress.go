@@ -38,8 +38,9 @@ const (
 	connectTimeout   = 5 * time.Second // with the lookup of the name, over all of its addresses
 	handshakeTimeout = 5 * time.Second
 	// idleTimeout is shorter than that of common servers, so that seldom a connection is closed just as it is used.
-	idleTimeout      = 4 * time.Second
-	idleConnsPerHost = 4
+	idleTimeout = 4 * time.Second
+	// idleConnsPerHost is as many as one webhook uses at the same time: with fewer, most of its requests would need a new one.
+	idleConnsPerHost = 16
 	headerLimit      = 32 << 10
 	keepAlive        = 15 * time.Second
 )

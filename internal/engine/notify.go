@@ -10,8 +10,9 @@ import (
 
 // A server is told of what happens on channels that are named by its session's number, with a prefix before it.
 const (
-	WakePrefix  = Prefix + "wake:"  // new messages in queues
-	TopicPrefix = Prefix + "topic:" // new messages in topics
+	WakePrefix  = Prefix + "wake:"    // new messages in queues
+	TopicPrefix = Prefix + "topic:"   // new messages in topics
+	HookPrefix  = Prefix + "webhook:" // something to send to webhooks
 )
 
 const (

@@ -197,7 +197,7 @@ var adds = []string{
 	"monitor/append", "monitor/pack", "monitor/tally",
 	"queues/confirm", "queues/deliver", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
 	"tenants/claim", "tenants/plan_put", "tenants/reserve", "tenants/update", "tenants/usage_add",
-	"topics/init", "topics/publish", "topics/signing_key", "topics/subscribe",
+	"topics/init", "topics/publish", "topics/signing_key", "topics/subscribe", "topics/webhook/configure", "topics/webhook/enqueue", "topics/webhook/keep",
 }
 
 func TestScriptsThatDrainRunWithoutMemory(t *testing.T) {

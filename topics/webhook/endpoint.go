@@ -1,0 +1,143 @@
+package webhook
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/egress"
+	"github.com/sluicemq/sluice/internal/errs"
+)
+
+// The limits of an endpoint's settings, and what holds where they say nothing.
+const (
+	DefaultTimeout     = 15 * time.Second // of one attempt, from the lookup of the name to the last byte of the answer
+	MinTimeout         = time.Second
+	MaxTimeout         = egress.MaxTimeout
+	DefaultMaxInFlight = 16 // attempts at the same time
+	MaxMaxInFlight     = 64
+	MaxRetries         = 30
+	// MaxRetryWait is the longest time between two attempts, and between those that are told of by Retry-After.
+	MaxRetryWait = 24 * time.Hour
+	// MaxRetryTime bounds all waits together. It leaves a day of the time for which the log and a webhook hold a message.
+	MaxRetryTime = 13 * 24 * time.Hour
+)
+
+// DefaultRetries are the waits between attempts, ten attempts in three days: the schedule of Standard Webhooks.
+var DefaultRetries = []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour,
+	14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
+
+// Exhausted says what happens in a FIFO topic to a message whose last attempt failed, and so to those of its group behind it.
+type Exhausted string
+
+// What may happen.
+const (
+	Skip  Exhausted = "skip_to_dlq" // it failed, and the next one has its turn
+	Block Exhausted = "block"       // it is tried again, with the last wait, for 14 days
+)
+
+// Endpoint is where a webhook sends, and how.
+type Endpoint struct {
+	URL         string
+	Timeout     time.Duration   // 0: DefaultTimeout
+	MaxInFlight int             // 0: DefaultMaxInFlight
+	Retries     []time.Duration // waits before the second attempt and so on; nil: DefaultRetries
+	OnExhausted Exhausted       // "": Skip. For FIFO topics only
+}
+
+// stored is an Endpoint as it lies in Redis. Times are in milliseconds.
+type stored struct {
+	URL         string    `json:"url"`
+	Timeout     int64     `json:"timeout,omitempty"`
+	MaxInFlight int       `json:"max_in_flight,omitempty"`
+	Retries     []int64   `json:"retries"` // null: the default; empty: none
+	OnExhausted Exhausted `json:"on_exhausted,omitempty"`
+}
+
+// Encode returns the settings as text, which Check brings into the form in which they are stored.
+func (e Endpoint) Encode() string {
+	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted}
+	if e.Retries != nil {
+		st.Retries = make([]int64, len(e.Retries))
+	}
+	for i, d := range e.Retries {
+		st.Retries[i] = d.Milliseconds()
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(st) // never fails
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+// ParseEndpoint reads what Encode wrote.
+func ParseEndpoint(text string) (Endpoint, error) {
+	var st stored
+	if err := json.Unmarshal([]byte(text), &st); err != nil {
+		return Endpoint{}, fmt.Errorf("read the settings of a webhook: %w", err)
+	}
+	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, OnExhausted: st.OnExhausted}
+	if st.Retries != nil {
+		e.Retries = make([]time.Duration, len(st.Retries))
+	}
+	for i, ms := range st.Retries {
+		e.Retries[i] = time.Duration(ms) * time.Millisecond
+	}
+	return e, nil
+}
+
+// Filled returns the settings with what holds where they say nothing.
+func (e Endpoint) Filled() Endpoint {
+	if e.Timeout == 0 {
+		e.Timeout = DefaultTimeout
+	}
+	if e.MaxInFlight == 0 {
+		e.MaxInFlight = DefaultMaxInFlight
+	}
+	if e.Retries == nil {
+		e.Retries = DefaultRetries
+	}
+	if e.OnExhausted == "" {
+		e.OnExhausted = Skip
+	}
+	return e
+}
+
+// Check returns an endpoint's settings in the one form in which they are stored.
+func (s *Store) Check(text string) (string, error) {
+	e, err := ParseEndpoint(text)
+	if err != nil {
+		return "", errs.Invalidf("/endpoint", "The settings of the endpoint are damaged.")
+	}
+	u, err := s.egress.Policy().CheckURL(e.URL)
+	switch {
+	case egress.KindOf(err) == egress.NotAllowed:
+		return "", &errs.Error{Kind: errs.Invalid, Code: string(egress.NotAllowed), Message: err.Error(),
+			Fix:    "Give an https:// URL of a public host. The operator allows others by SLUICE_EGRESS_ALLOW and SLUICE_EGRESS_ALLOW_HTTP.",
+			Fields: []errs.Field{{Pointer: "/endpoint", Code: string(egress.NotAllowed), Message: err.Error()}}}
+	case err != nil:
+		return "", errs.Invalidf("/endpoint", "%s", err.Error())
+	}
+	e.URL = u.String()
+	total := time.Duration(0)
+	for _, wait := range e.Retries {
+		if wait < time.Second || wait > MaxRetryWait {
+			return "", errs.Invalidf("/retry_schedule", "Each wait must be 1 to %d seconds.", int(MaxRetryWait.Seconds()))
+		}
+		total += wait
+	}
+	switch {
+	case e.Timeout != 0 && (e.Timeout < MinTimeout || e.Timeout > MaxTimeout):
+		return "", errs.Invalidf("/timeout", "The timeout must be %d to %d seconds.", int(MinTimeout.Seconds()), int(MaxTimeout.Seconds()))
+	case e.MaxInFlight < 0 || e.MaxInFlight > MaxMaxInFlight:
+		return "", errs.Invalidf("/max_in_flight", "max_in_flight must be 1 to %d.", MaxMaxInFlight)
+	case len(e.Retries) > MaxRetries:
+		return "", errs.Invalidf("/retry_schedule", "There are %d waits, and at most %d are allowed.", len(e.Retries), MaxRetries)
+	case total > MaxRetryTime:
+		return "", errs.Invalidf("/retry_schedule", "The waits must not be more than %d days together.", int(MaxRetryTime.Hours()/24))
+	case e.OnExhausted != "" && e.OnExhausted != Skip && e.OnExhausted != Block:
+		return "", errs.Invalidf("/on_exhausted", "on_exhausted must be %s or %s.", Skip, Block)
+	}
+	return e.Encode(), nil
+}

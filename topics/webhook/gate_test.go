@@ -1,0 +1,163 @@
+package webhook_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
+)
+
+func TestAnEndpointThatFailsInARowIsLeftAloneForAWhile(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, answering(500))
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, MaxInFlight: 1})
+		w.publish(t, tp, numbered(20)...)
+		w.reaches(t, way, "the breaker opens", func(s webhook.Status) bool { return s.Gate == webhook.Tripped && s.Sending == 0 })
+		s := w.status(t, way)
+		if rc.count() != webhook.BreakAfter || s.Failures != webhook.BreakAfter || s.Attempts != webhook.BreakAfter || s.Pending != 20 {
+			t.Fatalf("%d requests, %+v", rc.count(), s)
+		}
+		if pause := s.Until.Sub(w.clock.Now()); pause < webhook.BreakFirst || pause > webhook.BreakFirst*5/4 {
+			t.Errorf("the breaker is open for %v", pause)
+		}
+		w.clock.Advance(webhook.BreakFirst - time.Second)
+		// One probe that fails opens it again, for longer; no message loses an attempt meanwhile.
+		w.forward(t, time.Minute, "a probe", func() bool { return rc.count() > webhook.BreakAfter })
+		w.reaches(t, way, "it opens again", func(s webhook.Status) bool { return s.Gate == webhook.Tripped && s.Sending == 0 })
+		if s = w.status(t, way); rc.count() != webhook.BreakAfter+1 || s.Until.Sub(w.clock.Now()) < 2*webhook.BreakFirst-time.Second {
+			t.Errorf("%d requests, %+v", rc.count(), s)
+		}
+		// One that succeeds closes it, and all comes.
+		rc.set(nil)
+		w.forward(t, 20*time.Minute, "all is delivered", func() bool { return w.status(t, way).Delivered == 20 })
+		if s = w.status(t, way); s.Gate != webhook.Open || s.Failures != 0 || !s.FailingSince.IsZero() || s.Dead != 0 {
+			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}
+
+func TestRetryAfterIsForTheEndpointAndNotForTheMessage(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, func(_ received, rw http.ResponseWriter) {
+			rw.Header().Set("Retry-After", "120")
+			rw.WriteHeader(http.StatusTooManyRequests)
+		})
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, MaxInFlight: 1})
+		w.publish(t, tp, numbered(10)...)
+		w.reaches(t, way, "peace", func(s webhook.Status) bool { return s.Gate == webhook.Throttled && s.Sending == 0 })
+		if s := w.status(t, way); rc.count() != 1 || s.Until.Sub(w.clock.Now()) < 2*time.Minute-time.Second || s.Failures != 0 {
+			t.Fatalf("%d requests, %+v", rc.count(), s)
+		}
+		rc.set(nil)
+		w.clock.Advance(118 * time.Second)
+		w.publish(t, tp, "another")
+		if n := rc.count(); n != 1 {
+			t.Errorf("%d requests before the time", n)
+		}
+		w.forward(t, 5*time.Minute, "all is delivered", func() bool { return w.status(t, way).Delivered == 11 })
+	})
+}
+
+func TestGoneDisablesAndEnablingGoesOn(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{Retention: time.Hour})
+		rc := newReceiver(t, answering(http.StatusGone))
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, MaxInFlight: 1})
+		w.publish(t, tp, "one", "two")
+		w.reaches(t, way, "it is disabled", func(s webhook.Status) bool { return s.Gate == webhook.Off && s.Sending == 0 })
+		if s := w.status(t, way); s.Reason != "http_410" || rc.count() != 1 || s.Dead != 1 || s.Pending != 1 {
+			t.Fatalf("%d requests, %+v", rc.count(), s)
+		}
+		w.publish(t, tp, "three")
+		w.reaches(t, way, "what is published is dropped", func(s webhook.Status) bool { return s.Missed == 1 })
+		until(t, "the subscription says so", func() bool {
+			s, err := w.topics.GetSubscription(t.Context(), w.tenant, tp, "a")
+			must(t, err)
+			return s.State == topics.Disabled && s.Dropped == 1
+		})
+		rc.set(nil)
+		must(t, w.Enable(t.Context(), way))
+		w.publish(t, tp, "four")
+		w.reaches(t, way, "the rest comes", func(s webhook.Status) bool { return s.Delivered == 2 })
+		_, err := w.ResendFailed(t.Context(), way, time.Time{})
+		must(t, err)
+		w.reaches(t, way, "what failed comes", func(s webhook.Status) bool { return s.Delivered == 3 && s.Dead == 0 })
+		if got := fmt.Sprint(rc.bodies()); got != "[one two four one]" {
+			t.Errorf("what came: %s", got)
+		}
+	})
+}
+
+func TestAnEndpointThatFailsForDaysIsDisabled(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, answering(500))
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		must(t, w.Age(t.Context(), way, 19, 5*24*time.Hour+time.Minute))
+		w.publish(t, tp, "x")
+		w.reaches(t, way, "it is disabled", func(s webhook.Status) bool { return s.Gate == webhook.Off })
+		if s := w.status(t, way); s.Reason != "failing" || s.Pending != 1 {
+			t.Errorf("the webhook: %+v", s)
+		}
+		if n := w.Outcomes().Disabled; n != 1 {
+			t.Errorf("%d were disabled", n)
+		}
+	})
+}
+
+func TestAPausedWebhookKeepsWhatItHasAndTheLogTheRest(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, answering(500))
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Retries: []time.Duration{time.Minute}})
+		w.publish(t, tp, "one")
+		w.reaches(t, way, "it waits", func(s webhook.Status) bool { return s.Attempts == 1 && s.Sending == 0 })
+		_, err := w.topics.PauseSubscription(t.Context(), w.tenant, tp, "a")
+		must(t, err)
+		rc.set(nil)
+		w.publish(t, tp, "two")
+		w.clock.Advance(time.Hour)
+		if s := w.status(t, way); s.Gate != webhook.Suspended || s.Pending != 1 || rc.count() != 1 {
+			t.Errorf("paused: %d requests, %+v", rc.count(), s)
+		}
+		_, err = w.topics.ResumeSubscription(t.Context(), w.tenant, tp, "a")
+		must(t, err)
+		w.forward(t, time.Minute, "both come", func() bool { return w.status(t, way).Delivered == 2 })
+	})
+}
+
+// Endpoints that never answer, of the same tenant and of another one, take nothing from those that do.
+func TestEndpointsThatHangHurtNobodyElse(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		hung := newReceiver(t, func(received, http.ResponseWriter) { <-release })
+		t.Cleanup(func() { close(release) })
+		tp := w.topic(t, "", topics.Settings{})
+		for i := range 30 {
+			w.hook(t, tp, fmt.Sprint("hung", i), webhook.Endpoint{URL: hung.URL, Timeout: 30 * time.Second})
+		}
+		w.publish(t, tp, numbered(20)...)
+		until(t, "the slots of the host are taken", func() bool { return w.Outcomes().Sending == 30*2 || hung.count() >= webhook.Host-4 })
+		healthy := newReceiver(t, nil)
+		var ways []topics.Way
+		for i := range 20 {
+			ways = append(ways, w.hook(t, tp, fmt.Sprint("healthy", i), webhook.Endpoint{URL: healthy.URL}))
+		}
+		began := time.Now()
+		w.publish(t, tp, numbered(5)...)
+		for _, way := range ways {
+			w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 5 })
+		}
+		if took := time.Since(began); took > 20*time.Second { // one that hangs does for 30
+			t.Errorf("the healthy ones waited for %v", took)
+		}
+		if n := w.Outcomes().Sending; n > webhook.Host {
+			t.Errorf("%d attempts to one host", n)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+package webhook
+
+import (
+	"embed"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+//go:embed lua
+var files embed.FS
+
+// The scripts, named like their files in lua/. docs/redis.md says what the keys hold.
+var (
+	configureScript = engine.MustLoad(files, "configure")
+	enqueueScript   = engine.MustLoad(files, "enqueue")
+	exchangeScript  = engine.MustLoad(files, "exchange")
+	oldScript       = engine.MustLoad(files, "old")
+	keepScript      = engine.MustLoad(files, "keep")
+	gateScript      = engine.MustLoad(files, "gate")
+	secretsScript   = engine.MustLoad(files, "secrets")
+	statusScript    = engine.MustLoad(files, "status")
+	attemptsScript  = engine.MustLoad(files, "attempts")
+	noteScript      = engine.MustLoad(files, "note")
+	reviveScript    = engine.MustLoad(files, "revive")
+	eraseScript     = engine.MustLoad(files, "erase")
+	dueScript       = engine.MustLoad(files, "due")
+	beatScript      = engine.MustLoad(files, "beat")
+)
+
+// shards is how many shards an installation has. It never changes: a webhook lies in the shard of its uid.
+const shards = 64
+
+func shardOf(uid string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(uid))
+	return int(h.Sum32() % shards)
+}
+
+// tag is the hash tag of all keys of a shard.
+func tag(shard int) string { return fmt.Sprintf("webhooks-%d", shard) }
+
+// readyKey is the key that says when to look at which webhook of a shard.
+func readyKey(shard int) string { return engine.Key("-", tag(shard), "ready") }
+
+// beatKey is the key that says which servers send.
+func beatKey() string { return engine.SystemKey("webhook-servers") }
+
+// parts are the keys of a webhook in the order in which every script declares them, behind the shard's; see lua/lib/hook.lua.
+var parts = [...]string{"wh", "wq", "ws", "wf", "we", "wd", "wg", "wl"}
+
+// hookKeys returns the keys of a webhook.
+func (id identity) keys() []string {
+	shard := shardOf(id.uid)
+	keys := append(make([]string, 0, 1+len(parts)), readyKey(shard))
+	for _, p := range parts {
+		keys = append(keys, engine.Key(id.tenant.String(), tag(shard), id.uid+"."+p))
+	}
+	return keys
+}
+
+// parseIdentity reads what names a webhook in the index of a shard, or in a word between servers.
+func parseIdentity(text, sep string) (identity, bool) {
+	tenant, uid, ok := strings.Cut(text, sep)
+	t, valid := tenants.ParseID(tenant)
+	return identity{t, uid}, ok && valid && uid != ""
+}
+
+// An entry is the place of a message in the log, as hexadecimal digits, and in FIFO topics its group behind that.
+const sequenceDigits = 14
+
+func entryOf(sequence int64, topic string, group string) string {
+	id := fmt.Sprintf("%0*x", sequenceDigits, sequence)
+	if !queues.IsFIFOName(topic) {
+		return id
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(group))
+	return id + fmt.Sprintf("%016x", h.Sum64())
+}
+
+// sequenceOf returns the sequence number of an entry.
+func sequenceOf(entry string) (int64, bool) {
+	if len(entry) != sequenceDigits && len(entry) != sequenceDigits+16 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(entry[:sequenceDigits], 16, 64)
+	return n, err == nil && n >= 0
+}
+
+// text returns element i of an answer, and "" where there is none.
+func text(list []any, i int) string {
+	if i >= len(list) {
+		return ""
+	}
+	s, _ := list[i].(string)
+	return s
+}
+
+// number returns element i of an answer as a number.
+func number(list []any, i int) int64 {
+	n, _ := strconv.ParseInt(text(list, i), 10, 64)
+	return n
+}

@@ -1,0 +1,106 @@
+package webhook_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
+)
+
+// kept returns how many messages a topic's log has.
+func (w *world) kept(tb testing.TB, topic string) int64 {
+	tb.Helper()
+	got, err := w.topics.Get(tb.Context(), w.tenant, topic)
+	must(tb, err)
+	return got.Kept
+}
+
+// Webhooks store pointers; the log keeps what they point to, and no longer than they are slow for a minute.
+func TestTheLogKeepsWhatWebhooksPointToAndNotForLong(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, answering(500))
+		fine := newReceiver(t, nil)
+		slow := w.hook(t, tp, "slow", webhook.Endpoint{URL: rc.URL, MaxInFlight: 1})
+		quick := w.hook(t, tp, "quick", webhook.Endpoint{URL: fine.URL})
+		body := strings.Repeat("x", 10_000)
+		for range 20 {
+			w.publish(t, tp, body)
+		}
+		w.reaches(t, quick, "the quick one has all", func(s webhook.Status) bool { return s.Delivered == 20 && s.Bytes == 0 })
+		w.reaches(t, slow, "the slow one is left alone", func(s webhook.Status) bool { return s.Gate == webhook.Tripped && s.Sending == 0 })
+		s := w.status(t, slow)
+		if s.Bytes < 5*10_000 || s.Bytes > 6*10_000 { // of what failed
+			t.Errorf("the webhook stores %d bytes", s.Bytes)
+		}
+		if n := w.kept(t, tp); n < 15 {
+			t.Errorf("the log keeps %d messages, but 15 are pointed to", n)
+		}
+		w.forward(t, 3*time.Minute, "the log is free", func() bool { return w.kept(t, tp) == 0 })
+		if s = w.status(t, slow); s.Pending != 20 || s.Bytes < 20*10_000 {
+			t.Errorf("what was in the log is in the webhook's store: %+v", s)
+		}
+		rc.set(nil)
+		w.forward(t, time.Hour, "all comes in the end", func() bool { return w.status(t, slow).Delivered == 20 })
+		for _, got := range rc.bodies() {
+			if got != body {
+				t.Fatal("a body is another one")
+			}
+		}
+		if s = w.status(t, slow); s.Bytes != 0 {
+			t.Errorf("afterwards it stores %d bytes", s.Bytes)
+		}
+	})
+}
+
+func TestADeletedWebhookLeavesNothing(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, answering(500))
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		other := w.hook(t, tp, "b", webhook.Endpoint{URL: rc.URL})
+		w.publish(t, tp, "x")
+		w.reaches(t, way, "it waits", func(s webhook.Status) bool { return s.Attempts == 1 && s.Sending == 0 })
+		w.reaches(t, other, "it waits", func(s webhook.Status) bool { return s.Attempts == 1 && s.Sending == 0 })
+		must(t, w.topics.DeleteSubscription(t.Context(), w.tenant, tp, "a", topics.Condition{}))
+		must(t, w.tenants.Delete(t.Context(), w.tenantName(t), tenants.Condition{}))
+		for _, key := range append(webhook.Keys(way)[1:], webhook.Keys(other)[1:]...) {
+			if n, err := w.engine.Single().Exists(t.Context(), key).Result(); err != nil || n != 0 {
+				t.Errorf("%s is left: %v", key, err)
+			}
+		}
+		for _, key := range []string{webhook.Keys(way)[0], webhook.Keys(other)[0]} {
+			all, err := w.engine.Single().ZRange(t.Context(), key, 0, -1).Result()
+			if err != nil || strings.Join(all, "") != "" {
+				t.Errorf("the index has %q: %v", all, err)
+			}
+		}
+	})
+}
+
+func TestAReplayGoesToAWebhookOnceMore(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{Retention: time.Hour})
+		rc := newReceiver(t, nil)
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		w.publish(t, tp, "one", "two")
+		w.reaches(t, way, "both are delivered", func(s webhook.Status) bool { return s.Delivered == 2 })
+		page, err := w.topics.Read(t.Context(), w.tenant, tp, topics.Place{}, 10, 0)
+		must(t, err)
+		for range 2 { // as a step that is made again
+			_, err = w.Replay(t.Context(), way, page.Messages)
+			must(t, err)
+		}
+		w.reaches(t, way, "they are delivered again", func(s webhook.Status) bool { return s.Delivered >= 4 && s.Pending == 0 })
+		ids := map[string]bool{}
+		for _, r := range rc.got() {
+			ids[r.header.Get("Webhook-Id")] = true
+		}
+		if len(ids) != 2 || w.status(t, way).Bytes != 0 {
+			t.Errorf("%d ids, want 2", len(ids))
+		}
+	})
+}

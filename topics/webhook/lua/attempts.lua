@@ -1,0 +1,20 @@
+-- Reads the log of a webhook's attempts, the latest first.
+-- ARGV[3] number of the attempt before which to begin, or 0 for the latest
+-- ARGV[4] how many at most
+-- Returns: "ok", then per attempt two: its number, JSON; or "absent"
+-- Flags: no-writes
+-- Again: it changes nothing.
+--- @include "lib/hook"
+local q = open_hook()
+if q.refusal then return q.refusal end
+local from = tonumber(ARGV[3])
+if from == 0 or from > q.ln then from = q.ln + 1 end
+from = from - 1
+local fields, out = {}, { 'ok' }
+for n = from, math.max(from - math.min(tonumber(ARGV[4]), MOST) + 1, q.ln - LOGGED + 1, 1), -1 do fields[#fields + 1] = num(n % LOGGED) end
+if #fields == 0 then return out end
+for i, text in ipairs(redis.call('HMGET', LOG, unpack(fields))) do
+  out[#out + 1] = num(from - i + 1)
+  out[#out + 1] = text or ''
+end
+return out

@@ -1,0 +1,139 @@
+-- Notes what became of attempts, and lends entries for the next ones.
+-- ARGV[3] milliseconds: how long they are lent
+-- ARGV[4] how many at most
+-- ARGV[5] how many may be lent at the same time, by whomever
+-- ARGV[6] number of the settings and secrets that the caller knows
+-- ARGV[7] milliseconds: for how long the breaker opens first
+-- ARGV[8] milliseconds: for how long it opens at most
+-- ARGV[9] a random number from 0 to 1000, by which that gets longer
+-- ARGV[10] how many failures in a row open it
+-- ARGV[11] milliseconds without a success after which the webhook is disabled
+-- ARGV[12] how many failures in a row there must be then
+-- ARGV[13+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
+-- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, how many are due still; then settings and secrets, or "" and "" when the caller knows them; then per entry that is lent three: entry, end of the lease, its state; or "absent"
+-- Flags: allow-oom
+-- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
+--- @include "lib/hook"
+local q = open_hook()
+if q.refusal then return q.refusal end
+local disabled = '0'
+
+local function failed()
+  set(q, 'cf', q.cf + 1)
+  set(q, 'ff', q.time)
+  if q.fs == 0 then set(q, 'fs', q.time) end
+  -- A probe that fails opens the breaker again, and for longer.
+  if q.cf >= tonumber(ARGV[10]) and q.bo <= q.now then
+    set(q, 'bt', q.bt + 1)
+    local pause = math.min(tonumber(ARGV[7]) * 2 ^ math.min(q.bt - 1, 20), tonumber(ARGV[8]))
+    set(q, 'bo', q.now + math.floor(pause * (1 + tonumber(ARGV[9]) / 4000)))
+  end
+  if q.dz == 0 and q.cf >= tonumber(ARGV[12]) and q.time - q.fs >= tonumber(ARGV[11]) then
+    redis.call('HSET', HEAD, 'dr', 'failing')
+    set(q, 'dz', q.time)
+    disabled = '1'
+  end
+end
+
+for i = 13, #ARGV, 10 do
+  local verdict, id = ARGV[i], ARGV[i + 1]
+  local held = redis.call('ZSCORE', SENDING, id)
+  local mine = held and num(tonumber(held)) == ARGV[i + 2]
+  -- What was delivered is done with also when the lease was over, as long as nobody else has it.
+  if mine or verdict == 'done' and not held and redis.call('ZSCORE', QUEUE, id) then
+    local attempts, first, _, message = read_state(id)
+    local had, health = #message, ARGV[i + 6]
+    if ARGV[i + 3] == '1' then
+      attempts = attempts + 1
+      if first == 0 then first = q.time end
+      set(q, 'na', q.na + 1)
+    end
+    if verdict ~= 'free' and message == '' then message = ARGV[i + 8] end
+    if verdict == 'done' then
+      finish(q, id)
+      pass_on(q, id)
+      set(q, 'nd', q.nd + 1)
+    elseif verdict == 'dead' then
+      if q.sg + #message - had > STORED then message = '' end
+      bury(q, id, attempts, first, ARGV[i + 7], message, had)
+    elseif verdict == 'retry' and q.sg + #message - had > STORED then
+      bury(q, id, attempts, first, 'storage_full', '', had)
+    elseif verdict == 'retry' then
+      redis.call('ZREM', SENDING, id)
+      if message ~= '' then redis.call('ZREM', FRESH, id) end
+      write_state(q, id, attempts, first, ARGV[i + 7], message, had)
+      redis.call('ZADD', QUEUE, num(q.now + tonumber(ARGV[i + 4])), id)
+    else
+      redis.call('ZREM', SENDING, id)
+      redis.call('ZADD', QUEUE, num(q.now + tonumber(ARGV[i + 4])), id)
+    end
+    local peace = tonumber(ARGV[i + 5])
+    if peace > 0 then set(q, 'th', math.max(q.th, q.now + peace)) end
+    if health == '+' then
+      set(q, 'cf', 0)
+      set(q, 'fs', 0)
+      set(q, 'bt', 0)
+      set(q, 'bo', 0)
+      set(q, 'ok', q.time)
+    elseif health == '-' then
+      failed()
+    elseif health == 'x' then
+      failed()
+      if q.dz == 0 then
+        redis.call('HSET', HEAD, 'dr', ARGV[i + 7])
+        set(q, 'dz', q.time)
+        disabled = '1'
+      end
+    end
+    if ARGV[i + 9] ~= '' then
+      set(q, 'ln', q.ln + 1)
+      redis.call('HSET', LOG, num(q.ln % LOGGED), ARGV[i + 9])
+    end
+  end
+end
+
+-- What was lent to a server that is gone.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', SENDING, '-inf', num(q.now), 'LIMIT', 0, MOST)) do
+  redis.call('ZREM', SENDING, id)
+  redis.call('ZADD', QUEUE, num(q.now), id)
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEAD, '-inf', num(q.now - HOLD), 'LIMIT', 0, 10)) do finish(q, id) end
+
+local cap = tonumber(ARGV[5])
+if q.bo ~= 0 then cap = 1 end -- one probe
+local free = cap - (redis.call('ZCARD', SENDING) - 1)
+local most = math.min(tonumber(ARGV[4]), free, MOST)
+if q.pz ~= 0 or q.dz ~= 0 or closed_until(q) ~= 0 then most = 0 end
+local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', disabled, '0', '', '' }
+if num(q.cv) ~= ARGV[6] then
+  local h = redis.call('HMGET', HEAD, 'set', 'sec')
+  out[9], out[10] = h[1], h[2]
+end
+local bytes = 0
+if most > 0 then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', QUEUE, '-inf', num(q.now), 'LIMIT', 0, most)) do
+    local size = redis.call('HSTRLEN', STATES, id)
+    if bytes > 0 and bytes + size > BYTES then break end
+    bytes = bytes + size
+    if published(id) < q.now - HOLD then
+      local attempts, first, _, message = read_state(id)
+      bury(q, id, attempts, first, 'expired', '', #message)
+    else
+      redis.call('ZREM', QUEUE, id)
+      local over = num(q.now + tonumber(ARGV[3]))
+      redis.call('ZADD', SENDING, over, id)
+      free = free - 1
+      out[#out + 1] = id
+      out[#out + 1] = over
+      out[#out + 1] = size > 0 and redis.call('HGET', STATES, id) or ''
+    end
+  end
+end
+if q.dz == 0 and q.pz == 0 and closed_until(q) == 0 and free > 0 then
+  out[8] = num(redis.call('ZCOUNT', QUEUE, '-inf', num(q.now)))
+end
+out[4] = num(close_hook(q, free <= 0))
+out[5] = num(mark_of(q))
+local oldest = redis.call('ZRANGE', FRESH, 0, 0)[1]
+if oldest ~= '' and published(oldest) + STALE <= q.now then out[6] = '1' end
+return out

@@ -1,0 +1,148 @@
+-- What every script of a webhook shares: its keys, its head, and how entries come and go. All keys lie in the slot of one of
+-- the installation's shards, and each holds a sentinel, the empty string, so that it always exists.
+-- KEYS[1] ZSET ready: webhooks of the shard by when somebody has to look at them
+-- KEYS[2] HASH head: see docs/redis.md for its fields
+-- KEYS[3] ZSET queue: entries to be sent, by when they are due
+-- KEYS[4] ZSET sending: entries that are being sent, by when their lease ends
+-- KEYS[5] ZSET fresh: entries whose message is in the topic's log and nowhere else, by sequence number
+-- KEYS[6] HASH states: entry to "attempts,time of the first,why it failed|" and the message: id (12 bytes) and record, or nothing
+-- KEYS[7] ZSET dead: entries that are not sent any more, by when they became so
+-- KEYS[8] ZSET groups: entries of FIFO topics that are not done, all with score 0, as group and entry
+-- KEYS[9] HASH log: number of an attempt, from 0 to LOGGED - 1 and again, to the attempt, JSON of package webhook
+-- An entry is a sequence number, 14 hexadecimal digits, and of a message of a FIFO topic 16 of its group behind it.
+--- @include "lib/clock"
+local READY, HEAD, QUEUE, SENDING, FRESH, STATES, DEAD, GROUPS, LOG = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+-- No script touches more entries than MOST, nor more bytes of messages than BYTES unless it is one.
+local MOST, BYTES = 100, 524288
+-- A webhook holds at most ENTRIES entries, and of its own so many bytes of messages.
+local ENTRIES, STORED = 100000, 268435456
+local LOGGED = 500
+-- Milliseconds: how long a message is sent for at most and kept when it failed; after which time one is copied out of the log, and how long between two tries of that.
+local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
+local EPOCH, FENCE = 1735689600000, 4096
+
+local function num(n) return string.format('%.0f', n) end
+
+-- Returns the head as numbers, with `refusal` set where the webhook is not there. `sg` is how many bytes of messages it
+-- stores, `pz` and `dz` since when it is paused and disabled, `bo` until when the breaker is open, `bt` how often it opened
+-- in a row, `cf` and `fs` how many attempts failed in a row and since when, `th` until when the endpoint wants peace.
+local NAMES = { 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs', 'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff' }
+local function open_hook()
+  local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
+  local q = { f = {} }
+  if not h[1] then
+    q.refusal = { 'absent' }
+    return q
+  end
+  q.v = tonumber(h[1])
+  for i, name in ipairs(NAMES) do q[name] = tonumber(h[i + 1]) or 0 end
+  q.now, q.steady, q.time = read_clock(q.clk)
+  return q
+end
+
+-- Sets a number of the head; close_hook writes it.
+local function set(q, name, value)
+  q[name] = value
+  q.f[name] = value
+end
+
+local function published(id) return tonumber(string.sub(id, 1, 14), 16) / FENCE + EPOCH end
+
+-- Returns the milliseconds until which nothing is sent, and 0 when something may be.
+local function closed_until(q)
+  local till = math.max(q.bo, q.th)
+  return till > q.now and till or 0
+end
+
+-- The sequence number up to which the topic's log need not keep anything.
+local function mark_of(q)
+  local first = redis.call('ZRANGE', FRESH, 0, 0, 'WITHSCORES')
+  return first[1] == '' and q.wm or tonumber(first[2]) - 1
+end
+
+-- Writes the head, and when to look at the webhook next. `busy` says that no more may be sent until a lease ends.
+-- Returns in how many milliseconds that is, or -1 for never.
+local function close_hook(q, busy)
+  local next = math.huge
+  local function by(key, add)
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    return first[1] == '' and math.huge or tonumber(first[2]) + add
+  end
+  if q.dz == 0 and q.pz == 0 then
+    if not busy then next = math.max(by(QUEUE, 0), closed_until(q)) end
+    next = math.min(next, by(SENDING, 0))
+  end
+  next = math.min(next, by(DEAD, HOLD))
+  local first = redis.call('ZRANGE', FRESH, 0, 0)[1]
+  -- What should be copied by now is being copied, or cannot be; then it is looked at again after a while.
+  if first ~= '' then next = math.min(next, math.max(math.ceil(published(first)) + STALE, q.now + AGAIN)) end
+  local tenant, uid = string.match(HEAD, '^sl:(.-):{.-}:(%w+)%.')
+  if next == math.huge then
+    redis.call('ZREM', READY, tenant .. ':' .. uid)
+  else
+    redis.call('ZADD', READY, num(next), tenant .. ':' .. uid)
+  end
+  if q.steady then set(q, 'clk', q.now) end
+  local fields = {}
+  for name, value in pairs(q.f) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = num(value)
+  end
+  if #fields > 0 then redis.call('HSET', HEAD, unpack(fields)) end
+  return next == math.huge and -1 or math.max(next - q.now, 0)
+end
+
+-- Tells the server that sends for the shard. One that is told of nothing looks by itself after a while.
+local function tell(session)
+  if session == '' or session == '0' then return end
+  local tenant, uid = string.match(HEAD, '^sl:(.-):{.-}:(%w+)%.')
+  redis.call('PUBLISH', 'sl:webhook:' .. session, tenant .. ' ' .. uid)
+end
+
+-- How many entries there are that are not done.
+local function pending()
+  local grouped = redis.call('ZCARD', GROUPS) - 1
+  return math.max(grouped, redis.call('ZCARD', QUEUE) + redis.call('ZCARD', SENDING) - 2)
+end
+
+-- Returns attempts, the time of the first, why it failed, and the message of an entry.
+local function read_state(id)
+  local attempts, first, why, message = string.match(redis.call('HGET', STATES, id) or '0,0,|', '^(%d+),(%d+),([%w_]*)|(.*)$')
+  return tonumber(attempts), tonumber(first), why, message
+end
+
+local function write_state(q, id, attempts, first, why, message, had)
+  redis.call('HSET', STATES, id, num(attempts) .. ',' .. num(first) .. ',' .. why .. '|' .. message)
+  if #message ~= had then set(q, 'sg', math.max(q.sg + #message - had, 0)) end
+end
+
+-- Lets the next entry of a group have its turn. Only one of a group is in `queue` or `sending`.
+local function pass_on(q, id)
+  local group = string.sub(id, 15)
+  if group == '' then return end
+  redis.call('ZREM', GROUPS, group .. id)
+  local after = redis.call('ZRANGEBYLEX', GROUPS, '[' .. group, '(' .. group .. 'g', 'LIMIT', 0, 1)[1]
+  if after then redis.call('ZADD', QUEUE, num(q.now), string.sub(after, 17)) end
+end
+
+-- Forgets an entry that is done.
+local function finish(q, id)
+  local _, _, _, message = read_state(id)
+  redis.call('ZREM', SENDING, id)
+  redis.call('ZREM', QUEUE, id)
+  redis.call('ZREM', FRESH, id)
+  redis.call('ZREM', DEAD, id)
+  redis.call('HDEL', STATES, id)
+  if message ~= '' then set(q, 'sg', math.max(q.sg - #message, 0)) end
+end
+
+-- Stops sending an entry, and keeps it with its message as far as that is at hand.
+local function bury(q, id, attempts, first, why, message, had)
+  redis.call('ZREM', SENDING, id)
+  redis.call('ZREM', QUEUE, id)
+  redis.call('ZREM', FRESH, id)
+  write_state(q, id, attempts, first, why, message, had)
+  redis.call('ZADD', DEAD, num(q.time), id)
+  set(q, 'nx', q.nx + 1)
+  pass_on(q, id)
+end

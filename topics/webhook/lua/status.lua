@@ -1,0 +1,15 @@
+-- Says how a webhook fares.
+-- Returns: "ok", the time, then as numbers: paused since, disabled since, breaker open until, peace until, failures in a row, failing since, last success, last failure, delivered, attempts, failed for good, dropped because it was full, dropped while disabled, entries not done, those that are being sent, those that failed, bytes of messages, when to look at it next; why it is disabled, number of settings and secrets, settings, secrets; or "absent"
+-- Flags: no-writes
+-- Again: it changes nothing.
+--- @include "lib/hook"
+local q = open_hook()
+if q.refusal then return q.refusal end
+local out = { 'ok', num(q.now) }
+for _, name in ipairs({ 'pz', 'dz', 'bo', 'th', 'cf', 'fs', 'ok', 'ff', 'nd', 'na', 'nx', 'ov', 'ms' }) do out[#out + 1] = num(q[name]) end
+local first = redis.call('ZRANGE', QUEUE, 0, 0, 'WITHSCORES')
+local due = first[1] == '' and 0 or math.max(tonumber(first[2]), closed_until(q))
+for _, n in ipairs({ pending(), redis.call('ZCARD', SENDING) - 1, redis.call('ZCARD', DEAD) - 1, q.sg, due }) do out[#out + 1] = num(n) end
+local h = redis.call('HMGET', HEAD, 'dr', 'set', 'sec')
+for _, t in ipairs({ h[1] or '', num(q.cv), h[2], h[3] }) do out[#out + 1] = t end
+return out

@@ -1,0 +1,408 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
+)
+
+const (
+	// slots is how many attempts a server has under way at most.
+	slots = 1024
+	// hostSlots is how many of them may go to one host, whoever's they are.
+	hostSlots = 64
+	// share is how many of them a tenant has for sure. It gets more only while half of all are free, so that one whose
+	// endpoints hang does not keep the others waiting.
+	share = slots / 4
+	// firstWindow is how many attempts a webhook may have at the same time at first. Each success lets it have one more, up to
+	// its max_in_flight, and each failure halves that: an endpoint that hangs takes few slots, one that comes back is not run over.
+	firstWindow = 2
+	// maxTurns is how many webhooks a server talks about with Redis at the same time.
+	maxTurns = 32
+	// scan is how many webhooks of a tenant are looked at for one that may send.
+	scan = 16
+	// lendAtOnce bounds the entries of one call.
+	lendAtOnce = 16
+
+	// The breaker of an endpoint opens after so many failures in a row, for so long, and twice as long each time a probe
+	// fails as well, up to the longest time.
+	breakAfter = 5
+	breakFirst = 30 * time.Second
+	breakMost  = 15 * time.Minute
+	// An endpoint that had no success for so long, and failed so often, is disabled.
+	disableAfter    = 5 * 24 * time.Hour
+	disableFailures = 20
+
+	// idleHook is how long a webhook is remembered that has nothing to send.
+	idleHook = 10 * time.Minute
+)
+
+// pusher decides which webhook may send when. It asks Redis of a webhook only when there is something due, or something
+// to note; what it knows beside that is gone without harm when the server is.
+type pusher struct {
+	store *Store
+
+	mu       sync.Mutex
+	hooks    map[identity]*hook
+	ready    map[tenants.ID][]*hook // that have something to do, in their order
+	line     []tenants.ID           // of tenants with hooks in ready
+	working  int
+	sending  int // attempts that are under way, or about to be
+	unnoted  int // results that Redis does not know of yet
+	byTenant map[tenants.ID]int
+	byHost   map[string]int
+	stopping bool
+
+	fleet fleet
+	marks marks
+}
+
+// hook is a webhook as the pusher knows it.
+type hook struct {
+	id identity
+
+	// Guarded by pusher.mu.
+	config                 *config // nil: not known yet
+	queued, running, again bool
+	gone, keeping          bool
+	results                []result // of attempts, to be noted
+	sending                int
+	window                 int
+	mark                   int64 // the last one that was noted
+	used                   int64 // when it last had its turn, ms
+}
+
+// result is what became of what was lent.
+type result struct {
+	entry, lease string
+	verdict      verdict
+	message      []byte // to be stored, of one that is not done
+	log          string
+}
+
+func newPusher(s *Store) *pusher {
+	p := &pusher{store: s, hooks: map[identity]*hook{}, ready: map[tenants.ID][]*hook{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}}
+	p.fleet.init(p)
+	return p
+}
+
+// load returns how many attempts are under way, and for how many shards this server sends.
+func (p *pusher) load() (sending, owned int64) {
+	p.mu.Lock()
+	sending = int64(p.sending)
+	p.mu.Unlock()
+	return sending, p.fleet.owned()
+}
+
+// wake has a webhook take its turn.
+func (p *pusher) wake(id identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hooks[id]
+	if h == nil {
+		h = &hook{id: id, window: firstWindow}
+		p.hooks[id] = h
+	}
+	p.enter(h)
+}
+
+// enter puts a webhook into the line. It is called locked.
+func (p *pusher) enter(h *hook) {
+	switch {
+	case h.running:
+		h.again = true
+		return
+	case h.queued:
+		return
+	}
+	h.queued = true
+	if len(p.ready[h.id.tenant]) == 0 {
+		p.line = append(p.line, h.id.tenant)
+	}
+	p.ready[h.id.tenant] = append(p.ready[h.id.tenant], h)
+	p.hire()
+}
+
+// hire has somebody look at the line. It is called locked.
+func (p *pusher) hire() {
+	if p.working < maxTurns && len(p.line) > 0 {
+		p.working++
+		go p.work()
+	}
+}
+
+// next takes a webhook that has something to note, or may send, with how many attempts it may begin; tenants take turns.
+// It is nil when there is none now: what changes that looks again.
+func (p *pusher) next() (*hook, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range p.line {
+		t := p.line[0]
+		p.line = append(p.line[1:], t)
+		list := p.ready[t]
+		for range min(len(list), scan) {
+			h := list[0]
+			list = list[1:]
+			n := p.allowance(h)
+			if len(h.results) == 0 && !p.fleet.mine(shardOf(h.id.uid)) {
+				h.queued = false // another server sends for it
+				continue
+			}
+			if n == 0 && len(h.results) == 0 && !h.blind() {
+				list = append(list, h)
+				continue
+			}
+			if p.ready[t] = list; len(list) == 0 {
+				delete(p.ready, t)
+				p.line = p.line[:len(p.line)-1]
+			}
+			h.queued, h.running = false, true
+			p.reserve(h, n)
+			return h, n
+		}
+		if p.ready[t] = list; len(list) == 0 {
+			delete(p.ready, t)
+			p.line = p.line[:len(p.line)-1]
+		}
+	}
+	p.working--
+	return nil, 0
+}
+
+// blind reports whether a webhook has nothing under way, so that nothing but a look at Redis says what there is to do.
+func (h *hook) blind() bool { return h.config == nil && h.sending == 0 }
+
+// allowance is how many attempts a webhook may begin now. It is called locked.
+func (p *pusher) allowance(h *hook) int {
+	if p.stopping || !p.fleet.mine(shardOf(h.id.uid)) {
+		return 0
+	}
+	vacant, mine := slots-p.sending, p.byTenant[h.id.tenant]
+	n := min(h.window-h.sending, vacant, max(share-mine, vacant-slots/2), lendAtOnce)
+	if h.config != nil {
+		n = min(n, hostSlots-p.byHost[h.config.host])
+	} else {
+		n = min(n, 1)
+	}
+	return max(n, 0)
+}
+
+// reserve takes slots, or with a negative number gives them back. It is called locked.
+func (p *pusher) reserve(h *hook, n int) {
+	p.sending += n
+	h.sending += n
+	if p.byTenant[h.id.tenant] += n; p.byTenant[h.id.tenant] == 0 {
+		delete(p.byTenant, h.id.tenant)
+	}
+}
+
+// onHost counts attempts to a host. It is called locked.
+func (p *pusher) onHost(host string, n int) {
+	if p.byHost[host] += n; p.byHost[host] == 0 {
+		delete(p.byHost, host)
+	}
+}
+
+func (p *pusher) work() {
+	for h, n := p.next(); h != nil; h, n = p.next() {
+		p.turn(h, n)
+	}
+}
+
+// turn notes what became of a webhook's attempts, and begins up to n new ones.
+func (p *pusher) turn(h *hook, n int) {
+	s := p.store
+	p.mu.Lock()
+	results, known := h.results, h.config
+	if len(results) > callEntries {
+		results = results[:callEntries:callEntries]
+	}
+	results = trimResults(results)
+	h.results = h.results[len(results):]
+	p.unnoted -= len(results)
+	h.again = false
+	p.mu.Unlock()
+
+	got, err := s.exchange(s.life, h.id, known, results, n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.running, h.used = false, s.clock.Now().UnixMilli()
+	p.reserve(h, len(got.lent)-n)
+	switch {
+	case errors.Is(err, topics.ErrNotConfigured):
+		delete(p.hooks, h.id) // it has ended; what is lent still comes to an end by itself
+		p.unnoted -= len(h.results)
+		h.gone, h.results = true, nil
+		return
+	case err != nil:
+		h.results = append(results, h.results...)
+		p.unnoted += len(results)
+		s.logger.Warn("a webhook could not be looked at; what is to be sent is kept", "tenant", h.id.tenant.String(), "uid", h.id.uid, "error", err.Error())
+		s.clock.AfterFunc(soon, func() { p.wake(h.id) })
+		p.hire()
+		return
+	}
+	if got.config != nil {
+		got.more = got.more || known == nil && len(got.lent) > 0 // the one was lent without knowledge of how many may be
+		h.config = got.config
+	}
+	if got.disabled {
+		s.counted.disabled.Add(1)
+		s.logger.Info("a webhook was disabled, because its endpoint is gone or failed for too long", "tenant", h.id.tenant.String(),
+			"topic", h.config.settings.Topic, "subscription", h.config.settings.Subscription)
+	}
+	p.marks.note(s, h, got.mark)
+	if got.old && !h.keeping {
+		h.keeping = true
+		go p.keep(h, h.config)
+	}
+	for _, l := range got.lent {
+		p.onHost(h.config.host, 1)
+		go p.deliver(h, h.config, l)
+	}
+	if len(h.results) > 0 || h.again || got.more {
+		p.enter(h)
+	}
+	if !got.more { // else it is in the line already
+		p.fleet.arm(shardOf(h.id.uid), got.next)
+	}
+	p.hire()
+}
+
+// trimResults bounds what one call stores.
+func trimResults(list []result) []result {
+	size := 0
+	for i := range list {
+		if size += len(list[i].message) + len(list[i].log); i > 0 && size > callBytes {
+			return list[:i:i]
+		}
+	}
+	return list
+}
+
+// lent is an entry that this server may send until the lease is over.
+type lent struct {
+	entry, lease string
+	tries        int64 // that were made before
+	message      *topics.Logged
+	stored       bool // the webhook has the message, not the log
+	missing      bool // nobody has it any more
+}
+
+// deliver makes an attempt.
+func (p *pusher) deliver(h *hook, c *config, l lent) {
+	s := p.store
+	res := result{entry: l.entry, lease: l.lease}
+	var died error
+	switch {
+	case l.missing:
+		res.verdict = verdict{outcome: dead, code: "not_retained", words: "The topic does not keep the message any more."}
+		a := Attempt{At: s.clock.Now().UTC(), Entry: l.entry, Try: l.tries, Outcome: Failed, Code: res.verdict.code, Error: res.verdict.words}
+		res.log = a.encode()
+	case l.message == nil: // it could not be read now
+		res.verdict = verdict{outcome: free, wait: soon}
+	default:
+		if died = s.step("leased"); died != nil {
+			break
+		}
+		v, a := s.attempt(s.life, c, l.message, l.tries+1)
+		a.Entry = l.entry
+		c.plan(&v, &a)
+		res.verdict, res.log = v, a.encode()
+		if v.outcome == free && !v.charged && v.code == "canceled" {
+			res.log = ""
+		}
+		if !l.stored && v.outcome != done {
+			res.message = pack(l.message)
+		}
+		died = s.step("requested")
+	}
+	p.count(&res.verdict)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reserve(h, -1)
+	p.onHost(c.host, -1)
+	if died == nil && !h.gone {
+		switch res.verdict.health {
+		case healthy:
+			h.window = min(h.window+1, c.endpoint.MaxInFlight)
+		case failing, disabling:
+			h.window = max(h.window/2, 1)
+		}
+		h.results = append(h.results, res)
+		p.unnoted++
+		p.enter(h)
+	}
+	p.hire()
+}
+
+func (p *pusher) count(v *verdict) {
+	c := &p.store.counted
+	switch v.outcome {
+	case done:
+		c.delivered.Add(1)
+	case retry:
+		c.retried.Add(1)
+	case dead:
+		c.failed.Add(1)
+	default:
+		c.released.Add(1)
+	}
+	if v.code == "endpoint_not_allowed" {
+		c.refused.Add(1)
+	}
+}
+
+// forget drops what this server knows of a webhook that has ended.
+func (p *pusher) forget(id identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.hooks[id]; h != nil {
+		h.gone = true
+		delete(p.hooks, id)
+	}
+}
+
+// forgetIdle drops webhooks that had nothing to do for long.
+func (p *pusher) forgetIdle(before int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, h := range p.hooks {
+		if h.used < before && !h.queued && !h.running && !h.keeping && h.sending == 0 && len(h.results) == 0 {
+			delete(p.hooks, id)
+		}
+	}
+}
+
+// run sends until ctx ends, and then gives what is under way a while.
+func (p *pusher) run(ctx context.Context) {
+	p.fleet.run(ctx)
+	p.mu.Lock()
+	p.stopping = true
+	p.mu.Unlock()
+	if !p.quiet(drain) {
+		p.store.end()
+		p.quiet(soon)
+	}
+}
+
+// quiet waits until nothing is under way, and reports whether that came in time.
+func (p *pusher) quiet(most time.Duration) bool {
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		p.mu.Lock()
+		busy := p.sending > 0 || p.working > 0 || p.unnoted > 0
+		p.mu.Unlock()
+		if !busy {
+			return true
+		}
+	}
+	return false
+}
+
+// dice returns a number from 0 to 1000.
+func dice() int { return rand.IntN(1001) } //nolint:gosec // nobody gains by a guess

@@ -1,0 +1,131 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/topics"
+)
+
+// MaxLogged is how many attempts the log of a webhook has at most.
+const MaxLogged = 500
+
+// ErrDeliveryNotFound says that a message cannot be sent again.
+var ErrDeliveryNotFound = &errs.Error{Kind: errs.NotFound, Code: "delivery_not_found", Message: "There is no such delivery, and the topic does not keep its message any more.",
+	Fix: "Look for it: GET /v1/topics/{topic}/subscriptions/{subscription}/deliveries. To keep messages longer set message_retention on the topic."}
+
+// Attempts returns attempts of a webhook, the latest first: those before the one with a number, or with 0 the latest. Wanted
+// says which; nil is all. The number that is returned is where to go on, and 0 at the end.
+func (s *Store) Attempts(ctx context.Context, w topics.Way, before int64, limit int, wanted func(*Attempt) bool) ([]Attempt, int64, error) {
+	out := []Attempt{}
+	for {
+		list, err := s.call(ctx, attemptsScript, identity{w.Tenant, w.UID}, before, callEntries)
+		if err != nil {
+			return nil, 0, gone(err)
+		}
+		if len(list) < 3 {
+			return out, 0, nil
+		}
+		for i := 1; i+1 < len(list); i += 2 {
+			var a Attempt
+			if err := json.Unmarshal([]byte(text(list, i+1)), &a); err != nil {
+				return nil, 0, engine.ErrBroken.Because(err)
+			}
+			if a.Number = number(list, i); wanted != nil && !wanted(&a) {
+				before = a.Number
+				continue
+			}
+			if len(out) == limit {
+				return out, before, nil
+			}
+			out, before = append(out, a), a.Number
+		}
+		if before <= 1 {
+			return out, 0, nil
+		}
+	}
+}
+
+// Resend sends a message again, whatever became of it, with all of its attempts before it. Its id is the one of before.
+func (s *Store) Resend(ctx context.Context, w topics.Way, entry string) error {
+	sequence, ok := sequenceOf(entry)
+	if !ok {
+		return ErrDeliveryNotFound
+	}
+	n, err := s.revive(ctx, w, 0, entry)
+	if err != nil || n > 0 {
+		return err
+	}
+	found, _, err := s.topics.Fetch(ctx, w.Tenant, w.TopicUID, []int64{sequence})
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 || entryOf(sequence, w.Topic, found[0].Message.GroupID) != entry {
+		return ErrDeliveryNotFound
+	}
+	got, err := s.Replay(ctx, w, found)
+	if err == nil && got.Reached < sequence {
+		err = ErrFull
+	}
+	return gone(err)
+}
+
+// ErrFull says that a webhook holds as many messages as it may.
+var ErrFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full", Message: "The webhook holds as many messages as it may."}
+
+// maxRevives bounds the calls of one ResendFailed, a hundred messages each: all that a webhook holds.
+const maxRevives = 1000
+
+// ResendFailed sends all messages again that failed since an instant, and returns how many.
+func (s *Store) ResendFailed(ctx context.Context, w topics.Way, since time.Time) (int64, error) {
+	total := int64(0)
+	from := int64(0)
+	if !since.IsZero() {
+		from = since.UnixMilli()
+	}
+	for range maxRevives {
+		n, err := s.revive(ctx, w, from, "")
+		total += n
+		if err != nil || n < callEntries {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+func (s *Store) revive(ctx context.Context, w topics.Way, since int64, entry string) (int64, error) {
+	id := identity{w.Tenant, w.UID}
+	list, err := s.call(ctx, reviveScript, id, since, entry, s.pusher.senderFor(w.UID))
+	if err != nil {
+		return 0, gone(err)
+	}
+	s.pusher.due(id, number(list, 2))
+	return number(list, 1), nil
+}
+
+// Test sends an event that nobody published, now, and says what came of it. It changes nothing of how the endpoint fares.
+func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
+	id := identity{w.Tenant, w.UID}
+	list, err := s.call(ctx, statusScript, id)
+	if err != nil {
+		return Attempt{}, gone(err)
+	}
+	c, err := s.parseConfig(number(list, 21), text(list, 22), text(list, 23))
+	if err != nil {
+		return Attempt{}, err
+	}
+	now := s.clock.Now()
+	body := fmt.Sprintf(`{"type":"sluice.test","topic":%q,"subscription":%q}`, w.Topic, w.Subscription)
+	l := topics.Logged{ID: s.engine.NewID(0), PublishedAt: now, Message: queues.Outgoing{Body: []byte(body), ContentType: "application/json"}}
+	v, a := s.attempt(ctx, c, &l, 1)
+	if a.Outcome = Tested; v.outcome == done {
+		a.Code, a.Error = "", ""
+	}
+	_, err = s.call(ctx, noteScript, id, a.encode())
+	return a, gone(err)
+}

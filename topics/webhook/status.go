@@ -1,0 +1,78 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluicemq/sluice/topics"
+)
+
+// Gate says whether an endpoint may be sent to.
+type Gate string
+
+// The gates.
+const (
+	Open      Gate = "open"
+	Throttled Gate = "throttled" // it asked for peace
+	Tripped   Gate = "tripped"   // its breaker is open, because it failed too often in a row
+	Probing   Gate = "probing"   // its breaker lets one attempt through
+	Suspended Gate = "paused"    // by its owner
+	Off       Gate = "disabled"
+)
+
+// Status says how a webhook fares.
+type Status struct {
+	Gate Gate
+	// Until is when the gate opens by itself; zero: it does not, or is open.
+	Until time.Time
+	// DisabledAt and Reason say since when and why it is disabled: gone, failing or by_request, or the code of what it answered.
+	DisabledAt time.Time
+	Reason     string
+	// Failures is how many attempts failed in a row, FailingSince since when; zero: the last one did not.
+	Failures     int64
+	FailingSince time.Time
+	LastSuccess  time.Time
+	LastFailure  time.Time
+	// Delivered is how many messages were, Attempts how many attempts were made, Failed how many messages failed for good,
+	// Overflowed how many were dropped because the webhook held as many as it may, Missed how many were dropped while it was
+	// disabled, since that began.
+	Delivered, Attempts, Failed, Overflowed, Missed int64
+	// Pending is how many are still to be sent or being sent, Sending the latter, Dead how many failed and are kept, Bytes
+	// what the webhook stores of all.
+	Pending, Sending, Dead, Bytes int64
+	// Next is when the next attempt is due; zero: there is nothing to send.
+	Next time.Time
+}
+
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// Status returns how a webhook fares.
+func (s *Store) Status(ctx context.Context, w topics.Way) (Status, error) {
+	list, err := s.call(ctx, statusScript, identity{w.Tenant, w.UID})
+	if err != nil {
+		return Status{Gate: Open}, gone(err)
+	}
+	n := func(i int) int64 { return number(list, i) }
+	now, paused, disabled, broken, peace := n(1), n(2), n(3), n(4), n(5)
+	out := Status{Gate: Open, Failures: n(6), FailingSince: moment(n(7)), LastSuccess: moment(n(8)), LastFailure: moment(n(9)),
+		Delivered: n(10), Attempts: n(11), Failed: n(12), Overflowed: n(13), Missed: n(14),
+		Pending: n(15), Sending: n(16), Dead: n(17), Bytes: n(18), Next: moment(n(19)), DisabledAt: moment(disabled), Reason: text(list, 20)}
+	switch {
+	case disabled != 0:
+		out.Gate = Off
+	case paused != 0:
+		out.Gate = Suspended
+	case broken > now && broken >= peace:
+		out.Gate, out.Until = Tripped, moment(broken)
+	case peace > now:
+		out.Gate, out.Until = Throttled, moment(peace)
+	case broken != 0:
+		out.Gate = Probing
+	}
+	return out, nil
+}
