@@ -24,16 +24,18 @@ import (
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 // API is the REST door. Fill its fields in, then call Register once.
 type API struct {
-	Queues  *queues.Store
-	Topics  *topics.Store
-	Tenants *tenants.Store
-	Keys    *auth.KeyStore
-	Auth    *auth.Authenticator
-	Tasks   *tasks.Store
+	Queues   *queues.Store
+	Topics   *topics.Store
+	Webhooks *webhook.Store
+	Tenants  *tenants.Store
+	Keys     *auth.KeyStore
+	Auth     *auth.Authenticator
+	Tasks    *tasks.Store
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
 	// Crowd bounds what waits for each tenant. Default: nothing does.

@@ -56,6 +56,11 @@ var changes = map[string]change{
 	"resumeSubscription": {"subscription", "subscription", subscriptionState},
 	"replaySubscription": {"subscription", "subscription", nil},
 
+	"rotateSubscriptionSecret": {"subscription", "subscription", nil},
+	"enableSubscription":       {"subscription", "subscription", subscriptionState},
+	"disableSubscription":      {"subscription", "subscription", subscriptionState},
+	"resendDeliveries":         {"subscription", "subscription", nil},
+
 	"cancelTask": {"task", "id", nil},
 
 	"createKey":         {"key", "", keyState},
@@ -100,7 +105,7 @@ var changes = map[string]change{
 var messaging = map[string]bool{
 	"sendMessage": true, "sendMessages": true, "changeMessage": true, "redriveMessage": true, "deleteMessage": true,
 	"receiveMessages": true, "consumeMessages": true, "ackMessage": true, "changeReceipt": true, "ackMessages": true,
-	"publishMessage": true, "publishMessages": true,
+	"publishMessage": true, "publishMessages": true, "resendDelivery": true, "testSubscription": true,
 	"putGroupState": true, "deleteGroupState": true,
 	"createToken": true,
 	"testFilter":  true, // it only looks

@@ -29,6 +29,8 @@
 //	@tag.description	Publish messages to all who subscribe.
 //	@tag.name			subscriptions
 //	@tag.description	Say who gets what is published.
+//	@tag.name			webhooks
+//	@tag.description	Send what is published to HTTPS endpoints, signed, and see what came of it.
 //	@tag.name			schedules
 //	@tag.description	Send a message again and again.
 //	@tag.name			tasks

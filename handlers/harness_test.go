@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"reflect"
 	"regexp"
@@ -27,6 +28,7 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
 	"github.com/sluicemq/sluice/internal/redistest"
@@ -35,6 +37,7 @@ import (
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 var (
@@ -107,6 +110,9 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	a.Topics = h.topics
 	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Clock: fake})
 	h.tenants.OnDelete(a.Monitor.Forget)
+	client := egress.New(egress.Config{Policy: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true}})
+	tb.Cleanup(client.Close)
+	a.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Keys: ring, Egress: client, Clock: fake})
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)

@@ -32,7 +32,7 @@ var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule"
 
 // kindOfID says what :id is, by what stands before it.
 var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key", "sessions": "session",
-	"members": "member", "operators": "operator"}
+	"members": "member", "operators": "operator", "deliveries": "delivery"}
 
 var (
 	nothing = attempt{}
@@ -121,8 +121,18 @@ var attempts = map[string]attempt{
 	"revokeKey":          nothing,
 	"rotateKey":          nothing,
 
-	"getUsage":            {places: map[string]string{"name": "queue"}, query: "by=queue&name=$name"},
-	"getTenantUsage":      nothing,
+	"getUsage":       {places: map[string]string{"name": "queue"}, query: "by=queue&name=$name"},
+	"getTenantUsage": nothing,
+
+	"getSubscriptionSecret":    nothing,
+	"rotateSubscriptionSecret": {body: `{}`},
+	"enableSubscription":       nothing,
+	"disableSubscription":      nothing,
+	"testSubscription":         nothing,
+	"listDeliveries":           {places: map[string]string{"message": "message"}, query: "message_id=$message"},
+	"resendDelivery":           nothing,
+	"resendDeliveries":         {body: `{}`},
+
 	"listAudit":           {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
 	"exportAudit":         {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
 	"listOperatorAudit":   pages,
@@ -209,7 +219,8 @@ func (h *apiTest) stock(tn tenants.Tenant, queue, schedule string) (ids, []strin
 	var member handlers.InvitedMember
 	h.json("POST", "/v1/members", `{"email":"ana@example.com","role":"viewer"}`, me...).is(201).into(&member)
 	return ids{"session": session.ID, "member": member.ID, "operator": member.ID, "queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
-		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue, "topic": topic, "subscription": subscription}, me
+		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue, "topic": topic, "subscription": subscription,
+		"delivery": "dlv_00000000000001"}, me
 }
 
 // absent returns ids that nobody has, as long as others.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/filter"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 // Subscription is one way out of a topic.
@@ -15,16 +16,32 @@ type Subscription struct {
 	Name string `json:"name" example:"billing"`
 	// The topic that it belongs to.
 	Topic string `json:"topic" example:"orders.created"`
-	// The queue that gets the messages.
-	Queue string `json:"queue" example:"billing"`
-	// How messages arrive: as if they had been sent to the queue, in a JSON object with all that is known of them, or in the one that SNS sends.
+	// Whether it leads to a queue or to an HTTPS endpoint.
+	Protocol string `json:"protocol" enums:"queue,webhook"`
+	// The queue that gets the messages; null for a webhook.
+	Queue *string `json:"queue" extensions:"x-nullable" example:"billing"`
+	// The URL that gets the messages. This, timeout and max_in_flight are those of webhooks only.
+	Endpoint string `json:"endpoint,omitempty" example:"https://example.com/hooks"`
+	// Seconds that one attempt may take.
+	Timeout int `json:"timeout,omitempty" example:"15"`
+	// Attempts at the same time.
+	MaxInFlight int `json:"max_in_flight,omitempty" example:"16"`
+	// Seconds before the second attempt, the third and so on; null of a queue's.
+	RetrySchedule []int `json:"retry_schedule" extensions:"x-nullable"`
+	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
+	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block"`
+	// What a new webhook signs with; only in the answer that made it. Later: GET …/secret.
+	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, or in the one that SNS sends, which
+	// a webhook cannot have.
 	Format string `json:"format" enums:"raw,envelope,sns"`
 	// Which messages arrive; null for all.
 	FilterPolicy map[string]any `json:"filter_policy" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
 	FilterScope string `json:"filter_scope" enums:"attributes,body"`
-	// Retrying: the queue takes no messages now. Broken: the queue is missing, and what is published is dropped.
-	State string `json:"state" enums:"active,paused,retrying,broken"`
+	// Retrying: the queue takes no messages now. Broken: the queue is missing, and what is published is dropped. Failing: the
+	// endpoint failed too often in a row, and gets one attempt now and then. Disabled: it gets nothing until it is enabled.
+	State string `json:"state" enums:"active,paused,retrying,broken,failing,disabled"`
 	// null when it is not paused.
 	PausedAt *Instant `json:"paused_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// Messages that are still to come.
@@ -32,21 +49,23 @@ type Subscription struct {
 	Counts SubscriptionCounts `json:"counts"`
 	// Why the last message did not arrive that did not; null when all did.
 	LastError *SubscriptionError `json:"last_error" extensions:"x-nullable"`
-	CreatedAt Instant            `json:"created_at" swaggertype:"string" format:"date-time"`
-	UpdatedAt Instant            `json:"updated_at" swaggertype:"string" format:"date-time"`
+	// How the endpoint of a webhook fares.
+	Delivery  *WebhookStatus `json:"delivery,omitempty"`
+	CreatedAt Instant        `json:"created_at" swaggertype:"string" format:"date-time"`
+	UpdatedAt Instant        `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
 }
 
 // SubscriptionCounts are what became of the messages that were published since a subscription was made.
 type SubscriptionCounts struct {
-	// Stored in the queue.
+	// Stored in the queue, or taken by the endpoint.
 	Delivered int64 `json:"delivered" example:"118"`
 	// Kept out by the filter policy.
 	FilteredOut int64 `json:"filtered_out" example:"2"`
-	// The queue was missing, or they had waited for 14 days.
+	// The queue was missing or the endpoint disabled, or they had waited for 14 days.
 	Dropped int64 `json:"dropped" example:"0"`
-	// The queue never takes them, because they are too large for it.
+	// The queue never takes them, because they are too large for it; or the last attempt failed.
 	Failed int64 `json:"failed" example:"0"`
 }
 
@@ -61,9 +80,25 @@ type SubscriptionError struct {
 
 // SubscriptionInput is what a client says of a subscription. What is missing or null has its default.
 type SubscriptionInput struct {
+	// Whether it leads to a queue or to an HTTPS endpoint. Default: what of the two is given.
+	Protocol string `json:"protocol,omitempty" enums:"queue,webhook" extensions:"x-nullable"`
 	// The queue that gets the messages. It stays as long as the subscription.
 	Queue string `json:"queue,omitempty" validate:"omitempty,min=1,max=80" example:"billing"`
-	// How messages arrive: as if they had been sent to the queue, in a JSON object with all that is known of them, or in the one that SNS sends.
+	// The https URL that gets the messages instead.
+	Endpoint string `json:"endpoint,omitempty" validate:"omitempty,max=2048" example:"https://example.com/hooks"`
+	// What a new webhook signs with: whsec_ and base64 of 24 to 64 bytes. Default: one is made.
+	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	// Seconds that one attempt of a webhook may take, or text such as "5s".
+	Timeout *int `json:"timeout,omitempty" validate:"omitempty,min=1,max=30" default:"15" example:"15" extensions:"x-nullable"`
+	// Attempts of a webhook at the same time.
+	MaxInFlight *int `json:"max_in_flight,omitempty" validate:"omitempty,min=1,max=64" default:"16" example:"16" extensions:"x-nullable"`
+	// Seconds, or text such as "5m", before the second attempt, the third and so on: at most 30, each 1 s to 24 h, 13 days in
+	// all. Each gets up to a quarter longer by chance. Default: 5s 5m 30m 2h 5h 10h 14h 20h 24h.
+	RetrySchedule []int `json:"retry_schedule,omitempty" extensions:"x-nullable"`
+	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
+	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block" default:"skip_to_dlq" extensions:"x-nullable"`
+	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, or in the one that SNS sends, which
+	// a webhook cannot have.
 	Format string `json:"format,omitempty" enums:"raw,envelope,sns" default:"raw" extensions:"x-nullable"`
 	// Which messages arrive, in the language of SNS filter policies; null for all.
 	FilterPolicy map[string]any `json:"filter_policy,omitempty" extensions:"x-nullable" swaggertype:"object"`
@@ -71,21 +106,42 @@ type SubscriptionInput struct {
 	FilterScope string `json:"filter_scope,omitempty" enums:"attributes,body" default:"attributes" extensions:"x-nullable"`
 }
 
-var subscriptionNames = []string{"queue", "format", "filter_policy", "filter_scope"}
+var subscriptionNames = append([]string{"protocol", "queue", "format", "filter_policy", "filter_scope"}, webhookNames...)
 
 // subscriptionReadOnly are the members of Subscription that nobody sets.
 var subscriptionReadOnly = map[string]bool{
-	"name": true, "topic": true, "state": true, "paused_at": true, "lag": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "topic": true, "delivery": true, "state": true, "paused_at": true, "lag": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
-// readSubscription reads a SubscriptionInput as a change of settings.
-func (r *reader) readSubscription() func(topics.SubscriptionSettings) topics.SubscriptionSettings {
+// readSubscription reads a SubscriptionInput as a change of settings, with the protocol that it names and the secret that it
+// gives, or "".
+func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) {
 	var changes []func(*topics.SubscriptionSettings)
+	wanted, secret := "", ""
 	add := func(change func(*topics.SubscriptionSettings)) { changes = append(changes, change) }
 	r.object(subscriptionNames, func(key []byte) {
 		switch string(key) {
-		case "queue":
+		case "protocol":
+			protocol := ""
+			if !r.null() {
+				s, ok := r.str()
+				if protocol = string(s); ok && protocol != "queue" && protocol != "webhook" {
+					r.fault("not_allowed", "must be queue or webhook")
+				}
+			}
+			wanted = protocol
+		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "on_exhausted":
+			r.endpointChange(key, func(change func(*webhook.Endpoint)) {
+				add(func(s *topics.SubscriptionSettings) { changeEndpoint(s, change) })
+			})
+		case "secret":
 			if s, ok := r.str(); ok {
+				secret = string(s)
+			}
+		case "queue":
+			if r.null() {
+				add(func(s *topics.SubscriptionSettings) { s.Queue = "" })
+			} else if s, ok := r.str(); ok {
 				queue := string(s)
 				add(func(s *topics.SubscriptionSettings) { s.Queue = queue })
 			}
@@ -117,7 +173,7 @@ func (r *reader) readSubscription() func(topics.SubscriptionSettings) topics.Sub
 			change(&s)
 		}
 		return s
-	}
+	}, wanted, secret
 }
 
 // policy reads a filter policy: its text as it stands there, and "" for null and {}.
@@ -158,7 +214,7 @@ func (r *reader) filterScope() filter.Scope {
 // putSubscription makes a subscription or replaces its settings.
 //
 //	@Summary		Create or replace a subscription
-//	@Description	What is published from now on goes to the queue, each message once. A change holds for what is published after it: what was published before and has not arrived yet is filtered and packed as it was then.
+//	@Description	What is published from now on goes to the queue, each message once, or to the endpoint, each message at least once, signed as Standard Webhooks defines it. A change holds for what is published after it: what was published before and has not arrived yet is filtered and packed as it was then.
 //	@Description
 //	@Description	A FIFO topic keeps the order of each group, also into standard queues; a FIFO queue cannot subscribe to a standard topic. A topic has at most 1,000 subscriptions.
 //	@ID				putSubscription
@@ -196,12 +252,24 @@ func (a *API) putSubscription(c echo.Context) error {
 	if err != nil {
 		return a.guessTopic(c, err)
 	}
-	status := http.StatusOK
-	if created {
-		status = http.StatusCreated
-		c.Response().Header().Set("Location", a.link("/v1/topics/"+topic+"/subscriptions/"+s.Name))
+	if !created {
+		return a.answerSubscription(c, http.StatusOK, s)
 	}
-	return a.answerSubscription(c, status, s)
+	c.Response().Header().Set("Location", a.link("/v1/topics/"+topic+"/subscriptions/"+s.Name))
+	c.Response().Header().Set("ETag", quoteTag(s.ETag))
+	out := newSubscription(topic, s)
+	if err := a.showWebhook(ctx, &out, &s); err != nil {
+		return err
+	}
+	if s.Settings.Endpoint != "" {
+		secrets, err := a.Webhooks.Secrets(ctx, s.Way)
+		if err != nil {
+			return err
+		}
+		c.Response().Header().Set("Cache-Control", "no-store")
+		out.Secret = secrets[0].Secret
+	}
+	return a.json(c, http.StatusCreated, out)
 }
 
 // updateSubscription changes single settings of a subscription.
@@ -244,8 +312,28 @@ func (a *API) updateSubscription(c echo.Context) error {
 // subscriptionChange reads what a body says of a subscription, and the condition under which it is to be done.
 func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, topics.Condition, error) {
 	var change func(topics.SubscriptionSettings) topics.SubscriptionSettings
-	if err := a.readControl(c, func(r *reader) { change = r.readSubscription() }); err != nil {
+	protocol, secret, sealed := "", "", ""
+	if err := a.readControl(c, func(r *reader) { change, protocol, secret = r.readSubscription() }); err != nil {
 		return nil, topics.Condition{}, err
+	}
+	if secret != "" {
+		var err error
+		if sealed, err = a.Webhooks.Seal(secret); err != nil {
+			return nil, topics.Condition{}, err
+		}
+	}
+	if protocol != "" || sealed != "" {
+		read := change
+		change = func(s topics.SubscriptionSettings) topics.SubscriptionSettings {
+			s = read(s)
+			if s.Secret = sealed; protocol == "queue" && s.Queue == "" {
+				s.Endpoint = "" // which leaves nothing, and that is refused
+			}
+			if protocol == "webhook" && s.Endpoint == "" {
+				s.Endpoint, s.Queue = webhook.Endpoint{}.Encode(), ""
+			}
+			return s
+		}
 	}
 	cond, err := a.subscriptionCondition(c)
 	return change, cond, err
@@ -358,6 +446,9 @@ func (a *API) listSubscriptions(c echo.Context) error {
 	for i, s := range list {
 		data[i] = newSubscription(topic, s)
 	}
+	if err := a.showWebhooks(ctx, data, list); err != nil {
+		return err
+	}
 	return answerPage(a, c, data, encodeCursor("subscriptions", bound, next))
 }
 
@@ -417,14 +508,19 @@ func (a *API) resumeSubscription(c echo.Context) error {
 
 func (a *API) answerSubscription(c echo.Context, status int, s topics.Subscription) error {
 	c.Response().Header().Set("ETag", quoteTag(s.ETag))
-	return a.json(c, status, newSubscription(c.Param("topic"), s))
+	out := newSubscription(c.Param("topic"), s)
+	if err := a.showWebhook(c.Request().Context(), &out, &s); err != nil {
+		return err
+	}
+	return a.json(c, status, out)
 }
 
 func newSubscription(topic string, s topics.Subscription) Subscription {
-	out := Subscription{Name: s.Name, Topic: topic, Queue: s.Settings.Queue, Format: s.Settings.Format.String(), FilterScope: scopeName(s.Settings.FilterScope),
+	out := Subscription{Name: s.Name, Topic: topic, Protocol: "queue", Queue: textOrNull(s.Settings.Queue), Format: s.Settings.Format.String(), FilterScope: scopeName(s.Settings.FilterScope),
 		FilterPolicy: policyObject(s.Settings.FilterPolicy), State: string(s.State), PausedAt: instant(s.PausedAt), Lag: s.Lag,
 		Counts:    SubscriptionCounts{Delivered: s.Delivered, FilteredOut: s.FilteredOut, Dropped: s.Dropped, Failed: s.Failed},
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
+	out.fillEndpoint(&s)
 	if e := s.LastError; e != nil {
 		out.LastError = &SubscriptionError{Code: e.Code, Detail: e.Message, At: Instant{e.At}}
 	}

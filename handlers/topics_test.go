@@ -125,7 +125,8 @@ func TestAPublishReachesTheQueuesThatSubscribe(t *testing.T) {
 	var s handlers.Subscription
 	a := h.json("PUT", tp+"/subscriptions/all", `{"queue":"`+queueName(q)+`"}`).is(201)
 	a.into(&s)
-	want := handlers.Subscription{Name: "all", Topic: queueName(tp), Queue: queueName(q), Format: "raw", FilterScope: "attributes", State: "active",
+	name := queueName(q)
+	want := handlers.Subscription{Name: "all", Topic: queueName(tp), Protocol: "queue", Queue: &name, Format: "raw", FilterScope: "attributes", State: "active",
 		CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: s.ETag}
 	diff(t, "the new subscription", want, s)
 	if a.header.Get("Location") != tp+"/subscriptions/all" {

@@ -15,6 +15,7 @@ import (
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
@@ -23,6 +24,7 @@ import (
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 // parts are what runs once Redis answers.
@@ -39,6 +41,8 @@ type parts struct {
 	topics   *topics.Store
 	monitor  *monitor.Monitor
 	notifier *topics.Notifier
+	webhooks *webhook.Store
+	egress   *egress.Client // for whatever leaves the installation
 	tasks    *tasks.Store
 	audit    *audit.Store
 	runner   *tasks.Runner
@@ -158,6 +162,8 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 			return t.AccountNumber, err
 		}})
 	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Meter: p.meter, Notifier: p.notifier})
+	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
+	p.webhooks = webhook.New(webhook.Config{Engine: p.engine, Topics: p.topics, Keys: s.keys, Egress: p.egress, Logger: s.logger})
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
@@ -427,6 +433,7 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.queues.TickSchedules(ctx) })
 	g.Go(func() error { return p.topics.Run(ctx) })
 	g.Go(func() error { return p.monitor.Run(ctx) })
+	g.Go(func() error { return p.webhooks.Run(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.tenants.Run(ctx) })
 	g.Go(func() error { return p.limiter.Run(ctx) })
@@ -445,6 +452,9 @@ const lastFlush = 3 * time.Second
 
 func (p *parts) close() error {
 	var err error
+	if p.egress != nil {
+		p.egress.Close()
+	}
 	if p.engine != nil {
 		err = p.engine.Close()
 	}

@@ -54,6 +54,13 @@ type Config struct {
 	// InsecureCookies lets browsers sign in over connections without TLS, also from other machines. Default false.
 	InsecureCookies bool
 
+	// EgressAllow are networks that webhooks may reach although they are not public, on any port, at most 256. Addresses
+	// at which clouds hand out credentials stay closed. Default none.
+	EgressAllow []netip.Prefix
+
+	// EgressAllowHTTP lets webhooks have http:// URLs, and public ones port 80. Default false.
+	EgressAllowHTTP bool
+
 	// DataDir is the directory of the generated keys and of the embedded Redis. Default ./data.
 	DataDir string
 
@@ -257,6 +264,11 @@ func (c Config) Warnings() []string {
 	}
 	if c.InsecureCookies {
 		all = append(all, "insecure_cookies: whoever is on the way between a browser and this server can take sessions")
+	}
+	for _, p := range c.EgressAllow {
+		if p.Bits() == 0 {
+			all = append(all, fmt.Sprintf("egress_allow: %s lets every tenant reach this machine and all of its networks", p))
+		}
 	}
 	if c.UnsafeRedis {
 		all = append(all, "unsafe_redis: the settings of Redis are not enforced, messages can be lost without notice")

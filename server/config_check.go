@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path"
 	"regexp"
 	"strings"
@@ -11,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/addr"
 )
 
-// maxTrustedProxies bounds the list that every request is compared with.
-const maxTrustedProxies = 256
+// maxNetworks bounds the list that every request is compared with.
+const maxNetworks = 256
 
 var (
 	regionPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -71,11 +72,15 @@ func checkPublicURL(c Config) error {
 	return nil
 }
 
-func checkTrustedProxies(c Config) error {
-	if len(c.TrustedProxies) > maxTrustedProxies {
-		return fmt.Errorf("must be at most %d networks, not %d", maxTrustedProxies, len(c.TrustedProxies))
+func checkTrustedProxies(c Config) error { return checkNetworks(c.TrustedProxies) }
+
+func checkEgressAllow(c Config) error { return checkNetworks(c.EgressAllow) }
+
+func checkNetworks(list []netip.Prefix) error {
+	if len(list) > maxNetworks {
+		return fmt.Errorf("must be at most %d networks, not %d", maxNetworks, len(list))
 	}
-	for _, p := range c.TrustedProxies {
+	for _, p := range list {
 		if p != p.Masked() {
 			return fmt.Errorf("has %s, which is an address inside a network: write %s", p, p.Masked())
 		}

@@ -57,6 +57,12 @@ var settings = []setting{
 	{name: "trusted_proxies", env: "SLUICE_TRUSTED_PROXIES",
 		help:  "Networks whose X-Forwarded headers count, such as 10.0.0.0/8,192.0.2.7.",
 		field: func(c *Config) any { return &c.TrustedProxies }, valid: checkTrustedProxies},
+	{name: "egress_allow", env: "SLUICE_EGRESS_ALLOW",
+		help:  "Networks that webhooks may reach although they are not public, on any port, such as 10.0.0.0/8,127.0.0.1.",
+		field: func(c *Config) any { return &c.EgressAllow }, valid: checkEgressAllow},
+	{name: "egress_allow_http", env: "SLUICE_EGRESS_ALLOW_HTTP", def: "false",
+		help:  "Let webhooks have http:// URLs, and reach port 80 of public addresses.",
+		field: func(c *Config) any { return &c.EgressAllowHTTP }},
 
 	{name: "insecure_cookies", env: "SLUICE_INSECURE_COOKIES", def: "false",
 		help:  "Let browsers sign in without TLS, also from other machines. For networks where nobody listens.",

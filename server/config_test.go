@@ -108,7 +108,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
-		"max_waiting_receives": "1000000", "test_headers": "false",
+		"max_waiting_receives": "1000000", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
 	}
 	want := Config{
 		Listen: "[::1]:0", TLSCert: "/etc/sluice/tls.crt", TLSKey: "/etc/sluice/tls.key", DataDir: "/var/lib/sluice", MasterKey: load(t, []string{"--master-key", testKey}, nil).MasterKey,
@@ -117,7 +117,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
 		RedisURL:  addr.Redis{Mode: addr.Standalone, TLS: true, Addrs: []string{"r.example:6380"}, Username: "u", Password: "p", DB: 2},
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
-		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000,
+		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, EgressAllowHTTP: true, InsecureCookies: true,
+		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	var args, env []string
 	var file strings.Builder
@@ -238,6 +239,7 @@ func TestBadInputIsRefused(t *testing.T) {
 			want: []string{"test_headers"}},
 
 		{name: "proxy with host bits", args: []string{"--trusted-proxies=10.1.2.3/8"}, want: []string{"trusted_proxies", "10.0.0.0/8"}},
+		{name: "egress with host bits", args: []string{"--egress-allow=10.1.2.3/8"}, want: []string{"egress_allow", "10.0.0.0/8"}},
 		{name: "proxy by name", args: []string{"--trusted-proxies=10.0.0.0/8,lb"}, want: []string{"trusted_proxies", `"lb"`}},
 		{name: "empty proxy", args: []string{"--trusted-proxies=10.0.0.0/8,"}, want: []string{"trusted_proxies"}},
 		{name: "too many proxies", args: []string{"--trusted-proxies=" + strings.Repeat("10.0.0.1,", 256) + "10.0.0.1"},
@@ -387,6 +389,7 @@ func TestWarnings(t *testing.T) {
 		{name: "one secret twice", args: []string{"--config", private}, env: []string{"SLUICE_MASTER_KEY=" + testKey}},
 		{name: "secret as flag", args: []string{"--redis-url=redis://:p@r"}, want: []string{"redis_url: --redis-url shows the secret"}},
 		{name: "no secret as flag", args: []string{"--redis-url=redis://r"}},
+		{name: "all addresses", args: []string{"--egress-allow=0.0.0.0/0"}, want: []string{"egress_allow: 0.0.0.0/0"}},
 		{name: "all proxies", args: []string{"--trusted-proxies=::/0"}, want: []string{"trusted_proxies: ::/0"}},
 		{name: "unsafe", args: []string{"--unsafe-redis", "--test-headers", "--redis-url=unix:///r"},
 			want: []string{"unsafe_redis: ", "test_headers: "}},

@@ -67,6 +67,7 @@ func newMetrics(s *Server) *metrics {
 			}
 			return 0
 		}),
+		newWebhookCollector(s),
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
 	)
 	return m
@@ -126,6 +127,44 @@ func (t *taskCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(t.steps, prometheus.CounterValue, float64(c.Steps), kind)
 		ch <- prometheus.MustNewConstMetric(t.failures, prometheus.CounterValue, float64(c.Failures), kind)
 	}
+}
+
+// webhookCollector shows what this server sent to webhooks.
+type webhookCollector struct {
+	server                                       *Server
+	attempts, refused, disabled, sending, shards *prometheus.Desc
+}
+
+func newWebhookCollector(s *Server) *webhookCollector {
+	return &webhookCollector{server: s,
+		attempts: prometheus.NewDesc("sluice_webhook_attempts_total", "Attempts of this server to send to webhooks, by what became of the message: delivered, retried, failed, released (not counted as an attempt).", []string{"outcome"}, nil),
+		refused:  prometheus.NewDesc("sluice_webhook_refused_total", "Attempts that the rules for outgoing requests forbade.", nil, nil),
+		disabled: prometheus.NewDesc("sluice_webhooks_disabled_total", "Webhooks that this server disabled because of what they answered, or did not.", nil, nil),
+		sending:  prometheus.NewDesc("sluice_webhook_sending", "Attempts that are under way.", nil, nil),
+		shards:   prometheus.NewDesc("sluice_webhook_shards", "Shards of webhooks for which this server sends, of 64.", nil, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (w *webhookCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.sending, w.shards} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (w *webhookCollector) Collect(ch chan<- prometheus.Metric) {
+	p := w.server.parts.Load()
+	if p == nil {
+		return
+	}
+	o := p.webhooks.Outcomes()
+	for outcome, n := range map[string]int64{"delivered": o.Delivered, "retried": o.Retried, "failed": o.Failed, "released": o.Released} {
+		ch <- prometheus.MustNewConstMetric(w.attempts, prometheus.CounterValue, float64(n), outcome)
+	}
+	ch <- prometheus.MustNewConstMetric(w.refused, prometheus.CounterValue, float64(o.Refused))
+	ch <- prometheus.MustNewConstMetric(w.disabled, prometheus.CounterValue, float64(o.Disabled))
+	ch <- prometheus.MustNewConstMetric(w.sending, prometheus.GaugeValue, float64(o.Sending))
+	ch <- prometheus.MustNewConstMetric(w.shards, prometheus.GaugeValue, float64(o.Shards))
 }
 
 // scheduleCollector shows what this server did for schedules.

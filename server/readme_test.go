@@ -125,7 +125,7 @@ func TestDocumentationWorksAsPrinted(t *testing.T) {
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			p := servertest.StartProcess(t, servertest.ProcessOptions{})
+			p := servertest.StartProcess(t, servertest.ProcessOptions{Env: loopback})
 			p.WaitReady()
 			must(t, http.StatusCreated, nil, http.MethodPut, p.URL+"/v1/queues/orders", p.Key, "")
 			dir := filepath.Dir(p.DataDir)

@@ -1,0 +1,582 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
+)
+
+// WebhookStatus is how an endpoint fares.
+type WebhookStatus struct {
+	// Open: it is sent to. Throttled: it asked for peace. Tripped: it failed too often in a row, and is left alone for a while.
+	// Probing: one attempt shows whether it works again. Disabled: it gets nothing until it is enabled.
+	Gate string `json:"gate" enums:"open,throttled,tripped,probing,paused,disabled"`
+	// When the gate opens by itself; null when it is open, or does not.
+	Until *Instant `json:"until" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// null when it is not disabled.
+	DisabledAt *Instant `json:"disabled_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Why it is disabled: by_request, failing for five days without a success, or what it answered, such as http_410.
+	DisabledReason string `json:"disabled_reason,omitempty" example:"http_410"`
+	// Attempts that failed in a row.
+	ConsecutiveFailures int64 `json:"consecutive_failures" example:"0"`
+	// When the first of them was; null when the last attempt was a success.
+	FailingSince *Instant `json:"failing_since" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	LastSuccess  *Instant `json:"last_success_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	LastFailure  *Instant `json:"last_failure_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Messages that are to be sent, or are being sent.
+	Pending int64 `json:"pending" example:"0"`
+	Sending int64 `json:"sending" example:"0"`
+	// Messages that failed for good and are kept, for 14 days, to be sent again.
+	Failed int64 `json:"failed" example:"0"`
+	// Attempts since the subscription was made.
+	Attempts int64 `json:"attempts" example:"118"`
+	// Messages that were dropped since the endpoint was disabled.
+	Missed int64 `json:"missed" example:"0"`
+	// When the next attempt is due; null when there is nothing to send.
+	NextAttempt *Instant `json:"next_attempt_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// WebhookSecrets are what a webhook signs with, the newest one first.
+type WebhookSecrets struct {
+	Secrets []WebhookSecret `json:"secrets"`
+}
+
+// WebhookSecret is one of them.
+type WebhookSecret struct {
+	// As Standard Webhooks writes it.
+	Secret    string  `json:"secret" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
+	// Until when it signs beside the newer ones; null for the newest.
+	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// SecretRotation is how to replace a webhook's secret.
+type SecretRotation struct {
+	// Seconds that the old one goes on to sign beside the new one, or text such as "1h"; 0: not at all, nor do older ones.
+	GracePeriod *int `json:"grace_period,omitempty" validate:"min=0,max=604800" default:"86400" example:"86400"`
+	// The new one: whsec_ and base64 of 24 to 64 bytes. Default: one is made.
+	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+}
+
+// Delivery is one attempt to send a message.
+type Delivery struct {
+	// Of the message at this endpoint: all of its attempts have the same.
+	ID string `json:"id" example:"dlv_0000000a5c1e40"`
+	// As in the header webhook-id.
+	MessageID string `json:"message_id" example:"msg_0603hz5c0c01g0003w50"`
+	// Which attempt it was.
+	Attempt int64 `json:"attempt" example:"1"`
+	// What became of the message: delivered; retrying, it is sent again; failed, it is not, by itself; test, it was a test event.
+	Status string  `json:"status" enums:"delivered,retrying,failed,test"`
+	At     Instant `json:"at" swaggertype:"string" format:"date-time"`
+	// Milliseconds that it took.
+	Duration int64 `json:"duration_ms" example:"83"`
+	// Status of the answer; null when there was none.
+	ResponseStatus *int `json:"response_status" extensions:"x-nullable" example:"204"`
+	// The first 1,024 bytes of the answer.
+	Response string `json:"response" example:""`
+	// There was more.
+	ResponseTruncated bool `json:"response_truncated" example:"false"`
+	// Why it is not delivered; null when it is.
+	Error *DeliveryError `json:"error" extensions:"x-nullable"`
+	// When it was to be sent again; null when it is not.
+	NextAttempt *Instant `json:"next_attempt_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// DeliveryError is why an attempt failed.
+type DeliveryError struct {
+	// Stable: http_ and the status, redirect_refused, timeout, connect_failed, name_not_found, dns_failed, tls_failed,
+	// connection_closed, response_too_large, response_invalid, endpoint_not_allowed, or not_retained.
+	Code string `json:"code" example:"http_500"`
+	// For people. May change.
+	Detail string `json:"detail" example:"The endpoint answered 500 Internal Server Error."`
+}
+
+// Resent says how many messages are sent again.
+type Resent struct {
+	Count int64 `json:"count" example:"12"`
+}
+
+// webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
+var webhookNames = []string{"endpoint", "secret", "timeout", "max_in_flight", "retry_schedule", "on_exhausted"}
+
+// endpointChange reads a member of SubscriptionInput that is about the endpoint.
+func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
+	none := r.null()
+	switch string(key) {
+	case "endpoint":
+		if none {
+			add(func(e *webhook.Endpoint) { e.URL = "" })
+		} else if s, ok := r.str(); ok {
+			url := string(s)
+			add(func(e *webhook.Endpoint) { e.URL = url })
+		}
+	case "timeout":
+		d, ok := time.Duration(0), true
+		if !none {
+			d, ok = r.duration()
+			if ok && (d < webhook.MinTimeout || d > webhook.MaxTimeout) {
+				r.fault("out_of_range", "must be %d to %d seconds", int(webhook.MinTimeout.Seconds()), int(webhook.MaxTimeout.Seconds()))
+			}
+		}
+		add(func(e *webhook.Endpoint) { e.Timeout = d })
+	case "max_in_flight":
+		n := int64(0)
+		if !none {
+			n, _ = r.integer(1, webhook.MaxMaxInFlight)
+		}
+		add(func(e *webhook.Endpoint) { e.MaxInFlight = int(n) })
+	case "retry_schedule":
+		var waits []time.Duration
+		if !none {
+			waits = []time.Duration{}
+			r.array(webhook.MaxRetries, func(int) {
+				if d, ok := r.duration(); ok {
+					waits = append(waits, d)
+				}
+			})
+		}
+		add(func(e *webhook.Endpoint) { e.Retries = waits })
+	case "on_exhausted":
+		what := ""
+		if !none {
+			s, ok := r.str()
+			if what = string(s); ok && what != string(webhook.Skip) && what != string(webhook.Block) {
+				r.fault("not_allowed", "must be %s or %s", webhook.Skip, webhook.Block)
+			}
+		}
+		add(func(e *webhook.Endpoint) { e.OnExhausted = webhook.Exhausted(what) })
+	}
+}
+
+// changeEndpoint changes the settings of an endpoint, which are text to package topics.
+func changeEndpoint(s *topics.SubscriptionSettings, change func(*webhook.Endpoint)) {
+	var e webhook.Endpoint
+	if s.Endpoint != "" {
+		e, _ = webhook.ParseEndpoint(s.Endpoint) // it was written by Encode
+	}
+	change(&e)
+	if s.Endpoint = e.Encode(); s.Endpoint == (webhook.Endpoint{}).Encode() {
+		s.Endpoint = ""
+	}
+}
+
+// showWebhook adds what is known of a webhook to a subscription.
+func (a *API) showWebhook(ctx context.Context, out *Subscription, s *topics.Subscription) error {
+	if s.Settings.Endpoint == "" {
+		return nil
+	}
+	st, err := a.Webhooks.Status(ctx, s.Way)
+	if errors.Is(err, topics.ErrSubscriptionNotFound) {
+		return nil // it has just ended, or is about to be made
+	}
+	if err != nil {
+		return err
+	}
+	out.Delivery = &WebhookStatus{Gate: string(st.Gate), Until: instant(st.Until), DisabledAt: instant(st.DisabledAt), DisabledReason: st.Reason,
+		ConsecutiveFailures: st.Failures, FailingSince: instant(st.FailingSince), LastSuccess: instant(st.LastSuccess), LastFailure: instant(st.LastFailure),
+		Pending: st.Pending, Sending: st.Sending, Failed: st.Dead, Attempts: st.Attempts, Missed: st.Missed, NextAttempt: instant(st.Next)}
+	out.Counts.Delivered, out.Counts.Failed = st.Delivered, st.Failed
+	out.Lag += st.Pending
+	if out.State == string(topics.Disabled) { // it may be enabled since
+		out.State = string(topics.Active)
+	}
+	switch {
+	case st.Gate == webhook.Off:
+		out.State = string(topics.Disabled)
+	case out.State == string(topics.Active) && (st.Gate == webhook.Tripped || st.Gate == webhook.Probing):
+		out.State = "failing"
+	}
+	return nil
+}
+
+// fillEndpoint shows the settings of an endpoint.
+func (out *Subscription) fillEndpoint(s *topics.Subscription) {
+	if s.Settings.Endpoint == "" {
+		return
+	}
+	e, _ := webhook.ParseEndpoint(s.Settings.Endpoint) // it was written by Encode
+	e = e.Filled()
+	out.Protocol, out.Endpoint, out.Timeout, out.MaxInFlight = "webhook", e.URL, int(wholeSeconds(e.Timeout)), e.MaxInFlight
+	out.RetrySchedule = make([]int, len(e.Retries))
+	for i, d := range e.Retries {
+		out.RetrySchedule[i] = int(wholeSeconds(d))
+	}
+	if topics.IsFIFOName(out.Topic) {
+		out.OnExhausted = string(e.OnExhausted)
+	}
+}
+
+// showWebhooks does it for a list.
+func (a *API) showWebhooks(ctx context.Context, data []Subscription, list []topics.Subscription) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for i := range list {
+		g.Go(func() error { return a.showWebhook(gctx, &data[i], &list[i]) })
+	}
+	return g.Wait()
+}
+
+// way returns the webhook that the path names.
+func (a *API) way(c echo.Context) (topics.Way, error) {
+	ctx, t, _ := scope(c)
+	w, err := a.Topics.Of(ctx, t, c.Param("topic"), c.Param("subscription"))
+	if err != nil {
+		return w, a.guessTopic(c, err)
+	}
+	return w, nil
+}
+
+// getSubscriptionSecret shows what a webhook signs with.
+//
+//	@Summary		Get the secrets of a webhook
+//	@Description	The newest one first. More than one sign for a while after a rotation; who verifies needs only one of them.
+//	@ID				getSubscriptionSecret
+//	@Tags			webhooks
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Success		200				{object}	WebhookSecrets	"The secrets"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/secret [get]
+func (a *API) getSubscriptionSecret(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	list, err := a.Webhooks.Secrets(c.Request().Context(), w)
+	if err != nil {
+		return err
+	}
+	return a.answerSecrets(c, http.StatusOK, list)
+}
+
+func (a *API) answerSecrets(c echo.Context, status int, list []webhook.Secret) error {
+	c.Response().Header().Set("Cache-Control", "no-store")
+	out := WebhookSecrets{Secrets: make([]WebhookSecret, len(list))}
+	for i, s := range list {
+		out.Secrets[i] = WebhookSecret{Secret: s.Secret, CreatedAt: Instant{s.Created}, ExpiresAt: instant(s.Ends)}
+	}
+	return a.json(c, status, out)
+}
+
+// rotateSubscriptionSecret replaces what a webhook signs with.
+//
+//	@Summary		Rotate the secret of a webhook
+//	@Description	From now on each request is signed with the new secret, and for `grace_period` with the old one as well, so that who verifies may change at any time in between. At most five secrets sign at once.
+//	@ID				rotateSubscriptionSecret
+//	@Tags			webhooks
+//	@Accept			json
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Param			rotation		body		SecretRotation	false	"How"
+//	@Success		201				{object}	WebhookSecrets	"The secrets, the new one first"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		408				{object}	Problem			"The body did not arrive in time"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`), or five secrets sign already (`too_many_secrets`)"
+//	@Failure		413				{object}	Problem			"The body is too large"
+//	@Failure		415				{object}	Problem			"The body is not JSON"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/rotate_secret [post]
+func (a *API) rotateSubscriptionSecret(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	grace, secret := webhook.DefaultOverlap, ""
+	err := a.readControl(c, func(r *reader) {
+		r.object([]string{"grace_period", "secret"}, func(key []byte) {
+			switch string(key) {
+			case "grace_period":
+				d, ok := r.duration()
+				if grace = d; ok && (d < 0 || d > webhook.MaxOverlap) {
+					r.fault("out_of_range", "must be 0 to %d seconds", int(webhook.MaxOverlap.Seconds()))
+				}
+			case "secret":
+				s, _ := r.str()
+				secret = string(s)
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	list, err := a.Webhooks.Rotate(c.Request().Context(), w, secret, grace)
+	if err != nil {
+		return err
+	}
+	return a.answerSecrets(c, http.StatusCreated, list)
+}
+
+// enableSubscription lets a webhook send again.
+//
+//	@Summary		Enable a webhook
+//	@Description	What waits is sent, also when the endpoint was disabled because it failed for too long or answered 410, and when its breaker is open. What was published while it was disabled comes by a replay.
+//	@ID				enableSubscription
+//	@Tags			webhooks
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Success		200				{object}	Subscription	"It is enabled"
+//	@Header			200				{string}	ETag			"Version of the settings"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/enable [post]
+func (a *API) enableSubscription(c echo.Context) error {
+	return a.gate(c, func(ctx context.Context, w topics.Way) error { return a.Webhooks.Enable(ctx, w) })
+}
+
+// disableSubscription stops a webhook.
+//
+//	@Summary		Disable a webhook
+//	@Description	What waits is kept, for 14 days at most. What is published meanwhile is dropped, and can be replayed as long as the topic keeps it. To lose nothing, pause it instead.
+//	@ID				disableSubscription
+//	@Tags			webhooks
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Success		200				{object}	Subscription	"It is disabled"
+//	@Header			200				{string}	ETag			"Version of the settings"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/disable [post]
+func (a *API) disableSubscription(c echo.Context) error {
+	return a.gate(c, func(ctx context.Context, w topics.Way) error { return a.Webhooks.Disable(ctx, w) })
+}
+
+func (a *API) gate(c echo.Context, change func(context.Context, topics.Way) error) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	if err := change(ctx, w); err != nil {
+		return err
+	}
+	s, err := a.Topics.GetSubscription(ctx, t, c.Param("topic"), c.Param("subscription"))
+	if err != nil {
+		return err
+	}
+	return a.answerSubscription(c, http.StatusOK, s)
+}
+
+// testSubscription sends a test event.
+//
+//	@Summary		Send a test event
+//	@Description	One request, now, whatever the state of the endpoint, with the body `{"type":"sluice.test",…}`, signed as all others. The answer says what came of it. It is not tried again, and changes nothing of how the endpoint fares.
+//	@ID				testSubscription
+//	@Tags			webhooks
+//	@Param			topic			path		string		true	"Name of the topic"
+//	@Param			subscription	path		string		true	"Name of the subscription"
+//	@Success		200				{object}	Delivery	"What came of it, success or not"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"No such topic or subscription"
+//	@Failure		409				{object}	Problem		"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		415				{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/test [post]
+func (a *API) testSubscription(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	got, err := a.Webhooks.Test(c.Request().Context(), w)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, newDelivery(&got))
+}
+
+func newDelivery(at *webhook.Attempt) Delivery {
+	out := Delivery{ID: deliveryID(at), MessageID: at.MessageID, Attempt: at.Try, Status: at.Outcome, At: Instant{at.At}, Duration: at.Millis,
+		Response: at.Response, ResponseTruncated: at.Truncated, NextAttempt: instant(at.Next)}
+	if at.Status != 0 {
+		out.ResponseStatus = &at.Status
+	}
+	if at.Code != "" {
+		out.Error = &DeliveryError{Code: at.Code, Detail: at.Error}
+	}
+	return out
+}
+
+// deliveryID names a message at an endpoint; test events have the id of the event.
+func deliveryID(at *webhook.Attempt) string {
+	return "dlv_" + cmp.Or(at.Entry, strings.TrimPrefix(at.MessageID, "msg_"))
+}
+
+// listDeliveries shows the attempts of a webhook.
+//
+//	@Summary		List attempts
+//	@Description	What was sent and what came back, the latest first. The last 500 attempts of each webhook are kept.
+//	@ID				listDeliveries
+//	@Tags			webhooks
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Param			status			query		string			false	"Only those with this status"	Enums(all,delivered,retrying,failed,test)	default(all)
+//	@Param			message_id		query		string			false	"Only those of this message"
+//	@Param			limit			query		int				false	"How many at most"	minimum(1)	maximum(500)	default(50)
+//	@Param			cursor			query		string			false	"next_cursor of the part before"
+//	@Success		200				{object}	Page[Delivery]	"A part of the list"
+//	@Header			200				{string}	Link			"The next part, with rel=next"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries [get]
+func (a *API) listDeliveries(c echo.Context) error {
+	q, err := readQuery(c, "status", "message_id", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageQuery(&q)
+	if err != nil {
+		return err
+	}
+	status, err := q.choice("status", "all", webhook.Delivered, webhook.Retrying, webhook.Failed, webhook.Tested)
+	if err != nil {
+		return err
+	}
+	message := q.text("message_id")
+	bound := strings.Join([]string{c.Param("topic"), c.Param("subscription"), status, message}, "\x00")
+	after, err := decodeCursor("deliveries", bound, &q)
+	if err != nil {
+		return err
+	}
+	before, _ := strconv.ParseInt(after, 10, 64) // encodeCursor was given a number
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	list, next, err := a.Webhooks.Attempts(c.Request().Context(), w, before, limit, func(at *webhook.Attempt) bool {
+		return (status == "all" || at.Outcome == status) && (message == "" || at.MessageID == message)
+	})
+	if err != nil {
+		return err
+	}
+	data := make([]Delivery, len(list))
+	for i := range list {
+		data[i] = newDelivery(&list[i])
+	}
+	cursor := ""
+	if next > 0 {
+		cursor = encodeCursor("deliveries", bound, strconv.FormatInt(next, 10))
+	}
+	return answerPage(a, c, data, cursor)
+}
+
+// resendDelivery sends a message to an endpoint again.
+//
+//	@Summary		Send a message again
+//	@Description	Whatever became of it, with all of its attempts before it and under the same `webhook-id`. A message that was delivered is sent again as long as the topic keeps it; one that waits for its next attempt is sent now.
+//	@ID				resendDelivery
+//	@Tags			webhooks
+//	@Param			topic			path	string	true	"Name of the topic"
+//	@Param			subscription	path	string	true	"Name of the subscription"
+//	@Param			id				path	string	true	"Id of the delivery"
+//	@Success		202				"It is sent again"
+//	@Failure		400				{object}	Problem	"The request is malformed"
+//	@Failure		404				{object}	Problem	"No such topic or subscription, or no such delivery (`delivery_not_found`)"
+//	@Failure		409				{object}	Problem	"The subscription leads to a queue (`not_a_webhook`), or is disabled (`endpoint_disabled`)"
+//	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem	"A value is not allowed"
+//	@Failure		507				{object}	Problem	"The webhook holds as many messages as it may"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/resend [post]
+func (a *API) resendDelivery(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	entry, ok := strings.CutPrefix(c.Param("id"), "dlv_")
+	if !ok {
+		return webhook.ErrDeliveryNotFound
+	}
+	if err := a.Webhooks.Resend(c.Request().Context(), w, entry); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusAccepted)
+}
+
+// resendDeliveries sends all failed messages again.
+//
+//	@Summary		Send failed messages again
+//	@Description	All that failed for good since an instant, or at all, with all of their attempts before them.
+//	@ID				resendDeliveries
+//	@Tags			webhooks
+//	@Accept			json
+//	@Param			topic			path		string		true	"Name of the topic"
+//	@Param			subscription	path		string		true	"Name of the subscription"
+//	@Param			which			body		ResendInput	false	"Which ones"
+//	@Success		202				{object}	Resent		"How many are sent again"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"No such topic or subscription"
+//	@Failure		408				{object}	Problem		"The body did not arrive in time"
+//	@Failure		409				{object}	Problem		"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		413				{object}	Problem		"The body is too large"
+//	@Failure		415				{object}	Problem		"The body is not JSON"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries/resend [post]
+func (a *API) resendDeliveries(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	var since time.Time
+	err := a.readControl(c, func(r *reader) {
+		r.object([]string{"since"}, func(key []byte) {
+			if string(key) == "since" {
+				since = r.time()
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	n, err := a.Webhooks.ResendFailed(c.Request().Context(), w, since)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusAccepted, Resent{Count: n})
+}
+
+// ResendInput says which failed messages are sent again.
+type ResendInput struct {
+	// Only those that failed then or later. Default: all.
+	Since *Instant `json:"since,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}

@@ -1,0 +1,247 @@
+package handlers_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/redistest"
+)
+
+// endpoint is a receiver of webhooks.
+type endpoint struct {
+	*httptest.Server
+	mu     sync.Mutex
+	bodies []string
+	heads  []http.Header
+	status int
+}
+
+func newEndpoint(tb testing.TB, status int) *endpoint {
+	tb.Helper()
+	e := &endpoint{status: status}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.bodies, e.heads = append(e.bodies, string(body)), append(e.heads, r.Header)
+		w.WriteHeader(e.status)
+		fmt.Fprint(w, "<b>seen</b>")
+	}))
+	tb.Cleanup(e.Close)
+	return e
+}
+
+func (e *endpoint) got() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]string{}, e.bodies...)
+}
+
+func (e *endpoint) answers(status int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status = status
+}
+
+// newHookTest starts a server that sends webhooks. It has a Redis of its own, because its shards are the installation's.
+func newHookTest(tb testing.TB) *apiTest {
+	tb.Helper()
+	h := newAPITest(tb, onServer(redistest.Start(tb, redistest.Options{})))
+	h.run(h.topics.Run)
+	h.run(h.api.Webhooks.Run)
+	until(h, "the server sends", func() bool { return h.api.Webhooks.Outcomes().Shards == 64 })
+	return h
+}
+
+func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	tp, e := h.topic("", `{"message_retention":3600}`), newEndpoint(t, 200)
+	one := tp + "/subscriptions/customer"
+	var s handlers.Subscription
+	a := h.json("PUT", one, `{"protocol":"webhook","endpoint":"`+e.URL+`/hooks?k=1"}`).is(201)
+	a.into(&s)
+	if !strings.HasPrefix(s.Secret, "whsec_") || a.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("the new webhook: %s", a.body)
+	}
+	secret := s.Secret
+	s.Secret, s.Delivery = "", nil
+	want := handlers.Subscription{Name: "customer", Topic: queueName(tp), Protocol: "webhook", Endpoint: e.URL + "/hooks?k=1", Timeout: 15, MaxInFlight: 16,
+		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, Format: "raw", FilterScope: "attributes", State: "active",
+		CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: s.ETag}
+	diff(t, "the new webhook", want, s)
+	// The secret is shown once, and where it is asked for.
+	for _, path := range []string{one, tp + "/subscriptions"} {
+		if a := h.do("GET", path, "").is(200); strings.Contains(string(a.body), "whsec_") || !strings.Contains(string(a.body), `"gate":"open"`) {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	if a := h.json("PUT", one, `{"endpoint":"`+e.URL+`/hooks?k=1"}`).is(200); strings.Contains(string(a.body), "whsec_") {
+		t.Errorf("a replacement shows %s", a.body)
+	}
+	var secrets handlers.WebhookSecrets
+	h.do("GET", one+"/secret", "").is(200).into(&secrets)
+	if len(secrets.Secrets) != 1 || secrets.Secrets[0].Secret != secret {
+		t.Errorf("the secrets: %+v", secrets)
+	}
+	mine := "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="
+	h.json("POST", one+"/rotate_secret", `{"secret":"`+mine+`","grace_period":3600}`).is(201).into(&secrets)
+	if len(secrets.Secrets) != 2 || secrets.Secrets[0].Secret != mine || secrets.Secrets[1].ExpiresAt == nil || secrets.Secrets[1].ExpiresAt.Time != start.Add(time.Hour) {
+		t.Errorf("after a rotation: %+v", secrets)
+	}
+	h.json("PATCH", one, `{"timeout":5,"max_in_flight":1,"retry_schedule":[10,60],"format":"envelope"}`).is(200).into(&s)
+	if s.Timeout != 5 || s.MaxInFlight != 1 || fmt.Sprint(s.RetrySchedule) != "[10 60]" || s.Format != "envelope" || s.Endpoint != want.Endpoint {
+		t.Errorf("after the change: %+v", s)
+	}
+	h.do("POST", tp+"/messages", "one").is(201)
+	until(h, "it came", func() bool { return len(e.got()) == 1 })
+	if got := e.got()[0]; !strings.Contains(got, `"body":"one"`) || !strings.Contains(got, `"subscription":"customer"`) {
+		t.Errorf("what came: %s", got)
+	}
+	if signatures := strings.Fields(e.heads[0].Get("Webhook-Signature")); len(signatures) != 2 {
+		t.Errorf("signatures %v, want one by each secret", signatures)
+	}
+	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null}`).is(200).into(&s)
+	if s.Timeout != 15 || s.MaxInFlight != 16 || len(s.RetrySchedule) != 9 {
+		t.Errorf("back at the defaults: %+v", s)
+	}
+	h.do("DELETE", one, "").is(204)
+	h.do("GET", one+"/secret", "").problem(404, "subscription_not_found")
+	h.do("POST", tp+"/messages", "two").is(201)
+	h.clock.Advance(time.Minute)
+	if len(e.got()) != 1 {
+		t.Errorf("after the deletion came %q", e.got())
+	}
+}
+
+func TestWebhooksRefuse(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	tp, q := h.topic("", `{}`), queueName(h.queue(`{}`))
+	h.json("PUT", tp+"/subscriptions/hook", `{"endpoint":"https://example.com/"}`).is(201)
+	h.json("PUT", tp+"/subscriptions/queue", `{"queue":"`+q+`"}`).is(201)
+	for _, c := range []struct{ body, code string }{
+		{`{"protocol":"webhook"}`, "validation_failed"},
+		{`{"protocol":"queue","endpoint":"https://example.com/"}`, "validation_failed"},
+		{`{"protocol":"smtp","endpoint":"https://example.com/"}`, "validation_failed"},
+		{`{"queue":"` + q + `","endpoint":"https://example.com/"}`, "validation_failed"},
+		{`{"endpoint":"ftp://example.com/"}`, "validation_failed"},
+		{`{"endpoint":"https://user:pw@example.com/"}`, "validation_failed"},
+		{`{"endpoint":"https://0x7f.1/"}`, "validation_failed"},
+		{`{"endpoint":"https://10.0.0.1/"}`, "endpoint_not_allowed"},
+		{`{"endpoint":"https://169.254.169.254/latest"}`, "endpoint_not_allowed"},
+		{`{"endpoint":"https://[::ffff:10.0.0.1]/"}`, "endpoint_not_allowed"},
+		{`{"endpoint":"https://example.com/","timeout":31}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","max_in_flight":65}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","retry_schedule":[0]}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","retry_schedule":[90000]}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","retry_schedule":[` + strings.TrimSuffix(strings.Repeat("1,", 31), ",") + `]}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","on_exhausted":"drop"}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","secret":"whsec_c2hvcnQ="}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","delivery":{}}`, "unknown_field"},
+		{`{"timeout":5}`, "validation_failed"},
+	} {
+		h.json("PUT", tp+"/subscriptions/x", c.body).problem(422, c.code)
+	}
+	h.do("GET", tp+"/subscriptions/x", "").problem(404, "subscription_not_found")
+	h.json("PATCH", tp+"/subscriptions/hook", `{"endpoint":null,"queue":"`+q+`"}`).problem(422, "validation_failed")
+	h.json("PATCH", tp+"/subscriptions/hook", `{"secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="}`).problem(422, "validation_failed")
+	h.json("PATCH", tp+"/subscriptions/queue", `{"timeout":5}`).problem(422, "validation_failed")
+	h.json("POST", tp+"/subscriptions/hook/rotate_secret", `{"grace_period":604801}`).problem(422, "validation_failed")
+	for _, verb := range []string{"/secret", "/deliveries"} {
+		h.do("GET", tp+"/subscriptions/queue"+verb, "").problem(409, "not_a_webhook")
+	}
+	for _, verb := range []string{"/rotate_secret", "/enable", "/disable", "/test", "/deliveries/resend", "/deliveries/dlv_00000000000001/resend"} {
+		h.do("POST", tp+"/subscriptions/queue"+verb, "").problem(409, "not_a_webhook")
+	}
+	h.do("GET", tp+"/subscriptions/hook/deliveries?status=lost", "").problem(422, "validation_failed")
+	h.do("POST", tp+"/subscriptions/hook/deliveries/dlv_x/resend", "").problem(404, "delivery_not_found")
+	h.do("POST", tp+"/subscriptions/hook/deliveries/dlv_00000000000001/resend", "").problem(404, "delivery_not_found")
+	// Another tenant sees none of it, and a reader no secret.
+	other := "Bearer " + h.newKey(h.newTenant().ID)
+	h.do("GET", tp+"/subscriptions/hook/secret", "", "Authorization", other).problem(404, "topic_not_found")
+	h.do("POST", tp+"/subscriptions/hook/test", "", "Authorization", other).problem(404, "topic_not_found")
+}
+
+func TestDeliveriesAreListedAndResent(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	tp, e := h.topic("", `{"message_retention":3600}`), newEndpoint(t, 503)
+	one := tp + "/subscriptions/customer"
+	h.json("PUT", one, `{"endpoint":"`+e.URL+`","retry_schedule":[]}`).is(201)
+	var sent handlers.PublishedMessage
+	h.do("POST", tp+"/messages", "lost").is(201).into(&sent)
+	var s handlers.Subscription
+	until(h, "it failed", func() bool {
+		h.do("GET", one, "").is(200).into(&s)
+		return s.Delivery.Failed == 1
+	})
+	if s.Counts.Failed != 1 || s.Lag != 0 || s.Delivery.ConsecutiveFailures != 1 || s.Delivery.FailingSince == nil {
+		t.Errorf("the subscription: %+v %+v", s, s.Delivery)
+	}
+	var page handlers.Page[handlers.Delivery]
+	h.do("GET", one+"/deliveries?status=failed&message_id="+sent.ID, "").is(200).into(&page)
+	if len(page.Data) != 1 {
+		t.Fatalf("the attempts: %+v", page)
+	}
+	status := 503
+	got := page.Data[0]
+	got.Duration = 0
+	diff(t, "the attempt", handlers.Delivery{ID: got.ID, MessageID: sent.ID, Attempt: 1, Status: "failed", At: *instant(0), ResponseStatus: &status, Response: "<b>seen</b>",
+		Error: &handlers.DeliveryError{Code: "http_503", Detail: "The endpoint answered 503 Service Unavailable."}}, got)
+	e.answers(200)
+	var resent handlers.Resent
+	h.json("POST", one+"/deliveries/resend", `{"since":"2100-01-01T00:00:00Z"}`).is(202).into(&resent)
+	if resent.Count != 0 {
+		t.Errorf("of what failed later there are %d", resent.Count)
+	}
+	h.json("POST", one+"/deliveries/resend", `{}`).is(202).into(&resent)
+	until(h, "it is sent again", func() bool { return len(e.got()) == 2 })
+	if resent.Count != 1 {
+		t.Errorf("sent again: %d", resent.Count)
+	}
+	// What was delivered is sent again because the topic keeps it, under the same id.
+	until(h, "it is noted", func() bool {
+		h.do("GET", one+"/deliveries?status=delivered", "").is(200).into(&page)
+		return len(page.Data) == 1
+	})
+	h.do("POST", one+"/deliveries/"+got.ID+"/resend", "").is(202)
+	until(h, "it is sent once more", func() bool { return len(e.got()) == 3 })
+	if e.heads[0].Get("Webhook-Id") != sent.ID || e.heads[2].Get("Webhook-Id") != sent.ID {
+		t.Errorf("ids %q and %q", e.heads[0].Get("Webhook-Id"), e.heads[2].Get("Webhook-Id"))
+	}
+	var test handlers.Delivery
+	h.do("POST", one+"/test", "").is(200).into(&test)
+	if test.Status != "test" || test.Error != nil || *test.ResponseStatus != 200 || !strings.Contains(e.got()[3], `"type":"sluice.test"`) {
+		t.Errorf("a test event: %+v %q", test, e.got()[3])
+	}
+	h.do("GET", one+"/deliveries?limit=2", "").is(200).into(&page)
+	if len(page.Data) != 2 || page.NextCursor == nil || page.Data[0].Status != "test" {
+		t.Fatalf("the first page: %+v", page)
+	}
+	h.do("GET", one+"/deliveries?limit=2&cursor="+*page.NextCursor, "").is(200).into(&page)
+	if len(page.Data) != 2 || page.NextCursor != nil || page.Data[1].Status != "failed" {
+		t.Errorf("the second page: %+v", page)
+	}
+	// Disabled, it gets nothing; enabled, what comes then, and by a replay what it missed.
+	h.do("POST", one+"/disable", "").is(200).into(&s)
+	if s.State != "disabled" || s.Delivery.DisabledReason != "by_request" {
+		t.Errorf("disabled: %+v %+v", s, s.Delivery)
+	}
+	h.do("POST", tp+"/messages", "missed").is(201)
+	until(h, "it is dropped", func() bool {
+		h.do("GET", one, "").is(200).into(&s)
+		return s.Delivery.Missed == 1
+	})
+	h.do("POST", one+"/enable", "").is(200).into(&s)
+	if s.State != "active" || s.Counts.Dropped != 1 || s.LastError == nil || len(e.got()) != 4 {
+		t.Errorf("enabled: %+v", s)
+	}
+}
