@@ -60,3 +60,6 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+
+// npm packages are no packages of Go.
+ignore ./web/node_modules

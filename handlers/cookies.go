@@ -86,7 +86,7 @@ func isLoopback(host string) bool {
 }
 
 // takesAnyBody are the operations whose body is a message or a value, of whatever content type.
-var takesAnyBody = map[string]bool{"sendMessage": true, "publishMessage": true, "putGroupState": true}
+var takesAnyBody = map[string]bool{"sendMessage": true, "publishMessage": true, "putGroupState": true, "redriveMessage": true}
 
 // refuseForged refuses what a page of another site may have made a browser send, with the cookie of somebody who is signed
 // in. Browsers say in a header from where a request comes; programs say nothing. What only reads is refused too: it may be a

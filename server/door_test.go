@@ -120,3 +120,30 @@ func TestAnswersAreGuarded(t *testing.T) {
 		}
 	}
 }
+
+// A browser that knows only the address gets to the console, below whatever prefix a proxy has cut off. Programs do not.
+func TestBrowsersAreLedToTheConsole(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, c := range []struct{ path, accept, want string }{
+		{"/", "text/html,*/*;q=0.8", "./console/"},
+		{"/console", "text/html", "./console/"},
+		{"/", "*/*", ""},
+		{"/?Action=ListQueues", "text/html", ""},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+c.path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", c.accept)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := resp.Header.Get("Location"); got != c.want {
+			t.Errorf("GET %s as %s leads to %q, want %q", c.path, c.accept, got, c.want)
+		}
+	}
+}

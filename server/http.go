@@ -16,6 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/openapi"
+	"github.com/sluicemq/sluice/web"
 )
 
 // Time-outs and bounds of the listener. A receive waits for at most 20 seconds, so an answer has a minute.
@@ -52,9 +53,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	case "/":
 		if !aws.Accepts(r) && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
-			http.Redirect(w, r, "docs/", http.StatusFound)
+			toConsole(w)
 			return
 		}
+	case strings.TrimRight(web.Base, "/"):
+		toConsole(w)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, web.Base) {
+		s.console.ServeHTTP(w, r) // also while there is no Redis: it shows why
+		return
 	}
 	h := s.handler.Load()
 	if h == nil || s.health.has("data_replaced") {
@@ -62,6 +70,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	(*h).ServeHTTP(w, r)
+}
+
+// toConsole sends a browser to the console. The address is relative, so that it keeps the prefix of a proxy.
+func toConsole(w http.ResponseWriter) {
+	w.Header().Set("Location", "."+web.Base)
+	w.WriteHeader(http.StatusFound)
 }
 
 // refuse answers requests that come while the server has no Redis, or the wrong one.

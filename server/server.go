@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/web"
 )
 
 // Version is what `sluice version` and /readyz say. A release build sets it.
@@ -38,6 +39,7 @@ type Server struct {
 	health      *health
 	metrics     *metrics
 	http        *http.Server
+	console     http.Handler
 	handler     atomic.Pointer[http.Handler]
 	draining    atomic.Bool
 	running     sync.WaitGroup // requests being answered
@@ -67,7 +69,7 @@ func New(c Config, options ...Option) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, booted: make(chan struct{}), greet: io.Discard}
+	s := &Server{config: c, booted: make(chan struct{}), greet: io.Discard, console: web.Handler()}
 	for _, o := range options {
 		o(s)
 	}
