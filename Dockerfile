@@ -3,12 +3,21 @@
 #   docker build -t sluice .
 #   docker run -p 8080:8080 -v sluice:/data sluice
 
+FROM node:20-bookworm-slim AS console
+WORKDIR /src/web
+COPY web/package.json web/package-lock.json web/.npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci --silent
+COPY openapi/openapi.json ../openapi/
+COPY web .
+RUN npm run --silent build
+
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
-# Without cgo the program needs nothing from the image below it. The console is in it if web/dist was built before.
+COPY --from=console /src/web/dist web/dist
+# Without cgo the program needs nothing from the image below it.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/sluice .
 

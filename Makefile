@@ -34,20 +34,35 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## Build and start the server (http://127.0.0.1:8080)
+run: ## Build and start the server with its console (http://127.0.0.1:8080)
+	@$(GO) build -trimpath -o /dev/null . & tools/console.sh || true; wait # at the same time: both take a while at first
+	@$(MAKE) build
 	./bin/sluice serve
 
 .PHONY: build
 build: ## Build bin/sluice
 	$(GO) build -trimpath -o bin/sluice .
 
+.PHONY: console
+console: ## Build the console into web/dist, from where the next build takes it (needs Node 20 and npm)
+	@tools/console.sh --must
+
+.PHONY: test-console
+test-console: # type check and unit tests of the console, then the whole of it in Chromium on a real server
+	@if ! tools/console.sh --must; then echo "The console is not tested."; exit 1; fi
+	cd web && npm run --silent test
+	@tools/needs.sh $${CHROMIUM:-chromium}=chromium redis-server
+	@$(MAKE) build
+	cd web && npm run --silent e2e
+
 .PHONY: needs
 needs: # what the tests call
 	@tools/needs.sh redis-server gcc=gcc,libc6-dev curl
 
 .PHONY: test
-test: needs ## Vet and test everything; installs redis-server on Debian if it is missing
+test: needs ## Vet and test everything; installs redis-server and chromium on Debian if they are missing
 	$(GO) vet ./...
+	@if tools/console.sh --possible; then $(MAKE) test-console; else echo "The console is not tested."; fi
 	$(GO) test -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
 
 .PHONY: test-race
@@ -100,4 +115,5 @@ endif
 
 .PHONY: clean
 clean: ## Remove what was built (not the data)
-	rm -rf bin
+	rm -rf bin web/node_modules
+	find web/dist -mindepth 1 -not -name .gitkeep -delete

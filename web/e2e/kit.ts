@@ -1,0 +1,71 @@
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
+
+let browser: Browser;
+const open: { context: BrowserContext; page: Page; faults: string[] }[] = [];
+
+// inBrowser starts a browser for a file of tests. After each test the pages must have been without a fault: no script
+// has thrown, and nothing has broken the policy of the page.
+export function inBrowser() {
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+  });
+  afterAll(() => browser.close());
+  afterEach(async () => {
+    for (const { context, page, faults } of open.splice(0)) {
+      const broken = page.isClosed() ? [] : await page.evaluate(() => JSON.parse(sessionStorage.getItem("broken") ?? "[]") as string[]);
+      await context.close();
+      expect([...faults, ...broken]).toEqual([]);
+    }
+  });
+}
+
+export async function newPage(options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ baseURL: inject("url"), viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(10_000);
+  await context.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (e) => {
+      const seen = JSON.parse(sessionStorage.getItem("broken") ?? "[]");
+      sessionStorage.setItem("broken", JSON.stringify([...seen, `${e.violatedDirective}: ${e.blockedURI} ${e.sample}`]));
+    });
+  });
+  const page = await context.newPage();
+  const faults: string[] = [];
+  page.on("pageerror", (e) => faults.push(String(e)));
+  page.on("dialog", (d) => {
+    faults.push(`a dialog: ${d.message()}`);
+    void d.dismiss();
+  });
+  open.push({ context, page, faults });
+  return page;
+}
+
+// call speaks to the API with a key, beside the browser.
+export async function call<T = unknown>(key: string, method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
+  const answer = await fetch(inject("url") + path, {
+    method,
+    headers: { Authorization: `Basic ${btoa(`${key}:`)}`, "Content-Type": "application/json", ...headers },
+    body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+let made = 0;
+
+// newTenant makes a tenant for one test, with a key that may everything.
+export async function newTenant(): Promise<{ name: string; key: string }> {
+  const name = `t${Date.now().toString(36)}-${++made}`;
+  await call(inject("operatorKey"), "PUT", `/v1/tenants/${name}`);
+  const { key } = await call<{ key: string }>(inject("operatorKey"), "POST", `/v1/tenants/${name}/keys`, { name: "first" });
+  return { name, key };
+}
+
+// signIn signs a page in as its user would, and waits for the first screen.
+export async function signIn(page: Page, key: string) {
+  await page.goto("/console/");
+  await page.getByLabel("Key", { exact: true }).fill(key);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("navigation", { name: "Main" }).waitFor({ state: "attached" });
+}

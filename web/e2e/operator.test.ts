@@ -1,0 +1,66 @@
+import { expect, inject, test } from "vitest";
+import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+
+inBrowser();
+
+test("a tenant is made from a name, and its key opens its console", async () => {
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.getByRole("button", { name: "Create a tenant" }).click();
+  const name = `acme-${Date.now().toString(36)}`;
+  await page.getByRole("dialog").getByLabel("Name").fill(name);
+  await page.getByRole("dialog").getByRole("button", { name: "Create", exact: true }).click();
+  const shown = page.getByRole("dialog", { name: /^The key/ });
+  const key = (await shown.locator("pre").first().innerText()).trim();
+  expect(key).toMatch(/^slk_/);
+  expect(await shown.getByRole("button", { name: "Done" }).isDisabled()).toBe(true);
+  await shown.getByLabel("I have stored it").check();
+  await shown.getByRole("button", { name: "Done" }).click();
+  const theirs = await newPage();
+  await signIn(theirs, key);
+  await theirs.getByRole("heading", { name: "No queues yet" }).waitFor();
+  expect(new URL(theirs.url()).pathname).toBe(`/console/t/${name}/queues`);
+});
+
+test("a suspended tenant reads why", async () => {
+  const tenant = await newTenant();
+  await call(tenant.key, "PUT", "/v1/queues/orders");
+  const theirs = await newPage();
+  await signIn(theirs, tenant.key);
+  await theirs.getByRole("link", { name: "orders", exact: true }).waitFor();
+
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto(`/console/admin/tenants/${tenant.name}`);
+  await page.getByRole("button", { name: "Suspend…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Reason").fill("the bill of March");
+  await dialog.getByRole("button", { name: "Suspend", exact: true }).click();
+  await page.getByText("the bill of March").waitFor();
+
+  await theirs.getByRole("alert").getByText("tenant_suspended").waitFor({ timeout: 15_000 });
+  await theirs.getByText("the bill of March").first().waitFor();
+
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByText("may work again").waitFor();
+  await theirs.getByRole("alert").waitFor({ state: "detached", timeout: 15_000 });
+});
+
+test("an operator acts for the tenant of the address, and no other sees it", async () => {
+  const [one, two] = [await newTenant(), await newTenant()];
+  await call(one.key, "PUT", "/v1/queues/of-one");
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto(`/console/t/${one.name}/queues`);
+  await page.getByText("of-one").waitFor();
+  await page.goto(`/console/t/${two.name}/queues`);
+  await page.getByRole("heading", { name: "No queues yet" }).waitFor();
+
+  const theirs = await newPage();
+  await signIn(theirs, two.key);
+  await theirs.goto(`/console/t/${one.name}/queues`);
+  await theirs.waitForURL(`**/t/${two.name}/queues`);
+  await theirs.goto("/console/admin/tenants");
+  await theirs.getByRole("alert").waitFor();
+  expect(await theirs.getByText(one.name).count()).toBe(0);
+});

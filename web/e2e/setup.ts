@@ -1,0 +1,48 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    url: string;
+    operatorKey: string;
+    defaultKey: string;
+  }
+}
+
+const patience = 30_000;
+
+// The real program, as "make build" makes it, on a port of its own and with a Redis of its own.
+export default async function setup(project: TestProject) {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-console-"));
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SLUICE_")));
+  const server = spawn("../bin/sluice", ["serve"], {
+    env: { ...env, SLUICE_LISTEN: "127.0.0.1:0", SLUICE_METRICS_LISTEN: "127.0.0.1:0", SLUICE_DATA_DIR: dir },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  const url = await new Promise<string>((resolve, reject) => {
+    const hear = (text: Buffer) => {
+      log += text.toString();
+      const ready = /ready\b.*?url"?[=:]\s*"?(http:\/\/[\d.:]+)/.exec(log);
+      if (ready?.[1]) resolve(ready[1]);
+    };
+    server.stdout.on("data", hear);
+    server.stderr.on("data", hear);
+    server.on("error", (e) => reject(new Error(`../bin/sluice does not start, run "make console build" first: ${e.message}`)));
+    server.on("exit", () => reject(new Error(`the server has ended:\n${log}`)));
+    setTimeout(() => reject(new Error(`the server does not get ready:\n${log}`)), patience).unref();
+  });
+  project.provide("url", url);
+  project.provide("operatorKey", readFileSync(join(dir, "operator-key"), "utf8").trim());
+  project.provide("defaultKey", readFileSync(join(dir, "default-key"), "utf8").trim());
+  return async () => {
+    server.removeAllListeners("exit");
+    const ended = new Promise((resolve) => server.on("exit", resolve));
+    server.kill("SIGTERM");
+    await ended;
+    rmSync(dir, { recursive: true, force: true });
+  };
+}

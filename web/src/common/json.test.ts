@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { hexDump, prettyJson } from "./json";
+
+const text = (s: string) => prettyJson(s)?.map((p) => p.text).join("");
+
+test("numbers keep every digit, and members their number", () => {
+  expect(text('{"id":12345678901234567890,"x":1.10,"a":1,"a":2}')).toBe('{\n  "id": 12345678901234567890,\n  "x": 1.10,\n  "a": 1,\n  "a": 2\n}');
+});
+
+test("nothing is between the brackets of what is empty", () => {
+  expect(text('[{}, [ ], {"a":[]}]')).toBe('[\n  {},\n  [],\n  {\n    "a": []\n  }\n]');
+});
+
+test("strings stay as they were written", () => {
+  expect(text('"<\\u0062>{,:\\""')).toBe('"<\\u0062>{,:\\""');
+  expect(prettyJson('{"a":"b"}')?.map((p) => p.kind)).toEqual(["sign", "name", "sign", "text", "sign"]);
+});
+
+test("what is no JSON is said to be none", () => {
+  for (const s of ["", "hello", "{a:1}", "01", '{"a":1}x', "<script>"]) expect(prettyJson(s)).toBeUndefined();
+});
+
+test("bytes in lines", () => {
+  expect(hexDump(new Uint8Array([0, 65, 255]))).toBe(`00000000  00 41 ff${" ".repeat(41)}.A.`);
+});

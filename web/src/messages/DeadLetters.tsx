@@ -1,0 +1,99 @@
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { useActing } from "../api/client";
+import { pathOf, withQuery } from "../api/curl";
+import { Curl } from "../common/Curl";
+import { count, plural } from "../common/format";
+import { Pager, SearchField } from "../common/Page";
+import { Loaded, NoMatch } from "../common/states";
+import { useUrl } from "../common/url";
+import { useQueue } from "../queues/data";
+import { useQueueName } from "../queues/QueuePage";
+import { usePeek } from "./data";
+import { MessageDrawer } from "./MessageDrawer";
+import { MessageRows } from "./MessageRows";
+import { RedriveDialog } from "./RedriveDialog";
+
+// DeadLetters is what failed in a queue: the messages of its dead-letter queue, or its own if it is one.
+export function DeadLetters() {
+  const { tenant = "" } = useActing();
+  const name = useQueueName();
+  const { data: q } = useQueue(name);
+  if (!q) return null;
+  const queue = q.redrive?.dead_letter_queue ?? name;
+  return (
+    <Stack>
+      {q.redrive && (
+        <Text size="sm">
+          What failed in {name} is in{" "}
+          <Link className="link" to="/t/$tenant/queues/$queue/dead-letters" params={{ tenant, queue }}>
+            {queue}
+          </Link>
+          .
+        </Text>
+      )}
+      <List queue={queue} source={q.redrive ? name : undefined} />
+    </Stack>
+  );
+}
+
+function List({ queue, source }: { queue: string; source?: string }) {
+  const { data: q, error } = useQueue(queue);
+  const [search, setUrl] = useUrl();
+  const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
+  const filter = search.filter ?? "";
+  const list = usePeek(queue, "all", filter, search.cursor);
+  const shown = list.data?.data ?? [];
+  const total = q ? q.counts.available + q.counts.in_flight + q.counts.delayed : 0;
+  if (error && !q) return <Loaded query={list}>{() => null}</Loaded>;
+  return (
+    <Stack>
+      <Group justify="space-between">
+        <SearchField name="filter" label="Filter" placeholder={source ? `reason:*timeout*  source:${source}` : "reason:*timeout*  body.total>10"} w={420} />
+        <Group gap="xs">
+          <Button onClick={() => setUrl({ new: "redrive" })} disabled={total === 0}>
+            {ids.size > 0 ? `Redrive ${plural(ids.size, "message")}…` : filter ? "Redrive what matches…" : "Redrive all…"}
+          </Button>
+          {shown.length > 0 && (
+            <Button variant="default" onClick={() => setIds(ids.size > 0 ? new Set() : new Set(shown.map((m) => m.id)))}>
+              {ids.size > 0 ? "Choose none" : "Choose these"}
+            </Button>
+          )}
+          <Button variant="default" loading={list.isFetching} onClick={() => void list.refetch()}>
+            Look again
+          </Button>
+          <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { filter }) }} />
+        </Group>
+      </Group>
+      <Loaded query={list} rows={8}>
+        {(page) => {
+          if (page.data.length === 0 && !page.next_cursor) {
+            return filter ? (
+              <NoMatch what={<>the filter “{filter}”</>} clear={() => setUrl({ filter: undefined, cursor: undefined })} />
+            ) : (
+              <Alert color="green" title="No dead letters">
+                {source ? `Nothing that was sent to ${source} has failed for good.` : "There is nothing here."}
+              </Alert>
+            );
+          }
+          return (
+            <>
+              <MessageRows dead messages={page.data} open={(id) => setUrl({ m: id })} selection={{ ids, set: setIds }} />
+              <Group>
+                {!page.scanned.complete && (
+                  <Text size="sm" className="quiet">
+                    Looked at {count(page.scanned.messages)} of {count(total)}
+                  </Text>
+                )}
+                <Pager next={page.next_cursor} />
+              </Group>
+            </>
+          );
+        }}
+      </Loaded>
+      {search.new === "redrive" && <RedriveDialog queue={queue} source={source} ids={[...ids]} filter={filter} close={() => setUrl({ new: undefined }, true)} />}
+      {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={() => void list.refetch()} />}
+    </Stack>
+  );
+}

@@ -1,0 +1,107 @@
+import { Badge, Checkbox } from "@mantine/core";
+import { bytes, count } from "../common/format";
+import { type Column, Rows } from "../common/Rows";
+import { Ago } from "../common/Time";
+import type { Message } from "./data";
+
+const colors = { available: "teal", in_flight: "yellow", delayed: "grape" } as const;
+
+export function StateBadge({ state }: { state: Message["state"] }) {
+  return (
+    <Badge variant="dot" color={colors[state]} size="sm" tt="none">
+      {state.replace("_", " ")}
+    </Badge>
+  );
+}
+
+// previewed is as much of a body as a row has room for.
+const previewed = 160;
+
+// Selection is which rows are chosen.
+export type Selection = { ids: ReadonlySet<string>; set: (ids: ReadonlySet<string>) => void };
+
+// MessageRows is a list of messages. That of dead letters shows why they are there.
+export function MessageRows({ messages, open, dead = false, selection }: { messages: Message[]; open: (id: string) => void; dead?: boolean; selection?: Selection }) {
+  const columns: Column<Message>[] = [
+    {
+      title: "Message",
+      wide: true,
+      cell: (m) => (
+        <>
+          <a
+            className="link mono"
+            data-row
+            href={`?m=${m.id}`}
+            onClick={(e) => {
+              e.preventDefault();
+              open(m.id);
+            }}
+          >
+            {m.id}
+          </a>
+          <span className="mono quiet one-line">{m.body === null ? "(hidden)" : m.body_encoding === "base64" ? `(${bytes(m.size)} that are no text)` : m.body.slice(0, previewed) || "(empty)"}</span>
+        </>
+      ),
+    },
+  ];
+  if (dead) {
+    columns.push(
+      { title: "Why", cell: (m) => (m.origin ? reasons[m.origin.reason] : <span className="quiet">sent here</span>) },
+      { title: "Last error", wide: true, cell: (m) => <span className="one-line" style={{ maxWidth: "16rem" }}>{m.origin?.error ?? m.last_error ?? <span className="quiet">none was given</span>}</span> },
+      { title: "From", cell: (m) => m.origin?.queue ?? <span className="quiet">–</span> },
+      { title: "Here since", num: true, cell: (m) => <Ago at={m.origin?.left_at ?? m.sent_at} /> },
+    );
+  } else {
+    columns.push(
+      { title: "State", cell: (m) => <StateBadge state={m.state} /> },
+      { title: "", cell: (m) => <Due of={m} /> },
+      { title: "Sent", num: true, cell: (m) => <Ago at={m.sent_at} /> },
+    );
+  }
+  columns.push({ title: "Receives", num: true, cell: (m) => count(dead ? (m.origin?.receive_count ?? m.receive_count) : m.receive_count) }, { title: "Size", num: true, cell: (m) => bytes(m.size) });
+  if (selection) {
+    const { ids, set } = selection;
+    columns.unshift({
+      title: "Chosen",
+      cell: (m) => (
+        <Checkbox
+          aria-label={`Choose ${m.id}`}
+          checked={ids.has(m.id)}
+          onChange={(e) => {
+            const next = new Set(ids);
+            if (e.currentTarget.checked) next.add(m.id);
+            else next.delete(m.id);
+            set(next);
+          }}
+        />
+      ),
+    });
+  }
+  return <Rows label="Messages" rows={messages} columns={columns} rowKey={(m) => m.id} />;
+}
+
+export const reasons = {
+  max_receives: "received too often",
+  rejected: "given up",
+  overflow: "no room",
+  moved: "moved",
+} as const;
+
+// Due says what is next for a message that cannot be received now.
+function Due({ of: m }: { of: Message }) {
+  if (m.state === "in_flight") {
+    return (
+      <span>
+        {m.held_by ?? <span className="quiet">somebody</span>}, back <Ago at={m.lease_expires_at} />
+      </span>
+    );
+  }
+  if (m.state === "delayed") {
+    return (
+      <span>
+        due <Ago at={m.available_at} />
+      </span>
+    );
+  }
+  return m.group_id ? <span className="quiet">group {m.group_id}</span> : null;
+}

@@ -1,0 +1,91 @@
+import { Button, Group, Modal, NumberInput, Radio, Stack, Text, TextInput } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import { failureOf, must, type Schemas, useActing } from "../api/client";
+import { pathOf } from "../api/curl";
+import { Curl } from "../common/Curl";
+import { count, plural } from "../common/format";
+import { ErrorState, Waiting } from "../common/states";
+
+type Scope = "chosen" | "filter" | "all";
+
+// RedriveDialog sends messages back to where they came from, after it has said how many these are.
+export function RedriveDialog({ queue, source, ids, filter, close }: { queue: string; source?: string; ids: string[]; filter: string; close: () => void }) {
+  const { api, tenant = "" } = useActing();
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  const [scope, setScope] = useState<Scope>(ids.length > 0 ? "chosen" : filter ? "filter" : "all");
+  const [to, setTo] = useState("source");
+  const [rate, setRate] = useState<number | string>("");
+  const [limit, setLimit] = useState<number | string>("");
+  const body: Schemas["Redriving"] = { to };
+  if (scope === "chosen") body.message_ids = ids;
+  if (scope === "filter") body.filter = filter;
+  if (Number(rate) > 0) body.max_rate = Number(rate);
+  if (Number(limit) > 0 && scope !== "chosen") body.limit = Number(limit);
+  const asked = { message_ids: body.message_ids, filter: body.filter };
+  const dry = useQuery({
+    queryKey: ["redrive", tenant, queue, asked],
+    staleTime: 0,
+    queryFn: async () => {
+      // With dry_run the answer is a count.
+      const answer = await must(api.POST("/v1/queues/{queue}/redrive", { params: { path: { queue }, query: { dry_run: true } }, body: asked }));
+      return "matching" in answer ? answer : undefined;
+    },
+  });
+  const start = useMutation({
+    mutationFn: () => must(api.POST("/v1/queues/{queue}/redrive", { params: { path: { queue } }, body })),
+    onSuccess: (task) => {
+      void client.invalidateQueries({ queryKey: ["messages", tenant, queue] });
+      if ("status" in task) void navigate({ to: "/t/$tenant/tasks/$task", params: { tenant, task: task.id } });
+    },
+  });
+  const failure = start.error ? failureOf(start.error) : undefined;
+  return (
+    <Modal opened onClose={close} title={`Redrive from ${queue}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+      <form
+        onSubmit={(e) => {
+          e.preventDefault();
+          start.mutate();
+        }}
+      >
+        <Stack>
+          <Radio.Group label="Which messages" value={scope} onChange={(v) => setScope(v === "chosen" || v === "filter" ? v : "all")}>
+            <Stack gap={6} mt={6}>
+              {ids.length > 0 && <Radio value="chosen" label={`The ${plural(ids.length, "message")} that you chose`} />}
+              {filter && <Radio value="filter" label={<>Those that match <code>{filter}</code></>} />}
+              <Radio value="all" label="All" />
+            </Stack>
+          </Radio.Group>
+          <TextInput label="To" description={to === "source" ? `source: each to the queue from which it came${source ? `, such as ${source}` : ""}` : "A queue of the same type"} value={to} onChange={(e) => setTo(e.currentTarget.value)} error={failure?.at("/to")} required spellCheck={false} />
+          <Group grow>
+            <NumberInput label="At most a second" placeholder="as fast as it goes" value={rate} onChange={setRate} min={1} max={500} error={failure?.at("/max_rate")} />
+            <NumberInput label="At most in all" placeholder="any number" value={limit} onChange={setLimit} min={1} disabled={scope === "chosen"} />
+          </Group>
+          {dry.isPending ? (
+            <Waiting rows={1} />
+          ) : dry.error ? (
+            <ErrorState error={dry.error} />
+          ) : (
+            dry.data && (
+              <Text size="sm" aria-live="polite">
+                <b>{plural(dry.data.matching, "message")}</b> {dry.data.scanned.complete ? "would go now" : `of the first ${count(dry.data.scanned.messages)} would go`}. They begin anew there: with a new id, and never received.
+              </Text>
+            )
+          )}
+          {failure && <ErrorState error={failure} />}
+          <Group justify="flex-end">
+            <Curl call={{ method: "POST", path: pathOf`/v1/queues/${queue}/redrive`, body }} />
+            <Button variant="default" onClick={close}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={start.isPending}>
+              Redrive
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

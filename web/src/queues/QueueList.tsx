@@ -1,0 +1,107 @@
+import { Badge, Button, Group } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { useActing } from "../api/client";
+import { ago, count } from "../common/format";
+import { Page, Pager, SearchField } from "../common/Page";
+import { Rows, type Sorting } from "../common/Rows";
+import { Empty, Loaded, NoMatch } from "../common/states";
+import { useUrl } from "../common/url";
+import { CreateQueue } from "./CreateQueue";
+import { orders, type Queue, useQueues } from "./data";
+
+export function QueueList() {
+  const { tenant = "" } = useActing();
+  const [{ q = "", cursor, sort, new: making }, setUrl] = useUrl();
+  const by = orders.find((o) => o === sort) ?? "name";
+  const list = useQueues(q, by, cursor);
+  const create = <Button onClick={() => setUrl({ new: "queue" })}>Create a queue</Button>;
+  return (
+    <Page title="Queues" actions={create}>
+      <SearchField name="q" label="Names with" placeholder="Part of a name  ( / )" />
+      <Loaded query={list} rows={8}>
+        {({ data, next_cursor }) => {
+          if (data.length === 0 && q) return <NoMatch what={<>names with “{q}”</>} clear={() => setUrl({ q: undefined, cursor: undefined })} />;
+          if (data.length === 0) {
+            return (
+              <Empty title="No queues yet" call={{ method: "PUT", path: "/v1/queues/orders" }} action={create}>
+                A queue keeps messages until a consumer has done its work with them: what is received and not acknowledged in time comes back. This makes one:
+              </Empty>
+            );
+          }
+          return (
+            <>
+              <QueueRows tenant={tenant} queues={data} sorting={{ by, set: (sort) => setUrl({ sort, cursor: undefined }) }} />
+              <Pager next={next_cursor} />
+            </>
+          );
+        }}
+      </Loaded>
+      {making === "queue" && <CreateQueue close={() => setUrl({ new: undefined }, true)} />}
+    </Page>
+  );
+}
+
+function QueueRows({ tenant, queues, sorting }: { tenant: string; queues: Queue[]; sorting: Sorting }) {
+  return (
+    <Rows
+      label="Queues"
+      rows={queues}
+      sorting={sorting}
+      rowKey={(q) => q.name}
+      columns={[
+        {
+          title: "Name",
+          sort: "name",
+          wide: true,
+          cell: (q) => (
+            <Group gap="xs" wrap="nowrap">
+              <Link className="link" data-row to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: q.name }}>
+                {q.name}
+              </Link>
+              <QueueBadges queue={q} />
+            </Group>
+          ),
+        },
+        { title: "Available", sort: "available", num: true, cell: (q) => count(q.counts.available) },
+        { title: "In flight", sort: "in_flight", num: true, cell: (q) => count(q.counts.in_flight) },
+        { title: "Delayed", sort: "delayed", num: true, cell: (q) => count(q.counts.delayed) },
+        { title: "Oldest", sort: "oldest_age", num: true, cell: (q) => (q.oldest_age ? ago(q.oldest_age) : <span className="quiet">–</span>) },
+        { title: "In /s", sort: "sent_rate", num: true, cell: (q) => rate(q.rates.sent) },
+        { title: "Out /s", sort: "received_rate", num: true, cell: (q) => rate(q.rates.received) },
+        {
+          title: "Dead letters to",
+          cell: (q) =>
+            q.redrive ? (
+              <Link className="link" to="/t/$tenant/queues/$queue/dead-letters" params={{ tenant, queue: q.name }}>
+                {q.redrive.dead_letter_queue}
+              </Link>
+            ) : (
+              <span className="quiet">–</span>
+            ),
+        },
+      ]}
+    />
+  );
+}
+
+function rate(perSecond: number) {
+  return perSecond === 0 ? <span className="quiet">–</span> : perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond));
+}
+
+// QueueBadges say what is special about a queue.
+export function QueueBadges({ queue: q }: { queue: Queue }) {
+  return (
+    <>
+      {q.type === "fifo" && (
+        <Badge variant="light" size="sm">
+          FIFO
+        </Badge>
+      )}
+      {q.paused && (
+        <Badge variant="filled" color="#b03a06" size="sm">
+          {q.paused.receive && q.paused.send ? "Paused" : q.paused.receive ? "Receive paused" : "Send paused"}
+        </Badge>
+      )}
+    </>
+  );
+}

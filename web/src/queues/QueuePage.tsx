@@ -1,0 +1,166 @@
+import { Button } from "@mantine/core";
+import { Link, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
+import { useQueryClient } from "@tanstack/react-query";
+import { Fragment, useEffect, useState } from "react";
+import { must, useActing } from "../api/client";
+import { pathOf } from "../api/curl";
+import { Danger } from "../common/Danger";
+import { ago, bytes, count, plural } from "../common/format";
+import { Page, Tabs } from "../common/Page";
+import { useSay } from "../common/say";
+import { Loaded } from "../common/states";
+import { type Queue, useQueue } from "./data";
+import { QueueBadges } from "./QueueList";
+
+// QueuePage is the frame around what is shown of one queue.
+export function QueuePage() {
+  const { tenant = "" } = useActing();
+  const { queue: name = "" } = useParams({ strict: false });
+  const query = useQueue(name);
+  const at = `/t/${tenant}/queues/${encodeURIComponent(name)}`;
+  const [asks, setAsks] = useState<"purge" | "delete">();
+  const { pathname } = useLocation();
+  useEffect(() => setAsks(undefined), [pathname]); // a question is about what is on the screen
+  const q = query.data;
+  return (
+    <Page
+      title={name}
+      trail={
+        <Link className="link" to="/t/$tenant/queues" params={{ tenant }}>
+          Queues
+        </Link>
+      }
+      badges={q && <QueueBadges queue={q} />}
+      actions={
+        q && (
+          <>
+            <PauseButton queue={q} />
+            <Button variant="default" onClick={() => setAsks("purge")}>
+              Purge…
+            </Button>
+            <Button variant="default" c="red" onClick={() => setAsks("delete")}>
+              Delete…
+            </Button>
+          </>
+        )
+      }
+    >
+      <Tabs
+        label="Queue"
+        tabs={[
+          { to: `${at}/overview`, text: "Overview" },
+          { to: `${at}/messages`, text: "Messages" },
+          { to: `${at}/send`, text: "Send" },
+          { to: `${at}/receive`, text: "Receive" },
+          { to: `${at}/tail`, text: "Tail" },
+          { to: `${at}/dead-letters`, text: "Dead letters" },
+          { to: `${at}/connect`, text: "Connect" },
+          { to: `${at}/settings`, text: "Settings" },
+        ]}
+      />
+      <Loaded query={query}>
+        {() => (
+          // What is typed for one queue is nothing for the next.
+          <Fragment key={name}>
+            <Outlet />
+          </Fragment>
+        )}
+      </Loaded>
+      {q && asks === "purge" && <Purge queue={q} close={() => setAsks(undefined)} />}
+      {q && asks === "delete" && <Delete queue={q} close={() => setAsks(undefined)} />}
+    </Page>
+  );
+}
+
+// PauseButton stops and starts delivery. It can be undone, so it does not ask.
+function PauseButton({ queue: q }: { queue: Queue }) {
+  const { api, tenant } = useActing();
+  const client = useQueryClient();
+  const say = useSay();
+  const [busy, setBusy] = useState(false);
+  const params = { path: { queue: q.name } };
+  const turn = async (pause: boolean) => {
+    setBusy(true);
+    try {
+      const after = pause ? await must(api.POST("/v1/queues/{queue}/pause", { params, body: { direction: "receive" } })) : await must(api.POST("/v1/queues/{queue}/resume", { params, body: { direction: "both" } }));
+      client.setQueryData(["queue", tenant, q.name], after);
+      say(pause ? `Nothing is received from ${q.name} until it is resumed.` : `${q.name} goes on.`, () => void turn(!pause));
+    } catch (e) {
+      say(e instanceof Error ? e.message : "That did not work.");
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Button variant="default" loading={busy} onClick={() => void turn(!q.paused)}>
+      {q.paused ? "Resume" : "Pause"}
+    </Button>
+  );
+}
+
+function held(q: Queue): number {
+  return q.counts.available + q.counts.in_flight + q.counts.delayed + q.counts.moving;
+}
+
+function Stake({ queue: q }: { queue: Queue }) {
+  const { tenant } = useActing();
+  return (
+    <>
+      <b>{plural(held(q), "message")}</b> ({bytes(q.bytes)}) of queue <b>{q.name}</b> of tenant <b>{tenant}</b>
+      {q.oldest_age > 0 && <>, the oldest {ago(q.oldest_age)} old</>}: {count(q.counts.available)} available, {count(q.counts.in_flight)} in flight, {count(q.counts.delayed)} delayed
+    </>
+  );
+}
+
+function Purge({ queue: q, close }: { queue: Queue; close: () => void }) {
+  const { api, tenant } = useActing();
+  const client = useQueryClient();
+  const say = useSay();
+  const body = { confirm: q.name };
+  return (
+    <Danger
+      title="Purge the queue"
+      verb="Purge"
+      name={q.name}
+      close={close}
+      call={{ method: "POST", path: pathOf`/v1/queues/${q.name}/purge`, body }}
+      run={async () => {
+        await must(api.POST("/v1/queues/{queue}/purge", { params: { path: { queue: q.name } }, body }));
+        say(`${q.name} was emptied.`);
+        await client.invalidateQueries({ predicate: (x) => x.queryKey[1] === tenant && x.queryKey[2] === q.name });
+      }}
+    >
+      This deletes for good <Stake queue={q} />.
+    </Danger>
+  );
+}
+
+function Delete({ queue: q, close }: { queue: Queue; close: () => void }) {
+  const { api, tenant = "" } = useActing();
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const say = useSay();
+  return (
+    <Danger
+      title="Delete the queue"
+      verb="Delete"
+      name={q.name}
+      close={close}
+      call={{ method: "DELETE", path: pathOf`/v1/queues/${q.name}` }}
+      run={async () => {
+        await must(api.DELETE("/v1/queues/{queue}", { params: { path: { queue: q.name } } }));
+        say(`${q.name} was deleted.`);
+        await navigate({ to: "/t/$tenant/queues", params: { tenant } });
+        client.removeQueries({ queryKey: ["queue", tenant, q.name] });
+      }}
+    >
+      This deletes the queue with its settings and <Stake queue={q} />. Clients that use it get 404.
+    </Danger>
+  );
+}
+
+// useQueueName returns the queue of the address.
+export function useQueueName(): string {
+  return useParams({ strict: false }).queue ?? "";
+}
+

@@ -1,0 +1,33 @@
+import { useQuery } from "@tanstack/react-query";
+import { must, type Schemas, useActing } from "../api/client";
+import { useLive } from "../common/prefs";
+
+export type Queue = Schemas["Queue"];
+export type QueueInput = Schemas["QueueInput"];
+
+// useQueue returns a queue with its live numbers.
+export function useQueue(name: string) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["queue", tenant, name],
+    refetchInterval: useLive(2000),
+    queryFn: () => must(api.GET("/v1/queues/{queue}", { params: { path: { queue: name } } })),
+  });
+}
+
+export const pageSize = 50;
+
+// orders are those in which the server can list queues, with - for the largest first.
+export const orders = ["name", "-name", "available", "-available", "in_flight", "-in_flight", "delayed", "-delayed", "oldest_age", "-oldest_age", "sent_rate", "-sent_rate", "received_rate", "-received_rate"] as const;
+
+export type Order = (typeof orders)[number];
+
+// useQueues returns the queues with a text in their names.
+export function useQueues(q: string, sort: Order, cursor: string | undefined) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["queues", tenant, q, sort, cursor],
+    refetchInterval: useLive(3000),
+    queryFn: () => must(api.GET("/v1/queues", { params: { query: { q: q || undefined, sort, cursor, limit: pageSize } } })),
+  });
+}

@@ -1,0 +1,107 @@
+import { createRootRoute, createRoute, createRouter, Navigate, useParams } from "@tanstack/react-router";
+import { basePath } from "./api/place";
+import { Audit, OperatorAudit } from "./audit/Audit";
+import { Limits } from "./audit/Limits";
+import { readSearch } from "./common/url";
+import { Keys, OperatorKeys } from "./keys/Keys";
+import { DeadLetters } from "./messages/DeadLetters";
+import { Messages } from "./messages/Messages";
+import { Receive } from "./messages/Receive";
+import { Send } from "./messages/Send";
+import { Tail } from "./messages/Tail";
+import { Plans } from "./operator/Plans";
+import { System } from "./operator/System";
+import { TenantList } from "./operator/TenantList";
+import { TenantPage } from "./operator/TenantPage";
+import { Connect } from "./queues/Connect";
+import { Overview } from "./queues/Overview";
+import { QueueList } from "./queues/QueueList";
+import { QueuePage } from "./queues/QueuePage";
+import { Settings } from "./queues/Settings";
+import { App, Start } from "./shell/App";
+import { Lost } from "./shell/Lost";
+import { TaskPage } from "./tasks/TaskPage";
+import { Tasks } from "./tasks/Tasks";
+import { FilterTest } from "./topics/FilterTest";
+import { Log } from "./topics/Log";
+import { Publish } from "./topics/Publish";
+import { Subscriptions } from "./topics/Subscriptions";
+import { TopicList } from "./topics/TopicList";
+import { TopicPage } from "./topics/TopicPage";
+
+const root = createRootRoute({ component: App, validateSearch: readSearch, notFoundComponent: Lost });
+const at = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => root, path, component });
+
+const queue = at("/t/$tenant/queues/$queue", QueuePage);
+const ofQueue = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => queue, path, component });
+
+const topic = at("/t/$tenant/topics/$topic", TopicPage);
+const ofTopic = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => topic, path, component });
+
+function ToOverview() {
+  const { tenant = "", queue = "" } = useParams({ strict: false });
+  return <Navigate to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue }} replace />;
+}
+
+function ToSubscriptions() {
+  const { tenant = "", topic = "" } = useParams({ strict: false });
+  return <Navigate to="/t/$tenant/topics/$topic/subscriptions" params={{ tenant, topic }} replace />;
+}
+
+function ToQueues() {
+  const { tenant = "" } = useParams({ strict: false });
+  return <Navigate to="/t/$tenant/queues" params={{ tenant }} replace />;
+}
+
+// What an address shows. Whatever is open, filtered or chosen on a screen is in the address too.
+const routes = root.addChildren([
+  at("/", Start),
+  at("/t/$tenant", ToQueues),
+  at("/t/$tenant/queues", QueueList),
+  queue.addChildren([
+    ofQueue("/", ToOverview),
+    ofQueue("/overview", Overview),
+    ofQueue("/messages", Messages),
+    ofQueue("/send", Send),
+    ofQueue("/receive", Receive),
+    ofQueue("/tail", Tail),
+    ofQueue("/dead-letters", DeadLetters),
+    ofQueue("/connect", Connect),
+    ofQueue("/settings", Settings),
+  ]),
+  at("/t/$tenant/tasks", Tasks),
+  at("/t/$tenant/tasks/$task", TaskPage),
+  at("/t/$tenant/topics", TopicList),
+  topic.addChildren([
+    ofTopic("/", ToSubscriptions),
+    ofTopic("/subscriptions", Subscriptions),
+    ofTopic("/publish", Publish),
+    ofTopic("/log", Log),
+    ofTopic("/filter-test", FilterTest),
+  ]),
+  at("/t/$tenant/keys", Keys),
+  at("/t/$tenant/limits", Limits),
+  at("/t/$tenant/audit", Audit),
+  at("/admin/tenants", TenantList),
+  at("/admin/tenants/$name", TenantPage),
+  at("/admin/plans", Plans),
+  at("/admin/keys", OperatorKeys),
+  at("/admin/audit", OperatorAudit),
+  at("/admin/system", System),
+]);
+
+export const router = createRouter({
+  routeTree: routes,
+  basepath: basePath,
+  parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+  stringifySearch: (search) => {
+    const text = new URLSearchParams(Object.entries(search).flatMap(([k, v]) => (typeof v === "string" ? [[k, v]] : []))).toString();
+    return text && `?${text}`;
+  },
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,43 @@
+import { Navigate, Outlet, useParams } from "@tanstack/react-router";
+import { Fragment, useEffect, useMemo, useState } from "react";
+import { ActingContext, newApi, onSessionEnd, useActing } from "../api/client";
+import { SayProvider } from "../common/say";
+import { ErrorState, Waiting } from "../common/states";
+import { Shell } from "./Shell";
+import { SignIn } from "./SignIn";
+import { type Session, useSession } from "./session";
+
+// App shows the screen of the address to who is signed in, and a way to sign in to everybody else.
+export function App() {
+  const session = useSession();
+  const [ended, setEnded] = useState(false);
+  const known = Boolean(session.data);
+  useEffect(() => onSessionEnd(() => setEnded(known)), [known]);
+  if (session.data === undefined) return session.error ? <ErrorState error={session.error} retry={() => void session.refetch()} /> : <Waiting />;
+  if (session.data === null) return <SignIn />;
+  return <SignedIn session={session.data} ended={ended} resume={() => setEnded(false)} />;
+}
+
+function SignedIn({ session, ended, resume }: { session: Session; ended: boolean; resume: () => void }) {
+  const params = useParams({ strict: false });
+  const operator = session.kind === "operator";
+  const own = session.tenant?.name;
+  const tenant = operator ? params.tenant : own;
+  const acting = useMemo(() => ({ api: newApi(operator ? tenant : undefined), tenant, operator }), [operator, tenant]);
+  const elsewhere = !operator && own && params.tenant && params.tenant !== own;
+  return (
+    <ActingContext value={acting}>
+      <SayProvider>
+        <Shell session={session} ended={ended} resume={resume}>
+          <Fragment key={tenant}>{elsewhere ? <Navigate to="/t/$tenant/queues" params={{ tenant: own }} /> : <Outlet />}</Fragment>
+        </Shell>
+      </SayProvider>
+    </ActingContext>
+  );
+}
+
+// Start is where one lands without an address.
+export function Start() {
+  const { tenant } = useActing();
+  return tenant ? <Navigate to="/t/$tenant/queues" params={{ tenant }} replace /> : <Navigate to="/admin/tenants" replace />;
+}

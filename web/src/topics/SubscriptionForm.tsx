@@ -1,0 +1,85 @@
+import { Button, Group, Modal, NativeSelect, Stack, Textarea, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { failureOf, must, useActing } from "../api/client";
+import { pathOf } from "../api/curl";
+import { Curl } from "../common/Curl";
+import { ErrorState } from "../common/states";
+import { policyOf, type Subscription, type SubscriptionInput } from "./data";
+
+// SubscriptionForm makes a subscription, or changes what it lets through.
+export function SubscriptionForm({ topic, of, close, done }: { topic: string; of?: Subscription; close: () => void; done: () => void }) {
+  const { api } = useActing();
+  const [name, setName] = useState(of?.name ?? "");
+  const [queue, setQueue] = useState(of?.queue ?? "");
+  const [policy, setPolicy] = useState(of?.filter_policy ? JSON.stringify(of.filter_policy, null, 2) : "");
+  const [scope, setScope] = useState(of?.filter_scope ?? "attributes");
+  const [format, setFormat] = useState(of?.format ?? "raw");
+  let wrong: string | undefined;
+  let body: SubscriptionInput = {};
+  try {
+    body = { queue, filter_policy: policyOf(policy), filter_scope: scope, format };
+  } catch (e) {
+    wrong = e instanceof Error ? e.message : "is no JSON";
+  }
+  const params = { path: { topic, subscription: name } };
+  const save = useMutation({
+    mutationFn: () =>
+      must(
+        of
+          ? api.PATCH("/v1/topics/{topic}/subscriptions/{subscription}", { params: { ...params, header: { "If-Match": `"${of.etag}"` } }, body })
+          : api.PUT("/v1/topics/{topic}/subscriptions/{subscription}", { params: { ...params, header: { "If-None-Match": "*" } }, body }),
+      ),
+    onSuccess: () => {
+      done();
+      close();
+    },
+  });
+  const failure = save.error ? failureOf(save.error) : undefined;
+  return (
+    <Modal opened onClose={close} title={of ? `Edit ${of.name}` : "Subscribe a queue"} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+      <form
+        onSubmit={(e) => {
+          e.preventDefault();
+          save.mutate();
+        }}
+      >
+        <Stack gap="sm">
+          {!of && <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus required spellCheck={false} autoComplete="off" />}
+          <TextInput label="Queue" value={queue} onChange={(e) => setQueue(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/queue")} spellCheck={false} autoComplete="off" />
+          <Textarea
+            label="Filter policy"
+            description={'Which messages arrive, as in SNS: {"type":[{"prefix":"order."}]}. Empty for all.'}
+            value={policy}
+            onChange={(e) => setPolicy(e.currentTarget.value)}
+            autosize
+            minRows={3}
+            maxRows={14}
+            styles={{ input: { fontFamily: "var(--mono)" } }}
+            spellCheck={false}
+            error={wrong}
+          />
+          <Group grow>
+            <NativeSelect label="The filter looks at" data={["attributes", "body"]} value={scope} onChange={(e) => setScope(e.currentTarget.value === "body" ? "body" : "attributes")} />
+            <NativeSelect
+              label="Messages arrive"
+              data={[
+                { value: "raw", label: "as they were published" },
+                { value: "envelope", label: "in a JSON envelope" },
+              ]}
+              value={format}
+              onChange={(e) => setFormat(e.currentTarget.value === "envelope" ? "envelope" : "raw")}
+            />
+          </Group>
+          {failure && <ErrorState error={failure} />}
+          <Group justify="flex-end">
+            <Curl call={{ method: of ? "PATCH" : "PUT", path: pathOf`/v1/topics/${topic}/subscriptions/${name || "NAME"}`, body }} />
+            <Button type="submit" loading={save.isPending} disabled={!name || wrong !== undefined}>
+              {of ? "Save" : "Subscribe"}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

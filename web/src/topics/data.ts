@@ -1,0 +1,36 @@
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { must, type Schemas, useActing } from "../api/client";
+import { useLive } from "../common/prefs";
+
+export type Topic = Schemas["Topic"];
+export type Subscription = Schemas["Subscription"];
+export type SubscriptionInput = Schemas["SubscriptionInput"];
+
+export function useTopic(name: string) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["topic", tenant, name],
+    refetchInterval: useLive(2000),
+    queryFn: () => must(api.GET("/v1/topics/{topic}", { params: { path: { topic: name } } })),
+  });
+}
+
+export function useSubscriptions(topic: string, cursor: string | undefined) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["subscriptions", tenant, topic, cursor],
+    refetchInterval: useLive(2000),
+    queryFn: () => must(api.GET("/v1/topics/{topic}/subscriptions", { params: { path: { topic }, query: { cursor, limit: 50 } } })),
+  });
+}
+
+// useTopicName returns the topic of the address.
+export function useTopicName(): string {
+  return useParams({ strict: false }).topic ?? "";
+}
+
+// policyOf reads a filter policy as somebody wrote it; empty for none. It throws what is wrong with it.
+export function policyOf(text: string): SubscriptionInput["filter_policy"] {
+  return text.trim() === "" ? null : JSON.parse(text);
+}

@@ -1,0 +1,21 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Addresses in the page are relative to its <base>, which the server sets: the console works below any prefix.
+export default defineConfig({
+  base: "./",
+  plugins: [react()],
+  html: { cspNonce: "__NONCE__" },
+  build: { modulePreload: { polyfill: false }, assetsInlineLimit: 0, chunkSizeWarningLimit: 1000 },
+  test: {
+    maxWorkers: 2,
+    projects: [
+      { extends: true, test: { name: "unit", include: ["src/**/*.test.ts"] } },
+      {
+        extends: true,
+        // One server and one browser for all: the tests take tenants of their own.
+        test: { name: "browser", include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 60_000, hookTimeout: 60_000 },
+      },
+    ],
+  },
+});
