@@ -147,7 +147,7 @@ func ScriptNames() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*engine.Script{
 		sendScript, receiveScript, settleScript, outboxScript, acceptScript, deliverScript, restoreScript, departScript, deleteScript, delayScript, peekScript, tailScript, messageScript, statsScript, passScript, pausedScript,
-		purgeScript, initScript, settingsScript, configureScript, followScript, retireScript, eraseScript, registerScript,
+		purgeScript, initScript, settingsScript, configureScript, followScript, retireScript, eraseScript, seriesDropScript, registerScript,
 		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript, stateReadScript, statePutScript, stateDropScript,
 		scheduleReadScript, scheduleNamesScript, schedulePutScript, scheduleSaveScript, scheduleDropScript,
 		scheduleIndexScript, scheduleDueScript,

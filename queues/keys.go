@@ -40,6 +40,7 @@ var (
 	followScript     = engine.MustLoad(files, "follow")
 	retireScript     = engine.MustLoad(files, "retire")
 	eraseScript      = engine.MustLoad(files, "erase")
+	seriesDropScript = engine.MustLoad(files, "series_drop")
 	registerScript   = engine.MustLoad(files, "register")
 	confirmScript    = engine.MustLoad(files, "confirm")
 	unregisterScript = engine.MustLoad(files, "unregister")

@@ -223,7 +223,7 @@ func (s *Store) erase(ctx context.Context, t tenants.ID, uid string) error {
 		return err
 	}
 	for _, one := range append(uids, uid) {
-		if _, err := s.engine.Do(ctx, eraseScript, append(queueKeys(t, one), SeriesKey(t, one))); err != nil {
+		if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, one)); err != nil {
 			return err
 		}
 		if one != uid {
@@ -232,5 +232,6 @@ func (s *Store) erase(ctx context.Context, t tenants.ID, uid string) error {
 			}
 		}
 	}
-	return nil
+	_, err = s.engine.Do(ctx, seriesDropScript, []string{SeriesKey(t, uid)}) // last: nothing is added once the head is gone
+	return err
 }

@@ -14,7 +14,6 @@
 -- KEYS[13] HASH transfers
 -- KEYS[14] ZSET expiry
 -- KEYS[15] HASH states
--- KEYS[16] HASH series, which package monitor keeps
 -- Returns: "ok"; or "live" for a queue that is not retired
 -- Flags: allow-oom
 -- Again: what is removed stays removed.
