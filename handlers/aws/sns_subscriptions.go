@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/filter"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 const (
@@ -293,15 +294,29 @@ func (c *call) unsubscribe() error {
 }
 
 // listed is a subscription in a list.
-type listed struct{ topic, name, queue string }
+type listed struct {
+	topic, name string
+	settings    topics.SubscriptionSettings
+}
+
+// leadsTo returns where a subscription leads, as SNS says it. Webhooks are made by REST.
+func (c *call) leadsTo(set topics.SubscriptionSettings) (protocol, endpoint string) {
+	if set.Endpoint == "" {
+		return "sqs", c.arn(set.Queue)
+	}
+	e, _ := webhook.ParseEndpoint(set.Endpoint) // it was written by Encode
+	protocol, _, _ = strings.Cut(e.URL, ":")
+	return protocol, e.URL
+}
 
 func (c *call) answerSubscriptions(list []listed) {
 	c.out.members("Subscriptions", len(list), func(i int) {
 		s := list[i]
 		c.out.text("SubscriptionArn", c.subscriptionARN(s.topic, s.name))
 		c.out.text("Owner", c.account)
-		c.out.text("Protocol", "sqs")
-		c.out.text("Endpoint", c.arn(s.queue))
+		protocol, endpoint := c.leadsTo(s.settings)
+		c.out.text("Protocol", protocol)
+		c.out.text("Endpoint", endpoint)
 		c.out.text("TopicArn", c.topicARN(s.topic))
 	})
 }
@@ -326,7 +341,7 @@ func (c *call) listSubscriptionsByTopic() error {
 
 func listedOf(list []listed, topic string, found []topics.Subscription) []listed {
 	for _, s := range found {
-		list = append(list, listed{topic, s.Name, s.Settings.Queue})
+		list = append(list, listed{topic, s.Name, s.Settings})
 	}
 	return list
 }
@@ -396,12 +411,13 @@ func (c *call) getSubscriptionAttributes() error {
 	if err != nil {
 		return err
 	}
+	protocol, endpoint := c.leadsTo(s.Settings)
 	c.out.entries("Attributes", append([]pair{
 		{"SubscriptionArn", c.subscriptionARN(topic, name)},
 		{"TopicArn", c.topicARN(topic)},
 		{"Owner", c.account},
-		{"Protocol", "sqs"},
-		{"Endpoint", c.arn(s.Settings.Queue)},
+		{"Protocol", protocol},
+		{"Endpoint", endpoint},
 		{"PendingConfirmation", "false"},
 		{"ConfirmationWasAuthenticated", "true"},
 		{"SubscriptionPrincipal", "arn:aws:iam::" + c.account + ":root"},
@@ -451,7 +467,8 @@ func (c *call) subscriptionState(name, topic string) (map[string]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	state := map[string]string{"Endpoint": c.arn(s.Settings.Queue)}
+	_, endpoint := c.leadsTo(s.Settings)
+	state := map[string]string{"Endpoint": endpoint}
 	for _, p := range subscriptionAttributes(s.Settings) {
 		state[p.key] = p.value
 	}
