@@ -44,6 +44,7 @@ var (
 	registerScript   = engine.MustLoad(files, "register")
 	confirmScript    = engine.MustLoad(files, "confirm")
 	unregisterScript = engine.MustLoad(files, "unregister")
+	giveUpScript     = engine.MustLoad(files, "give_up")
 	forgetScript     = engine.MustLoad(files, "forget")
 	lookupScript     = engine.MustLoad(files, "lookup")
 	listScript       = engine.MustLoad(files, "list")

@@ -467,6 +467,43 @@ func TestACreatorWhoseNameWasGivenBack(t *testing.T) {
 	})
 }
 
+// A sweep that finds a reservation without keys may be slow, and the creator come to the end meanwhile: what he has made stays.
+func TestACreatorWhoIsFasterThanTheSweep(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		maker := b.another(t)
+		reserved, goOn, made := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		maker.SetStep(func(done string) error {
+			if done == "reserved" {
+				close(reserved)
+				<-goOn
+			}
+			return nil
+		})
+		go func() {
+			_, _, err := maker.Put(t.Context(), b.tenant, "q", withTimeout(time.Hour), queues.Condition{})
+			made <- err
+		}()
+		<-reserved
+		b.SetStep(func(done string) error {
+			if done == "not made" {
+				close(goOn)
+				if err := <-made; err != nil {
+					t.Errorf("put: %v", err)
+				}
+				maker.send(t, "q", "m")
+			}
+			return nil
+		})
+		if err := b.Sweep(t.Context(), b.tenant); err != nil {
+			t.Fatal(err)
+		}
+		if m := b.another(t).receive(t, "q", 1); len(m) != 1 {
+			t.Error("the message is gone")
+		}
+		b.healthy(t, "q")
+	})
+}
+
 func TestHalfDoneDeletions(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		other, dying := b.another(t), b.another(t)

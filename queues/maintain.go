@@ -157,11 +157,21 @@ func (s *Store) finish(ctx context.Context, t tenants.ID) error {
 	}
 }
 
-// finishCreation makes a reserved queue live if its keys are there, and otherwise gives the name back.
+// finishCreation makes a reserved queue live if its keys are there, and otherwise gives the name back. Whoever reserved it
+// may make the keys just now: the name comes first, so that one of the two has his way.
 func (s *Store) finishCreation(ctx context.Context, t tenants.ID, name, uid string) error {
 	c, err := s.load(ctx, t, uid)
 	if errors.Is(err, errGone) {
-		return s.bury(ctx, t, name, uid)
+		if err := s.step("not made"); err != nil {
+			return err
+		}
+		if given, err := s.registry().GiveUp(ctx, t, name, uid); err != nil || !given {
+			return err
+		}
+		if err := s.discard(ctx, t, uid); err != nil {
+			return err
+		}
+		return s.registry().Forget(ctx, t, uid)
 	}
 	if err != nil {
 		return err

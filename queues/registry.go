@@ -104,6 +104,13 @@ func (r Registry) Unregister(ctx context.Context, t tenants.ID, name, uid string
 	return err
 }
 
+// GiveUp takes out a reservation whose maker seems to be gone, so that he cannot confirm it any more, and notes that its keys
+// are still to be removed. It reports false for what is no reservation any more.
+func (r Registry) GiveUp(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
+	list, err := r.do(ctx, giveUpScript, r.keys(t)[:1], name, uid)
+	return text(list, 0) == "ok", err
+}
+
 // Forget forgets a thing whose keys are removed.
 func (r Registry) Forget(ctx context.Context, t tenants.ID, uid string) error {
 	_, err := r.do(ctx, forgetScript, r.keys(t)[:1], uid)

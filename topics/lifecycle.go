@@ -377,6 +377,18 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 	return s.registry.Forget(ctx, t, uid)
 }
 
+// giveUp gives the name back of a topic that was begun and has no keys. Whoever reserved it may make them just now: the name
+// comes first, so that one of the two has his way.
+func (s *Store) giveUp(ctx context.Context, t tenants.ID, n queues.Named) error {
+	if err := s.step("not made"); err != nil {
+		return err
+	}
+	if given, err := s.registry.GiveUp(ctx, t, n.Name, n.UID); err != nil || !given {
+		return err
+	}
+	return s.bury(ctx, t, "", n.UID)
+}
+
 // List returns up to limit topics whose names begin with prefix and come after the name after, by name, and the name
 // after which the next page goes on, or "".
 func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]Topic, string, error) {
@@ -533,8 +545,10 @@ func (s *Store) finish(ctx context.Context, t tenants.ID) error {
 		for _, n := range list {
 			_, _, err := s.load(ctx, topicKeys(t, n.UID), nil)
 			switch {
-			case n.Name == "", errors.Is(err, errGone):
-				err = s.bury(ctx, t, n.Name, n.UID)
+			case n.Name == "":
+				err = s.bury(ctx, t, "", n.UID)
+			case errors.Is(err, errGone):
+				err = s.giveUp(ctx, t, n)
 			case err == nil:
 				_, err = s.registry.Confirm(ctx, t, n.Name, n.UID)
 			}

@@ -49,6 +49,40 @@ func TestACreationOrDeletionThatWasCutShortIsFinished(t *testing.T) {
 	}
 }
 
+// A sweep that finds a reservation without keys may be slow, and the creator come to the end meanwhile: what he has made stays.
+func TestACreatorWhoIsFasterThanTheSweep(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		maker := w.another(t)
+		reserved, goOn, made := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		maker.SetStep(func(done string) error {
+			if done == "reserved" {
+				close(reserved)
+				<-goOn
+			}
+			return nil
+		})
+		go func() {
+			_, _, err := maker.Put(t.Context(), w.tenant, "orders", topics.Settings{Retention: time.Hour}, topics.Condition{})
+			made <- err
+		}()
+		<-reserved
+		w.SetStep(func(done string) error {
+			if done == "not made" {
+				close(goOn)
+				must(t, <-made)
+				maker.publish(t, "orders", "x")
+			}
+			return nil
+		})
+		must(t, w.Sweep(t.Context(), w.tenant))
+		got, err := w.another(t).Get(t.Context(), w.tenant, "orders")
+		must(t, err)
+		if got.Stats.Published != 1 {
+			t.Errorf("got %+v, want the message that was published", got.Stats)
+		}
+	})
+}
+
 func TestATenantGoesWithItsTopics(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
 		other := w.newTenant(t)
