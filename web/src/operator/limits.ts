@@ -6,6 +6,11 @@ export const limitNames: { name: keyof TenantLimits; label: string; write: (n: n
   { name: "bytes_in_per_second", label: "Bytes in a second", write: bytes },
   { name: "bytes_out_per_second", label: "Bytes out a second", write: bytes },
   { name: "queues", label: "Queues", write: count },
+  { name: "topics", label: "Topics", write: count },
+  { name: "topic_subscriptions", label: "Subscriptions of a topic", write: count },
+  { name: "queue_schedules", label: "Schedules of a queue", write: count },
+  { name: "keys", label: "Keys", write: count },
+  { name: "waiting_receives", label: "Waiting receives on a server", write: count },
   { name: "message_size", label: "Bytes of a message", write: bytes },
 ];
 
@@ -18,14 +23,7 @@ export function limitText(limits: TenantLimits | null, of: (typeof limitNames)[n
 export type LimitTexts = Record<keyof TenantLimits, string>;
 
 export function textsOf(limits: TenantLimits | null): LimitTexts {
-  const text = (n: number | null | undefined) => String(n ?? "");
-  return {
-    requests_per_second: text(limits?.requests_per_second),
-    bytes_in_per_second: text(limits?.bytes_in_per_second),
-    bytes_out_per_second: text(limits?.bytes_out_per_second),
-    queues: text(limits?.queues),
-    message_size: text(limits?.message_size),
-  };
+  return Object.fromEntries(limitNames.map(({ name }) => [name, String(limits?.[name] ?? "")])) as LimitTexts;
 }
 
 // limitsOf returns what stands in the fields; an empty one is no limit.

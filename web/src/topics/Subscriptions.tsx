@@ -15,7 +15,7 @@ import { type Subscription, useSubscriptions, useTopicName } from "./data";
 import { Replay } from "./Replay";
 import { SubscriptionForm } from "./SubscriptionForm";
 
-const colors = { active: "green", paused: "orange", retrying: "yellow", broken: "red" } as const;
+const colors = { active: "green", paused: "orange", retrying: "yellow", failing: "yellow", broken: "red", disabled: "red" } as const;
 
 // Subscriptions are where a topic's messages go, and what became of them.
 export function Subscriptions() {
@@ -66,12 +66,15 @@ export function Subscriptions() {
                     ),
                   },
                   {
-                    title: "To the queue",
-                    cell: (s) => (
-                      <Link className="link" data-row to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: s.queue }}>
-                        {s.queue}
-                      </Link>
-                    ),
+                    title: "To",
+                    cell: (s) =>
+                      s.queue === null ? (
+                        <span className="mono one-line">{s.endpoint}</span>
+                      ) : (
+                        <Link className="link" data-row to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: s.queue }}>
+                          {s.queue}
+                        </Link>
+                      ),
                   },
                   { title: "Filter", wide: true, cell: (s) => (s.filter_policy ? <span className="mono one-line" style={{ maxWidth: "18rem" }}>{JSON.stringify(s.filter_policy)}</span> : <span className="quiet">all</span>) },
                   { title: "To come", num: true, cell: (s) => count(s.lag) },
