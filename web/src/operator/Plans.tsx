@@ -39,7 +39,15 @@ export function Plans() {
               rowKey={(p) => p.name}
               columns={[
                 { title: "Plan", wide: true, cell: (p) => <b>{p.name}</b> },
-                ...limitNames.map((limit) => ({ title: limit.label, num: true, cell: (p: Plan) => limitText(p.limits, limit) })),
+                {
+                  title: "Limits",
+                  wide: true,
+                  cell: (p) =>
+                    limitNames
+                      .filter((limit) => p.limits[limit.name] !== undefined)
+                      .map((limit) => `${limit.label}: ${limitText(p.limits, limit)}`)
+                      .join(" · ") || "none",
+                },
                 {
                   title: "",
                   cell: (p) => (
