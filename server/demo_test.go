@@ -2,11 +2,13 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/sluicemq/sluice/internal/demo"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/server/servertest"
 )
 
@@ -22,39 +24,50 @@ func runDemo(t *testing.T, want int, args ...string) string {
 
 func TestTheDemoFillsATenantAndCleansUp(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, quiet)
-	at := []string{"--url", s.URL(), "--key", s.Key}
-	var page struct {
-		Data []struct {
-			Name   string
-			Totals struct {
-				Sent    int64
-				Deleted int64
+	redis := redistest.Start(t, redistest.Options{NoAOF: true})
+	s := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	totals := func() map[string]int64 {
+		var page struct {
+			Data []struct {
+				Name   string
+				Totals struct{ Sent, Deleted int64 }
 			}
 		}
-	}
-	for range 2 { // again: what is there stays
-		runDemo(t, 0, append(at, "--for", "2s", "--rate", "50", "--backlog", "150")...)
-	}
-	must(t, http.StatusOK, &page, http.MethodGet, s.URL()+"/v1/queues", s.Key, "")
-	sent := map[string]int64{}
-	for _, q := range page.Data {
-		sent[q.Name] = q.Totals.Sent
-		if q.Name == "orders" && (q.Totals.Sent < 300 || q.Totals.Deleted == 0) {
-			t.Errorf("orders: %+v", q.Totals)
+		must(t, http.StatusOK, &page, http.MethodGet, s.URL()+"/v1/queues", s.Key, "")
+		out := map[string]int64{}
+		for _, q := range page.Data {
+			out[q.Name] = q.Totals.Sent
+			out[q.Name+" done"] = q.Totals.Deleted
 		}
+		return out
 	}
-	for _, name := range []string{"orders", "orders-dlq", "mail", "payments.fifo", "reports"} {
-		if sent[name] == 0 {
-			t.Errorf("nothing came to %s", name)
+	shop := demo.New(demo.Config{URL: s.URL(), Key: s.Key, Rate: 50, Backlog: 20})
+	if err := shop.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- shop.Run(ctx) }()
+	until(t, "all queues have traffic", func() bool {
+		n := totals()
+		for _, name := range []string{"orders", "orders done", "orders-dlq", "mail", "mail done", "payments.fifo", "payments.fifo done", "reports"} {
+			if n[name] == 0 {
+				return false
+			}
 		}
+		return true
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the shop: %v", err)
 	}
+	at := []string{"--url", s.URL(), "--key", s.Key}
+	runDemo(t, 0, append(at, "--for", "1ms", "--backlog", "0")...) // what is there stays
 	for range 2 {
 		runDemo(t, 0, append(at, "--remove")...)
 	}
-	must(t, http.StatusOK, &page, http.MethodGet, s.URL()+"/v1/queues", s.Key, "")
-	if len(page.Data) > 0 {
-		t.Errorf("left: %+v", page.Data)
+	if left := totals(); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

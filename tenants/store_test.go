@@ -367,6 +367,9 @@ func TestEachScriptSaysWhatItTakes(t *testing.T) {
 		}
 		text, _ := fs.ReadFile(tenants.ScriptFiles, file)
 		for _, n := range s.Header.Keys {
+			if strings.Contains(string(text), fmt.Sprintf("KEYS[%d+]", n)) {
+				continue // and all behind it, which a loop reads
+			}
 			if use := fmt.Sprintf("KEYS[%d]", n); strings.Count(string(text), use) < 2 {
 				t.Errorf("%s names %s and does not use it", file, use)
 			}
