@@ -5,7 +5,8 @@
 // installation, so that neither a copy of the data nor the time of a look-up helps to find one. Or the caller shows an
 // access token, which was made with a key, may the same or less, and ends with it or before. Redis holds none of these,
 // only what they are signed with. Browsers show a session, which somebody opened with a key, or as a member of a tenant with
-// a password, and which gives what that one may at the time of the request; of it Redis holds a digest too.
+// a password, and which gives what that one may at the time of the request; of it Redis holds a digest too. A portal link
+// opens one session, which gives what the link says.
 //
 // Each server remembers the keys it has seen and confirms them in the background, so a request with a known key costs
 // no round trip to Redis, and a key that was revoked or has expired stops working within 5 s on every server.
@@ -32,8 +33,9 @@ const (
 // Principal is who a request was authenticated as.
 type Principal struct {
 	Kind       Kind
-	KeyID      string     // "" for a member
+	KeyID      string     // "" for a member, and with a portal link
 	MemberID   string     // of the member who has signed in, or ""
+	LinkID     string     // of the portal link that the session was opened with, or ""
 	Tenant     tenants.ID // zero for an operator
 	TenantName string     // "" for an operator
 	Grants     *Grants    // what the key may do; nil: nothing
@@ -42,8 +44,8 @@ type Principal struct {
 	Viewing    bool       // an operator who views the tenant and may only read; KeyID and MemberID are his own
 }
 
-// ID returns the id of the key or the member.
-func (p Principal) ID() string { return p.KeyID + p.MemberID }
+// ID returns the id of the key, the member or the portal link.
+func (p Principal) ID() string { return p.KeyID + p.MemberID + p.LinkID }
 
 // Secret is text that only its owner may see. It prints as ***; Reveal shows it. That holds for exported fields: fmt
 // prints unexported ones past every method.

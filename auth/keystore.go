@@ -64,6 +64,7 @@ func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, 
 	k := &KeyStore{engine: e, tenants: store, clock: c, hasher: newHasher(ring.Derive(pepperPurpose)), sealer: newSealer(ring, awsPurpose), ring: ring,
 		step: func(string) error { return nil }}
 	store.OnDelete(k.RevokeAll)
+	store.OnDelete(k.EndPortalLinks) // before the sessions, which could be opened with them
 	store.OnDelete(k.endSessionsOf)
 	return k
 }
@@ -115,7 +116,8 @@ type Created struct {
 	AWSSecret Secret
 }
 
-// record is what Redis holds under the digest of a key, of the id of its AWS pair, of a session, a member or an invitation.
+// record is what Redis holds under the digest of a key, of the id of its AWS pair, of a session, a portal link, a member or an
+// invitation.
 // Lua reads id, file, revoked_at and alias.
 type record struct {
 	ID         string         `json:"id"`
@@ -135,7 +137,8 @@ type record struct {
 	Of         string         `json:"of,omitempty"`     // of a pair or a session: digest of its key
 	Sealed     string         `json:"sealed,omitempty"` // of a pair: its secret
 	RevokedAt  int64          `json:"revoked_at,omitempty"`
-	Session    *sessionRecord `json:"session,omitempty"` // of a session; of is then the digest of its owner
+	Session    *sessionRecord `json:"session,omitempty"` // of a session; of is then the digest of its owner, and its own when it has none
+	Until      int64          `json:"until,omitempty"`   // of a portal link: when a session ends that is opened with it, at the latest
 	Member     *memberRecord  `json:"member,omitempty"`  // of a member; scopes is then one role
 }
 

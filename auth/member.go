@@ -516,7 +516,7 @@ func (a *Authenticator) accountIn(ctx context.Context, tenant, email string) ([]
 
 // OpenMemberSession opens a session for a member.
 func (a *Authenticator) OpenMemberSession(ctx context.Context, m Member, agent, address string) (Session, Secret, error) {
-	return a.openSession(ctx, m.digest, m.record.Member.Epoch, m.Principal(), agent, address)
+	return a.openSession(ctx, opening{owner: m.digest, by: m.Principal(), epoch: m.record.Member.Epoch, agent: agent, address: address})
 }
 
 // Principal returns what a member is and may.

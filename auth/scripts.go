@@ -27,18 +27,21 @@ var (
 	usesScript             = engine.MustLoad(scripts, "uses")
 	noteUsesScript         = engine.MustLoad(scripts, "note_uses")
 
-	openSessionScript   = engine.MustLoad(scripts, "open_session")
-	endSessionsScript   = engine.MustLoad(scripts, "end_sessions")
-	changeSessionScript = engine.MustLoad(scripts, "change_session")
-	listEntriesScript   = engine.MustLoad(scripts, "list_entries")
-	putMemberScript     = engine.MustLoad(scripts, "put_member")
-	removeMemberScript  = engine.MustLoad(scripts, "remove_member")
+	openSessionScript    = engine.MustLoad(scripts, "open_session")
+	endSessionsScript    = engine.MustLoad(scripts, "end_sessions")
+	changeSessionScript  = engine.MustLoad(scripts, "change_session")
+	listEntriesScript    = engine.MustLoad(scripts, "list_entries")
+	putPortalLinkScript  = engine.MustLoad(scripts, "put_portal_link")
+	endPortalLinksScript = engine.MustLoad(scripts, "end_portal_links")
+
+	putMemberScript    = engine.MustLoad(scripts, "put_member")
+	removeMemberScript = engine.MustLoad(scripts, "remove_member")
 
 	signingKeysScript       = engine.MustLoad(scripts, "signing_keys")
 	rotateSigningKeysScript = engine.MustLoad(scripts, "rotate_signing_keys")
 )
 
-// The keys of Redis. The first nine lie in the slot of the installation, the others in that of a tenant.
+// The keys of Redis. The first ten lie in the slot of the installation, the others in that of a tenant.
 var (
 	recordsKey     = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
 	usesKey        = engine.SystemKey("key-uses")      // HASH digest to when and from where the key was used last
@@ -48,6 +51,8 @@ var (
 
 	sessionIndexKey = engine.SystemKey("session-index") // ZSET sessions in the order of tenant, owner and end
 	sessionEndsKey  = engine.SystemKey("session-ends")  // ZSET the same by when they end
+
+	portalLinksKey = engine.SystemKey("portal-links") // ZSET portal links in the order of tenant and end
 
 	memberIndexKey  = engine.SystemKey("member-index")  // ZSET members in the order of tenants
 	memberEmailsKey = engine.SystemKey("member-emails") // ZSET the same in the order of digests of addresses

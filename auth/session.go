@@ -17,7 +17,7 @@ import (
 
 // A session is what a browser holds in the place of a key. Its record lies among those of the keys, so what confirms and
 // ends them confirms and ends sessions too: a request with one that is known costs no call to Redis. It gives what its owner
-// may at that time, and ends with its owner.
+// may at that time, and ends with its owner. One that was opened with a portal link is its own owner.
 const (
 	// SessionLife is how long a session holds, at most.
 	SessionLife = 7 * 24 * time.Hour
@@ -47,7 +47,7 @@ var (
 	ErrSessionNotFound = &errs.Error{Kind: errs.NotFound, Code: "session_not_found",
 		Message: "There is no such session."}
 	ErrTooManySessions = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
-		Message: fmt.Sprintf("There are %d sessions, and no more are allowed.", MaxSessions),
+		Message: fmt.Sprintf("There are %d sessions, or %d that were opened with portal links, and no more are allowed.", MaxSessions, MaxPortalSessions),
 		Fix:     "End sessions that nobody needs: DELETE /v1/sessions/{id}."}
 )
 
@@ -56,10 +56,11 @@ type Session struct {
 	ID         string
 	Kind       Kind
 	Tenant     tenants.ID // zero for an operator's
-	OwnerID    string     // of the key or the member
+	OwnerID    string     // of the key, the member or the portal link
 	OwnerName  string     // as it is now
-	Email      string     // of a member, "" for a key
+	Email      string     // of a member, or ""
 	Role       string     // of a member, as it is now
+	Linked     bool       // opened with a portal link
 	Agent      string     // what the browser called itself
 	Address    string     // from which it was opened
 	CreatedAt  time.Time
@@ -79,6 +80,7 @@ type sessionRecord struct {
 	Agent   string      `json:"agent,omitempty"`
 	Address string      `json:"address,omitempty"`
 	Epoch   string      `json:"epoch,omitempty"` // of the password of a member
+	Link    string      `json:"link,omitempty"`  // id of the portal link with which it was opened, or ""
 	View    *viewRecord `json:"view,omitempty"`  // of an operator who views a tenant
 }
 
@@ -110,11 +112,20 @@ func (a *Authenticator) OpenSession(ctx context.Context, key string, by Principa
 	if _, err := ParseKey(key); err != nil {
 		return Session{}, "", err
 	}
-	return a.openSession(ctx, a.keys.hasher.digest(key), "", by, agent, address)
+	return a.openSession(ctx, opening{owner: a.keys.hasher.digest(key), by: by, agent: agent, address: address})
 }
 
-func (a *Authenticator) openSession(ctx context.Context, owner digest, epoch string, by Principal, agent, address string) (Session, Secret, error) {
-	text := newText(sessionPrefix)
+// opening is how a session is opened.
+type opening struct {
+	owner          digest // of the key or the member, or of the portal link that ends with it
+	by             Principal
+	epoch          string // of the password of a member
+	agent, address string
+	link           *PortalLink // nil for none
+}
+
+func (a *Authenticator) openSession(ctx context.Context, o opening) (Session, Secret, error) {
+	text, by := newText(sessionPrefix), o.by
 	d := a.keys.hasher.digest(string(text))
 	now, err := a.instant(ctx)
 	if err != nil {
@@ -124,21 +135,29 @@ func (a *Authenticator) openSession(ctx context.Context, owner digest, epoch str
 	if g := by.Grants; g != nil && !g.ExpiresAt.IsZero() {
 		ends = min(ends, g.ExpiresAt.UnixMilli())
 	}
-	r := record{ID: d.sessionID(), Kind: by.Kind, Of: owner.String(), CreatedAt: now, ExpiresAt: ends,
-		Session: &sessionRecord{Agent: agent[:min(len(agent), maxAgent)], Address: address, Epoch: epoch}}
-	group := groupOf(by.Tenant)
+	r := record{ID: d.sessionID(), Kind: by.Kind, Of: o.owner.String(), CreatedAt: now, ExpiresAt: ends,
+		Session: &sessionRecord{Agent: o.agent[:min(len(o.agent), maxAgent)], Address: o.address, Epoch: o.epoch}}
+	group, entry := groupOf(by.Tenant), ""
 	if !by.Tenant.IsZero() {
 		r.Tenant, r.TenantName = by.Tenant.String(), by.TenantName
+	}
+	if l := o.link; l != nil {
+		entry = l.entry
+		l.give(&r, d, now)
+		ends = r.ExpiresAt
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return Session{}, "", err
 	}
-	got, err := a.keys.run(ctx, openSessionScript, sessionKeys, d.String(), string(body), owner.String(), group+"/", by.ID()+"/",
-		fmt.Sprintf("%013d", ends), newMark(), MaxSessionsOfOne, MaxSessions)
+	got, err := a.keys.run(ctx, openSessionScript, []string{recordsKey, usesKey, sessionIndexKey, sessionEndsKey, portalLinksKey},
+		d.String(), string(body), o.owner.String(), group+"/", by.ID()+"/", fmt.Sprintf("%013d", ends), newMark(), MaxSessionsOfOne, MaxSessions,
+		entry, linkIDPrefix, MaxPortalSessions)
 	switch {
 	case err != nil:
 		return Session{}, "", err
+	case got[0] == "gone" && o.link != nil:
+		return Session{}, "", ErrPortalLinkEnded
 	case got[0] == "gone":
 		return Session{}, "", ErrSignInFailed
 	case got[0] == "full":
@@ -208,6 +227,13 @@ func newSessionEntry(d digest, r record, mark string, began time.Duration) (*ent
 		return nil, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged", r.ID))
 	}
 	e := &entry{session: &sessionState{id: r.ID, owner: owner, epoch: r.Session.Epoch, view: r.Session.View.view(), created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
+	if owner == d {
+		p, err := r.linked()
+		if err != nil {
+			return nil, err
+		}
+		e.principal = p
+	}
 	e.asked.Store(int64(began))
 	return e, nil
 }
@@ -287,7 +313,7 @@ func newSession(f listed) (Session, error) {
 	}
 	s := Session{ID: r.ID, Kind: r.Kind, OwnerID: parts[1], Agent: r.Session.Agent, Address: r.Session.Address,
 		CreatedAt: instant(r.CreatedAt), LastUsedAt: instant(max(r.CreatedAt, f.used.millis)), ExpiresAt: instant(r.ExpiresAt),
-		View: r.Session.View.view(), text: f.text, entry: f.entry, owner: owner, epoch: r.Session.Epoch}
+		Linked: r.Session.Link != "", View: r.Session.View.view(), text: f.text, entry: f.entry, owner: owner, epoch: r.Session.Epoch}
 	s.Tenant, _ = tenants.ParseID(r.Tenant)
 	return s, nil
 }

@@ -35,9 +35,9 @@ var ErrTokenExpired = &errs.Error{Kind: errs.Unauthenticated, Code: "token_expir
 	Message: "The access token has expired.",
 	Fix:     "Get another one with POST /v1/tokens and the key that it came from."}
 
-// errNoKey refuses tokens to members, because a token ends with its key.
+// errNoKey refuses tokens to members and portal links, because a token ends with its key.
 var errNoKey = &errs.Error{Kind: errs.Forbidden, Code: ErrPermissionDenied.Code,
-	Message: "An access token comes from a key, and this is the session of a member.",
+	Message: "An access token comes from a key, and this is the session of a member or a portal link.",
 	Fix:     "Make a key, and get the token with that."}
 
 // NewToken is what a caller may say of a new access token.

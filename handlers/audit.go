@@ -40,10 +40,12 @@ type AuditEntry struct {
 type AuditActor struct {
 	// link: nobody showed a key; a subscription was ended by the link in a notification.
 	Kind string `json:"kind" enums:"tenant,operator,link"`
-	// Empty for a member, and where nobody showed a key.
+	// Empty for a member, with a portal link, and where nobody showed a key.
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The member who has signed in with a password.
 	MemberID *string `json:"member_id" extensions:"x-nullable" example:"usr_0kq1zv3m5c8g02r4b7ft"`
+	// The portal link with which the session was opened.
+	PortalLinkID *string `json:"portal_link_id" extensions:"x-nullable" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
 	// The access token, when it was not the key itself.
 	TokenID *string `json:"token_id" extensions:"x-nullable" example:"tok_0kq1zv3m5c8g02r4b7ft"`
 	// The session of a browser, when the request came from one.
@@ -52,7 +54,7 @@ type AuditActor struct {
 
 // AuditTarget is what was changed.
 type AuditTarget struct {
-	Type string `json:"type" enums:"queue,schedule,topic,subscription,task,key,operator_key,session,member,operator,tenant,plan"`
+	Type string `json:"type" enums:"queue,schedule,topic,subscription,task,key,operator_key,portal_link,session,member,operator,tenant,plan"`
 	// Its name, or its id; null for what was not made.
 	Name *string `json:"name" extensions:"x-nullable" example:"orders"`
 	// The queue to which it belongs.
@@ -63,7 +65,7 @@ type AuditTarget struct {
 
 func newAuditEntry(e audit.Entry) AuditEntry {
 	return AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
-		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, MemberID: textOrNull(e.Actor.Member), TokenID: textOrNull(e.Actor.Token), SessionID: textOrNull(e.Actor.Session)},
+		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, MemberID: textOrNull(e.Actor.Member), PortalLinkID: textOrNull(e.Actor.Link), TokenID: textOrNull(e.Actor.Token), SessionID: textOrNull(e.Actor.Session)},
 		Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
 		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue), Topic: textOrNull(e.Target.Topic)},
 		Before: orNull(e.Before), After: orNull(e.After)}

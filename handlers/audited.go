@@ -73,6 +73,9 @@ var changes = map[string]change{
 	"rotateOperatorKey": {"operator_key", "id", operatorKeyState},
 	"revokeOperatorKey": {"operator_key", "id", operatorKeyState},
 
+	"createPortalLink":       {"portal_link", "", nil},
+	"createTenantPortalLink": {"portal_link", "", nil},
+
 	"createSession": {"session", "", nil},
 	"endSession":    {"session", "", nil},
 	"viewAsTenant":  {"session", "", nil},
@@ -139,7 +142,7 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	p := req.Principal
 	r := &record{a: a, c: c, what: *rt.change, owner: req.Tenant}
 	r.Entry = audit.Entry{ID: a.Audit.NewID(), Operation: rt.operation, Request: req.ID, Address: c.RealIP(), Tenant: p.TenantName,
-		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Member: p.MemberID, Token: p.TokenID, Session: p.SessionID},
+		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Member: p.MemberID, Link: p.LinkID, Token: p.TokenID, Session: p.SessionID},
 		Target: audit.Target{Type: rt.change.target}}
 	if rt.change.param != "" {
 		r.Target.Name = c.Param(rt.change.param)

@@ -121,6 +121,9 @@ var attempts = map[string]attempt{
 	"revokeKey":          nothing,
 	"rotateKey":          nothing,
 
+	"createPortalLink":       {body: `{"role":"viewer"}`},
+	"createTenantPortalLink": {body: `{"role":"viewer"}`},
+
 	"getUsage":       {places: map[string]string{"name": "queue"}, query: "by=queue&name=$name"},
 	"getTenantUsage": nothing,
 
@@ -272,7 +275,7 @@ func (h *apiTest) try(r handlers.TestRoute, at func(place string) string, me []s
 
 var (
 	// made are what each request makes anew.
-	made = regexp.MustCompile(`(slk|slo|sls|sli|ses|usr|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
+	made = regexp.MustCompile(`(slk|slo|slp|sls|sli|lnk|ses|usr|msg|key|task|tok|evt|rh)_[0-9A-Za-z_-]{20,}|eyJ[0-9A-Za-z_.-]+|"(etag|request_id|arn|sequence_number)":"[^"]*"|"expires_at":"[^"]*"`)
 	// hidden are headers that differ from request to request.
 	hidden = []string{"Date", "Request-Id", "Etag", "Sluice-Seq"}
 )

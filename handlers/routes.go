@@ -152,6 +152,9 @@ func (a *API) routes() []route {
 		{del, member, "removeMember", a.removeMember, "members:write", tenant, harmless},
 		{post, member + "/invitation", "inviteMemberAgain", a.inviteMemberAgain, "members:write", tenant, refused},
 
+		{post, "/v1/portal_links", "createPortalLink", a.createPortalLink, "portal_links:write", tenant, refused},
+		{post, owner + "/portal_links", "createTenantPortalLink", a.createTenantPortalLink, "portal_links:write", operator, refused},
+
 		{get, "/v1/usage", "getUsage", a.getUsage, "usage:read", tenant, harmless},
 		{get, owner + "/usage", "getTenantUsage", a.getTenantUsage, "usage:read", operator, harmless},
 

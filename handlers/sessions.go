@@ -23,10 +23,12 @@ type Session struct {
 	ViewAs *SessionView `json:"view_as" extensions:"x-nullable"`
 	// The tenant for which it acts; null for an operator's, which acts for the tenant that the header Tenant names.
 	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
-	// The key with which it was opened, and with which it ends; null for a member's.
+	// The key with which it was opened, and with which it ends; null for none.
 	Key *SessionKey `json:"key" extensions:"x-nullable"`
-	// Who has signed in with a password; null for a key's.
+	// Who has signed in with a password; null for none.
 	Member *SessionMember `json:"member" extensions:"x-nullable"`
+	// The portal link with which it was opened; null for none.
+	PortalLink *SessionLink `json:"portal_link" extensions:"x-nullable"`
 	// As they were given: scopes, wildcards and roles.
 	Scopes []string `json:"scopes" example:"developer"`
 	// Each scope that they mean.
@@ -55,7 +57,14 @@ type SessionMember struct {
 	Role string `json:"role" enums:"owner,developer,operator,viewer,viewer_without_bodies"`
 }
 
-// SignIn is what a session is opened with: a key, or an e-mail address and a password.
+// SessionLink is the portal link of a session.
+type SessionLink struct {
+	ID string `json:"id" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
+	// Empty when nobody has said it.
+	Name string `json:"name" example:"ana@acme.example"`
+}
+
+// SignIn is what a session is opened with: a key, an e-mail address and a password, or a portal link.
 type SignIn struct {
 	// An API key, of a tenant or of an operator.
 	Key string `json:"key,omitempty" example:"slk_…"`
@@ -64,16 +73,20 @@ type SignIn struct {
 	Password string `json:"password,omitempty" validate:"max=1024" example:"correct horse battery staple"`
 	// Name of the tenant. Needed by who is a member of several with one password.
 	Tenant string `json:"tenant,omitempty" example:"acme"`
+	// A portal link, which ends with this.
+	PortalLink string `json:"portal_link,omitempty" example:"slp_…"`
 }
 
 // OpenSession is one of the sessions that there are.
 type OpenSession struct {
 	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
-	// The key with which it was opened; null for a member's.
+	// The key with which it was opened; null for none.
 	Key *SessionKey `json:"key" extensions:"x-nullable"`
-	// Who has signed in with a password; null for a key's.
+	// Who has signed in with a password; null for none.
 	Member *SessionMember `json:"member" extensions:"x-nullable"`
+	// The portal link with which it was opened; null for none.
+	PortalLink *SessionLink `json:"portal_link" extensions:"x-nullable"`
 	// What the browser called itself; empty when it said nothing.
 	UserAgent string `json:"user_agent" example:"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"`
 	// From where it was opened.
@@ -90,7 +103,7 @@ type OpenSession struct {
 // createSession opens a session.
 //
 //	@Summary		Sign in
-//	@Description	Opens a session for a browser, which gets a cookie that no script can read: `__Host-sluice-session`. Requests with the cookie may what the key or the member may at that time. The session ends with the key or the member, when it is ended, after 12 hours without a request, and after 7 days. Each may have 20 sessions; with one more the oldest ends.
+//	@Description	Opens a session for a browser, which gets a cookie that no script can read: `__Host-sluice-session`. Requests with the cookie may what the key or the member may at that time. The session ends with the key or the member, when it is ended, after 12 hours without a request, and after 7 days. Each may have 20 sessions; with one more the oldest ends. What a portal link opens holds for an hour at most, and the link opens nothing else.
 //	@Description
 //	@Description	The same answer, after the same time, is given to an e-mail address that nobody has and to a wrong password. Who is wrong ten times waits up to 10 minutes (429 `too_many_attempts`), from this network; others are not kept from the account. Where a password belongs to members of several tenants, the answer 409 `several_tenants` names them in `errors`.
 //	@Description
@@ -102,7 +115,7 @@ type OpenSession struct {
 //	@Success		201		{object}	Session	"Signed in"
 //	@Header			201		{string}	Set-Cookie	"The session"
 //	@Failure		400		{object}	Problem	"The request is malformed"
-//	@Failure		401		{object}	Problem	"The key or the password does not hold (`sign_in_failed`)"
+//	@Failure		401		{object}	Problem	"The key or the password does not hold (`sign_in_failed`), or the portal link (`portal_link_ended`)"
 //	@Failure		403		{object}	Problem	"Not over this connection, not from this page, or not now"
 //	@Failure		408		{object}	Problem	"The body did not arrive in time"
 //	@Failure		409		{object}	Problem	"The tenant must be named (`several_tenants`)"
@@ -121,6 +134,15 @@ func (a *API) createSession(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
+	if in.PortalLink != "" {
+		l, err := a.Auth.PortalLink(ctx, in.PortalLink, c.RealIP())
+		if err != nil {
+			return err
+		}
+		return a.enter(c, l.Principal(), func() (auth.Session, auth.Secret, error) {
+			return a.Auth.OpenPortalSession(ctx, l, agentOf(c), c.RealIP())
+		})
+	}
 	if in.Key == "" {
 		m, err := a.Auth.SignIn(ctx, in.Tenant, in.Email, in.Password, c.RealIP())
 		if err != nil {
@@ -207,7 +229,7 @@ func (a *API) answerSession(c echo.Context, status int, s auth.Session, text aut
 // readSignIn reads a SignIn.
 func (a *API) readSignIn(c echo.Context) (in SignIn, err error) {
 	err = a.readControl(c, func(r *reader) {
-		r.object([]string{"key", "tenant", "email", "password"}, func(key []byte) {
+		r.object([]string{"key", "tenant", "email", "password", "portal_link"}, func(key []byte) {
 			switch string(key) {
 			case "key":
 				in.Key = r.shortText()
@@ -215,6 +237,8 @@ func (a *API) readSignIn(c echo.Context) (in SignIn, err error) {
 				in.Tenant = r.shortText()
 			case "email":
 				in.Email = r.shortText()
+			case "portal_link":
+				in.PortalLink = r.shortText()
 			case "password":
 				if in.Password = r.shortText(); len(in.Password) > auth.MaxPassword {
 					r.fault("out_of_range", "must have at most %d bytes", auth.MaxPassword)
@@ -227,10 +251,13 @@ func (a *API) readSignIn(c echo.Context) (in SignIn, err error) {
 	}
 	switch byPassword := in.Email != "" || in.Password != "" || in.Tenant != ""; {
 	case err != nil:
+	case in.PortalLink != "" && (in.Key != "" || byPassword):
+		err = fault("/portal_link", "must be alone, without key, email, password and tenant")
+	case in.PortalLink != "":
 	case in.Key != "" && byPassword:
 		err = fault("/key", "must be alone, without email, password and tenant")
 	case in.Key == "" && !byPassword:
-		err = fault("/key", "must be an API key, or else email and password must be there")
+		err = fault("/key", "must be an API key, or else email and password must be there, or portal_link")
 	case in.Key == "" && in.Email == "":
 		err = fault("/email", "must be there with password")
 	case in.Key == "" && in.Password == "":
@@ -244,7 +271,7 @@ func (a *API) session(c echo.Context, p auth.Principal, s auth.Session) (Session
 	out := Session{ID: s.ID, Kind: string(s.Kind), ReadOnly: p.Viewing, Scopes: append([]string{}, p.Grants.Scopes...),
 		Allowed: p.Grants.Allowed().Names(), Queues: p.Grants.Queues, CreatedAt: Instant{s.CreatedAt}, ExpiresAt: Instant{s.ExpiresAt},
 		IdleTimeout: wholeSeconds(auth.SessionIdle)}
-	out.Key, out.Member = ownerOf(s)
+	out.Key, out.Member, out.PortalLink = ownerOf(s)
 	if p.Viewing && s.View != nil {
 		out.ViewAs = &SessionView{Tenant: s.View.TenantName, ExpiresAt: Instant{s.View.EndsAt}}
 	}
@@ -258,12 +285,16 @@ func (a *API) session(c echo.Context, p auth.Principal, s auth.Session) (Session
 	return out, nil
 }
 
-// ownerOf returns whose session it is: one of both.
-func ownerOf(s auth.Session) (*SessionKey, *SessionMember) {
-	if s.Email == "" {
-		return &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, nil
+// ownerOf returns whose session it is: one of the three.
+func ownerOf(s auth.Session) (*SessionKey, *SessionMember, *SessionLink) {
+	switch {
+	case s.Linked:
+		return nil, nil, &SessionLink{ID: s.OwnerID, Name: s.OwnerName}
+	case s.Email != "":
+		return nil, &SessionMember{ID: s.OwnerID, Email: s.Email, Name: s.OwnerName, Role: s.Role}, nil
+	default:
+		return &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, nil, nil
 	}
-	return nil, &SessionMember{ID: s.OwnerID, Email: s.Email, Name: s.OwnerName, Role: s.Role}
 }
 
 // ownSession returns the session of a request. One that came without a cookie has none.
@@ -394,7 +425,7 @@ func (a *API) listSessions(c echo.Context) error {
 		data[i] = OpenSession{ID: s.ID, Kind: string(s.Kind), UserAgent: s.Agent, SourceIP: s.Address,
 			CreatedAt: Instant{s.CreatedAt}, LastUsedAt: Instant{s.LastUsedAt}, ExpiresAt: Instant{s.ExpiresAt},
 			Current: s.ID == RequestOf(c).Principal.SessionID}
-		data[i].Key, data[i].Member = ownerOf(s)
+		data[i].Key, data[i].Member, data[i].PortalLink = ownerOf(s)
 	}
 	return answerPage(a, c, data, "")
 }

@@ -56,7 +56,7 @@ func newSuspension(s *tenants.Suspension) *TenantSuspension {
 // suspendTenant keeps a tenant from sending, or from everything.
 //
 //	@Summary		Suspend a tenant
-//	@Description	Within 5 seconds every server refuses what the tenant's keys ask for with 403 `tenant_suspended` and the reason: its sends, or everything. Its streams end, and its schedules send nothing. Nothing is deleted: messages and settings stay as they are, and retention and leases go on.
+//	@Description	Within 5 seconds every server refuses what the tenant's keys ask for with 403 `tenant_suspended` and the reason: its sends, or everything. Its streams end, its schedules send nothing, and portal links that nobody has used end when it may do nothing. Nothing is deleted: messages and settings stay as they are, and retention and leases go on.
 //	@Description
 //	@Description	An operator's key still acts for it. A tenant that is suspended already stays so since then, and takes the new mode and reason.
 //	@ID				suspendTenant
@@ -99,6 +99,9 @@ func (a *API) suspendTenant(c echo.Context) error {
 		return err
 	}
 	t, err := a.Tenants.Suspend(c.Request().Context(), c.Param("tenant"), mode, reason, cond)
+	if err == nil && mode == tenants.ModeAll {
+		err = a.Keys.EndPortalLinks(c.Request().Context(), t.ID)
+	}
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type Caller struct {
 
 // CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
 type CallerKey struct {
-	// Of the session of a member it is the member's.
+	// Of the session of a member it is the member's, and of one that was opened with a portal link the link's.
 	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// As they were given: scopes, wildcards and roles.

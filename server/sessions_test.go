@@ -177,3 +177,45 @@ func TestG20_AMemberHoldsOnEveryServerUntilHeIsRemoved(t *testing.T) {
 		}
 	}
 }
+
+func TestAPortalLinkOpensOneSessionOnAllServers(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, redistest.Options{})
+	a := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	key, _ := newTenant(t, a, "portal")
+	var link struct {
+		Text string `json:"portal_link"`
+	}
+	must(t, http.StatusCreated, &link, http.MethodPost, a.URL()+"/v1/portal_links", key, `{"role":"viewer"}`)
+	// Also after all servers and Redis have started anew.
+	if err := a.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	redis.Kill9()
+	redis.Restart()
+	servers := []*servertest.Server{servertest.New(t, servertest.WithRedis(redis.URL()), servertest.WithDataDir(a.DataDir), quiet),
+		servertest.New(t, servertest.WithRedis(redis.URL()), quiet)}
+	type answer struct {
+		status int
+		cookie *http.Cookie
+	}
+	answers := make(chan answer)
+	for _, s := range servers {
+		go func() {
+			status, c := browse(t, http.MethodPost, s.URL()+"/v1/session", "", `{"portal_link":"`+link.Text+`"}`)
+			answers <- answer{status, c}
+		}()
+	}
+	won, lost := <-answers, <-answers
+	if won.status != http.StatusCreated {
+		won, lost = lost, won
+	}
+	if won.status != http.StatusCreated || lost.status != http.StatusUnauthorized {
+		t.Fatalf("two who followed one link at the same instant: %d and %d, want 201 and 401", won.status, lost.status)
+	}
+	for _, s := range servers {
+		if status, _ := browse(t, http.MethodGet, s.URL()+"/v1/queues", won.cookie.Value, ""); status != http.StatusOK {
+			t.Errorf("the session: %d", status)
+		}
+	}
+}

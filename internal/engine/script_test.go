@@ -193,7 +193,7 @@ func modules(t *testing.T) []module {
 // must run then: a full queue is drained, purged and deleted, and what was begun is finished. A new script that is
 // refused gets a line here.
 var adds = []string{
-	"auth/index", "auth/note_uses", "auth/open_session", "auth/put_member", "auth/register", "auth/register_operator", "auth/rotate", "auth/rotate_operator", "internal/engine/epoch",
+	"auth/index", "auth/note_uses", "auth/open_session", "auth/put_member", "auth/put_portal_link", "auth/register", "auth/register_operator", "auth/rotate", "auth/rotate_operator", "internal/engine/epoch",
 	"monitor/append", "monitor/pack", "monitor/tally",
 	"queues/confirm", "queues/deliver", "queues/init", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
 	"tenants/claim", "tenants/plan_put", "tenants/reserve", "tenants/update", "tenants/usage_add",

@@ -1,0 +1,215 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// A portal link lets somebody into a tenant's console who has no account there: a program that knows him makes the link and
+// sends his browser along. It opens one session and ends with that. What the session may was settled when the link was
+// made, and is written into its own record, so it has no owner that it could end with, and its life is short instead.
+const (
+	// MinPortalLink, MaxPortalLink and DefaultPortalLink say for how long a link holds that nobody uses.
+	MinPortalLink     = time.Minute
+	MaxPortalLink     = time.Hour
+	DefaultPortalLink = 15 * time.Minute
+	// PortalSessionLife is how long a session holds that was opened with a link, at most.
+	PortalSessionLife = time.Hour
+	// MaxPortalLinks bounds the links of a tenant that nobody has used yet.
+	MaxPortalLinks = 100
+	// MaxPortalSessions bounds the sessions of a tenant that were opened with links, so that there is room for its members.
+	MaxPortalSessions = MaxSessions / 2
+
+	linkPrefix   = "slp_"
+	linkIDPrefix = "lnk_"
+)
+
+// The errors of portal links.
+var (
+	// ErrPortalLinkEnded does not say how it ended, or whether it ever was.
+	ErrPortalLinkEnded = &errs.Error{Kind: errs.Unauthenticated, Code: "portal_link_ended",
+		Message: "This portal link has been used, has expired, or never was.",
+		Fix:     "Go back to where it came from, and get a new one."}
+	ErrTooManyPortalLinks = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
+		Message: fmt.Sprintf("There are %d portal links that nobody has used, and no more are allowed.", MaxPortalLinks),
+		Fix:     "Make a link when somebody is there who follows it. Those that nobody uses end by themselves."}
+)
+
+// NewPortalLink is what a caller may say of a new portal link.
+type NewPortalLink struct {
+	// Name is for people, of whoever will use it; at most 128 bytes. Default none.
+	Name string
+	// Role is what the session may.
+	Role string
+	// Lifetime is how long the link holds, 1 minute to 1 hour. Default: 15 minutes.
+	Lifetime time.Duration
+	// By is who asks. The session may no more than that, in the same queues, from the same addresses and for no longer;
+	// what goes beyond is ErrPermissionDenied.
+	By Principal
+}
+
+// PortalLink is what anybody may know of a portal link.
+type PortalLink struct {
+	ID        string
+	Name      string
+	Role      string
+	Queues    []string // patterns of the queues that the session reaches; none: all
+	CreatedAt time.Time
+	ExpiresAt time.Time // of the link; the session ends PortalSessionLife after it was opened
+
+	digest digest
+	record record
+	entry  string // in the set of Redis
+}
+
+// linkID returns the id of the portal link with a digest.
+func (d digest) linkID() string {
+	var id engine.ID
+	sum := sha256.Sum256(append([]byte("portal link id "), d[:]...))
+	copy(id[:], sum[:])
+	return linkIDPrefix + id.String()
+}
+
+// CreatePortalLink makes a portal link of a tenant. The text is for one browser, and nobody can show it again.
+func (a *Authenticator) CreatePortalLink(ctx context.Context, t tenants.ID, n NewPortalLink) (PortalLink, Secret, error) {
+	if n.Lifetime == 0 {
+		n.Lifetime = DefaultPortalLink
+	}
+	if n.Lifetime < MinPortalLink || n.Lifetime > MaxPortalLink {
+		return PortalLink{}, "", errs.Invalidf("/expires_in", "must be %d to %d seconds", int(MinPortalLink.Seconds()), int(MaxPortalLink.Seconds()))
+	}
+	if err := checkRole(n.Role); err != nil {
+		return PortalLink{}, "", err
+	}
+	// The queues and the rest are those of a key, by the same rules.
+	r, err := a.keys.describe(KindTenant, NewKey{Name: n.Name, Scopes: []string{n.Role}, By: &n.By})
+	if err != nil {
+		return PortalLink{}, "", atRole(err)
+	}
+	now, err := a.instant(ctx)
+	if err != nil {
+		return PortalLink{}, "", err
+	}
+	owner, err := a.keys.tenants.ByID(ctx, t)
+	if err != nil {
+		return PortalLink{}, "", err
+	}
+	text := newText(linkPrefix)
+	d := a.keys.hasher.digest(string(text))
+	r.ID, r.Tenant, r.TenantName, r.CreatedAt = d.linkID(), t.String(), owner.Name, now
+	r.Until, r.ExpiresAt = r.ExpiresAt, now+n.Lifetime.Milliseconds()
+	if r.Until != 0 {
+		r.ExpiresAt = min(r.ExpiresAt, r.Until)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return PortalLink{}, "", err
+	}
+	got, err := a.keys.run(ctx, putPortalLinkScript, []string{recordsKey, portalLinksKey, tenantIDsKey},
+		d.String(), string(body), t.String(), fmt.Sprintf("%013d", r.ExpiresAt), MaxPortalLinks)
+	switch {
+	case err != nil:
+		return PortalLink{}, "", err
+	case got[0] == "gone":
+		return PortalLink{}, "", tenants.ErrNotFound
+	case got[0] == "full":
+		return PortalLink{}, "", ErrTooManyPortalLinks
+	}
+	return newPortalLink(d, r), text, nil
+}
+
+// atRole has an error about the scopes of a key point at the role of a portal link.
+func atRole(err error) error {
+	var e *errs.Error
+	if !errors.As(err, &e) || len(e.Fields) != 1 || !strings.HasPrefix(e.Fields[0].Pointer, "/scopes") {
+		return err
+	}
+	return tooMuch("/role", e.Fields[0].Message)
+}
+
+func newPortalLink(d digest, r record) PortalLink {
+	return PortalLink{ID: r.ID, Name: r.Name, Role: r.Scopes[0], Queues: r.Queues, CreatedAt: instant(r.CreatedAt), ExpiresAt: instant(r.ExpiresAt),
+		digest: d, record: r, entry: fmt.Sprintf("%s/%013d/%s", r.Tenant, r.ExpiresAt, d)}
+}
+
+// PortalLink returns the portal link with a text that is shown from an address. ErrPortalLinkEnded is the answer to those
+// that hold no more, ErrAddressNotAllowed to those that may not be used from there, which hold on.
+func (a *Authenticator) PortalLink(ctx context.Context, text, address string) (PortalLink, error) {
+	if len(text) != keyLength || text[:prefixLength] != linkPrefix || !wellFormed(text) {
+		return PortalLink{}, ErrPortalLinkEnded
+	}
+	d := a.keys.hasher.digest(text)
+	found, err := a.keys.lookup(ctx, []digest{d})
+	if err != nil {
+		return PortalLink{}, err
+	}
+	if found.records[0] == "" {
+		return PortalLink{}, ErrPortalLinkEnded
+	}
+	r, err := parseRecord(found.records[0])
+	if err == nil && len(r.Scopes) != 1 {
+		err = engine.ErrBroken.Because(fmt.Errorf("record of portal link %s is damaged", r.ID))
+	}
+	if err != nil {
+		return PortalLink{}, err
+	}
+	if r.ExpiresAt <= found.now {
+		return PortalLink{}, ErrPortalLinkEnded
+	}
+	g, err := r.grants()
+	if err == nil && !g.admits(address) {
+		err = ErrAddressNotAllowed
+	}
+	return newPortalLink(d, r), err
+}
+
+// Principal returns what whoever follows a portal link is and may.
+func (l PortalLink) Principal() Principal {
+	r := l.record
+	r.ExpiresAt = r.Until
+	p := Principal{Kind: KindTenant, LinkID: l.ID, TenantName: r.TenantName}
+	p.Tenant, _ = tenants.ParseID(r.Tenant)
+	p.Grants, _ = r.grants() // which fails for addresses only, and PortalLink has looked at them
+	return p
+}
+
+// OpenPortalSession opens the one session of a portal link. When another request was faster, it is ErrPortalLinkEnded.
+func (a *Authenticator) OpenPortalSession(ctx context.Context, l PortalLink, agent, address string) (Session, Secret, error) {
+	return a.openSession(ctx, opening{owner: l.digest, by: l.Principal(), agent: agent, address: address, link: &l})
+}
+
+// give makes the record of a session its own owner, which may what the link says.
+func (l *PortalLink) give(r *record, session digest, now int64) {
+	r.Of, r.Name, r.Scopes, r.Queues, r.AllowedIPs = session.String(), l.record.Name, l.record.Scopes, l.record.Queues, l.record.AllowedIPs
+	r.Session.Link = l.ID
+	r.ExpiresAt = min(r.ExpiresAt, now+PortalSessionLife.Milliseconds())
+}
+
+// linked returns what the record of a session gives that was opened with a portal link.
+func (r record) linked() (Principal, error) {
+	g, err := r.grants()
+	if err != nil {
+		return Principal{}, err
+	}
+	p := Principal{Kind: KindTenant, LinkID: r.Session.Link, TenantName: r.TenantName, Grants: g}
+	var ok bool
+	if p.Tenant, ok = tenants.ParseID(r.Tenant); !ok || r.Kind != KindTenant {
+		return p, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
+	}
+	return p, nil
+}
+
+// EndPortalLinks ends all portal links of a tenant. Sessions that were opened with some go on.
+func (k *KeyStore) EndPortalLinks(ctx context.Context, t tenants.ID) error {
+	_, err := k.run(ctx, endPortalLinksScript, []string{recordsKey, portalLinksKey}, t.String()+"/")
+	return err
+}
