@@ -32,6 +32,50 @@ func (k *KeyStore) EnsureTenantKey(ctx context.Context, t tenants.ID, file strin
 	return k.ensure(ctx, file, record{Name: "default-key", Kind: KindTenant, Tenant: t.String()}, t)
 }
 
+// Reset is what ResetOperatorKey has done.
+type Reset struct {
+	ID string // of the new key
+	// Old is the id of the key that the file held, "" when it held none. It works no more, unless there was an error.
+	Old string
+}
+
+// ResetOperatorKey makes a new operator's key, writes it to file, readable by its owner only, and revokes the one that the
+// file held: within 5 s on all servers. An error without an ID in Reset has changed nothing; with one, the new key holds and
+// is in the file, and the old one may hold too.
+func (k *KeyStore) ResetOperatorKey(ctx context.Context, file string) (Reset, error) {
+	var done Reset
+	old, err := readKeyFile(file, KindOperator)
+	switch {
+	case err == nil:
+		done.Old = k.hasher.digest(old.Reveal()).keyID()
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrFileDamaged):
+		return Reset{}, fmt.Errorf("key file: %w", err)
+	}
+	text := newKey(KindOperator)
+	made, err := k.addOperatorKey(ctx, text, record{Name: "operator-key", Kind: KindOperator, File: true, Scopes: []string{everything}, CreatedAt: k.clock.Now().UnixMilli()})
+	if err != nil {
+		return Reset{}, err
+	}
+	if err := keyring.ReplaceFile(file, []byte(text.Reveal()+"\n")); err != nil {
+		if now, _ := readKeyFile(file, KindOperator); now != text { // then nobody has the new key
+			err = errors.Join(err, k.RevokeOperatorKey(ctx, made.ID))
+		}
+		return Reset{}, err
+	}
+	done.ID = made.ID
+	if err := k.step("written"); err != nil {
+		return done, err
+	}
+	// Last, because whoever cannot write the file must not be left without a key.
+	if done.Old == "" {
+		return done, nil
+	}
+	if err := k.RevokeOperatorKey(ctx, done.Old); err != nil && !errors.Is(err, ErrKeyNotFound) {
+		return done, fmt.Errorf("revoke %s: %w", done.Old, err)
+	}
+	return done, nil
+}
+
 func (k *KeyStore) ensure(ctx context.Context, file string, want record, t tenants.ID) (Secret, bool, error) {
 	text, created, err := keyFile(file, want.Kind)
 	if err != nil {

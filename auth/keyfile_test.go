@@ -326,3 +326,107 @@ func TestWithoutRedisAKeyFileIsWrittenAndKept(t *testing.T) {
 		t.Errorf("next start: created %v, %v; want the key of the file", created, err)
 	}
 }
+
+// reset returns the key in a file after ResetOperatorKey.
+func (w *world) reset(t *testing.T, file string, want auth.Reset) string {
+	t.Helper()
+	got, err := w.ResetOperatorKey(t.Context(), file)
+	if err != nil || got.Old != want.Old || got.ID == "" || got.ID == got.Old {
+		t.Fatalf("reset: %+v, %v; want the old key to be %q", got, err, want.Old)
+	}
+	text, err := os.ReadFile(file)
+	info, failed := os.Stat(file)
+	if err := errors.Join(err, failed); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+	key := strings.TrimSpace(string(text))
+	if _, id := w.Digest(key); id != got.ID {
+		t.Errorf("the file holds %s, want %s", id, got.ID)
+	}
+	return key
+}
+
+func TestG20_AnOperatorsKeyThatWasResetStops(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		file := filepath.Join(t.TempDir(), "operator-key")
+		first, _, err := w.EnsureOperatorKey(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := w.CreateOperatorKey(t.Context(), auth.NewKey{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := w.another()
+		server.checkAuth(t, "before", first.Reveal(), nil)
+		_, old := w.Digest(first.Reveal())
+		second := w.reset(t, file, auth.Reset{Old: old})
+		w.clock.Advance(4 * time.Second)
+		server.checkAuth(t, "the old key, 4 s later", first.Reveal(), auth.ErrUnauthenticated)
+		server.checkAuth(t, "the new key", second, nil)
+		server.checkAuth(t, "another operator's", other.Secret.Reveal(), nil)
+		if _, created, err := server.EnsureOperatorKey(t.Context(), file); err != nil || created {
+			t.Errorf("the next start: created %v, %v", created, err)
+		}
+
+		// Also when the key of the file is gone already, or the file, or what it held.
+		_, old = w.Digest(second)
+		if err := w.RevokeOperatorKey(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		w.reset(t, file, auth.Reset{Old: old})
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		w.reset(t, file, auth.Reset{})
+		if err := os.WriteFile(file, []byte("slo_"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.checkAuth(t, "the last one", w.reset(t, file, auth.Reset{}), nil)
+	})
+}
+
+func TestAResetThatFailsLeavesAKeyThatWorks(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		file := filepath.Join(t.TempDir(), "operator-key")
+		first, _, err := w.EnsureOperatorKey(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		w.net.cut()
+		got, err := w.ResetOperatorKey(ctx, file)
+		w.net.back()
+		if text, _ := os.ReadFile(file); err == nil || got.ID != "" || string(text) != first.Reveal()+"\n" {
+			t.Errorf("without Redis: %+v, %v, and the file was changed: %v", got, err, string(text) != first.Reveal()+"\n")
+		}
+		w.clock.Advance(5 * time.Second)
+		w.checkAuth(t, "without Redis", first.Reveal(), nil)
+
+		// A file that cannot be written leaves no key behind. On real Redis other tests make some meanwhile.
+		taken := filepath.Join(t.TempDir(), "no", "operator-key")
+		keys, err := w.ListOperatorKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.ResetOperatorKey(t.Context(), taken); err == nil || got.ID != "" {
+			t.Errorf("without a folder: %+v, %v", got, err)
+		}
+		after, err := w.ListOperatorKeys(t.Context())
+		if err != nil || w.engine.Memory() && len(after) != len(keys) {
+			t.Errorf("%d keys after that, want %d: %v", len(after), len(keys), err)
+		}
+
+		w.SetStep(crashAfter("written"))
+		got, err = w.ResetOperatorKey(t.Context(), file)
+		w.SetStep(func(string) error { return nil })
+		text, _ := os.ReadFile(file)
+		if !errors.Is(err, errCrash) || got.ID == "" || got.Old == "" {
+			t.Errorf("a reset that died before the end: %+v, %v", got, err)
+		}
+		w.checkAuth(t, "the new key", strings.TrimSpace(string(text)), nil)
+	})
+}

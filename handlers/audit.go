@@ -38,8 +38,8 @@ type AuditEntry struct {
 
 // AuditActor is who changed something.
 type AuditActor struct {
-	// link: nobody showed a key; a subscription was ended by the link in a notification.
-	Kind string `json:"kind" enums:"tenant,operator,link"`
+	// link: nobody showed a key; a subscription was ended by the link in a notification. command: somebody on the machine of a server, by a command of the program.
+	Kind string `json:"kind" enums:"tenant,operator,link,command"`
 	// Empty for a member, with a portal link, and where nobody showed a key.
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The member who has signed in with a password.

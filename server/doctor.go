@@ -130,17 +130,10 @@ func (d *doctor) look(ctx context.Context) {
 		return
 	}
 	d.lookAtServer(ctx)
-	url, ok := d.findRedis()
-	if !ok {
+	if !d.connect() {
 		return
 	}
-	e, err := engine.Open(engine.Options{URL: url, Budget: doctorLimit / 2})
-	if err != nil {
-		d.say("redis", VerdictFail, "Correct SLUICE_REDIS_URL.", "%v", err)
-		return
-	}
-	defer func() { _ = e.Close() }()
-	d.engine = e
+	defer func() { _ = d.engine.Close() }()
 	limited, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
 	if d.lookAtRedis(limited) && d.lookAtData(limited) {
@@ -241,6 +234,20 @@ func askReady(ctx context.Context, listen string, secure bool) (readiness, error
 		return r, fmt.Errorf("this is no Sluice: %w", err)
 	}
 	return r, nil
+}
+
+// connect opens the Redis that the server uses, which need not answer yet.
+func (d *doctor) connect() bool {
+	url, ok := d.findRedis()
+	if !ok {
+		return false
+	}
+	var err error
+	if d.engine, err = engine.Open(engine.Options{URL: url, Budget: doctorLimit / 2}); err != nil {
+		d.say("redis", VerdictFail, "Correct SLUICE_REDIS_URL.", "%v", err)
+		return false
+	}
+	return true
 }
 
 // findRedis returns the URL of the Redis that the server uses.

@@ -28,6 +28,19 @@ func CreateFile(path string, content []byte) error {
 	return syncDir(dir)
 }
 
+// ReplaceFile is CreateFile for a file that may be there: it then holds either what it held or content, as a whole.
+func ReplaceFile(path string, content []byte) error {
+	dir := filepath.Dir(path)
+	temp, err := writeTemp(dir, "."+filepath.Base(path)+"-*", content)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(err, remove(temp))
+	}
+	return syncDir(dir)
+}
+
 // writeTemp returns the name of a new file that holds content, on disk. os.CreateTemp gives it mode 0600.
 func writeTemp(dir, pattern string, content []byte) (string, error) {
 	f, err := os.CreateTemp(dir, pattern)
