@@ -14,7 +14,7 @@ export default defineConfig({
       {
         extends: true,
         // One server and one browser for all: the tests take tenants of their own.
-        test: { name: "browser", include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 60_000, hookTimeout: 60_000 },
+        test: { name: "browser", include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 120_000, hookTimeout: 120_000 },
       },
     ],
   },

@@ -1,14 +1,17 @@
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
 
+// How long something may take on a slow machine. Nothing waits for longer than it needs.
+const patience = 30_000;
+
 let browser: Browser;
 const open: { context: BrowserContext; page: Page; faults: string[] }[] = [];
 
-// inBrowser starts a browser for a file of tests. After each test the pages must have been without a fault: no script
+// inBrowser gives a file of tests the browser that all share. After each test the pages must have been without a fault: no script
 // has thrown, and nothing has broken the policy of the page.
 export function inBrowser() {
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+    browser = await chromium.connect(inject("browser"));
   });
   afterAll(() => browser.close());
   afterEach(async () => {
@@ -22,7 +25,7 @@ export function inBrowser() {
 
 export async function newPage(options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ baseURL: inject("url"), viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", ...options });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(patience);
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (e) => {
       const seen = JSON.parse(sessionStorage.getItem("broken") ?? "[]");

@@ -1,11 +1,12 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
-import { beforeAll, describe, expect, inject, test } from "vitest";
+import { beforeAll, expect, inject, test } from "vitest";
 import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
 
-// With SHOTS=DIR each screen is kept as a picture too.
+// With SHOTS=DIR each screen is kept as a picture too, and with SCREENS=PATTERN only some are looked at.
 const shots = process.env.SHOTS;
+const only = process.env.SCREENS ? new RegExp(process.env.SCREENS) : undefined;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 inBrowser();
@@ -49,10 +50,12 @@ const click = (name: string) => async (p: Page) => {
 };
 
 const screens: Screen[] = [
+  { name: "overview", path: (t) => `/t/${t}/overview`, ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
+  { name: "overview-table", path: (t) => `/t/${t}/overview?range=24h&view=table`, ready: (p) => p.getByRole("table", { name: "Numbers over time" }).waitFor() },
   { name: "queues", path: (t) => `/t/${t}/queues`, ready: text("invoices.fifo") },
   { name: "queues-no-match", path: (t) => `/t/${t}/queues?q=zzz`, ready: text("Nothing matches") },
   { name: "queue-create", path: (t) => `/t/${t}/queues?new=queue`, ready: dialog },
-  { name: "queue-overview", path: (t) => `/t/${t}/queues/orders/overview`, ready: heading("How it works now") },
+  { name: "queue-overview", path: (t) => `/t/${t}/queues/orders/overview`, ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
   { name: "queue-paused", path: (t) => `/t/${t}/queues/mails/overview`, ready: text("the provider is down") },
   { name: "queue-purge", path: (t) => `/t/${t}/queues/orders/overview`, ready: heading("How it works now"), do: click("Purge…") },
   { name: "queue-messages", path: (t) => `/t/${t}/queues/orders/messages`, ready: text("worker-7") },
@@ -96,6 +99,7 @@ const screens: Screen[] = [
   { name: "key-create", path: (t) => `/t/${t}/keys?new=key`, ready: dialog },
   { name: "limits", path: (t) => `/t/${t}/limits`, ready: text("Requests a second") },
   { name: "audit", path: (t) => `/t/${t}/audit`, ready: text("putQueue"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); } },
+  { name: "fleet", path: () => "/admin/overview?range=7d", as: "operator", ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
   { name: "tenants", path: () => "/admin/tenants", as: "operator", ready: text("default") },
   { name: "tenant-create", path: () => "/admin/tenants?new=tenant", as: "operator", ready: dialog },
   { name: "tenant", path: (t) => `/admin/tenants/${t}`, as: "operator", ready: text("Account number") },
@@ -110,53 +114,79 @@ const screens: Screen[] = [
 
 type Fault = { id: string; impact: string | null; nodes: { html: string; failureSummary: string }[] };
 
-// serious returns the faults that keep people out, each with the first place where it is. In the dark only colours are
-// other ones.
-async function serious(page: Page, look: string): Promise<string[]> {
-  await page.evaluate(axe); // the page's own policy lets no script in; this is the debugger's
+// serious returns the faults that keep people out, each with the first place where it is.
+async function serious(page: Page, rules?: string[]): Promise<string[]> {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe); // the page's own policy lets no script in; this is the debugger's
   const found = await page.evaluate(async (rules) => {
     const run = (window as unknown as { axe: { run(o: unknown): Promise<{ violations: Fault[] }> } }).axe;
     return (await run.run({ resultTypes: ["violations"], ...(rules && { runOnly: rules }) })).violations;
-  }, look === "dark" ? ["color-contrast"] : undefined);
+  }, rules);
   return found.filter((v) => v.impact === "serious" || v.impact === "critical").flatMap((v) => v.nodes.slice(0, 2).map((n) => `${v.id} ${v.nodes.length} times: ${n.html.slice(0, 200)} ${n.failureSummary.split("\n").slice(1).join(" ").slice(0, 200)}`));
 }
 
-const looks = [
-  { look: "light", options: { colorScheme: "light" as const } },
-  { look: "dark", options: { colorScheme: "dark" as const } },
-  { look: "phone", options: { colorScheme: "light" as const, viewport: { width: 390, height: 844 }, hasTouch: true } },
-];
+const desk = { width: 1280, height: 800 };
+const phone = { width: 390, height: 844 };
 
-describe.each(looks)("$look", ({ look, options }) => {
-  test("no screen keeps anybody out", { timeout: 240_000 }, async () => {
-    const faults: Record<string, string[]> = {};
-    const shoot = async (page: Page, name: string) => {
-      await page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== "running" || a.effect?.getTiming().iterations === Number.POSITIVE_INFINITY));
-      if (shots) await page.screenshot({ path: `${shots}/${name}-${look}.png`, fullPage: true });
-      const found = look === "phone" ? [] : await serious(page, look);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      if (wide > 0) found.push(`the page is ${wide} pixels wider than the screen`);
-      if (found.length > 0) faults[name] = found;
-    };
-    const pages = { tenant: await newPage(options), operator: await newPage(options) };
-    await pages.tenant.goto("/console/");
-    await heading("Sign in to Sluice")(pages.tenant);
-    await shoot(pages.tenant, "sign-in");
-    await signIn(pages.tenant, tenant.key);
-    await signIn(pages.operator, inject("operatorKey"));
-    for (const s of screens) {
-      const page = pages[s.as ?? "tenant"];
-      try {
-        // As a link does: the program itself stays.
-        await page.evaluate((to) => history.pushState(null, "", to), `/console${s.path(tenant.name)}`);
-        await s.ready(page);
-        await s.do?.(page);
-        await shoot(page, s.name);
-      } catch (e) {
-        faults[s.name] = [String(e).slice(0, 600)];
-        if (shots) await page.screenshot({ path: `${shots}/${s.name}-${look}-failed.png` });
-      }
+const calm = (page: Page) => page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== "running" || a.effect?.getTiming().iterations === Number.POSITIVE_INFINITY));
+
+const picture = async (page: Page, name: string) => {
+  if (shots) await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
+};
+
+// tooWide says what of a page one must scroll to the side for.
+async function tooWide(page: Page): Promise<string[]> {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  return wide > 0 ? [`the page is ${wide} pixels wider than the screen`] : [];
+}
+
+// look looks at what is on the screen, in each way in which people do: the page stays, only the screen around it is
+// another one.
+async function look(page: Page, name: string): Promise<string[]> {
+  await calm(page);
+  await picture(page, `${name}-light`);
+  const faults = [...(await serious(page)), ...(await tooWide(page))];
+  await page.emulateMedia({ colorScheme: "dark" });
+  await calm(page);
+  await picture(page, `${name}-dark`);
+  for (const f of await serious(page, ["color-contrast"])) faults.push(`dark: ${f}`);
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize(phone);
+  await calm(page);
+  await picture(page, `${name}-phone`);
+  for (const f of await tooWide(page)) faults.push(`phone: ${f}`);
+  await page.setViewportSize(desk);
+  return faults;
+}
+
+const faults: Record<string, string[]> = {};
+
+async function walk(who: "tenant" | "operator") {
+  const page = await newPage({ colorScheme: "light", viewport: desk });
+  if (who === "tenant") {
+    await page.goto("/console/");
+    await heading("Sign in to Sluice")(page);
+    const found = await look(page, "sign-in");
+    if (found.length > 0) faults["sign-in"] = found;
+  }
+  await signIn(page, who === "tenant" ? tenant.key : inject("operatorKey"));
+  for (const s of screens.filter((s) => (s.as ?? "tenant") === who && (!only || only.test(s.name)))) {
+    try {
+      // As a link does: the program itself stays.
+      await page.evaluate((to) => history.pushState(null, "", to), `/console${s.path(tenant.name)}`);
+      await s.ready(page);
+      await s.do?.(page);
+      const found = await look(page, s.name);
+      if (found.length > 0) faults[s.name] = found;
+    } catch (e) {
+      faults[s.name] = [String(e).slice(0, 600)];
+      await picture(page, `${s.name}-failed`);
+      await page.setViewportSize(desk);
     }
-    expect(faults).toEqual({});
-  });
+  }
+}
+
+// Both go through their screens at the same time, each in a page of their own.
+test("no screen keeps anybody out", { timeout: 300_000 }, async () => {
+  await Promise.all([walk("tenant"), walk("operator")]);
+  expect(faults).toEqual({});
 });

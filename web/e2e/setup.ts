@@ -2,20 +2,24 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { chromium } from "playwright-core";
 import type { TestProject } from "vitest/node";
 
 declare module "vitest" {
   interface ProvidedContext {
+    browser: string;
     url: string;
     operatorKey: string;
     defaultKey: string;
   }
 }
 
-const patience = 30_000;
+const patience = 60_000;
 
-// The real program, as "make build" makes it, on a port of its own and with a Redis of its own.
+// One browser for all tests, and the real program, as "make build" makes it, on a port of its own and with a Redis of its own.
 export default async function setup(project: TestProject) {
+  const browser = await chromium.launchServer({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"], host: "127.0.0.1" });
+  project.provide("browser", browser.wsEndpoint());
   const dir = mkdtempSync(join(tmpdir(), "sluice-console-"));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SLUICE_")));
   const server = spawn("../bin/sluice", ["serve"], {
@@ -41,6 +45,7 @@ export default async function setup(project: TestProject) {
   return async () => {
     server.removeAllListeners("exit");
     const ended = new Promise((resolve) => server.on("exit", resolve));
+    await browser.close();
     server.kill("SIGTERM");
     await ended;
     rmSync(dir, { recursive: true, force: true });

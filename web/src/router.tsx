@@ -9,6 +9,7 @@ import { Messages } from "./messages/Messages";
 import { Receive } from "./messages/Receive";
 import { Send } from "./messages/Send";
 import { Tail } from "./messages/Tail";
+import { Fleet } from "./operator/Fleet";
 import { Plans } from "./operator/Plans";
 import { System } from "./operator/System";
 import { TenantList } from "./operator/TenantList";
@@ -20,6 +21,7 @@ import { QueuePage } from "./queues/QueuePage";
 import { Settings } from "./queues/Settings";
 import { App, Start } from "./shell/App";
 import { Lost } from "./shell/Lost";
+import { TenantOverview } from "./stats/TenantOverview";
 import { TaskPage } from "./tasks/TaskPage";
 import { Tasks } from "./tasks/Tasks";
 import { FilterTest } from "./topics/FilterTest";
@@ -57,6 +59,7 @@ function ToQueues() {
 const routes = root.addChildren([
   at("/", Start),
   at("/t/$tenant", ToQueues),
+  at("/t/$tenant/overview", TenantOverview),
   at("/t/$tenant/queues", QueueList),
   queue.addChildren([
     ofQueue("/", ToOverview),
@@ -82,6 +85,7 @@ const routes = root.addChildren([
   at("/t/$tenant/keys", Keys),
   at("/t/$tenant/limits", Limits),
   at("/t/$tenant/audit", Audit),
+  at("/admin/overview", Fleet),
   at("/admin/tenants", TenantList),
   at("/admin/tenants/$name", TenantPage),
   at("/admin/plans", Plans),

@@ -6,6 +6,7 @@ import { ago, bytes, count, duration } from "../common/format";
 import { Facts } from "../common/Page";
 import { Ago, Instant } from "../common/Time";
 import { type Queue, useQueue } from "./data";
+import { Charts } from "../stats/Charts";
 import { useQueueName } from "./QueuePage";
 
 export function Number({ label, value, to }: { label: string; value: ReactNode; to?: ReactNode }) {
@@ -42,6 +43,7 @@ export function Overview() {
         <Number label="Delayed" value={count(q.counts.delayed)} to={messages("delayed", "When they are due")} />
         <Number label="Oldest message" value={q.oldest_age ? ago(q.oldest_age) : "–"} to={q.counts.moving > 0 ? `${count(q.counts.moving)} on the way to another queue` : bytes(q.bytes)} />
       </SimpleGrid>
+      <Charts of={{ queue: name }} />
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
         <Card withBorder>
           <Title order={2} size="h5" mb="sm">

@@ -41,7 +41,8 @@ export function QueueList() {
   );
 }
 
-function QueueRows({ tenant, queues, sorting }: { tenant: string; queues: Queue[]; sorting: Sorting }) {
+// QueueRows are queues with their numbers.
+export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues: Queue[]; sorting: Sorting }) {
   return (
     <Rows
       label="Queues"

@@ -23,11 +23,11 @@ export const orders = ["name", "-name", "available", "-available", "in_flight", 
 export type Order = (typeof orders)[number];
 
 // useQueues returns the queues with a text in their names.
-export function useQueues(q: string, sort: Order, cursor: string | undefined) {
+export function useQueues(q: string, sort: Order, cursor: string | undefined, limit = pageSize) {
   const { api, tenant } = useActing();
   return useQuery({
-    queryKey: ["queues", tenant, q, sort, cursor],
+    queryKey: ["queues", tenant, q, sort, cursor, limit],
     refetchInterval: useLive(3000),
-    queryFn: () => must(api.GET("/v1/queues", { params: { query: { q: q || undefined, sort, cursor, limit: pageSize } } })),
+    queryFn: () => must(api.GET("/v1/queues", { params: { query: { q: q || undefined, sort, cursor, limit } } })),
   });
 }

@@ -6,6 +6,7 @@ export const keys: [string, string][] = [
   ["/", "to the filter of the list"],
   ["j  k", "to the next row, to the one before"],
   ["Enter", "open the row"],
+  ["g o", "overview"],
   ["g q", "queues"],
   ["g t", "topics"],
   ["g k", "keys"],
@@ -13,7 +14,7 @@ export const keys: [string, string][] = [
   ["?", "this help"],
 ];
 
-const goes: Record<string, string> = { q: "queues", t: "topics", k: "keys", a: "audit" };
+const goes: Record<string, string> = { o: "overview", q: "queues", t: "topics", k: "keys", a: "audit" };
 
 // useKeyboard hears keys where nobody is typing.
 export function useKeyboard(tenant: string | undefined, help: () => void) {
