@@ -36,6 +36,7 @@ beforeAll(async () => {
   await call(operator, "PUT", "/v1/plans/default", { limits: { requests_per_second: 100000, queues: 1000 } });
   const task = await call<{ id: string }>(k, "POST", "/v1/queues/orders-dlq/redrive", { limit: 1 });
   ids.task = task.id;
+  await call(k, "POST", "/v1/members", { email: "ana@example.com", role: "developer", name: "Ana" });
   await call(k, "POST", "/v1/keys", { name: "ci", scopes: ["messages:send"], queues: ["orders*"] });
 });
 
@@ -97,6 +98,8 @@ const screens: Screen[] = [
   },
   { name: "keys", path: (t) => `/t/${t}/keys`, ready: text("messages:send") },
   { name: "key-create", path: (t) => `/t/${t}/keys?new=key`, ready: dialog },
+  { name: "members", path: (t) => `/t/${t}/members`, ready: text("ana@example.com") },
+  { name: "member-invite", path: (t) => `/t/${t}/members?new=member`, ready: dialog },
   { name: "limits", path: (t) => `/t/${t}/limits`, ready: text("Requests a second") },
   { name: "audit", path: (t) => `/t/${t}/audit`, ready: text("putQueue"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); } },
   { name: "fleet", path: () => "/admin/overview?range=7d", as: "operator", ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
@@ -105,6 +108,7 @@ const screens: Screen[] = [
   { name: "tenant", path: (t) => `/admin/tenants/${t}`, as: "operator", ready: text("Account number") },
   { name: "tenant-suspend", path: (t) => `/admin/tenants/${t}`, as: "operator", ready: text("Account number"), do: click("Suspend…") },
   { name: "plans", path: () => "/admin/plans", as: "operator", ready: text("Create a plan") },
+  { name: "operators", path: () => "/admin/operators", as: "operator", ready: heading("Operators") },
   { name: "operator-keys", path: () => "/admin/keys", as: "operator", ready: text("Last used") },
   { name: "operator-audit", path: () => "/admin/audit", as: "operator", ready: text("putTenant") },
   { name: "system", path: () => "/admin/system", as: "operator", ready: text("What an acknowledgement means") },

@@ -4,6 +4,7 @@ import { Audit, OperatorAudit } from "./audit/Audit";
 import { Limits } from "./audit/Limits";
 import { readSearch } from "./common/url";
 import { Keys, OperatorKeys } from "./keys/Keys";
+import { Members, Operators } from "./members/Members";
 import { DeadLetters } from "./messages/DeadLetters";
 import { Messages } from "./messages/Messages";
 import { Receive } from "./messages/Receive";
@@ -82,6 +83,8 @@ const routes = root.addChildren([
     ofTopic("/log", Log),
     ofTopic("/filter-test", FilterTest),
   ]),
+  at("/invitation", Start), // App shows it to everybody
+  at("/t/$tenant/members", Members),
   at("/t/$tenant/keys", Keys),
   at("/t/$tenant/limits", Limits),
   at("/t/$tenant/audit", Audit),
@@ -90,6 +93,7 @@ const routes = root.addChildren([
   at("/admin/tenants/$name", TenantPage),
   at("/admin/plans", Plans),
   at("/admin/keys", OperatorKeys),
+  at("/admin/operators", Operators),
   at("/admin/audit", OperatorAudit),
   at("/admin/system", System),
 ]);

@@ -10,6 +10,7 @@ import { Facts, Page } from "../common/Page";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
+import { viewAs } from "../shell/session";
 import { api, type Tenant, usePlans, useTenant } from "./data";
 import { LimitFields } from "./LimitFields";
 import { limitNames, limitsOf, limitText, textsOf } from "./limits";
@@ -34,6 +35,10 @@ export function TenantPage() {
       say(`${name} may work again.`);
     },
   });
+  const view = useMutation({
+    mutationFn: () => viewAs(client, name),
+    onSuccess: () => void navigate({ to: "/t/$tenant/overview", params: { tenant: name } }),
+  });
   return (
     <Page
       title={name}
@@ -46,8 +51,11 @@ export function TenantPage() {
       actions={
         t && (
           <>
-            <Button component={Link} variant="default" to={`/t/${name}/queues`}>
-              Open as this tenant
+            <Button variant="default" loading={view.isPending} onClick={() => view.mutate()}>
+              View as
+            </Button>
+            <Button component={Link} variant="default" to={`/t/${name}/overview`}>
+              Act for it
             </Button>
             {t.suspended ? (
               <Button variant="default" loading={resume.isPending} onClick={() => resume.mutate()}>
@@ -65,6 +73,7 @@ export function TenantPage() {
         )
       }
     >
+      {view.error && <ErrorState error={view.error} />}
       {resume.error && <ErrorState error={resume.error} />}
       <Loaded query={query}>
         {(t) => (

@@ -1,18 +1,21 @@
-import { Navigate, Outlet, useParams } from "@tanstack/react-router";
+import { Navigate, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
 import { Fragment, useEffect, useMemo, useState } from "react";
 import { ActingContext, newApi, onSessionEnd, useActing } from "../api/client";
+import { Accept } from "../members/Accept";
 import { SayProvider } from "../common/say";
 import { ErrorState, Waiting } from "../common/states";
 import { Shell } from "./Shell";
 import { SignIn } from "./SignIn";
-import { type Session, useSession } from "./session";
+import { isOver, type Session, useSession } from "./session";
 
 // App shows the screen of the address to who is signed in, and a way to sign in to everybody else.
 export function App() {
   const session = useSession();
+  const pathname = useLocation({ select: (l) => l.pathname });
   const [ended, setEnded] = useState(false);
   const known = Boolean(session.data);
-  useEffect(() => onSessionEnd(() => setEnded(known)), [known]);
+  useEffect(() => onSessionEnd(() => void (known && isOver().then(setEnded))), [known]);
+  if (pathname === "/invitation") return <Accept />;
   if (session.data === undefined) return session.error ? <ErrorState error={session.error} retry={() => void session.refetch()} /> : <Waiting />;
   if (session.data === null) return <SignIn />;
   return <SignedIn session={session.data} ended={ended} resume={() => setEnded(false)} />;
@@ -29,11 +32,18 @@ function SignedIn({ session, ended, resume }: { session: Session; ended: boolean
     <ActingContext value={acting}>
       <SayProvider>
         <Shell session={session} ended={ended} resume={resume}>
-          <Fragment key={tenant}>{elsewhere ? <Navigate to="/t/$tenant/queues" params={{ tenant: own }} /> : <Outlet />}</Fragment>
+          <Fragment key={tenant}>{elsewhere ? <Home tenant={own} /> : <Outlet />}</Fragment>
         </Shell>
       </SayProvider>
     </ActingContext>
   );
+}
+
+// Home leads to what is one's own, once: a <Navigate> here would lead there again with each rendering on the way.
+function Home({ tenant }: { tenant: string }) {
+  const navigate = useNavigate();
+  useEffect(() => void navigate({ to: "/t/$tenant/queues", params: { tenant } }), [navigate, tenant]);
+  return null;
 }
 
 // Start is where one lands without an address.

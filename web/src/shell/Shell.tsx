@@ -6,25 +6,29 @@ import { type ReactNode, useEffect } from "react";
 import { useActing } from "../api/client";
 import { apiUrl } from "../api/place";
 import { usePrefs } from "../common/prefs";
+import { useUrl } from "../common/url";
+import { ChangePassword } from "../members/ChangePassword";
 import { Help } from "./Help";
 import { Logo } from "./Logo";
 import { useReadiness } from "./readiness";
 import { SignInForm } from "./SignIn";
 import { type Session, signOut } from "./session";
 import { TenantSwitcher } from "./TenantSwitcher";
+import { Viewing } from "./Viewing";
 import { useKeyboard } from "./keyboard";
 
 type Place = { text: string; to: string };
 
 export function placesOf(tenant: string | undefined): Place[] {
   if (!tenant) return [];
-  return ["overview", "queues", "topics", "tasks", "keys", "limits", "audit"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1), to: `/t/${tenant}/${name}` }));
+  return ["overview", "queues", "topics", "tasks", "keys", "members", "limits", "audit"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1), to: `/t/${tenant}/${name}` }));
 }
 
 export const operatorPlaces: Place[] = [
   { text: "Fleet", to: "/admin/overview" },
   { text: "Tenants", to: "/admin/tenants" },
   { text: "Plans", to: "/admin/plans" },
+  { text: "Operators", to: "/admin/operators" },
   { text: "Operator keys", to: "/admin/keys" },
   { text: "Operator audit", to: "/admin/audit" },
   { text: "System", to: "/admin/system" },
@@ -36,6 +40,7 @@ export function Shell({ session, ended, resume, children }: { session: Session; 
   const [help, { open: openHelp, close: closeHelp }] = useDisclosure();
   const { pathname } = useLocation();
   const { tenant } = useActing();
+  const [search, setUrl] = useUrl();
   useKeyboard(tenant, openHelp);
   useEffect(close, [pathname, close]);
   return (
@@ -75,12 +80,14 @@ export function Shell({ session, ended, resume, children }: { session: Session; 
         </AppShell.Navbar>
         <AppShell.Main id="content" tabIndex={-1} style={{ outline: "none" }}>
           <Stack maw={1280} mx="auto">
+            {session.view_as && <Viewing view={session.view_as} />}
             <Banner />
             {children}
           </Stack>
         </AppShell.Main>
       </AppShell>
       <Help opened={help} close={closeHelp} />
+      {search.new === "password" && session.member && <ChangePassword close={() => setUrl({ new: undefined }, true)} />}
       <Modal opened={ended} onClose={() => {}} withCloseButton={false} title="Your session has ended" centered>
         <Text size="sm" mb="md">
           Sign in again to go on where you were.
@@ -140,6 +147,7 @@ function LiveSwitch() {
 function User({ session, help }: { session: Session; help: () => void }) {
   const client = useQueryClient();
   const navigate = useNavigate();
+  const [, setUrl] = useUrl();
   const { utc, setUtc } = usePrefs();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
@@ -176,6 +184,7 @@ function User({ session, help }: { session: Session; help: () => void }) {
           Keyboard
         </Menu.Item>
         <Menu.Divider />
+        {session.member && <Menu.Item onClick={() => setUrl({ new: "password" })}>Change the password…</Menu.Item>}
         <Menu.Item
           onClick={async () => {
             await signOut(client);

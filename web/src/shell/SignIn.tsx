@@ -1,47 +1,110 @@
-import { Anchor, Button, Card, Center, Code, Group, List, PasswordInput, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Button, Card, Center, Code, Group, List, NativeSelect, PasswordInput, SegmentedControl, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
+import { failureOf } from "../api/client";
 import { apiUrl } from "../api/place";
 import { ErrorState } from "../common/states";
 import { Logo } from "./Logo";
 import { signIn } from "./session";
 
-// SignInForm takes a key and gets a session for it. The key itself stays nowhere.
+type Way = "key" | "password";
+
+const kept = "sluice-sign-in";
+
+// SignInForm takes a key, or a member's password, and gets a session for it. The secret itself stays nowhere.
 export function SignInForm({ done }: { done?: () => void }) {
   const client = useQueryClient();
+  const [way, setWay] = useState<Way>(() => (localStorage.getItem(kept) === "password" ? "password" : "key"));
   const [secret, setSecret] = useState("");
+  const [email, setEmail] = useState("");
+  const [tenant, setTenant] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
+  const several = error !== undefined && failureOf(error).code === "several_tenants";
+  const [tenants, setTenants] = useState<string[]>([]);
+  const choose = (to: Way) => {
+    setWay(to);
+    setSecret("");
+    setError(undefined);
+    localStorage.setItem(kept, to);
+  };
+  const go = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      await signIn(client, way === "key" ? { key: secret.trim() } : { email: email.trim(), password: secret, ...(tenant && { tenant }) });
+      done?.();
+    } catch (e) {
+      const failure = failureOf(e);
+      if (failure.code === "several_tenants") {
+        const names = failure.problem?.errors.map((f) => f.detail) ?? [];
+        setTenants(names);
+        setTenant(names[0] ?? "");
+      }
+      setError(e);
+      setBusy(false);
+    }
+  };
+  const secretField = (label: string, description?: string) => (
+    <PasswordInput
+      key={way}
+      label={label}
+      description={description}
+      value={secret}
+      onChange={(e) => setSecret(e.currentTarget.value)}
+      autoComplete="current-password"
+      data-autofocus={way === "key" ? true : undefined}
+      autoFocus={way === "key"}
+      visibilityToggleButtonProps={{ "aria-label": `Show the ${label.toLowerCase()}` }}
+    />
+  );
   return (
     <form
-      onSubmit={async (e) => {
+      onSubmit={(e) => {
         e.preventDefault();
-        setBusy(true);
-        setError(undefined);
-        try {
-          await signIn(client, secret.trim());
-          done?.();
-        } catch (e) {
-          setError(e);
-          setBusy(false);
-        }
+        void go();
       }}
     >
       <Stack>
-        <PasswordInput
-          label="Key"
-          description="A tenant's begins with slk_, an operator's with slo_."
-          value={secret}
-          onChange={(e) => setSecret(e.currentTarget.value)}
-          autoComplete="current-password"
-          data-autofocus
-          autoFocus
-          visibilityToggleButtonProps={{ "aria-label": "Show the key" }}
+        <SegmentedControl
+          aria-label="How to sign in"
+          value={way}
+          onChange={(v) => choose(v === "password" ? v : "key")}
+          data={[
+            { value: "key", label: "With a key" },
+            { value: "password", label: "With a password" },
+          ]}
         />
-        {error !== undefined && <ErrorState error={error} />}
-        <Button type="submit" loading={busy} disabled={secret.trim() === ""}>
+        {way === "key" ? (
+          secretField("Key", "A tenant's begins with slk_, an operator's with slo_.")
+        ) : (
+          <>
+            <TextInput
+              label="E-mail address"
+              type="email"
+              value={email}
+              onChange={(e) => {
+                setEmail(e.currentTarget.value);
+                setTenants([]);
+                setTenant("");
+              }}
+              autoComplete="username"
+              autoFocus
+              required
+            />
+            {secretField("Password")}
+            {tenants.length > 0 && <NativeSelect label="Tenant" description="You are a member of several with this password." data={tenants} value={tenant} onChange={(e) => setTenant(e.currentTarget.value)} />}
+          </>
+        )}
+        {error !== undefined && !several && <ErrorState error={error} />}
+        <Button type="submit" loading={busy} disabled={secret.trim() === "" || (way === "password" && email.trim() === "")}>
           Sign in
         </Button>
+        {way === "password" && (
+          <Text size="xs" className="quiet">
+            Who has forgotten the password asks an owner of the tenant for another invitation.
+          </Text>
+        )}
       </Stack>
     </form>
   );
@@ -53,17 +116,10 @@ export function SignIn() {
     document.title = "Sign in · Sluice";
   }, []);
   return (
-    <Center component="main" mih="100vh" p="md">
-      <Stack w={440} maw="100%">
-        <Group gap="sm">
-          <Logo />
-          <Title order={1} size="h3">
-            Sign in to Sluice
-          </Title>
-        </Group>
-        <Card withBorder padding="lg">
-          <SignInForm />
-        </Card>
+    <Door title="Sign in to Sluice">
+      <Card withBorder padding="lg">
+        <SignInForm />
+      </Card>
         <Card withBorder padding="lg">
           <Title order={2} size="h5" mb="xs">
             Here for the first time?
@@ -83,6 +139,22 @@ export function SignIn() {
             Show one with <Code>cat data/default-key</Code>, and paste it above. The <Anchor href={`${apiUrl}/docs/`} size="sm">API</Anchor> takes the same keys.
           </Text>
         </Card>
+    </Door>
+  );
+}
+
+// Door is the frame of what those see who are not inside yet.
+export function Door({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Center component="main" mih="100vh" p="md">
+      <Stack w={440} maw="100%">
+        <Group gap="sm" wrap="nowrap">
+          <Logo />
+          <Title order={1} size="h3">
+            {title}
+          </Title>
+        </Group>
+        {children}
       </Stack>
     </Center>
   );
