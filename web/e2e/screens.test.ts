@@ -33,6 +33,8 @@ beforeAll(async () => {
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/billing", { queue: "orders", filter_policy: { type: [{ prefix: "order." }], tier: ["pro"] } });
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/mails", { queue: "mails" });
   await call(k, "POST", "/v1/topics/order-events/messages", '{"order":7}', { "Message-Attributes": '{"type":"order.paid"}' }).catch(() => call(k, "POST", "/v1/topics/order-events/messages", '{"order":7}'));
+  await call(k, "PUT", "/v1/topics/order-events/subscriptions/partner", { endpoint: "http://127.0.0.1:1/hooks" }); // nobody is there
+  await call(k, "POST", "/v1/topics/order-events/subscriptions/partner/test");
   await call(operator, "PUT", "/v1/plans/default", { limits: { requests_per_second: 100000, queues: 1000 } });
   const task = await call<{ id: string }>(k, "POST", "/v1/queues/orders-dlq/redrive", { limit: 1 });
   ids.task = task.id;
@@ -84,6 +86,16 @@ const screens: Screen[] = [
   { name: "topic-create", path: (t) => `/t/${t}/topics?new=topic`, ready: dialog },
   { name: "topic-subscriptions", path: (t) => `/t/${t}/topics/order-events/subscriptions`, ready: text("billing") },
   { name: "topic-subscribe", path: (t) => `/t/${t}/topics/order-events/subscriptions?new=subscription`, ready: dialog },
+  { name: "webhook", path: (t) => `/t/${t}/topics/order-events/webhooks/partner`, ready: text("Attempt") },
+  {
+    name: "webhook-delivery",
+    path: (t) => `/t/${t}/topics/order-events/webhooks/partner`,
+    ready: (p) => p.getByRole("table", { name: "Attempts" }).waitFor(),
+    do: async (p) => {
+      await p.locator("[data-row]").first().click();
+      await p.getByRole("heading", { name: "Attempt 1" }).waitFor();
+    },
+  },
   { name: "topic-publish", path: (t) => `/t/${t}/topics/order-events/publish`, ready: (p) => p.getByLabel("Body").waitFor() },
   { name: "topic-log", path: (t) => `/t/${t}/topics/order-events/log`, ready: text("msg_") },
   {

@@ -23,7 +23,7 @@ export default async function setup(project: TestProject) {
   const dir = mkdtempSync(join(tmpdir(), "sluice-console-"));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SLUICE_")));
   const server = spawn("../bin/sluice", ["serve"], {
-    env: { ...env, SLUICE_LISTEN: "127.0.0.1:0", SLUICE_METRICS_LISTEN: "127.0.0.1:0", SLUICE_DATA_DIR: dir },
+    env: { ...env, SLUICE_LISTEN: "127.0.0.1:0", SLUICE_METRICS_LISTEN: "127.0.0.1:0", SLUICE_DATA_DIR: dir, SLUICE_EGRESS_ALLOW: "127.0.0.1", SLUICE_EGRESS_ALLOW_HTTP: "true" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";

@@ -13,10 +13,10 @@ test("why did they not get it? the condition and what was there instead", async 
   await page.getByRole("dialog").getByLabel("Name").fill("order-events");
   await page.getByRole("dialog").getByRole("button", { name: "Create", exact: true }).click();
 
-  await page.getByRole("button", { name: "Subscribe a queue" }).click();
+  await page.getByRole("button", { name: "Subscribe", exact: true }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("pro");
-  await dialog.getByLabel("Queue").fill("billing");
+  await dialog.getByRole("textbox", { name: "Queue" }).fill("billing");
   await dialog.getByLabel("Filter policy").fill('{"tier":["pro"]}');
   await dialog.getByRole("button", { name: "Subscribe", exact: true }).click();
   await page.getByText("active").waitFor();

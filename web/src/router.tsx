@@ -1,4 +1,4 @@
-import { createRootRoute, createRoute, createRouter, Navigate, useParams } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Navigate, type RouteComponent, useParams } from "@tanstack/react-router";
 import { basePath } from "./api/place";
 import { Audit, OperatorAudit } from "./audit/Audit";
 import { Limits } from "./audit/Limits";
@@ -33,7 +33,7 @@ import { TopicList } from "./topics/TopicList";
 import { TopicPage } from "./topics/TopicPage";
 
 const root = createRootRoute({ component: App, validateSearch: readSearch, notFoundComponent: Lost });
-const at = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => root, path, component });
+const at = <P extends string>(path: P, component: RouteComponent) => createRoute({ getParentRoute: () => root, path, component });
 
 const queue = at("/t/$tenant/queues/$queue", QueuePage);
 const ofQueue = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => queue, path, component });
@@ -84,6 +84,7 @@ const routes = root.addChildren([
     ofTopic("/filter-test", FilterTest),
   ]),
   at("/invitation", Start), // App shows it to everybody
+  at("/t/$tenant/topics/$topic/webhooks/$subscription", lazyRouteComponent(() => import("./webhooks/Webhook"), "Webhook")),
   at("/t/$tenant/members", Members),
   at("/t/$tenant/keys", Keys),
   at("/t/$tenant/limits", Limits),

@@ -1,24 +1,30 @@
-import { Button, Group, Modal, NativeSelect, Stack, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Modal, NativeSelect, SegmentedControl, Stack, Textarea, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
 import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
+import { duration, spoken } from "../common/format";
 import { ErrorState } from "../common/states";
 import { policyOf, type Subscription, type SubscriptionInput } from "./data";
 
 // SubscriptionForm makes a subscription, or changes what it lets through.
-export function SubscriptionForm({ topic, of, close, done }: { topic: string; of?: Subscription; close: () => void; done: () => void }) {
+export function SubscriptionForm({ topic, of, close, done }: { topic: string; of?: Subscription; close: () => void; done: (made: Subscription) => void }) {
   const { api } = useActing();
   const [name, setName] = useState(of?.name ?? "");
+  const [to, setTo] = useState<"queue" | "webhook">(of?.protocol ?? "queue");
   const [queue, setQueue] = useState(of?.queue ?? "");
+  const [endpoint, setEndpoint] = useState(of?.endpoint ?? "");
+  const [timeout, setTimeout] = useState(of?.timeout === undefined ? "" : duration(of.timeout));
+  const [inFlight, setInFlight] = useState(String(of?.max_in_flight ?? ""));
   const [policy, setPolicy] = useState(of?.filter_policy ? JSON.stringify(of.filter_policy, null, 2) : "");
   const [scope, setScope] = useState(of?.filter_scope ?? "attributes");
   const [format, setFormat] = useState(of?.format ?? "raw");
   let wrong: string | undefined;
   let body: SubscriptionInput = {};
   try {
-    body = { queue, filter_policy: policyOf(policy), filter_scope: scope, format };
+    const target = to === "queue" ? { queue } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null }; // text such as 10s too
+    body = { ...target, filter_policy: policyOf(policy), filter_scope: scope, format };
   } catch (e) {
     wrong = e instanceof Error ? e.message : "is no JSON";
   }
@@ -30,14 +36,14 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
           ? api.PATCH("/v1/topics/{topic}/subscriptions/{subscription}", { params: { ...params, header: { "If-Match": `"${of.etag}"` } }, body })
           : api.PUT("/v1/topics/{topic}/subscriptions/{subscription}", { params: { ...params, header: { "If-None-Match": "*" } }, body }),
       ),
-    onSuccess: () => {
-      done();
+    onSuccess: (made) => {
+      done(made);
       close();
     },
   });
   const failure = save.error ? failureOf(save.error) : undefined;
   return (
-    <Modal opened onClose={close} title={of ? `Edit ${of.name}` : "Subscribe a queue"} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened onClose={close} title={of ? `Edit ${of.name}` : "Subscribe"} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
       <form
         onSubmit={(e) => {
           e.preventDefault();
@@ -46,7 +52,27 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
       >
         <Stack gap="sm">
           {!of && <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus required spellCheck={false} autoComplete="off" />}
-          <TextInput label="Queue" value={queue} onChange={(e) => setQueue(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/queue")} spellCheck={false} autoComplete="off" />
+          {!of && (
+            <SegmentedControl
+              aria-label="Where messages go"
+              value={to}
+              onChange={(v) => setTo(v === "webhook" ? v : "queue")}
+              data={[
+                { value: "queue", label: "To a queue" },
+                { value: "webhook", label: "To an HTTPS endpoint" },
+              ]}
+            />
+          )}
+          {to === "webhook" && (
+            <>
+              <TextInput label="Endpoint" description="It gets a signed POST for each message" placeholder="https://example.com/hooks" value={endpoint} onChange={(e) => setEndpoint(e.currentTarget.value)} required error={failure?.at("/endpoint")} spellCheck={false} autoComplete="off" />
+              <Group grow align="start">
+                <TextInput label="An attempt may take" placeholder="15s" value={timeout} onChange={(e) => setTimeout(e.currentTarget.value)} error={failure?.at("/timeout")} />
+                <TextInput label="Attempts at the same time" placeholder="16" inputMode="numeric" value={inFlight} onChange={(e) => setInFlight(e.currentTarget.value)} error={failure?.at("/max_in_flight")} />
+              </Group>
+            </>
+          )}
+          {to === "queue" && <TextInput label="Queue" value={queue} onChange={(e) => setQueue(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/queue")} spellCheck={false} autoComplete="off" />}
           <Textarea
             label="Filter policy"
             description={'Which messages arrive, as in SNS: {"type":[{"prefix":"order."}]}. Empty for all.'}

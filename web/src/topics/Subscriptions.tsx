@@ -11,6 +11,7 @@ import { Rows } from "../common/Rows";
 import { useSay } from "../common/say";
 import { Empty, Loaded } from "../common/states";
 import { useUrl } from "../common/url";
+import { ShownSecret } from "../webhooks/Secrets";
 import { type Subscription, useSubscriptions, useTopicName } from "./data";
 import { Replay } from "./Replay";
 import { SubscriptionForm } from "./SubscriptionForm";
@@ -29,6 +30,11 @@ export function Subscriptions() {
   const [replays, setReplays] = useState<Subscription>();
   const [deletes, setDeletes] = useState<Subscription>();
   const reload = () => void client.invalidateQueries({ queryKey: ["subscriptions", tenant, topic] });
+  const [made, setMade] = useState<Subscription>();
+  const created = (s: Subscription) => {
+    setMade(s);
+    reload();
+  };
   const turn = async (s: Subscription, pause: boolean) => {
     try {
       const params = { path: { topic, subscription: s.name } };
@@ -39,14 +45,14 @@ export function Subscriptions() {
       say(e instanceof Error ? e.message : "That did not work.");
     }
   };
-  const subscribe = <Button onClick={() => setUrl({ new: "subscription" })}>Subscribe a queue</Button>;
+  const subscribe = <Button onClick={() => setUrl({ new: "subscription" })}>Subscribe</Button>;
   return (
     <Stack>
       <Loaded query={list}>
         {({ data, next_cursor }) =>
           data.length === 0 ? (
             <Empty title="Nobody subscribes yet" call={{ method: "PUT", path: pathOf`/v1/topics/${topic}/subscriptions/billing`, body: { queue: "orders" } }} action={subscribe}>
-              What is published now reaches no queue. A subscription brings it to one, all of it or what a filter policy lets through:
+              What is published now reaches nobody. A subscription brings it to a queue, or to an HTTPS endpoint, all of it or what a filter policy lets through:
             </Empty>
           ) : (
             <>
@@ -68,11 +74,13 @@ export function Subscriptions() {
                   {
                     title: "To",
                     cell: (s) =>
-                      s.queue === null ? (
-                        <span className="mono one-line">{s.endpoint}</span>
-                      ) : (
+                      s.queue ? (
                         <Link className="link" data-row to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: s.queue }}>
                           {s.queue}
+                        </Link>
+                      ) : (
+                        <Link className="link mono" data-row to="/t/$tenant/topics/$topic/webhooks/$subscription" params={{ tenant, topic, subscription: s.name }}>
+                          {s.endpoint}
                         </Link>
                       ),
                   },
@@ -108,7 +116,8 @@ export function Subscriptions() {
           )
         }
       </Loaded>
-      {search.new === "subscription" && <SubscriptionForm topic={topic} close={() => setUrl({ new: undefined }, true)} done={reload} />}
+      {search.new === "subscription" && <SubscriptionForm topic={topic} close={() => setUrl({ new: undefined }, true)} done={created} />}
+      {made?.secret && <ShownSecret of={made} close={() => setMade(undefined)} />}
       {edits && <SubscriptionForm topic={topic} of={edits} close={() => setEdits(undefined)} done={reload} />}
       {replays && <Replay topic={topic} of={replays} close={() => setReplays(undefined)} />}
       {deletes && (
@@ -124,7 +133,7 @@ export function Subscriptions() {
             reload();
           }}
         >
-          Queue <b>{deletes.queue}</b> gets no more messages of topic <b>{topic}</b>; {plural(deletes.lag, "message")} would still have come. What is in the queue stays.
+          {deletes.queue ? "Queue " : ""}<b>{deletes.queue ?? deletes.endpoint}</b> gets no more messages of topic <b>{topic}</b>; {plural(deletes.lag, "message")} would still have come. {deletes.queue ? "What is in the queue stays." : "What waits for it, and what failed, is deleted."}
         </Danger>
       )}
     </Stack>

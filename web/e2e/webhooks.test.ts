@@ -1,0 +1,74 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+
+inBrowser();
+
+test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", async () => {
+  let well = false;
+  const got: { id: unknown; signature: unknown }[] = [];
+  const endpoint = createServer((req, res) => {
+    req.resume();
+    got.push({ id: req.headers["webhook-id"], signature: req.headers["webhook-signature"] });
+    res.writeHead(well ? 204 : 500).end(well ? undefined : "<b>no room</b>");
+  });
+  await new Promise<void>((ready) => endpoint.listen(0, "127.0.0.1", ready));
+  try {
+    const tenant = await newTenant();
+    await call(tenant.key, "PUT", "/v1/topics/order-events", { message_retention: "1d" });
+    const page = await newPage();
+    await signIn(page, tenant.key);
+    await page.goto(`/console/t/${tenant.name}/topics/order-events/subscriptions?new=subscription`);
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("partner");
+    await dialog.getByText("To an HTTPS endpoint").click();
+    await dialog.getByRole("textbox", { name: "Endpoint" }).fill("http://10.0.0.1/hooks");
+    await dialog.getByRole("button", { name: "Subscribe", exact: true }).click();
+    await dialog.getByText("endpoint_not_allowed").waitFor();
+    const url = `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/hooks`;
+    await dialog.getByRole("textbox", { name: "Endpoint" }).fill(url);
+    await dialog.getByRole("button", { name: "Subscribe", exact: true }).click();
+    const shown = page.getByRole("dialog", { name: "The secret of partner" });
+    const secret = (await shown.locator("pre").innerText()).trim();
+    expect(secret).toMatch(/^whsec_/);
+    await shown.getByRole("button", { name: "Done" }).click();
+    // No waits of the default schedule: the first attempt is the last one.
+    await call(tenant.key, "PATCH", "/v1/topics/order-events/subscriptions/partner", { retry_schedule: [] });
+    await page.getByRole("link", { name: url }).click();
+
+    await page.getByRole("button", { name: "Send a test event" }).click();
+    await page.getByText("The test event did not arrive").waitFor();
+    const { id } = await call<{ id: string }>(tenant.key, "POST", "/v1/topics/order-events/messages", '{"order":7}');
+    await page.getByLabel("Status").selectOption("failed");
+    await page.getByRole("table", { name: "Attempts" }).locator("[data-row]").first().click();
+    await page.getByRole("dialog").getByText("<b>no room</b>").waitFor(); // as text, never as markup
+    expect(new URL(page.url()).search).toContain(`m=${id}`);
+    await page.keyboard.press("Escape");
+    well = true;
+    await page.getByRole("button", { name: "Resend what failed…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Resend", exact: true }).click();
+    await page.getByLabel("Status").selectOption("delivered");
+    await page.getByRole("table", { name: "Attempts" }).getByText("It was answered with 204").waitFor();
+    expect(got.filter((g) => g.id === id).length).toBe(2);
+
+    await page.getByRole("button", { name: "Reveal" }).click();
+    await page.getByText(secret).waitFor();
+    await page.getByRole("button", { name: "Rotate…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate", exact: true }).click();
+    await page.getByText(/^Signs beside the newer one/).waitFor();
+    await page.getByRole("button", { name: "Send a test event" }).click();
+    await page.getByText("The test event has arrived").waitFor();
+    expect(String(got.at(-1)?.signature).split(" ").length).toBe(2);
+
+    await page.getByRole("button", { name: "Disable" }).click();
+    await page.getByText("It is disabled:").waitFor();
+    await page.getByRole("button", { name: "Enable" }).click();
+    await page.getByText("It is disabled:").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Pause", exact: true }).click();
+    await page.getByText("It is paused:").waitFor();
+  } finally {
+    endpoint.closeAllConnections();
+    endpoint.close();
+  }
+});

@@ -1,0 +1,184 @@
+import { Badge, Button, Card, Drawer, Group, NativeSelect, Stack, Text, Title } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { must, useActing } from "../api/client";
+import { withQuery } from "../api/curl";
+import { Curl } from "../common/Curl";
+import { Danger } from "../common/Danger";
+import { plural } from "../common/format";
+import { Facts, Pager } from "../common/Page";
+import { Rows } from "../common/Rows";
+import { useSay } from "../common/say";
+import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
+import { Ago, Instant } from "../common/Time";
+import { useUrl } from "../common/url";
+import { type Delivery, deliveryStatuses, inWords, type Place, pathOfWebhook, type Subscription, useDeliveries } from "./data";
+
+const colors: Record<Delivery["status"], string> = { delivered: "green", retrying: "yellow", failed: "red", test: "gray" };
+
+export function DeliveryBadge({ status }: { status: Delivery["status"] }) {
+  return (
+    <Badge variant="dot" color={colors[status]} tt="none">
+      {status}
+    </Badge>
+  );
+}
+
+// Deliveries are the last attempts of a webhook, the latest first.
+export function Deliveries({ place, of: s }: { place: Place; of: Subscription }) {
+  const { api } = useActing();
+  const client = useQueryClient();
+  const say = useSay();
+  const [search, setUrl] = useUrl();
+  const status = deliveryStatuses.find((x) => x === search.status);
+  const list = useDeliveries(place, { status, cursor: search.cursor });
+  const [asks, setAsks] = useState(false);
+  const path = `${pathOfWebhook(place)}/deliveries`;
+  const failed = s.delivery?.failed ?? 0;
+  const reload = () => void client.invalidateQueries({ queryKey: ["deliveries"] });
+  return (
+    <Stack gap="sm">
+      <Group justify="space-between">
+        <Title order={2} size="h5">
+          Attempts
+        </Title>
+        <Group gap="xs">
+          <NativeSelect aria-label="Status" value={status ?? ""} onChange={(e) => setUrl({ status: e.currentTarget.value, cursor: undefined })} data={[{ value: "", label: "Any status" }, ...deliveryStatuses]} />
+          <Button variant="default" disabled={failed === 0} onClick={() => setAsks(true)}>
+            Resend what failed…
+          </Button>
+          <Curl call={{ method: "GET", path: withQuery(path, { status }) }} />
+        </Group>
+      </Group>
+      <Loaded query={list}>
+        {({ data, next_cursor }) => {
+          if (data.length === 0 && status) return <NoMatch what={`the status ${status}`} clear={() => setUrl({ status: undefined, cursor: undefined })} />;
+          if (data.length === 0) {
+            return (
+              <Empty title="Nothing was sent yet" call={{ method: "POST", path: `${pathOfWebhook(place)}/test` }}>
+                What is published comes here with what the endpoint answered. A test event can be sent at any time:
+              </Empty>
+            );
+          }
+          return (
+            <>
+              <Rows
+                label="Attempts"
+                rows={data}
+                rowKey={keyOf}
+                columns={[
+                  {
+                    title: "What came of it",
+                    wide: true,
+                    cell: (d) => (
+                      <a
+                        className="link"
+                        data-row
+                        href={`?m=${d.message_id}`}
+                        onClick={(e) => {
+                          e.preventDefault();
+                          setUrl({ m: d.message_id });
+                        }}
+                      >
+                        {inWords(d)}
+                      </a>
+                    ),
+                  },
+                  { title: "Status", cell: (d) => <DeliveryBadge status={d.status} /> },
+                  { title: "HTTP", num: true, cell: (d) => d.response_status ?? <span className="quiet">–</span> },
+                  { title: "Attempt", num: true, cell: (d) => d.attempt },
+                  { title: "When", num: true, cell: (d) => <Ago at={d.at} /> },
+                  { title: "Next", num: true, cell: (d) => <Ago at={d.next_attempt_at} /> },
+                ]}
+              />
+              <Pager next={next_cursor} />
+            </>
+          );
+        }}
+      </Loaded>
+      {search.m && <Message key={search.m} id={search.m} place={place} close={() => setUrl({ m: undefined })} />}
+      {asks && (
+        <Danger
+          title="Resend what failed"
+          verb="Resend"
+          close={() => setAsks(false)}
+          call={{ method: "POST", path: `${path}/resend`, body: {} }}
+          run={async () => {
+            const { count } = await must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/deliveries/resend", { params: { path: place }, body: {} }));
+            say(`${plural(count, "message")} will be sent again.`);
+            reload();
+          }}
+        >
+          This sends <b>{plural(failed, "message")}</b> that failed for good to <b>{s.endpoint}</b> again, each with the same id as before.
+        </Danger>
+      )}
+    </Stack>
+  );
+}
+
+const keyOf = (d: Delivery) => `${d.id}.${d.attempt}.${d.at}`;
+
+// Message is all attempts of one message.
+function Message({ id, place, close }: { id: string; place: Place; close: () => void }) {
+  const { api } = useActing();
+  const client = useQueryClient();
+  const say = useSay();
+  const list = useDeliveries(place, { message_id: id });
+  const first = list.data?.data[0];
+  const resend = useMutation({
+    mutationFn: (delivery: string) => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/resend", { params: { path: { ...place, id: delivery } } })),
+    onSuccess: () => {
+      say("It will be sent again.");
+      void client.invalidateQueries({ queryKey: ["deliveries"] });
+    },
+  });
+  return (
+    <Drawer opened onClose={close} position="right" size="lg" title={<span className="mono">{id}</span>} closeButtonProps={{ "aria-label": "Close" }}>
+      <Stack>
+        {first && first.status !== "test" && (
+          <Group>
+            <Button variant="default" loading={resend.isPending} onClick={() => resend.mutate(first.id)}>
+              Resend
+            </Button>
+            <Curl call={{ method: "POST", path: `${pathOfWebhook(place)}/deliveries/${first.id}/resend` }} />
+          </Group>
+        )}
+        {resend.error && <ErrorState error={resend.error} />}
+        <Loaded query={list}>
+          {({ data }) =>
+            data.length === 0 ? (
+              <Text size="sm">Of this message no attempt is kept any more: the log has the last 500 of the webhook.</Text>
+            ) : (
+              data.map((d) => (
+                <Card withBorder key={keyOf(d)}>
+                  <Group mb="xs">
+                    <Title order={3} size="h6">
+                      Attempt {d.attempt}
+                    </Title>
+                    <DeliveryBadge status={d.status} />
+                  </Group>
+                  <Text size="sm" mb="xs">
+                    {inWords(d)}
+                  </Text>
+                  <Facts
+                    of={[
+                      ["When", <Instant key="w" at={d.at} />],
+                      ["Error", d.error ? <code key="e">{d.error.code}</code> : "–"],
+                      ["Next attempt", d.next_attempt_at ? <Ago key="n" at={d.next_attempt_at} /> : "none by itself"],
+                    ]}
+                  />
+                  {d.response && (
+                    <pre className="body" tabIndex={0} aria-label={`Answer to attempt ${d.attempt}`} style={{ marginTop: 8 }}>
+                      {d.response}
+                      {d.response_truncated && "…"}
+                    </pre>
+                  )}
+                </Card>
+              ))
+            )
+          }
+        </Loaded>
+      </Stack>
+    </Drawer>
+  );
+}

@@ -1,0 +1,116 @@
+import { Alert, Button, Card, Group, Modal, Stack, Text, TextInput, Title } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { failureOf, must, type Schemas, useActing } from "../api/client";
+import { Command, Curl } from "../common/Curl";
+import { spoken } from "../common/format";
+import { ErrorState } from "../common/states";
+import { Ago } from "../common/Time";
+import { type Place, pathOfWebhook, type Subscription } from "./data";
+
+// ShownSecret is what a new webhook signs with.
+export function ShownSecret({ of: s, close }: { of: Subscription; close: () => void }) {
+  return (
+    <Modal opened onClose={close} title={`The secret of ${s.name}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+      <Stack>
+        <Text size="sm">Each request is signed with it, as Standard Webhooks says. The endpoint needs it to know that a request is yours.</Text>
+        <Command text={s.secret ?? ""} />
+        <Group justify="flex-end">
+          <Button onClick={close}>Done</Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+// Secrets are shown when somebody asks for them, which the audit log keeps, and not before.
+export function Secrets({ place }: { place: Place }) {
+  const { api } = useActing();
+  const params = { path: place };
+  const [shown, setShown] = useState<Schemas["WebhookSecrets"]>();
+  const [rotates, setRotates] = useState(false);
+  const reveal = useMutation({ mutationFn: () => must(api.GET("/v1/topics/{topic}/subscriptions/{subscription}/secret", { params })), onSuccess: setShown });
+  return (
+    <Card withBorder>
+      <Group justify="space-between" mb="sm">
+        <Title order={2} size="h5">
+          Secret
+        </Title>
+        <Group gap="xs">
+          <Curl call={{ method: "GET", path: `${pathOfWebhook(place)}/secret` }} />
+          {shown ? (
+            <Button variant="default" size="compact-sm" onClick={() => setShown(undefined)}>
+              Hide
+            </Button>
+          ) : (
+            <Button variant="default" size="compact-sm" loading={reveal.isPending} onClick={() => reveal.mutate()}>
+              Reveal
+            </Button>
+          )}
+          <Button variant="default" size="compact-sm" onClick={() => setRotates(true)}>
+            Rotate…
+          </Button>
+        </Group>
+      </Group>
+      {reveal.error && <ErrorState error={reveal.error} />}
+      {!shown && <Text size="sm">Requests are signed with it.</Text>}
+      {shown?.secrets.map((s) => (
+        <div key={s.secret} style={{ marginBottom: 8 }}>
+          <Text size="sm" mb={4}>
+            {s.expires_at ? (
+              <>
+                Signs beside the newer one; ends <Ago at={s.expires_at} />
+              </>
+            ) : (
+              <>
+                The newest, made <Ago at={s.created_at} />
+              </>
+            )}
+          </Text>
+          <Command text={s.secret} />
+        </div>
+      ))}
+      {rotates && (
+        <Rotate
+          place={place}
+          close={() => setRotates(false)}
+          done={(s) => {
+            setRotates(false);
+            setShown(s);
+          }}
+        />
+      )}
+    </Card>
+  );
+}
+
+function Rotate({ place, close, done }: { place: Place; close: () => void; done: (s: Schemas["WebhookSecrets"]) => void }) {
+  const { api } = useActing();
+  const [grace, setGrace] = useState("1d");
+  const body = { grace_period: (spoken(grace) ?? 0) as number }; // text such as 1d too
+  const rotate = useMutation({ mutationFn: () => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/rotate_secret", { params: { path: place }, body })), onSuccess: done });
+  const failure = rotate.error ? failureOf(rotate.error) : undefined;
+  return (
+    <Modal opened onClose={close} title="Rotate the secret" closeButtonProps={{ "aria-label": "Close" }}>
+      <form
+        onSubmit={(e) => {
+          e.preventDefault();
+          rotate.mutate();
+        }}
+      >
+        <Stack>
+          <Text size="sm">The new one signs at once, and the old one beside it for a while: give the endpoint the new one in that time.</Text>
+          {grace.trim() === "0" && <Alert color="orange">Requests that only the old secret verifies are refused by the endpoint from now on.</Alert>}
+          <TextInput label="The old secret goes on for" description="0 for not at all, 1h, 1d, 7d" value={grace} onChange={(e) => setGrace(e.currentTarget.value)} error={failure?.at("/grace_period")} data-autofocus />
+          {failure && <ErrorState error={failure} />}
+          <Group justify="flex-end">
+            <Curl call={{ method: "POST", path: `${pathOfWebhook(place)}/rotate_secret`, body }} />
+            <Button type="submit" loading={rotate.isPending}>
+              Rotate
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

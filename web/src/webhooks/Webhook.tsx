@@ -1,0 +1,195 @@
+import { Alert, Badge, Button, Card, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { must, useActing } from "../api/client";
+import { Curl } from "../common/Curl";
+import { Danger } from "../common/Danger";
+import { count, duration, plural } from "../common/format";
+import { Facts, Page } from "../common/Page";
+import { useSay } from "../common/say";
+import { ErrorState, Loaded } from "../common/states";
+import { Ago, useNow } from "../common/Time";
+import { Number } from "../queues/Overview";
+import { SubscriptionForm } from "../topics/SubscriptionForm";
+import { Deliveries } from "./Deliveries";
+import { gateInWords, inWords, pathOfWebhook, type Subscription, useWebhook } from "./data";
+import { Secrets } from "./Secrets";
+
+const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red" } as const;
+
+type Turn = "pause" | "resume" | "enable" | "disable";
+
+const undoes = { pause: "resume", resume: "pause", disable: "enable", enable: "disable" } as const;
+const said = { pause: "waits", resume: "goes on", disable: "is disabled", enable: "is sent to again" };
+
+// Webhook is a subscription that sends to an endpoint: how that one fares, and what came of each attempt.
+export function Webhook() {
+  const { api, tenant = "" } = useActing();
+  const { topic = "", subscription = "" } = useParams({ strict: false });
+  const place = { topic, subscription };
+  const query = useWebhook(place);
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const say = useSay();
+  const [asks, setAsks] = useState<"edit" | "delete">();
+  const params = { path: place };
+  const path = pathOfWebhook(place);
+  const keep = (s: Subscription) => client.setQueryData(["webhook", tenant, place], s);
+  const turn = useMutation({
+    mutationFn: (to: Turn) =>
+      must(
+        to === "pause"
+          ? api.POST("/v1/topics/{topic}/subscriptions/{subscription}/pause", { params })
+          : to === "resume"
+            ? api.POST("/v1/topics/{topic}/subscriptions/{subscription}/resume", { params })
+            : to === "enable"
+              ? api.POST("/v1/topics/{topic}/subscriptions/{subscription}/enable", { params })
+              : api.POST("/v1/topics/{topic}/subscriptions/{subscription}/disable", { params }),
+      ),
+    onSuccess: (s, to) => {
+      keep(s);
+      say(`${subscription} ${said[to]}.`, () => turn.mutate(undoes[to]));
+    },
+  });
+  const test = useMutation({
+    mutationFn: () => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/test", { params })),
+    onSettled: () => void client.invalidateQueries({ queryKey: ["deliveries"] }),
+  });
+  const s = query.data;
+  return (
+    <Page
+      title={subscription}
+      trail={
+        <>
+          <Link className="link" to="/t/$tenant/topics" params={{ tenant }}>
+            Topics
+          </Link>{" "}
+          ›{" "}
+          <Link className="link" to="/t/$tenant/topics/$topic/subscriptions" params={{ tenant, topic }}>
+            {topic}
+          </Link>
+        </>
+      }
+      badges={
+        s?.delivery && (
+          <Badge variant="dot" color={colors[s.delivery.gate]} tt="none">
+            {s.delivery.gate}
+          </Badge>
+        )
+      }
+      actions={
+        s?.delivery && (
+          <>
+            <Button loading={test.isPending} onClick={() => test.mutate()}>
+              Send a test event
+            </Button>
+            <Button variant="default" loading={turn.isPending} onClick={() => turn.mutate(s.paused_at ? "resume" : "pause")}>
+              {s.paused_at ? "Resume" : "Pause"}
+            </Button>
+            <Button variant="default" loading={turn.isPending} onClick={() => turn.mutate(s.delivery?.disabled_at ? "enable" : "disable")}>
+              {s.delivery.disabled_at ? "Enable" : "Disable"}
+            </Button>
+            <Button variant="default" onClick={() => setAsks("edit")}>
+              Edit…
+            </Button>
+            <Button variant="default" c="red" onClick={() => setAsks("delete")}>
+              Delete…
+            </Button>
+            <Curl call={{ method: "POST", path: `${path}/test` }} />
+          </>
+        )
+      }
+    >
+      {turn.error && <ErrorState error={turn.error} />}
+      {test.error && <ErrorState error={test.error} />}
+      {test.data && (
+        <Alert color={test.data.error ? "red" : "green"} title={test.data.error ? "The test event did not arrive" : "The test event has arrived"} withCloseButton closeButtonLabel="Close" onClose={() => test.reset()} role="status">
+          {inWords(test.data)}
+        </Alert>
+      )}
+      <Loaded query={query}>
+        {(s) =>
+          s.delivery ? (
+            <>
+              <Health of={s} />
+              <SimpleGrid cols={{ base: 1, md: 2 }}>
+                <Settings of={s} />
+                <Secrets place={place} />
+              </SimpleGrid>
+              <Deliveries place={place} of={s} />
+              {asks === "edit" && <SubscriptionForm topic={topic} of={s} close={() => setAsks(undefined)} done={keep} />}
+            </>
+          ) : (
+            <Text size="sm">This subscription leads to a queue, not to an endpoint.</Text>
+          )
+        }
+      </Loaded>
+      {s && asks === "delete" && (
+        <Danger
+          title="Delete the webhook"
+          verb="Delete"
+          name={subscription}
+          close={() => setAsks(undefined)}
+          call={{ method: "DELETE", path }}
+          run={async () => {
+            await must(api.DELETE("/v1/topics/{topic}/subscriptions/{subscription}", { params }));
+            say(`${subscription} was deleted.`);
+            await navigate({ to: "/t/$tenant/topics/$topic/subscriptions", params: { tenant, topic } });
+          }}
+        >
+          <b>{s.endpoint}</b> gets no more messages of topic <b>{topic}</b> of tenant <b>{tenant}</b>. With it go {plural(s.delivery?.pending ?? 0, "message")} that {s.delivery?.pending === 1 ? "waits" : "wait"}, {count(s.delivery?.failed ?? 0)} that failed, and its
+          secret.
+        </Danger>
+      )}
+    </Page>
+  );
+}
+
+// Health is how the endpoint fares.
+function Health({ of: s }: { of: Subscription }) {
+  const now = useNow();
+  const d = s.delivery;
+  if (!d) return null;
+  return (
+    <Stack gap="sm">
+      {d.gate !== "open" && (
+        <Alert color="orange" title={gateInWords(d.gate, d.until ? (Date.parse(d.until) - now) / 1000 : undefined)}>
+          {d.disabled_reason && `Why: ${d.disabled_reason.replaceAll("_", " ")}. `}
+          {d.missed > 0 && `${plural(d.missed, "message")} were published in the meantime and dropped; a replay brings them while the topic keeps them. `}
+          {s.last_error && (
+            <>
+              {s.last_error.detail} (<Ago at={s.last_error.at} />)
+            </>
+          )}
+        </Alert>
+      )}
+      <SimpleGrid cols={{ base: 2, sm: 4 }}>
+        <Number label="Delivered" value={count(s.counts.delivered)} to={d.last_success_at ? <>last <Ago at={d.last_success_at} /></> : "none yet"} />
+        <Number label="Waiting" value={count(d.pending)} to={d.next_attempt_at ? <>next attempt <Ago at={d.next_attempt_at} /></> : `${count(s.lag)} still in the log`} />
+        <Number label="Failed for good" value={count(d.failed)} to="kept for 14 days" />
+        <Number label="Failures in a row" value={count(d.consecutive_failures)} to={d.failing_since ? <>since <Ago at={d.failing_since} /></> : `${count(d.attempts)} attempts in all`} />
+      </SimpleGrid>
+    </Stack>
+  );
+}
+
+function Settings({ of: s }: { of: Subscription }) {
+  return (
+    <Card withBorder>
+      <Title order={2} size="h5" mb="sm">
+        How it works now
+      </Title>
+      <Facts
+        of={[
+          ["Endpoint", <span key="e" className="mono">{s.endpoint}</span>],
+          ["Messages arrive", { raw: "as they were published", envelope: "in a JSON envelope", sns: "as SNS writes them" }[s.format]],
+          ["Filter", s.filter_policy ? <span key="f" className="mono">{JSON.stringify(s.filter_policy)}</span> : "all messages"],
+          ["An attempt may take", duration(s.timeout ?? 0)],
+          ["At the same time", plural(s.max_in_flight ?? 0, "attempt")],
+          ["Tried again after", s.retry_schedule?.map(duration).join(", ") || "never"],
+        ]}
+      />
+    </Card>
+  );
+}
