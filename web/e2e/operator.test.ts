@@ -64,3 +64,28 @@ test("an operator acts for the tenant of the address, and no other sees it", asy
   await theirs.getByRole("alert").waitFor();
   expect(await theirs.getByText(one.name).count()).toBe(0);
 });
+
+test("a tenant goes with all it has, after it was suspended", async () => {
+  const tenant = await newTenant();
+  await call(tenant.key, "PUT", "/v1/queues/orders");
+  await call(tenant.key, "POST", "/v1/queues/orders/messages", "hello");
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto(`/console/admin/tenants/${tenant.name}`);
+  const remove = async () => {
+    await page.getByRole("button", { name: "Delete…" }).click();
+    await page.getByLabel(/^Type/).fill(tenant.name);
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+  };
+  await remove();
+  await page.getByRole("alert").getByText("tenant_not_empty").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Suspend…" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Suspend", exact: true }).click();
+  await page.getByText("It may do nothing").first().waitFor();
+  await remove();
+  await page.getByRole("heading", { name: "Delete tenant" }).waitFor();
+  await page.getByText("succeeded").waitFor();
+  await page.goto(`/console/admin/tenants/${tenant.name}`);
+  await page.getByRole("alert").getByText("tenant_not_found").waitFor();
+});

@@ -85,6 +85,7 @@ const routes = root.addChildren([
   ]),
   at("/invitation", Start), // App shows it to everybody
   at("/t/$tenant/topics/$topic/webhooks/$subscription", lazyRouteComponent(() => import("./webhooks/Webhook"), "Webhook")),
+  at("/t/$tenant/usage", lazyRouteComponent(() => import("./usage/Usage"), "Usage")),
   at("/t/$tenant/members", Members),
   at("/t/$tenant/keys", Keys),
   at("/t/$tenant/limits", Limits),
@@ -94,6 +95,8 @@ const routes = root.addChildren([
   at("/admin/tenants/$name", TenantPage),
   at("/admin/plans", Plans),
   at("/admin/keys", OperatorKeys),
+  at("/admin/tasks", Tasks),
+  at("/admin/tasks/$task", TaskPage),
   at("/admin/operators", Operators),
   at("/admin/audit", OperatorAudit),
   at("/admin/system", System),

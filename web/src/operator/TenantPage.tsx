@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { failureOf, must } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { Facts, Page } from "../common/Page";
@@ -113,25 +113,45 @@ export function TenantPage() {
         )}
       </Loaded>
       {t && asks === "suspend" && <Suspend name={name} close={() => setAsks(undefined)} done={keep} />}
-      {t && asks === "delete" && (
-        <Danger
-          title="Delete the tenant"
-          verb="Delete"
-          name={name}
-          close={() => setAsks(undefined)}
-          call={{ method: "DELETE", path: pathOf`/v1/tenants/${name}` }}
-          run={async () => {
-            await must(api.DELETE("/v1/tenants/{tenant}", { params }));
-            say(`${name} was deleted.`);
-            await navigate({ to: "/admin/tenants" });
-            client.removeQueries({ queryKey: ["tenant", name] });
-            void client.invalidateQueries({ queryKey: ["tenants"] });
-          }}
-        >
-          This deletes tenant <b>{name}</b> with all its keys. A tenant that still has queues or topics is not deleted.
-        </Danger>
-      )}
+      {t && asks === "delete" && <DeleteTenant tenant={t} close={() => setAsks(undefined)} />}
     </Page>
+  );
+}
+
+// DeleteTenant goes up a ladder: what still works is suspended first, then goes with all it has.
+function DeleteTenant({ tenant: t, close }: { tenant: Tenant; close: () => void }) {
+  const { name } = t;
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const say = useSay();
+  const stopped = t.suspended?.mode === "all";
+  // Without confirm the server deletes a tenant only while it has no queues.
+  const confirm = stopped ? name : undefined;
+  return (
+    <Danger
+      title="Delete the tenant"
+      verb="Delete"
+      name={name}
+      close={close}
+      call={{ method: "DELETE", path: withQuery(pathOf`/v1/tenants/${name}`, { confirm }) }}
+      run={async () => {
+        const task = await must(api.DELETE("/v1/tenants/{tenant}", { params: { path: { tenant: name }, query: { confirm } } }));
+        say(task ? `${name} is being deleted.` : `${name} was deleted.`);
+        await navigate(task ? { to: "/admin/tasks/$task", params: { task: task.id } } : { to: "/admin/tenants" });
+        client.removeQueries({ queryKey: ["tenant", name] });
+        void client.invalidateQueries({ queryKey: ["tenants"] });
+      }}
+    >
+      {stopped ? (
+        <>
+          This deletes tenant <b>{name}</b> with <b>all that it has</b>: queues with their messages, topics, members, keys, schedules, usage and audit log. There is no way back: as long as it is only suspended, Resume brings it back.
+        </>
+      ) : (
+        <>
+          This deletes tenant <b>{name}</b> with its topics, members and keys, if it has no queues. To delete one that has queues, suspend it first so that it may do nothing: somebody may still use it.
+        </>
+      )}
+    </Danger>
   );
 }
 

@@ -21,13 +21,14 @@ type Place = { text: string; to: string };
 
 export function placesOf(tenant: string | undefined): Place[] {
   if (!tenant) return [];
-  return ["overview", "queues", "topics", "tasks", "keys", "members", "limits", "audit"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1), to: `/t/${tenant}/${name}` }));
+  return ["overview", "queues", "topics", "tasks", "keys", "members", "usage", "limits", "audit"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1), to: `/t/${tenant}/${name}` }));
 }
 
 export const operatorPlaces: Place[] = [
   { text: "Fleet", to: "/admin/overview" },
   { text: "Tenants", to: "/admin/tenants" },
   { text: "Plans", to: "/admin/plans" },
+  { text: "Operator tasks", to: "/admin/tasks" },
   { text: "Operators", to: "/admin/operators" },
   { text: "Operator keys", to: "/admin/keys" },
   { text: "Operator audit", to: "/admin/audit" },

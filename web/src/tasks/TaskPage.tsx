@@ -11,11 +11,11 @@ import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { Number } from "../queues/Overview";
 import { running, type Task, useTask } from "./data";
-import { scopeOf, share, StatusBadge } from "./Tasks";
+import { placeOf, scopeOf, share, StatusBadge, titleOf } from "./Tasks";
 
 // TaskPage is how far a task is, and the way to end it.
 export function TaskPage() {
-  const { api, tenant = "" } = useActing();
+  const { api, tenant } = useActing();
   const { task: id = "" } = useParams({ strict: false });
   const query = useTask(id);
   const client = useQueryClient();
@@ -26,16 +26,16 @@ export function TaskPage() {
   });
   return (
     <Page
-      title={t ? `${t.type[0]?.toUpperCase()}${t.type.slice(1)}` : "Task"}
+      title={t ? titleOf(t) : "Task"}
       trail={
-        <Link className="link" to="/t/$tenant/tasks" params={{ tenant }}>
+        <Link className="link" to={placeOf(tenant)}>
           Tasks
         </Link>
       }
       badges={t && <StatusBadge status={t.status} />}
       actions={
         <>
-          {t && running(t) && (
+          {t && running(t) && t.type !== "delete_tenant" && (
             <Button variant="default" disabled={t.status === "cancelling"} loading={cancel.isPending} onClick={() => cancel.mutate()}>
               Cancel
             </Button>
@@ -45,7 +45,7 @@ export function TaskPage() {
       }
     >
       {cancel.error && <ErrorState error={cancel.error} />}
-      <Loaded query={query}>{(t) => <Shown task={t} tenant={tenant} />}</Loaded>
+      <Loaded query={query}>{(t) => <Shown task={t} tenant={tenant ?? ""} />}</Loaded>
     </Page>
   );
 }
@@ -74,7 +74,7 @@ function Shown({ task: t, tenant }: { task: Task; tenant: string }) {
             ["By the key", <span key="k" className="mono">{t.created_by}</span>],
             ["Begun", <Instant key="b" at={t.started_at} />],
             ["Ended", <Instant key="e" at={t.finished_at} />],
-            ["Queue", t.scope.queue ? <Link key="q" className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: t.scope.queue }}>{t.scope.queue}</Link> : "–"],
+            t.scope.tenant ? ["Tenant", t.scope.tenant] : ["Queue", t.scope.queue ? <Link key="q" className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: t.scope.queue }}>{t.scope.queue}</Link> : "–"],
           ]}
         />
       </Card>

@@ -11,7 +11,7 @@ import { Ago } from "../common/Time";
 import { useUrl } from "../common/url";
 import type { Task } from "./data";
 
-const types = ["purge", "redrive", "replay"] as const;
+const types = ["purge", "redrive", "replay", "delete_tenant"] as const;
 const statuses = ["running", "succeeded", "failed", "cancelling", "cancelled"] as const;
 const colors: Record<Task["status"], string> = { running: "cyan", succeeded: "green", failed: "red", cancelling: "yellow", cancelled: "gray" };
 
@@ -31,6 +31,7 @@ export function share(t: Task): number {
 
 export function scopeOf(t: Task): string {
   const s = t.scope;
+  if (s.tenant) return s.tenant;
   const parts = [s.queue || `${s.topic} › ${s.subscription}`];
   if (s.to) parts.push(`to ${s.to}`);
   if (s.filter) parts.push(`filter ${s.filter}`);
@@ -39,9 +40,20 @@ export function scopeOf(t: Task): string {
   return parts.join(", ");
 }
 
+// titleOf is what a task does.
+export function titleOf(t: Task): string {
+  const text = t.type.replaceAll("_", " ");
+  return `${text[0]?.toUpperCase()}${text.slice(1)}`;
+}
+
+// placeOf is where tasks are shown, or one of them: a tenant's, or without one the installation's.
+export function placeOf(tenant: string | undefined, task = ""): string {
+  return (tenant ? `/t/${tenant}/tasks` : "/admin/tasks") + (task && `/${task}`);
+}
+
 // Tasks is long work: what runs, and what has run.
 export function Tasks() {
-  const { api, tenant = "" } = useActing();
+  const { api, tenant } = useActing();
   const [search, setUrl] = useUrl();
   const type = types.find((t) => t === search.type);
   const status = statuses.find((s) => s === search.status);
@@ -51,7 +63,7 @@ export function Tasks() {
     queryFn: () => must(api.GET("/v1/tasks", { params: { query: { type, status, cursor: search.cursor, limit: 50 } } })),
   });
   return (
-    <Page title="Tasks">
+    <Page title={tenant ? "Tasks" : "Operator tasks"}>
       <Group>
         <NativeSelect aria-label="Type" value={type ?? ""} onChange={(e) => setUrl({ type: e.currentTarget.value, cursor: undefined })} data={[{ value: "", label: "Any type" }, ...types]} />
         <NativeSelect aria-label="Status" value={status ?? ""} onChange={(e) => setUrl({ status: e.currentTarget.value, cursor: undefined })} data={[{ value: "", label: "Any status" }, ...statuses]} />
@@ -60,7 +72,11 @@ export function Tasks() {
         {({ data, next_cursor }) => {
           if (data.length === 0 && (type || status)) return <NoMatch what="these filters" clear={() => setUrl({ type: undefined, status: undefined })} />;
           if (data.length === 0) {
-            return (
+            return tenant === undefined ? (
+              <Empty title="No tasks yet" call={{ method: "GET", path: "/v1/tasks" }}>
+                A tenant that is deleted with all it has goes in the background, on whichever server has room. Those tasks are here:
+              </Empty>
+            ) : (
               <Empty title="No tasks yet" call={{ method: "POST", path: "/v1/queues/orders-dlq/redrive", body: { max_rate: 50 } }}>
                 A redrive, a purge by age or filter, and a replay go on in the background, on whichever server has room. This would start one:
               </Empty>
@@ -78,8 +94,8 @@ export function Tasks() {
                     wide: true,
                     cell: (t) => (
                       <>
-                        <Link className="link" data-row to="/t/$tenant/tasks/$task" params={{ tenant, task: t.id }}>
-                          {t.type}
+                        <Link className="link" data-row to={placeOf(tenant, t.id)}>
+                          {titleOf(t)}
                         </Link>{" "}
                         <span className="quiet">{scopeOf(t)}</span>
                       </>
