@@ -112,7 +112,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.tenants.OnDelete(a.Monitor.Forget)
 	client := egress.New(egress.Config{Policy: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true}})
 	tb.Cleanup(client.Close)
-	a.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Keys: ring, Egress: client, Clock: fake})
+	a.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Terms: h.tenants.Terms, Keys: ring, Egress: client, Clock: fake})
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)

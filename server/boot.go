@@ -163,7 +163,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 		}})
 	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Meter: p.meter, Notifier: p.notifier})
 	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
-	p.webhooks = webhook.New(webhook.Config{Engine: p.engine, Topics: p.topics, Keys: s.keys, Egress: p.egress, Logger: s.logger})
+	p.webhooks = webhook.New(webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: s.keys, Egress: p.egress, Logger: s.logger})
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published

@@ -109,7 +109,7 @@ func (w *world) open(tb testing.TB) {
 	w.topics = topics.New(topics.Config{Engine: e, Queues: q, Clock: clk})
 	client := egress.New(egress.Config{Policy: w.policy})
 	tb.Cleanup(client.Close)
-	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Keys: w.keys, Egress: client, Clock: clk})
+	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Clock: clk})
 	w.tenants.OnErase(w.topics.Erase)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -228,7 +228,11 @@ func (p *pusher) turn(h *hook, n int) {
 	h.again = false
 	p.mu.Unlock()
 
-	got, err := s.exchange(s.life, h.id, known, results, n)
+	most := n
+	if !s.mayAct(h.id.tenant) {
+		most = held
+	}
+	got, err := s.exchange(s.life, h.id, known, results, most)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.running, h.used = false, s.clock.Now().UnixMilli()
@@ -272,6 +276,16 @@ func (p *pusher) turn(h *hook, n int) {
 		p.fleet.arm(shardOf(h.id.uid), got.next)
 	}
 	p.hire()
+}
+
+// held asks for nothing to be lent, and for another look after a while: a tenant that may not act may be resumed.
+const held = -1
+
+// mayAct reports whether anything may be sent for a tenant now. What waits for one that is suspended stays as it is, and so it
+// does while nobody knows.
+func (s *Store) mayAct(t tenants.ID) bool {
+	terms, err := s.terms(context.WithoutCancel(s.life), t)
+	return err == nil && terms.MayAct() == nil
 }
 
 // trimResults bounds what one call stores.

@@ -30,6 +30,8 @@ import (
 type Config struct {
 	Engine *engine.Engine // with a started session
 	Topics *topics.Store
+	// Terms says what holds for a tenant: tenants.Store.Terms. Default: every tenant may do everything.
+	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	Keys   *keyring.Keyring
 	Egress *egress.Client
 	Clock  clock.Clock  // default: the machine's
@@ -40,6 +42,7 @@ type Config struct {
 type Store struct {
 	engine *engine.Engine
 	topics *topics.Store
+	terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	egress *egress.Client
 	sealer cipher.AEAD
 	clock  clock.Clock
@@ -61,7 +64,10 @@ func New(c Config) *Store {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{engine: c.Engine, topics: c.Topics, egress: c.Egress, sealer: newSealer(c.Keys), clock: c.Clock, logger: c.Logger}
+	if c.Terms == nil {
+		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
+	}
+	s := &Store{engine: c.Engine, topics: c.Topics, terms: c.Terms, egress: c.Egress, sealer: newSealer(c.Keys), clock: c.Clock, logger: c.Logger}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.pusher = newPusher(s)
 	c.Topics.Connect(s)

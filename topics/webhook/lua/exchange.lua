@@ -1,6 +1,6 @@
 -- Notes what became of attempts, and lends entries for the next ones.
 -- ARGV[3] milliseconds: how long they are lent
--- ARGV[4] how many at most
+-- ARGV[4] how many at most; -1 for none, also later, because the tenant may not act
 -- ARGV[5] how many may be lent at the same time, by whomever
 -- ARGV[6] number of the settings and secrets that the caller knows
 -- ARGV[7] milliseconds: for how long the breaker opens first
@@ -16,6 +16,7 @@
 --- @include "lib/hook"
 local q = open_hook()
 if q.refusal then return q.refusal end
+q.held = ARGV[4] == '-1'
 local disabled = '0'
 
 local function failed()
@@ -129,7 +130,7 @@ if most > 0 then
     end
   end
 end
-if q.dz == 0 and q.pz == 0 and closed_until(q) == 0 and free > 0 then
+if q.dz == 0 and q.pz == 0 and closed_until(q) == 0 and free > 0 and not q.held then
   out[8] = num(redis.call('ZCOUNT', QUEUE, '-inf', num(q.now)))
 end
 out[4] = num(close_hook(q, free <= 0))

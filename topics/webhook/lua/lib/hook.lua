@@ -19,6 +19,8 @@ local ENTRIES, STORED = 100000, 268435456
 local LOGGED = 500
 -- Milliseconds: how long a message is sent for at most and kept when it failed; after which time one is copied out of the log, and how long between two tries of that.
 local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
+-- Milliseconds: how long until somebody looks again whether a tenant may act that may not.
+local HELD = 10000
 local EPOCH, FENCE = 1735689600000, 4096
 
 local function num(n) return string.format('%.0f', n) end
@@ -60,7 +62,8 @@ local function mark_of(q)
   return first[1] == '' and q.wm or tonumber(first[2]) - 1
 end
 
--- Writes the head, and when to look at the webhook next. `busy` says that no more may be sent until a lease ends.
+-- Writes the head, and when to look at the webhook next. `busy` says that no more may be sent until a lease ends, and
+-- `held` of the head that the tenant may not act.
 -- Returns in how many milliseconds that is, or -1 for never.
 local function close_hook(q, busy)
   local next = math.huge
@@ -69,7 +72,7 @@ local function close_hook(q, busy)
     return first[1] == '' and math.huge or tonumber(first[2]) + add
   end
   if q.dz == 0 and q.pz == 0 then
-    if not busy then next = math.max(by(QUEUE, 0), closed_until(q)) end
+    if not busy then next = math.max(by(QUEUE, 0), closed_until(q), q.held and q.now + HELD or 0) end
     next = math.min(next, by(SENDING, 0))
   end
   next = math.min(next, by(DEAD, HOLD))
