@@ -221,3 +221,17 @@ func TestNothingIsChangedThatTheAuditLogCannotTell(t *testing.T) {
 	h.do("GET", "/v1/queues/orders", "").is(200).into(&q)
 	diff(t, "delay", 1, q.Delay)
 }
+
+func TestARedriveThatOnlyCountsIsNotInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	_, dead := h.deadLetters("one", "two")
+	h.json("POST", dead+"/redrive?dry_run=true", `{"limit":1}`).is(200)
+	if list := h.audit("?operation=redriveQueue"); len(list) != 0 {
+		t.Errorf("the log says of a dry run: %s", toldOf(list))
+	}
+	h.json("POST", dead+"/redrive", `{}`).is(202)
+	if list := h.audit("?operation=redriveQueue"); len(list) != 1 || list[0].Outcome != "done" {
+		t.Errorf("the log says of a redrive: %s", toldOf(list))
+	}
+}

@@ -126,12 +126,20 @@ type record struct {
 	logs  []audit.Log
 	owner tenants.ID
 	ended bool
+	idle  bool // the request only looks
 }
 
 // made notes the id that something new has got.
 func made(c echo.Context, id string) {
 	if r := RequestOf(c).record; r != nil {
 		r.Target.Name = id
+	}
+}
+
+// onlyLooks notes that a request changes nothing, although its operation does, so that it is not in the audit log.
+func onlyLooks(c echo.Context) {
+	if r := RequestOf(c).record; r != nil {
+		r.idle = true
 	}
 }
 
@@ -246,6 +254,8 @@ func (r *record) end(err error) {
 		kind = asError(err).Kind
 	}
 	switch {
+	case err == nil && r.idle:
+		write = r.drop
 	case err == nil:
 		r.Outcome = audit.Done
 		after, failed := r.look()

@@ -121,6 +121,7 @@ func (a *API) redriveQueue(c echo.Context) error {
 		return a.guess(c, err)
 	}
 	if dry {
+		onlyLooks(c)
 		return a.countRedrive(c, opt)
 	}
 	task, err := a.begin(c, n, TaskScope{To: to, Filter: filter, MessageIDs: len(opt.IDs)})
