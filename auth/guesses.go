@@ -57,19 +57,23 @@ func (g *guesses) take(account, address string, now time.Duration) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	network := networkOf(address)
-	pair, all := g.entry(guess{network, account}, now), g.entry(guess{network: network}, now)
-	for _, c := range []struct {
-		made *guessed
+	// The network comes first: once it may guess no more, it cannot fill the memory with accounts until it is forgotten itself.
+	var counts [2]*guessed
+	for i, c := range []struct {
+		of   guess
 		most int
-	}{{pair, guessesOfPair}, {all, guessesOfNetwork}} {
-		if c.made.n >= c.most {
-			return &errs.Error{Kind: errs.RateLimited, Code: "too_many_attempts", RetryAfter: c.made.ends - now,
+	}{{guess{network: network}, guessesOfNetwork}, {guess{network, account}, guessesOfPair}} {
+		made := g.entry(c.of, now)
+		if made.n >= c.most {
+			return &errs.Error{Kind: errs.RateLimited, Code: "too_many_attempts", RetryAfter: made.ends - now,
 				Message: "There were too many wrong passwords from this address.",
 				Fix:     "Wait for the time in Retry-After. Whoever manages the members can make a new invitation meanwhile."}
 		}
+		counts[i] = made
 	}
-	pair.n++
-	all.n++
+	for _, made := range counts {
+		made.n++
+	}
 	return nil
 }
 

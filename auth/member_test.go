@@ -335,3 +335,26 @@ func BenchmarkSignIn(b *testing.B) {
 		}
 	}
 }
+
+// Who may guess no more gains nothing by going on with ever other names: what he has done is not pushed out of the memory.
+func TestRefusedGuessesPushNothingOut(t *testing.T) {
+	t.Parallel()
+	w := newMemoryWorld(t)
+	for n := range 50 {
+		if err := w.auth.Guess(fmt.Sprint(n), "192.0.2.7"); err != nil {
+			t.Fatalf("guess %d: %v", n, err)
+		}
+	}
+	admitted := 0
+	for n := range 60_000 {
+		if w.auth.Guess(fmt.Sprint("other", n), "192.0.2.7") == nil {
+			admitted++
+		}
+	}
+	if admitted > 0 {
+		t.Errorf("%d more guesses were admitted, want none", admitted)
+	}
+	if got := w.auth.Guesses(); got != 51 {
+		t.Errorf("%d guesses are remembered, want 51", got)
+	}
+}
