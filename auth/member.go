@@ -392,7 +392,11 @@ func (a *Authenticator) Invited(ctx context.Context, token string) (Member, erro
 	if found.records[0] == "" {
 		return Member{}, ErrInvitationEnded
 	}
-	return newMember(found.records[0], of, 0)
+	m, err := newMember(found.records[0], of, 0)
+	if err == nil && m.record.Member.Invitation != d.String() { // it was for a member whom this one has followed
+		return Member{}, ErrInvitationEnded
+	}
+	return m, err
 }
 
 // Accept sets the password of whoever was invited, and ends the invitation with all sessions of the member. A name that is

@@ -358,3 +358,26 @@ func TestRefusedGuessesPushNothingOut(t *testing.T) {
 		t.Errorf("%d guesses are remembered, want 51", got)
 	}
 }
+
+// Somebody is removed just as he is invited again, and another one gets his address. The invitation of the first is worth nothing.
+func TestAnInvitationEndsWithItsMember(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		owner, address := w.owner(t), w.address("ana")
+		seen, _ := w.invite(t, address, "viewer")
+		_, theirs, err := w.auth.InviteAgain(t.Context(), seen, 0, owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.auth.RemoveMember(t.Context(), seen, owner); err != nil { // as it was read before
+			t.Fatal(err)
+		}
+		_, mine := w.invite(t, address, "owner")
+		if m, err := w.auth.Accept(t.Context(), theirs.Token.Reveal(), "", password); !errors.Is(err, auth.ErrInvitationEnded) {
+			t.Errorf("the invitation of a viewer who was removed made an %s: %v", m.Role, err)
+		}
+		if _, err := w.auth.Accept(t.Context(), mine.Token.Reveal(), "", password2); err != nil {
+			t.Errorf("the invitation that holds: %v", err)
+		}
+	})
+}
