@@ -161,3 +161,36 @@ func TestEndpointsThatHangHurtNobodyElse(t *testing.T) {
 		}
 	})
 }
+
+// Many webhooks lead to one host, and all have something to send at the same time: more attempts than the host has connections
+// for would only wait for one, and count against messages and endpoints when their time is over.
+func TestAHostGetsNoMoreAttemptsThanItHasConnections(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		rc := newReceiver(t, nil)
+		t.Cleanup(func() { close(release) })
+		tp := w.topic(t, "", topics.Settings{})
+		var ways []topics.Way
+		for i := range 24 {
+			ways = append(ways, w.hook(t, tp, fmt.Sprint("h", i), webhook.Endpoint{URL: rc.URL, Timeout: 30 * time.Second}))
+		}
+		w.publish(t, tp, numbered(30)...) // so that each may have many attempts at the same time
+		for _, way := range ways {
+			w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 30 })
+		}
+		rc.set(func(received, http.ResponseWriter) { <-release })
+		most := int64(0)
+		w.publish(t, tp, numbered(30)...)
+		until(t, "the host is busy", func() bool {
+			most = max(most, w.Outcomes().Sending)
+			return rc.count() >= len(ways)*30+webhook.Host
+		})
+		for range 100 {
+			most = max(most, w.Outcomes().Sending)
+			time.Sleep(time.Millisecond)
+		}
+		if most > webhook.Host {
+			t.Errorf("%d attempts at the same time, want at most %d", most, webhook.Host)
+		}
+	})
+}

@@ -163,6 +163,9 @@ func (p *pusher) next() (*hook, int) {
 			}
 			h.queued, h.running = false, true
 			p.reserve(h, n)
+			if h.config != nil {
+				p.onHost(h.config.host, n)
+			}
 			return h, n
 		}
 		if p.ready[t] = list; len(list) == 0 {
@@ -237,6 +240,9 @@ func (p *pusher) turn(h *hook, n int) {
 	defer p.mu.Unlock()
 	h.running, h.used = false, s.clock.Now().UnixMilli()
 	p.reserve(h, len(got.lent)-n)
+	if known != nil {
+		p.onHost(known.host, -n) // those that were lent count below, at the host as it is now
+	}
 	switch {
 	case errors.Is(err, topics.ErrNotConfigured):
 		delete(p.hooks, h.id) // it has ended; what is lent still comes to an end by itself
