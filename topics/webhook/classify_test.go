@@ -64,9 +64,12 @@ func TestAnswersMean(t *testing.T) {
 		{egress.DNS, "free", "", false},
 		{egress.Canceled, "free", "", false},
 	} {
-		outcome, health, code, charged, _, _ := webhook.Judge(nil, &egress.Error{Kind: c.kind, Message: "words"}, start)
+		outcome, health, code, charged, _, peace := webhook.Judge(nil, &egress.Error{Kind: c.kind, Message: "words"}, start)
 		if outcome != c.outcome || health != c.health || code != string(c.kind) || charged != c.charged {
 			t.Errorf("%s: got %s %q %s %v, want %+v", c.kind, outcome, health, code, charged, c)
+		}
+		if unknown := c.kind == egress.DNS; unknown != (peace > 0) {
+			t.Errorf("%s: the endpoint is left alone for %v", c.kind, peace)
 		}
 	}
 }

@@ -1,11 +1,17 @@
 package webhook_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/topics"
 	"github.com/sluicemq/sluice/topics/webhook"
 )
@@ -193,4 +199,28 @@ func TestAHostGetsNoMoreAttemptsThanItHasConnections(t *testing.T) {
 			t.Errorf("%d attempts at the same time, want at most %d", most, webhook.Host)
 		}
 	})
+}
+
+// A name server that fails says nothing of the endpoint, so no message loses an attempt; but it is not asked for each message
+// that waits either.
+func TestANameThatCannotBeLookedUpIsNotAskedForAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	w := &world{names: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked.Add(1)
+		return nil, errors.New("no name server")
+	}}}
+	w.start(t, engine.Options{URL: redistest.Memory(t), Memory: true}, policy)
+	tp := w.topic(t, "", topics.Settings{})
+	way := w.hook(t, tp, "a", webhook.Endpoint{URL: "http://hooks.example.com/"})
+	w.publish(t, tp, numbered(300)...)
+	w.reaches(t, way, "it is left alone", func(s webhook.Status) bool { return s.Gate == webhook.Throttled && s.Pending == 300 && s.Sending == 0 })
+	first := asked.Load()
+	if first > 100 {
+		t.Errorf("the name server was asked %d times", first)
+	}
+	w.forward(t, 2*time.Minute, "it is asked again", func() bool { return asked.Load() > first })
+	if s := w.status(t, way); s.Failures != 0 || s.Attempts != 0 || s.Dead != 0 {
+		t.Errorf("afterwards: %+v", s)
+	}
 }

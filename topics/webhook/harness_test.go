@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -37,7 +38,8 @@ type world struct {
 	opt     engine.Options
 	keys    *keyring.Keyring
 	policy  egress.Policy
-	kill    func() // ends the server as its death does
+	names   *net.Resolver // nil: that of the system
+	kill    func()        // ends the server as its death does
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -64,15 +66,22 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 
 func newWorldWith(tb testing.TB, opt engine.Options, policy egress.Policy) *world {
 	tb.Helper()
+	w := &world{}
+	w.start(tb, opt, policy)
+	return w
+}
+
+// start makes a world of what may have been set of it.
+func (w *world) start(tb testing.TB, opt engine.Options, policy egress.Policy) {
+	tb.Helper()
 	fake := clock.NewFake(start)
 	opt.Clock = fake
 	opt.TestNow = func() int64 { return fake.Now().UnixMilli() }
 	keys, _, err := keyring.Open(tb.TempDir(), "", nil)
 	must(tb, err)
-	w := &world{clock: fake, opt: opt, keys: keys, policy: policy}
+	w.clock, w.opt, w.keys, w.policy = fake, opt, keys, policy
 	w.open(tb)
 	w.tenant = w.newTenant(tb)
-	return w
 }
 
 func (w *world) newTenant(tb testing.TB) tenants.ID {
@@ -107,7 +116,7 @@ func (w *world) open(tb testing.TB) {
 	w.tenants = tenants.New(e, clk)
 	q := queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: clk})
 	w.topics = topics.New(topics.Config{Engine: e, Queues: q, Clock: clk})
-	client := egress.New(egress.Config{Policy: w.policy})
+	client := egress.New(egress.Config{Policy: w.policy, Resolver: w.names})
 	tb.Cleanup(client.Close)
 	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Clock: clk})
 	w.tenants.OnErase(w.topics.Erase)
