@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -223,4 +224,37 @@ func TestANameThatCannotBeLookedUpIsNotAskedForAgainAtOnce(t *testing.T) {
 	if s := w.status(t, way); s.Failures != 0 || s.Attempts != 0 || s.Dead != 0 {
 		t.Errorf("afterwards: %+v", s)
 	}
+}
+
+// Tests take the connections of a host as attempts do: many that hang keep no message waiting until its time is over.
+func TestTestsLeaveConnectionsToAttempts(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		rc := newReceiver(t, func(r received, _ http.ResponseWriter) {
+			if r.path == "/hang" {
+				<-release
+			}
+		})
+		var tests sync.WaitGroup
+		t.Cleanup(func() { close(release); tests.Wait() })
+		tp := w.topic(t, "", topics.Settings{})
+		hung := w.hook(t, tp, "hung", webhook.Endpoint{URL: rc.URL + "/hang", Timeout: 30 * time.Second})
+		var refused atomic.Int64
+		for range 2 * webhook.Host {
+			tests.Go(func() {
+				if _, err := w.Test(context.Background(), hung); errors.Is(err, webhook.ErrBusy) {
+					refused.Add(1)
+				}
+			})
+		}
+		until(t, "the tests that may hang", func() bool { return int64(rc.count())+refused.Load() == 2*webhook.Host })
+		w.tenant = w.newTenant(t)
+		other := w.topic(t, "", topics.Settings{})
+		way := w.hook(t, other, "a", webhook.Endpoint{URL: rc.URL, Timeout: time.Second})
+		w.publish(t, other, "one")
+		w.reaches(t, way, "it is delivered", func(s webhook.Status) bool { return s.Delivered+s.Failures > 0 })
+		if s := w.status(t, way); s.Delivered != 1 {
+			t.Errorf("beside %d tests that hang: %+v", rc.count(), s)
+		}
+	})
 }

@@ -19,6 +19,8 @@ const (
 	// share is how many of them a tenant has for sure. It gets more only while half of all are free, so that one whose
 	// endpoints hang does not keep the others waiting.
 	share = slots / 4
+	// testShare is how many tests a tenant, and all tenants at one host, may have under way. They take slots like attempts.
+	testShare = 8
 	// firstWindow is how many attempts a webhook may have at the same time at first. Each success lets it have one more, up to
 	// its max_in_flight, and each failure halves that: an endpoint that hangs takes few slots, one that comes back is not run over.
 	firstWindow = 2
@@ -56,6 +58,7 @@ type pusher struct {
 	unnoted  int // results that Redis does not know of yet
 	byTenant map[tenants.ID]int
 	byHost   map[string]int
+	tests    map[any]int // that are under way, by tenant and by host
 	stopping bool
 
 	fleet fleet
@@ -86,7 +89,7 @@ type result struct {
 }
 
 func newPusher(s *Store) *pusher {
-	p := &pusher{store: s, hooks: map[identity]*hook{}, ready: map[tenants.ID][]*hook{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}}
+	p := &pusher{store: s, hooks: map[identity]*hook{}, ready: map[tenants.ID][]*hook{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, tests: map[any]int{}}
 	p.fleet.init(p)
 	return p
 }
@@ -208,6 +211,35 @@ func (p *pusher) reserve(h *hook, n int) {
 func (p *pusher) onHost(host string, n int) {
 	if p.byHost[host] += n; p.byHost[host] == 0 {
 		delete(p.byHost, host)
+	}
+}
+
+// beginTest reports whether a test may be made, and counts it if so.
+func (p *pusher) beginTest(t tenants.ID, host string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tests[t] >= testShare || p.tests[host] >= testShare || p.byHost[host] >= hostSlots || p.sending >= slots {
+		return false
+	}
+	p.onTest(t, host, 1)
+	return true
+}
+
+func (p *pusher) endTest(t tenants.ID, host string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onTest(t, host, -1)
+	p.hire()
+}
+
+// onTest counts tests. It is called locked.
+func (p *pusher) onTest(t tenants.ID, host string, n int) {
+	p.sending += n
+	p.onHost(host, n)
+	for _, of := range []any{t, host} {
+		if p.tests[of] += n; p.tests[of] == 0 {
+			delete(p.tests, of)
+		}
 	}
 }
 

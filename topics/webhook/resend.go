@@ -108,6 +108,10 @@ func (s *Store) revive(ctx context.Context, w topics.Way, since int64, entry str
 	return number(list, 1), nil
 }
 
+// ErrBusy says that a test would take what the messages of others need.
+var ErrBusy = &errs.Error{Kind: errs.RateLimited, Code: "too_many_tests", RetryAfter: soon, Message: "Too many tests are under way.",
+	Fix: "Wait until those have an answer."}
+
 // Test sends an event that nobody published, now, and says what came of it. It changes nothing of how the endpoint fares.
 func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	id := identity{w.Tenant, w.UID}
@@ -119,6 +123,10 @@ func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
+	if !s.pusher.beginTest(id.tenant, c.host) {
+		return Attempt{}, ErrBusy
+	}
+	defer s.pusher.endTest(id.tenant, c.host)
 	now := s.clock.Now()
 	body := fmt.Sprintf(`{"type":"sluice.test","topic":%q,"subscription":%q}`, w.Topic, w.Subscription)
 	l := topics.Logged{ID: s.engine.NewID(0), PublishedAt: now, Message: queues.Outgoing{Body: []byte(body), ContentType: "application/json"}}
