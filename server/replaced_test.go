@@ -72,7 +72,10 @@ func TestG32_ARedisThatLostItsDataIsNoticed(t *testing.T) {
 			case "replaced":
 				redis.WipeData()
 				redis.Restart()
-				servertest.New(t, servertest.WithRedis(redis.URL()), quiet) // founds another installation there
+				other := servertest.New(t, servertest.WithRedis(redis.URL()), quiet) // founds another installation there
+				if err := other.Stop(); err != nil {                                 // so that it asks Redis nothing more
+					t.Fatal(err)
+				}
 			default:
 				redis.WipeData()
 				redis.Restart()
