@@ -164,7 +164,7 @@ function User({ session, help }: { session: Session; help: () => void }) {
       <Menu.Dropdown>
         <Menu.Label>
           <Group gap="xs">
-            <span>{session.member?.email ?? (session.key?.name || session.key?.id)}</span>
+            <span>{session.member?.email ?? session.portal_link?.name ?? (session.key?.name || session.key?.id)}</span>
             <Badge size="xs" variant="light" color={session.kind === "operator" ? "orange" : "cyan"}>
               {session.kind}
             </Badge>
