@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -35,8 +36,8 @@ func (m *Monitor) read(ctx context.Context, key string, names ...string) (map[st
 	list, _ := reply.([]any)
 	on := make(map[string]entry, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
-		if e, ok := parseEntry(text(list, i+1)); ok {
-			on[text(list, i)] = e
+		if e, ok := parseEntry(engine.Text(list, i+1)); ok {
+			on[engine.Text(list, i)] = e
 		}
 	}
 	return on, nil

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -146,8 +147,8 @@ func (m *Monitor) tally(ctx context.Context, keys []string, span int64, list []n
 			return "", err
 		}
 		answer, _ := reply.([]any)
-		all = text(answer, 0)
-		if err := m.packWhenFull(ctx, keys[1], number(answer, 1)); err != nil {
+		all = engine.Text(answer, 0)
+		if err := m.packWhenFull(ctx, keys[1], engine.Number(answer, 1)); err != nil {
 			return "", err
 		}
 	}

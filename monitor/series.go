@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -106,7 +107,7 @@ func (m *Monitor) load(ctx context.Context, key string) (h history, changed stri
 	list, _ := reply.([]any)
 	changed = "0"
 	for i := 0; i+1 < len(list); i += 2 {
-		field, value := text(list, i), text(list, i+1)
+		field, value := engine.Text(list, i), engine.Text(list, i+1)
 		switch field {
 		case "p":
 			if err := h.unpack([]byte(value)); err != nil {

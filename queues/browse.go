@@ -120,16 +120,16 @@ func (d *desk) peekHere(ctx context.Context, view string, from cursor, limit int
 	if err != nil {
 		return peeked{}, err
 	}
-	p := peeked{now: at(number(reply, 1)), next: cursor{view: text(reply, 2), position: text(reply, 3), id: text(reply, 4)}}
+	p := peeked{now: at(engine.Number(reply, 1)), next: cursor{view: engine.Text(reply, 2), position: engine.Text(reply, 3), id: engine.Text(reply, 4)}}
 	for i := 5; i+5 < len(reply); i += 6 {
 		p.looked++
-		p.bytes += len(text(reply, i+3))
-		m, err := d.parsePeeked(text(reply, i), text(reply, i+2), text(reply, i+3), text(reply, i+4), text(reply, i+5))
+		p.bytes += len(engine.Text(reply, i+3))
+		m, err := d.parsePeeked(engine.Text(reply, i), engine.Text(reply, i+2), engine.Text(reply, i+3), engine.Text(reply, i+4), engine.Text(reply, i+5))
 		if err != nil {
 			d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
 			continue
 		}
-		place := cursor{view: text(reply, i), position: text(reply, i+1), id: text(reply, i+2)}
+		place := cursor{view: engine.Text(reply, i), position: engine.Text(reply, i+1), id: engine.Text(reply, i+2)}
 		if place.view == "m" {
 			place.id = place.id[engine.IDSize:] + place.id[:engine.IDSize] // as it stands there; see lua/lib/groups.lua
 		}
@@ -156,10 +156,10 @@ func (d *desk) message(ctx context.Context, id engine.ID) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if text(reply, 2) == "" {
+	if engine.Text(reply, 2) == "" {
 		return Message{}, ErrMessageNotFound
 	}
-	m, err := d.parsePeeked(text(reply, 2), string(id[:]), text(reply, 3), text(reply, 4), text(reply, 5))
+	m, err := d.parsePeeked(engine.Text(reply, 2), string(id[:]), engine.Text(reply, 3), engine.Text(reply, 4), engine.Text(reply, 5))
 	if err != nil {
 		return Message{}, engine.ErrBroken.Because(err)
 	}
@@ -175,7 +175,7 @@ func (s *Store) DeleteMessage(ctx context.Context, t tenants.ID, queue string, i
 		if err != nil {
 			return err
 		}
-		if text(reply, 2) != "k" {
+		if engine.Text(reply, 2) != "k" {
 			return ErrMessageNotFound
 		}
 		s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricDeleted, 1)
@@ -189,7 +189,7 @@ func (s *Store) Purge(ctx context.Context, t tenants.ID, queue string) (int64, e
 	err := s.with(ctx, t, queue, func(d *desk) error {
 		return d.each(func(shard *desk) error {
 			reply, err := shard.alone(ctx, purgeScript, func(*config) []any { return []any{} })
-			count.Add(number(reply, 2))
+			count.Add(engine.Number(reply, 2))
 			return err
 		})
 	})

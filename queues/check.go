@@ -163,41 +163,41 @@ func (c *checker) read(ctx context.Context) (bool, error) {
 			c.head(reply)
 		}
 		for i := 9; i+5 < len(reply); i += 6 {
-			c.take(text(reply, i), text(reply, i+1), text(reply, i+2), number(reply, i+3), text(reply, i+4), number(reply, i+5))
+			c.take(engine.Text(reply, i), engine.Text(reply, i+1), engine.Text(reply, i+2), engine.Number(reply, i+3), engine.Text(reply, i+4), engine.Number(reply, i+5))
 		}
 		if now != first {
 			return true, nil
 		}
-		if part, index = text(reply, 2), text(reply, 3); part == "" {
+		if part, index = engine.Text(reply, 2), engine.Text(reply, 3); part == "" {
 			return false, nil
 		}
 	}
 }
 
 func (c *checker) head(reply []any) {
-	c.report.Now = at(number(reply, 1))
-	c.redis, c.clock = number(reply, 4), number(reply, 5)
+	c.report.Now = at(engine.Number(reply, 1))
+	c.redis, c.clock = engine.Number(reply, 4), engine.Number(reply, 5)
 	if c.clock > 0 {
 		c.report.Changed = at(c.clock)
 	}
 	list := func(i int) []any {
 		var out []any
-		for _, f := range strings.Fields(text(reply, i)) {
+		for _, f := range strings.Fields(engine.Text(reply, i)) {
 			out = append(out, f)
 		}
 		return out
 	}
 	counters, sizes := list(6), list(7)
-	c.tomb, c.largest, c.in = number(counters, 0), number(counters, 1), number(counters, 2)
-	c.del, c.exp = number(counters, 4), number(counters, 5)
-	c.next, c.again = number(counters, 6), number(counters, 7)
-	c.dead, c.moved, c.moving = number(counters, 8), number(counters, 9), number(counters, 10)
-	c.stored, c.dropped = number(counters, 11), number(counters, 12)
-	c.states, c.fifo = number(counters, 13), number(counters, 14) == 1
+	c.tomb, c.largest, c.in = engine.Number(counters, 0), engine.Number(counters, 1), engine.Number(counters, 2)
+	c.del, c.exp = engine.Number(counters, 4), engine.Number(counters, 5)
+	c.next, c.again = engine.Number(counters, 6), engine.Number(counters, 7)
+	c.dead, c.moved, c.moving = engine.Number(counters, 8), engine.Number(counters, 9), engine.Number(counters, 10)
+	c.stored, c.dropped = engine.Number(counters, 11), engine.Number(counters, 12)
+	c.states, c.fifo = engine.Number(counters, 13), engine.Number(counters, 14) == 1
 	for i := range c.sizes {
-		c.sizes[i] = number(sizes, i)
+		c.sizes[i] = engine.Number(sizes, i)
 	}
-	c.lacking = text(reply, 8)
+	c.lacking = engine.Text(reply, 8)
 }
 
 // wrong adds a violation.
@@ -497,12 +497,12 @@ func (c *checker) orphans(ctx context.Context, part string, n int64, known func(
 			return err
 		}
 		for i := 2; i < len(reply); i++ {
-			if id := text(reply, i); !known(id) && !found[id] {
+			if id := engine.Text(reply, i); !known(id) && !found[id] {
 				found[id] = true
 				c.wrong("Message %s is in %s and in no index.", name(id), placeNames[part])
 			}
 		}
-		if cursor = text(reply, 1); cursor == "0" || cursor == "" {
+		if cursor = engine.Text(reply, 1); cursor == "0" || cursor == "" {
 			break
 		}
 	}

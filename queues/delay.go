@@ -44,9 +44,9 @@ func (s *Store) DelayMessage(ctx context.Context, t tenants.ID, queue string, id
 		if err != nil {
 			return err
 		}
-		switch text(reply, 2) {
+		switch engine.Text(reply, 2) {
 		case "k":
-			if available = at(number(reply, 3)); !available.After(at(number(reply, 1))) {
+			if available = at(engine.Number(reply, 3)); !available.After(at(engine.Number(reply, 1))) {
 				state = Available
 			}
 			return nil
@@ -58,7 +58,7 @@ func (s *Store) DelayMessage(ctx context.Context, t tenants.ID, queue string, id
 			return ErrMessageNotDelayed
 		case "l":
 			return errs.Invalidf(pointer, "A message must be available before it ends, which is at %s.",
-				at(number(reply, 3)).Format(time.RFC3339))
+				at(engine.Number(reply, 3)).Format(time.RFC3339))
 		}
 		return unexpected(reply)
 	})

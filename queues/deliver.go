@@ -175,18 +175,18 @@ func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids 
 		if err != nil {
 			return 0, err
 		}
-		if text(reply, 0) == "again" {
+		if engine.Text(reply, 0) == "again" {
 			d.pushedOut(reply, 1)
 			continue
 		}
 		d.pushedOut(reply, 5)
-		switch ready, due := number(reply, 3), number(reply, 4); {
+		switch ready, due := engine.Number(reply, 3), engine.Number(reply, 4); {
 		case flag == "1" && (ready > 0 || due > 0):
 			d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
 		case ready > 0 && d.first().shards != nil:
 			d.waiters.hint()
 		}
-		return number(reply, 2), nil
+		return engine.Number(reply, 2), nil
 	}
 	return 0, engine.ErrUnavailable
 }

@@ -229,7 +229,7 @@ func (s *Store) Journey(tb testing.TB, t tenants.ID, queue string) func(to strin
 	return func(to string) error {
 		load := []parcel{{number: "1", letter: 'x', record: appendRecord(nil, &Outgoing{Body: []byte("again")}, nil), id: s.engine.NewID(0), sent: s.clock.Now()}}
 		return s.with(tb.Context(), t, to, func(there *desk) error {
-			_, err := there.accept(tb.Context(), d.uid, number(reply, 2), number(reply, 3), load)
+			_, err := there.accept(tb.Context(), d.uid, engine.Number(reply, 2), engine.Number(reply, 3), load)
 			return err
 		})
 	}

@@ -226,9 +226,9 @@ func (s *Store) configure(ctx context.Context, d *desk, c, want *config) (*confi
 		return nil, err
 	}
 	list, _ := reply.([]any)
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "ok":
-		next, err := decodeConfig(text(list, 1), raw)
+		next, err := decodeConfig(engine.Text(list, 1), raw)
 		if err != nil {
 			return nil, err
 		}
@@ -273,7 +273,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 			return Queue{}, false, err
 		}
 		list, _ := reply.([]any)
-		c, err := decodeConfig(text(list, 1), text(list, 2))
+		c, err := decodeConfig(engine.Text(list, 1), engine.Text(list, 2))
 		if err != nil {
 			return Queue{}, false, engine.ErrBroken.Because(err)
 		}
@@ -289,7 +289,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		}
 		if live {
 			s.keep(address{t, name}, uid, c)
-			return c.queue(uid), text(list, 2) == raw, nil
+			return c.queue(uid), engine.Text(list, 2) == raw, nil
 		}
 		// A sweep took the reservation for that of a dead server.
 		if err := s.discard(ctx, t, uid); err != nil {
@@ -374,7 +374,7 @@ func (s *Store) Delete(ctx context.Context, t tenants.ID, name string, cond Cond
 			return err
 		}
 		list, _ := reply.([]any)
-		switch text(list, 0) {
+		switch engine.Text(list, 0) {
 		case "stale":
 			return ErrPrecondition
 		case "absent":
@@ -559,9 +559,9 @@ func (s *Store) load(ctx context.Context, t tenants.ID, uid string) (*config, er
 		return nil, err
 	}
 	list, _ := reply.([]any)
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "ok":
-		c, err := decodeConfig(text(list, 1), text(list, 2))
+		c, err := decodeConfig(engine.Text(list, 1), engine.Text(list, 2))
 		if err != nil {
 			return nil, engine.ErrBroken.Because(err)
 		}

@@ -100,5 +100,5 @@ func (d *desk) discard(ctx context.Context, w tasks.Work, next string, ids []eng
 	if err != nil {
 		return 0, "", err
 	}
-	return int64(strings.Count(text(reply, 2), "k")), text(reply, 3), nil
+	return int64(strings.Count(engine.Text(reply, 2), "k")), engine.Text(reply, 3), nil
 }

@@ -245,8 +245,8 @@ type receiveAnswer struct {
 
 // parseReceive hands each caller of the batch its messages.
 func (d *desk) parseReceive(reply []any, batch []*receiveCall, c *config) (receiveAnswer, error) {
-	head := strings.Fields(text(reply, 1))
-	if text(reply, 0) != "ok" || len(head) < 5 {
+	head := strings.Fields(engine.Text(reply, 1))
+	if engine.Text(reply, 0) != "ok" || len(head) < 5 {
 		return receiveAnswer{}, unexpected(reply)
 	}
 	num := func(i int) int64 { n, _ := strconv.ParseInt(head[i], 10, 64); return n }
@@ -263,7 +263,7 @@ func (d *desk) parseReceive(reply []any, batch []*receiveCall, c *config) (recei
 		call.messages = make([]Message, 0, count)
 		for range count {
 			m := Message{State: InFlight, LeaseExpiresAt: at(a.lent).Add(call.lasts(c))}
-			if err := d.parseDelivery(text(reply, next), text(reply, next+1), a.now, &m); err != nil {
+			if err := d.parseDelivery(engine.Text(reply, next), engine.Text(reply, next+1), a.now, &m); err != nil {
 				// One damaged record must not hold up the others. It stays hidden for its lease and is seen again.
 				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
 			} else {

@@ -170,7 +170,7 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 		if err != nil {
 			return err
 		}
-		verdicts, remembered := text(reply, 2), text(reply, 3)
+		verdicts, remembered := engine.Text(reply, 2), engine.Text(reply, 3)
 		if next, err = parseRound(remembered, redriveView); err != nil {
 			return err
 		}
@@ -320,9 +320,9 @@ func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engi
 		switch {
 		case err != nil:
 			return err
-		case text(reply, 2) == "h":
+		case engine.Text(reply, 2) == "h":
 			return ErrHeld
-		case text(reply, 2) != "k":
+		case engine.Text(reply, 2) != "k":
 			return ErrMessageNotFound
 		}
 		if d.carry(ctx) != nil {

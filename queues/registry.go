@@ -33,21 +33,21 @@ func (r Registry) Reserve(ctx context.Context, t tenants.ID, name string, most i
 	if err != nil {
 		return "", err
 	}
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "full":
-		return "", RegistryFull{number(list, 1)}
+		return "", RegistryFull{engine.Number(list, 1)}
 	case "no_tenant":
 		return "", ErrTenantGone
 	case "live":
 		return "", nil
 	}
-	return text(list, 1), nil
+	return engine.Text(list, 1), nil
 }
 
 // Confirm makes a thing live whose keys are there. It reports false when the reservation was given up.
 func (r Registry) Confirm(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
 	list, err := r.do(ctx, confirmScript, r.keys(t), name, uid)
-	return text(list, 0) == "ok", err
+	return engine.Text(list, 0) == "ok", err
 }
 
 // Lookup returns the uid of a live thing, or "".
@@ -73,7 +73,7 @@ func (r Registry) Unfinished(ctx context.Context, t tenants.ID, cursor string) (
 	if err != nil || len(list) == 0 {
 		return nil, "0", err
 	}
-	return named(list[1:]), text(list, 0), nil
+	return named(list[1:]), engine.Text(list, 0), nil
 }
 
 // Any returns up to limit things, whether they are live, begun or being deleted; those are without a name. It finds some as
@@ -95,7 +95,7 @@ func (r Registry) Any(ctx context.Context, t tenants.ID, limit int) ([]Named, er
 // Count returns how many things there are, with those that are begun and those being deleted.
 func (r Registry) Count(ctx context.Context, t tenants.ID) (int64, error) {
 	list, err := r.do(ctx, countScript, r.keys(t)[:1])
-	return number(list, 0), err
+	return engine.Number(list, 0), err
 }
 
 // Unregister takes the name of a thing out and notes that its keys are still to be removed.
@@ -108,7 +108,7 @@ func (r Registry) Unregister(ctx context.Context, t tenants.ID, name, uid string
 // are still to be removed. It reports false for what is no reservation any more.
 func (r Registry) GiveUp(ctx context.Context, t tenants.ID, name, uid string) (bool, error) {
 	list, err := r.do(ctx, giveUpScript, r.keys(t)[:1], name, uid)
-	return text(list, 0) == "ok", err
+	return engine.Text(list, 0) == "ok", err
 }
 
 // Forget forgets a thing whose keys are removed.
@@ -126,7 +126,7 @@ func (r Registry) do(ctx context.Context, s *engine.Script, keys []string, args 
 func named(list []any) []Named {
 	out := make([]Named, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
-		out = append(out, Named{text(list, i), text(list, i+1)})
+		out = append(out, Named{engine.Text(list, i), engine.Text(list, i+1)})
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package queues
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -26,21 +25,6 @@ func notFoundOr(err error, name string) error {
 		return err
 	}
 	return notFound(name)
-}
-
-// text returns element i of an answer, and "" where there is none.
-func text(list []any, i int) string {
-	if i >= len(list) {
-		return ""
-	}
-	s, _ := list[i].(string)
-	return s
-}
-
-// number returns element i of an answer as a number.
-func number(list []any, i int) int64 {
-	n, _ := strconv.ParseInt(text(list, i), 10, 64)
-	return n
 }
 
 func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -378,7 +378,7 @@ func (s *Store) amend(ctx context.Context, keys []string, r *scheduleRecord, f f
 // verdict reads what a script says that changes a schedule.
 func verdict(reply any) error {
 	list, _ := reply.([]any)
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "ok":
 		return nil
 	case "changed":
@@ -424,14 +424,14 @@ func (s *Store) readSchedules(ctx context.Context, keys []string, names ...strin
 	records := make([]*scheduleRecord, 0, len(names))
 	for i := 2; i+1 < len(list); i += 2 {
 		var r *scheduleRecord
-		if text(list, i) != "" {
-			if r, err = parseSchedule(names[i/2-1], text(list, i), text(list, i+1)); err != nil {
+		if engine.Text(list, i) != "" {
+			if r, err = parseSchedule(names[i/2-1], engine.Text(list, i), engine.Text(list, i+1)); err != nil {
 				return nil, time.Time{}, engine.ErrBroken.Because(err)
 			}
 		}
 		records = append(records, r)
 	}
-	return records, at(number(list, 1)), nil
+	return records, at(engine.Number(list, 1)), nil
 }
 
 func (d *desk) scheduleNames(ctx context.Context) ([]string, error) {
@@ -442,7 +442,7 @@ func (d *desk) scheduleNames(ctx context.Context) ([]string, error) {
 	list, _ := reply.([]any)
 	names := make([]string, len(list))
 	for i := range list {
-		names[i] = text(list, i)
+		names[i] = engine.Text(list, i)
 	}
 	return names, nil
 }
@@ -463,9 +463,9 @@ func (s *Store) dropSchedules(ctx context.Context, t tenants.ID, uid string) err
 		gone = nil
 		var changes []indexChange
 		for i := 0; i+1 < len(list); i += 2 {
-			name := text(list, i)
+			name := engine.Text(list, i)
 			var state scheduleState
-			if err := json.Unmarshal([]byte(text(list, i+1)), &state); err != nil {
+			if err := json.Unmarshal([]byte(engine.Text(list, i+1)), &state); err != nil {
 				return engine.ErrBroken.Because(fmt.Errorf("read schedule: %w", err))
 			}
 			gone = append(gone, name)

@@ -82,8 +82,8 @@ func (s *Store) tickDue(ctx context.Context) (time.Duration, error) {
 	}
 	due := list[2:]
 	if len(due) == 0 {
-		if next := number(list, 1); next != 0 {
-			return max(min(at(next).Sub(at(number(list, 0))), schedulePoll), scheduleGather), nil
+		if next := engine.Number(list, 1); next != 0 {
+			return max(min(at(next).Sub(at(engine.Number(list, 0))), schedulePoll), scheduleGather), nil
 		}
 		return schedulePoll, nil
 	}
@@ -93,7 +93,7 @@ func (s *Store) tickDue(ctx context.Context) (time.Duration, error) {
 	var changes []indexChange
 	for i := range due {
 		g.Go(func() error {
-			change := s.dealWith(ctx, text(due, i), at(number(list, 0)))
+			change := s.dealWith(ctx, engine.Text(due, i), at(engine.Number(list, 0)))
 			mu.Lock()
 			defer mu.Unlock()
 			changes = append(changes, change)

@@ -306,19 +306,19 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		return args
 	}
 	reply, err := d.call(context.Background(), sendScript, ln, args)
-	for step := 1; err == nil && text(reply, 0) == "again" && step < maxTidy; step++ {
+	for step := 1; err == nil && engine.Text(reply, 0) == "again" && step < maxTidy; step++ {
 		d.pushedOut(reply, 1)
 		reply, err = d.call(context.Background(), sendScript, ln, args)
 	}
-	if text(reply, 0) == "ok" {
+	if engine.Text(reply, 0) == "ok" {
 		d.pushedOut(reply, 4)
 	} else {
 		d.pushedOut(reply, 1)
 	}
-	if err == nil && text(reply, 0) != "ok" {
-		err = refused(text(reply, 0))
+	if err == nil && engine.Text(reply, 0) != "ok" {
+		err = refused(engine.Text(reply, 0))
 	}
-	now, verdicts := number(reply, 1), text(reply, 2)
+	now, verdicts := engine.Number(reply, 1), engine.Text(reply, 2)
 	ready, due := 0, time.Duration(0)
 	n := 0
 	for _, c := range batch {
@@ -351,7 +351,7 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		return
 	}
 	if fifo {
-		ready = int(number(reply, 3)) // groups, not messages
+		ready = int(engine.Number(reply, 3)) // groups, not messages
 	}
 	switch {
 	case flag == "1" && (ready > 0 || due > 0):
@@ -364,8 +364,8 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 // pushedOut counts the messages that a send has deleted to make room, and has those brought on that it has sent off. From
 // element i on the reply says how many there are of each.
 func (d *desk) pushedOut(reply []any, i int) {
-	d.store.dropped.Add(number(reply, i))
-	if number(reply, i+1) > 0 {
+	d.store.dropped.Add(engine.Number(reply, i))
+	if engine.Number(reply, i+1) > 0 {
 		d.carrier.wake()
 	}
 }

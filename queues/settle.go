@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -220,11 +221,11 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 		}
 		return args
 	})
-	if err == nil && text(reply, 0) != "ok" {
-		err = refused(text(reply, 0))
+	if err == nil && engine.Text(reply, 0) != "ok" {
+		err = refused(engine.Text(reply, 0))
 	}
-	now, verdicts := number(reply, 1), text(reply, 2)
-	waits := strings.Fields(text(reply, 5))
+	now, verdicts := engine.Number(reply, 1), engine.Text(reply, 2)
+	waits := strings.Fields(engine.Text(reply, 5))
 	n, gaveUp, acked := 0, false, int64(0)
 	for _, c := range batch {
 		for i := range c.items {
@@ -254,7 +255,7 @@ func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 	if gaveUp {
 		d.carrier.wake()
 	}
-	if ready, due := number(reply, 3), number(reply, 4); err == nil && flag == "1" && (ready > 0 || due > 0) {
+	if ready, due := engine.Number(reply, 3), engine.Number(reply, 4); err == nil && flag == "1" && (ready > 0 || due > 0) {
 		d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
 	}
 }

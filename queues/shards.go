@@ -142,7 +142,7 @@ func (s *Store) level(ctx context.Context, t tenants.ID, uid string, c *config) 
 				return err
 			}
 			list, _ := reply.([]any)
-			switch text(list, 0) {
+			switch engine.Text(list, 0) {
 			case "ok":
 				return nil
 			case "gone":
@@ -185,10 +185,10 @@ func (s *Store) others(ctx context.Context, t tenants.ID, uid string) ([]string,
 		return nil, err
 	}
 	list, _ := reply.([]any)
-	if text(list, 0) == "absent" {
+	if engine.Text(list, 0) == "absent" {
 		return nil, nil
 	}
-	c, err := decodeConfig("", text(list, len(list)-1))
+	c, err := decodeConfig("", engine.Text(list, len(list)-1))
 	if err != nil {
 		return nil, engine.ErrBroken.Because(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -41,11 +42,11 @@ func (s *Store) GroupState(ctx context.Context, t tenants.ID, queue, handle stri
 	reply, err := s.ofHolder(ctx, t, queue, handle, func(d *desk, head []any) ([]any, error) {
 		return d.alone(ctx, stateReadScript, func(*config) []any { return head })
 	})
-	if err != nil || number(reply, 2) == 0 {
+	if err != nil || engine.Number(reply, 2) == 0 {
 		return GroupState{}, err
 	}
-	r := recordReader{rest: text(reply, 3)}
-	state := GroupState{ContentType: r.contentType(), EndsAt: at(number(reply, 2))}
+	r := recordReader{rest: engine.Text(reply, 3)}
+	state := GroupState{ContentType: r.contentType(), EndsAt: at(engine.Number(reply, 2))}
 	if r.failed {
 		return GroupState{}, unexpected(reply)
 	}
@@ -72,7 +73,7 @@ func (s *Store) PutGroupState(ctx context.Context, t tenants.ID, queue, handle s
 	if err != nil {
 		return time.Time{}, err
 	}
-	return at(number(reply, 2)), nil
+	return at(engine.Number(reply, 2)), nil
 }
 
 // DeleteGroupState forgets the state of the group to which a message belongs that the caller holds, if it has one.
@@ -98,7 +99,7 @@ func (s *Store) ofHolder(ctx context.Context, t tenants.ID, queue, handle string
 		if reply, err = call(d, []any{string(r.id[:]) + r.place, r.delivery}); err != nil {
 			return err
 		}
-		switch text(reply, 0) {
+		switch engine.Text(reply, 0) {
 		case "ok":
 			return nil
 		case "lost":
@@ -106,7 +107,7 @@ func (s *Store) ofHolder(ctx context.Context, t tenants.ID, queue, handle string
 		case "full":
 			return ErrStatesFull
 		}
-		return refused(text(reply, 0))
+		return refused(engine.Text(reply, 0))
 	})
 	return reply, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -57,23 +58,23 @@ func (d *desk) statsHere(ctx context.Context) (Stats, error) {
 		if err != nil {
 			return Stats{}, err
 		}
-		if text(reply, 10) == "0" {
+		if engine.Text(reply, 10) == "0" {
 			d.store.skewed.Store(d.store.clock.Now().UnixMilli())
 		}
-		if number(reply, 11) >= callMessages && step < maxTidy {
+		if engine.Number(reply, 11) >= callMessages && step < maxTidy {
 			continue
 		}
 		st := Stats{
-			Available: number(reply, 2), InFlight: number(reply, 3), Delayed: number(reply, 4),
-			Sent: number(reply, 6), Received: number(reply, 7), Deleted: number(reply, 8), Expired: number(reply, 9),
-			Moving: number(reply, 12), DeadLettered: number(reply, 13), Moved: number(reply, 14),
-			Bytes: number(reply, 15), Dropped: number(reply, 16),
-			Now: at(number(reply, 1)),
+			Available: engine.Number(reply, 2), InFlight: engine.Number(reply, 3), Delayed: engine.Number(reply, 4),
+			Sent: engine.Number(reply, 6), Received: engine.Number(reply, 7), Deleted: engine.Number(reply, 8), Expired: engine.Number(reply, 9),
+			Moving: engine.Number(reply, 12), DeadLettered: engine.Number(reply, 13), Moved: engine.Number(reply, 14),
+			Bytes: engine.Number(reply, 15), Dropped: engine.Number(reply, 16),
+			Now: at(engine.Number(reply, 1)),
 		}
 		if st.Moving > 0 {
 			d.carrier.wake()
 		}
-		if oldest := number(reply, 5); oldest > 0 {
+		if oldest := engine.Number(reply, 5); oldest > 0 {
 			st.OldestAge = max(st.Now.Sub(at(oldest)), 0)
 		}
 		return st, nil

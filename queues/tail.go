@@ -204,14 +204,14 @@ func (s *Store) tail(ctx context.Context, a address, from position, limit int) (
 		if err != nil {
 			return err
 		}
-		page.to = position{text(reply, 2), text(reply, 3), text(reply, 4), text(reply, 5), text(reply, 6), text(reply, 7)}
-		page.more, page.seen = text(reply, 8) == "1", nil
+		page.to = position{engine.Text(reply, 2), engine.Text(reply, 3), engine.Text(reply, 4), engine.Text(reply, 5), engine.Text(reply, 6), engine.Text(reply, 7)}
+		page.more, page.seen = engine.Text(reply, 8) == "1", nil
 		if from == (position{}) {
 			page.from = page.to
 		}
 		at := page.from
 		for i := 9; i+6 < len(reply); i += 7 {
-			letter, number, behind := text(reply, i), text(reply, i+5), text(reply, i+6)
+			letter, number, behind := engine.Text(reply, i), engine.Text(reply, i+5), engine.Text(reply, i+6)
 			var found part
 			switch {
 			case letter == "r":
@@ -221,7 +221,7 @@ func (s *Store) tail(ctx context.Context, a address, from position, limit int) (
 			default:
 				found, at.upto, at.entry = groups, number, behind
 			}
-			m, err := d.parsePeeked(letter, text(reply, i+1), text(reply, i+2), text(reply, i+3), text(reply, i+4))
+			m, err := d.parsePeeked(letter, engine.Text(reply, i+1), engine.Text(reply, i+2), engine.Text(reply, i+3), engine.Text(reply, i+4))
 			if err != nil {
 				d.store.logger.Error("a stored message cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
 				continue

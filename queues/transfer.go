@@ -117,13 +117,13 @@ func (d *desk) carry(ctx context.Context) error {
 		if err := d.store.step("carrying"); err != nil {
 			return err
 		}
-		arrived, from = arrived[:0], text(reply, 4)
+		arrived, from = arrived[:0], engine.Text(reply, 4)
 		for _, group := range d.sort(reply) {
 			to := group[0].to
 			if blocked[to] {
 				continue
 			}
-			here, err := d.bring(ctx, number(reply, 2), number(reply, 3), group)
+			here, err := d.bring(ctx, engine.Number(reply, 2), engine.Number(reply, 3), group)
 			for i := range here {
 				arrived = append(arrived, here[i].number)
 			}
@@ -149,7 +149,7 @@ func (d *desk) carry(ctx context.Context) error {
 			return err
 		}
 		// Behind forwarded messages that have to wait there are mostly more of them, and there may be any number.
-		if len(arrived) == 0 && (stuck || text(reply, 5) == "0") {
+		if len(arrived) == 0 && (stuck || engine.Text(reply, 5) == "0") {
 			return failed
 		}
 	}
@@ -168,12 +168,12 @@ func (d *desk) sort(reply []any) [][]parcel {
 	var groups [][]parcel
 	index := map[string]int{}
 	for i := 6; i+1 < len(reply); i += 2 {
-		p, err := d.parseParcel(text(reply, i+1))
+		p, err := d.parseParcel(engine.Text(reply, i+1))
 		if err != nil {
 			d.store.logger.Error("a message on its way to another queue cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
 			continue
 		}
-		p.number = text(reply, i)
+		p.number = engine.Text(reply, i)
 		n, ok := index[p.to]
 		if !ok {
 			n = len(groups)
@@ -335,7 +335,7 @@ func nextHop(sideRecord string) string {
 // wakeOwn wakes this server's receives when a script says that messages became available, as its third answer, or will be,
 // as its fourth. flag: what it was told.
 func (d *desk) wakeOwn(flag string, reply []any) {
-	if ready, due := number(reply, 2), number(reply, 3); flag == "1" && (ready > 0 || due > 0) {
+	if ready, due := engine.Number(reply, 2), engine.Number(reply, 3); flag == "1" && (ready > 0 || due > 0) {
 		d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
 	}
 }
@@ -366,7 +366,7 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 	}
 	ln := &lane{field: "M" + from, seq: journey}
 	reply, err := d.numbered(ctx, acceptScript, ln, args)
-	for step := 1; err == nil && text(reply, 0) == "again" && step < maxTidy; step++ {
+	for step := 1; err == nil && engine.Text(reply, 0) == "again" && step < maxTidy; step++ {
 		d.pushedOut(reply, 4)
 		reply, err = d.numbered(ctx, acceptScript, ln, args)
 	}
@@ -375,7 +375,7 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 	}
 	d.pushedOut(reply, 4)
 	d.wakeOwn(flag, reply)
-	verdicts := text(reply, 6)
+	verdicts := engine.Text(reply, 6)
 	var here []parcel
 	for i := range min(len(group), len(verdicts)) {
 		if verdicts[i] == 'k' {

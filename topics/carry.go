@@ -234,7 +234,7 @@ func (s *Store) tend(ctx context.Context) error {
 	}
 	list, _ := reply.([]any)
 	for i := 1; i < len(list); i++ {
-		if err := s.attend(ctx, text(list, i), at(number(list, 0))); err != nil {
+		if err := s.attend(ctx, engine.Text(list, i), at(engine.Number(list, 0))); err != nil {
 			return err
 		}
 	}
@@ -253,12 +253,12 @@ func (s *Store) attend(ctx context.Context, raw string, now time.Time) error {
 		return err
 	}
 	list, _ := reply.([]any)
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "mine":
 		s.carry(e.tenant, e.uid)
 		return s.index(ctx, "=", now.Add(lookAfter), raw)
 	case "theirs":
-		return s.index(ctx, "=", at(number(list, 1)).Add(lookEvery), raw)
+		return s.index(ctx, "=", at(engine.Number(list, 1)).Add(lookEvery), raw)
 	case "early":
 		// The topic is about to have it, or the server died before that and the next one to come makes the same entry.
 		return s.index(ctx, "=", now.Add(orphanAge), raw)

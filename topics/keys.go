@@ -2,7 +2,6 @@ package topics
 
 import (
 	"embed"
-	"strconv"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -58,20 +57,5 @@ func indexKey() string { return engine.SystemKey("topics") }
 
 // signingKeyKey is the key that holds what notifications are signed with.
 func signingKeyKey() string { return engine.SystemKey("sns-key") }
-
-// text returns element i of an answer, and "" where there is none.
-func text(list []any, i int) string {
-	if i >= len(list) {
-		return ""
-	}
-	s, _ := list[i].(string)
-	return s
-}
-
-// number returns element i of an answer as a number.
-func number(list []any, i int) int64 {
-	n, _ := strconv.ParseInt(text(list, i), 10, 64)
-	return n
-}
 
 func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

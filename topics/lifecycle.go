@@ -138,12 +138,12 @@ func (s *Store) load(ctx context.Context, keys []string, counted *config) (*conf
 	if err != nil {
 		return nil, Stats{}, err
 	}
-	c, err := decodeConfig(text(list, 1), text(list, 2))
+	c, err := decodeConfig(engine.Text(list, 1), engine.Text(list, 2))
 	if err != nil {
 		return nil, Stats{}, engine.ErrBroken.Because(err)
 	}
-	st := Stats{Now: at(number(list, 3)), Last: number(list, 4), Published: number(list, 5), Kept: number(list, 6), Bytes: number(list, 7),
-		Oldest: number(list, 8), Subscriptions: number(list, 9)}
+	st := Stats{Now: at(engine.Number(list, 3)), Last: engine.Number(list, 4), Published: engine.Number(list, 5), Kept: engine.Number(list, 6), Bytes: engine.Number(list, 7),
+		Oldest: engine.Number(list, 8), Subscriptions: engine.Number(list, 9)}
 	if st.Oldest != 0 {
 		st.OldestAt = publishedAt(st.Oldest)
 	}
@@ -236,7 +236,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		if err != nil {
 			return Topic{}, false, err
 		}
-		c, err := decodeConfig(text(list, 1), text(list, 2))
+		c, err := decodeConfig(engine.Text(list, 1), engine.Text(list, 2))
 		if err != nil {
 			return Topic{}, false, engine.ErrBroken.Because(err)
 		}
@@ -249,7 +249,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		}
 		if live {
 			s.keep(address{t, name}, uid, c)
-			return c.topic(uid, Stats{Now: now}), text(list, 2) == raw, nil
+			return c.topic(uid, Stats{Now: now}), engine.Text(list, 2) == raw, nil
 		}
 		// A sweep took the reservation for that of a dead server.
 		if err := s.bury(ctx, t, "", uid); err != nil {
@@ -306,7 +306,7 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 			if err != nil {
 				return err
 			}
-			if text(list, 0) == "ok" {
+			if engine.Text(list, 0) == "ok" {
 				_, out, err = tp.look(ctx)
 				return err
 			}
@@ -339,7 +339,7 @@ func (s *Store) Delete(ctx context.Context, t tenants.ID, name string, cond Cond
 		if err != nil {
 			return err
 		}
-		if text(list, 0) == "stale" {
+		if engine.Text(list, 0) == "stale" {
 			return ErrPrecondition
 		}
 		s.forget(tp)
@@ -527,7 +527,7 @@ func (s *Store) tidy(ctx context.Context, t tenants.ID, name string) error {
 			if err != nil {
 				return err
 			}
-			if number(list, 1) == 0 {
+			if engine.Number(list, 1) == 0 {
 				break
 			}
 		}

@@ -204,7 +204,7 @@ func (tp *topic) pack(m *queues.Outgoing, c *config, result *PublishResult) publ
 func (tp *topic) runPublishes(batch []*publishCall) {
 	// The numbers are those of the whole server: a topic that it forgot and meets again must not begin anew.
 	reply, err := tp.append(context.Background(), tp.store.calls.Add(1), batch)
-	now, verdicts := number(reply, 1), text(reply, 2)
+	now, verdicts := engine.Number(reply, 1), engine.Text(reply, 2)
 	for _, c := range batch {
 		for i := range c.items {
 			one := c.items[i].result
@@ -226,7 +226,7 @@ func (tp *topic) runPublishes(batch []*publishCall) {
 		return
 	}
 	tp.readers.tell()
-	if text(reply, 3) == "1" {
+	if engine.Text(reply, 3) == "1" {
 		tp.store.carry(tp.at.tenant, tp.uid)
 	}
 }
@@ -245,21 +245,21 @@ func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([
 		if err != nil {
 			return nil, err
 		}
-		switch text(list, 0) {
+		switch engine.Text(list, 0) {
 		case "ok":
 			return list, nil
 		case "stale":
-			now, err := decodeConfig(text(list, 1), text(list, 2))
+			now, err := decodeConfig(engine.Text(list, 1), engine.Text(list, 2))
 			if err != nil {
 				return nil, engine.ErrBroken.Because(err)
 			}
 			tp.config.Store(now)
 		case "idle":
-			if entry, err = s.enter(ctx, tp.at.tenant, tp.uid, number(list, 1)); err != nil {
+			if entry, err = s.enter(ctx, tp.at.tenant, tp.uid, engine.Number(list, 1)); err != nil {
 				return nil, err
 			}
 		default:
-			return nil, refused(text(list, 0))
+			return nil, refused(engine.Text(list, 0))
 		}
 	}
 	return nil, engine.ErrUnavailable

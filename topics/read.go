@@ -96,7 +96,7 @@ func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) 
 		if err != nil {
 			return Page{}, err
 		}
-		if text(list, 0) == "lost" {
+		if engine.Text(list, 0) == "lost" {
 			// Before it refuses it makes sure that the settings are those of now.
 			now, _, err := tp.store.load(ctx, tp.keys, nil)
 			if err != nil {
@@ -104,7 +104,7 @@ func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) 
 			}
 			tp.config.Store(now)
 			if now.Retention == c.Retention {
-				return Page{}, notRetained(number(list, 3))
+				return Page{}, notRetained(engine.Number(list, 3))
 			}
 			c = now
 			continue
@@ -113,7 +113,7 @@ func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) 
 		if err != nil {
 			return Page{}, err
 		}
-		page := Page{Now: at(number(list, 1)), Next: number(list, 2), Messages: make([]Logged, len(found))}
+		page := Page{Now: at(engine.Number(list, 1)), Next: engine.Number(list, 2), Messages: make([]Logged, len(found))}
 		for i, p := range found {
 			page.Messages[i] = Logged{ID: p.id, Sequence: p.sequence, PublishedAt: publishedAt(p.sequence), Message: p.message}
 			page.Next = p.sequence

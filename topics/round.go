@@ -269,13 +269,13 @@ func (r *round) fetch(ctx context.Context, place int64) (fetched, error) {
 	if err != nil {
 		return fetched{}, err
 	}
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "news":
 		return fetched{}, errNews
 	case "theirs":
 		return fetched{}, errTheirs
 	}
-	f := fetched{now: at(number(list, 1)), last: number(list, 2), floor: number(list, 3), entry: number(list, 4)}
+	f := fetched{now: at(engine.Number(list, 1)), last: engine.Number(list, 2), floor: engine.Number(list, 3), entry: engine.Number(list, 4)}
 	r.last = max(r.last, f.last)
 	f.page, err = parsePage(list[5:])
 	return f, err
@@ -284,11 +284,11 @@ func (r *round) fetch(ctx context.Context, place int64) (fetched, error) {
 func parsePage(list []any) ([]published, error) {
 	page := make([]published, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
-		value := text(list, i+1)
+		value := engine.Text(list, i+1)
 		if len(value) < engine.IDSize {
-			return nil, engine.ErrBroken.Because(fmt.Errorf("message %s of a topic is missing or damaged", text(list, i)))
+			return nil, engine.ErrBroken.Because(fmt.Errorf("message %s of a topic is missing or damaged", engine.Text(list, i)))
 		}
-		p := published{sequence: number(list, i), record: value[engine.IDSize:]}
+		p := published{sequence: engine.Number(list, i), record: value[engine.IDSize:]}
 		copy(p.id[:], value)
 		var err error
 		if p.message, err = queues.ParseRecord(p.record); err != nil {
@@ -549,7 +549,7 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	verdicts := text(list, 1)
+	verdicts := engine.Text(list, 1)
 	for i := range done {
 		if i >= len(verdicts) || verdicts[i] != '+' {
 			r.version = "" // another server has moved it on, or it is gone
@@ -558,7 +558,7 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 		r.moved(&done[i])
 		r.store.meter.Add(r.tenant, tenants.KindTopic, r.config.name, tenants.MetricDelivered, done[i].delivered)
 	}
-	return number(list, 2), nil
+	return engine.Number(list, 2), nil
 }
 
 // moved takes over what was noted.
@@ -614,7 +614,7 @@ func (r *round) settle(ctx context.Context, f fetched) error {
 		return err
 	}
 	list, err := verdict(reply)
-	if err != nil || text(list, 0) != "ok" {
+	if err != nil || engine.Text(list, 0) != "ok" {
 		return err
 	}
 	if err := r.store.step("rested"); err != nil {

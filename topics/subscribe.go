@@ -167,7 +167,7 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 	if err != nil {
 		return Subscription{}, false, err
 	}
-	switch text(list, 0) {
+	switch engine.Text(list, 0) {
 	case "changed":
 		return Subscription{}, false, errChanged
 	case "full":
@@ -279,7 +279,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 			if err != nil {
 				return err
 			}
-			if text(list, 0) == "ok" {
+			if engine.Text(list, 0) == "ok" {
 				if err := s.step("unsubscribed"); err != nil {
 					return err
 				}
@@ -352,16 +352,16 @@ func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paus
 			if err != nil {
 				return err
 			}
-			switch text(list, 0) {
+			switch engine.Text(list, 0) {
 			case "none":
 				return subscriptionNotFound(topicName, name)
 			case "idle":
-				if entry, err = s.enter(ctx, t, tp.uid, number(list, 1)); err != nil {
+				if entry, err = s.enter(ctx, t, tp.uid, engine.Number(list, 1)); err != nil {
 					return err
 				}
 				continue
 			}
-			if text(list, 1) == "1" {
+			if engine.Text(list, 1) == "1" {
 				s.carry(t, tp.uid)
 			}
 			if v := snap.list[0].last(); v.Endpoint != "" {

@@ -226,11 +226,11 @@ type snapshot struct {
 }
 
 func parseSnapshot(list []any) (snapshot, error) {
-	s := snapshot{now: at(number(list, 1)), last: number(list, 2), published: number(list, 3), version: text(list, 4), ended: map[string]string{}}
+	s := snapshot{now: at(engine.Number(list, 1)), last: engine.Number(list, 2), published: engine.Number(list, 3), version: engine.Text(list, 4), ended: map[string]string{}}
 	byUID := map[string]*record{}
 	i := 5
-	for ; i+1 < len(list) && text(list, i) != "~"; i += 2 {
-		name, value := text(list, i), text(list, i+1)
+	for ; i+1 < len(list) && engine.Text(list, i) != "~"; i += 2 {
+		name, value := engine.Text(list, i), engine.Text(list, i+1)
 		switch {
 		case name == "":
 		case name[0] == '~':
@@ -245,12 +245,12 @@ func parseSnapshot(list []any) (snapshot, error) {
 		}
 	}
 	for i += 2; i+1 < len(list); i += 2 {
-		r := byUID[text(list, i)]
+		r := byUID[engine.Text(list, i)]
 		if r == nil {
 			continue
 		}
 		var err error
-		if r.progress, err = parseProgress(text(list, i+1)); err != nil {
+		if r.progress, err = parseProgress(engine.Text(list, i+1)); err != nil {
 			return s, engine.ErrBroken.Because(err)
 		}
 		s.list = append(s.list, r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -149,7 +150,7 @@ func (s *Store) Fetch(ctx context.Context, t tenants.ID, topicUID string, sequen
 	for i := range page {
 		found = append(found, page[i].logged())
 	}
-	return found, int(number(list, 1)), nil
+	return found, int(engine.Number(list, 1)), nil
 }
 
 // Release says up to which sequence number a topic's log need not keep anything for webhooks, by the uids of their

@@ -50,17 +50,17 @@ func (s *Store) exchange(ctx context.Context, id identity, known *config, result
 }
 
 func (s *Store) readExchanged(ctx context.Context, id identity, known *config, list []any) (exchanged, error) {
-	out := exchanged{next: number(list, 3), mark: number(list, 4), old: text(list, 5) == "1", disabled: text(list, 6) == "1", more: number(list, 7) > 0}
+	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Number(list, 7) > 0}
 	c := known
-	if text(list, 8) != "" {
+	if engine.Text(list, 8) != "" {
 		var err error
-		if c, err = s.parseConfig(number(list, 2), text(list, 8), text(list, 9)); err != nil {
+		if c, err = s.parseConfig(engine.Number(list, 2), engine.Text(list, 8), engine.Text(list, 9)); err != nil {
 			return exchanged{}, err
 		}
 		out.config = c
 	}
 	for i := 10; i+2 < len(list); i += 3 {
-		l, err := parseLent(text(list, i), text(list, i+1), text(list, i+2))
+		l, err := parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2))
 		if err != nil {
 			return exchanged{}, err
 		}
@@ -146,7 +146,7 @@ func (p *pusher) keep(h *hook, c *config) {
 		}
 		entries := make([]lent, len(list)-1)
 		for i := range entries {
-			entries[i].entry = text(list, i+1)
+			entries[i].entry = engine.Text(list, i+1)
 		}
 		s.fill(s.life, h.id, c, entries)
 		mark, err := s.store(s.life, h.id, entries)
@@ -169,7 +169,7 @@ func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark in
 			return nil
 		}
 		list, err := s.call(ctx, keepScript, id, args...)
-		mark, args, size = number(list, 1), nil, 0
+		mark, args, size = engine.Number(list, 1), nil, 0
 		return err
 	}
 	for i := range entries {

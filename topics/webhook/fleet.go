@@ -127,7 +127,7 @@ func (f *fleet) beat(ctx context.Context) {
 	if list, ok := reply.([]any); err == nil && ok {
 		var alive []uint32
 		for i := range list {
-			alive = append(alive, uint32(number(list, i))) //nolint:gosec // sessions have 32 bits
+			alive = append(alive, uint32(engine.Number(list, i))) //nolint:gosec // sessions have 32 bits
 		}
 		for _, shard := range f.assign(alive) {
 			f.arm(shard, 0)
@@ -218,11 +218,11 @@ func (f *fleet) look(shard int) {
 	reply, err := s.engine.Do(s.life, dueScript, []string{readyKey(shard)}, dueAtOnce, lookEvery.Milliseconds())
 	if list, ok := reply.([]any); err == nil && ok {
 		for i := 1; i < len(list); i++ {
-			if id, ok := parseIdentity(text(list, i), ":"); ok {
+			if id, ok := parseIdentity(engine.Text(list, i), ":"); ok {
 				f.pusher.wake(id)
 			}
 		}
-		if in := number(list, 0); in >= 0 {
+		if in := engine.Number(list, 0); in >= 0 {
 			next = min(next, max(in, 1))
 		}
 	} else {

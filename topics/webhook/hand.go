@@ -89,8 +89,8 @@ func (s *Store) enqueue(ctx context.Context, w topics.Way, args []any) (topics.H
 	if err != nil {
 		return topics.Handed{}, err
 	}
-	s.pusher.due(id, number(list, 5))
-	return topics.Handed{Reached: number(list, 1), Mark: number(list, 2), Overflowed: number(list, 3), Disabled: text(list, 4) == "1"}, nil
+	s.pusher.due(id, engine.Number(list, 5))
+	return topics.Handed{Reached: engine.Number(list, 1), Mark: engine.Number(list, 2), Overflowed: engine.Number(list, 3), Disabled: engine.Text(list, 4) == "1"}, nil
 }
 
 // Suspend stops sending, or ends that.
@@ -116,7 +116,7 @@ func (s *Store) gate(ctx context.Context, w topics.Way, verb string) error {
 	id := identity{w.Tenant, w.UID}
 	list, err := s.call(ctx, gateScript, id, verb, s.pusher.senderFor(w.UID))
 	if err == nil {
-		s.pusher.due(id, number(list, 1))
+		s.pusher.due(id, engine.Number(list, 1))
 	}
 	return err
 }

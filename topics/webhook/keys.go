@@ -92,18 +92,3 @@ func sequenceOf(entry string) (int64, bool) {
 	n, err := strconv.ParseInt(entry[:sequenceDigits], 16, 64)
 	return n, err == nil && n >= 0
 }
-
-// text returns element i of an answer, and "" where there is none.
-func text(list []any, i int) string {
-	if i >= len(list) {
-		return ""
-	}
-	s, _ := list[i].(string)
-	return s
-}
-
-// number returns element i of an answer as a number.
-func number(list []any, i int) int64 {
-	n, _ := strconv.ParseInt(text(list, i), 10, 64)
-	return n
-}

@@ -33,10 +33,10 @@ func (s *Store) Attempts(ctx context.Context, w topics.Way, before int64, limit 
 		}
 		for i := 1; i+1 < len(list); i += 2 {
 			var a Attempt
-			if err := json.Unmarshal([]byte(text(list, i+1)), &a); err != nil {
+			if err := json.Unmarshal([]byte(engine.Text(list, i+1)), &a); err != nil {
 				return nil, 0, engine.ErrBroken.Because(err)
 			}
-			if a.Number = number(list, i); wanted != nil && !wanted(&a) {
+			if a.Number = engine.Number(list, i); wanted != nil && !wanted(&a) {
 				before = a.Number
 				continue
 			}
@@ -104,8 +104,8 @@ func (s *Store) revive(ctx context.Context, w topics.Way, since int64, entry str
 	if err != nil {
 		return 0, gone(err)
 	}
-	s.pusher.due(id, number(list, 2))
-	return number(list, 1), nil
+	s.pusher.due(id, engine.Number(list, 2))
+	return engine.Number(list, 1), nil
 }
 
 // ErrBusy says that a test would take what the messages of others need.
@@ -119,7 +119,7 @@ func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, gone(err)
 	}
-	c, err := s.parseConfig(number(list, 21), text(list, 22), text(list, 23))
+	c, err := s.parseConfig(engine.Number(list, 21), engine.Text(list, 22), engine.Text(list, 23))
 	if err != nil {
 		return Attempt{}, err
 	}

@@ -120,10 +120,10 @@ func (s *Store) secrets(ctx context.Context, w topics.Way) (raw string, list []s
 	if err != nil {
 		return "", nil, 0, err
 	}
-	if err := json.Unmarshal([]byte(text(reply, 1)), &list); err != nil {
+	if err := json.Unmarshal([]byte(engine.Text(reply, 1)), &list); err != nil {
 		return "", nil, 0, engine.ErrBroken.Because(err)
 	}
-	return text(reply, 1), list, number(reply, 2), nil
+	return engine.Text(reply, 1), list, engine.Number(reply, 2), nil
 }
 
 // Secrets returns the secrets that sign now, the newest one first.
@@ -188,7 +188,7 @@ func (s *Store) Rotate(ctx context.Context, w topics.Way, secret string, overlap
 		if err != nil {
 			return nil, err
 		}
-		if text(reply, 0) == "ok" {
+		if engine.Text(reply, 0) == "ok" {
 			return s.open(next, now)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/topics"
 )
 
@@ -57,11 +58,11 @@ func (s *Store) Status(ctx context.Context, w topics.Way) (Status, error) {
 	if err != nil {
 		return Status{Gate: Open}, gone(err)
 	}
-	n := func(i int) int64 { return number(list, i) }
+	n := func(i int) int64 { return engine.Number(list, i) }
 	now, paused, disabled, broken, peace := n(1), n(2), n(3), n(4), n(5)
 	out := Status{Gate: Open, Failures: n(6), FailingSince: moment(n(7)), LastSuccess: moment(n(8)), LastFailure: moment(n(9)),
 		Delivered: n(10), Attempts: n(11), Failed: n(12), Overflowed: n(13), Missed: n(14),
-		Pending: n(15), Sending: n(16), Dead: n(17), Bytes: n(18), Next: moment(n(19)), DisabledAt: moment(disabled), Reason: text(list, 20)}
+		Pending: n(15), Sending: n(16), Dead: n(17), Bytes: n(18), Next: moment(n(19)), DisabledAt: moment(disabled), Reason: engine.Text(list, 20)}
 	switch {
 	case disabled != 0:
 		out.Gate = Off
