@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
 
@@ -55,11 +56,10 @@ export async function call<T = unknown>(key: string, method: string, path: strin
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
-let made = 0;
-
-// newTenant makes a tenant for one test, with a key that may everything.
+// newTenant makes a tenant for one test, with a key that may everything. Files of tests run side by side, so a count of one of
+// them makes no name that is nobody else's.
 export async function newTenant(): Promise<{ name: string; key: string }> {
-  const name = `t${Date.now().toString(36)}-${++made}`;
+  const name = `t-${randomUUID().slice(0, 13)}`;
   await call(inject("operatorKey"), "PUT", `/v1/tenants/${name}`);
   const { key } = await call<{ key: string }>(inject("operatorKey"), "POST", `/v1/tenants/${name}/keys`, { name: "first" });
   return { name, key };
@@ -70,5 +70,8 @@ export async function signIn(page: Page, key: string) {
   await page.goto("/console/");
   await page.getByLabel("Key", { exact: true }).fill(key);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("navigation", { name: "Main" }).waitFor({ state: "attached" });
+  const main = page.getByRole("navigation", { name: "Main" });
+  await main.waitFor({ state: "attached" }).catch(async (e) => {
+    throw new Error(`signed in as nobody; the page says: ${await page.locator("body").innerText()}`, { cause: e });
+  });
 }
