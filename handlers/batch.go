@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/queues"
 )
@@ -351,6 +352,11 @@ func (a *API) sendBatch(c echo.Context, b *batch, atomic bool) error {
 	if err != nil {
 		return a.guess(c, err)
 	}
+	return a.answerSent(c, b, func(k int) queues.SendResult { return sent[k] })
+}
+
+// answerSent answers with what became of each item of a batch. sent returns that of the good one with index k.
+func (a *API) answerSent(c echo.Context, b *batch, sent func(k int) queues.SendResult) error {
 	answer := getBuffer()
 	defer answer.release()
 	r := results{b: append(answer.b, `{"results":[`...)}
@@ -360,10 +366,10 @@ func (a *API) sendBatch(c echo.Context, b *batch, atomic bool) error {
 			r.fail(ref, e, problem(c, e))
 			continue
 		}
-		one := &sent[k]
+		one := sent(k)
 		k++
 		if one.Err != nil {
-			a.failItem(c, &r, ref, i, one)
+			a.failItem(c, &r, ref, i, one.ID, one.Err)
 			continue
 		}
 		replayed = replayed && one.Replayed
@@ -384,12 +390,12 @@ func (a *API) sendBatch(c echo.Context, b *batch, atomic bool) error {
 	return a.answerResults(c, http.StatusCreated, &r, answer.b)
 }
 
-// failItem writes the result of an item that the queue did not store.
-func (a *API) failItem(c echo.Context, r *results, ref string, i int, one *queues.SendResult) {
-	err := relocate(one.Err, func(f *errs.Field) { f.Pointer = "/messages/" + strconv.Itoa(i) + f.Pointer })
+// failItem writes the result of an item that was not stored.
+func (a *API) failItem(c echo.Context, r *results, ref string, i int, id engine.ID, cause error) {
+	err := relocate(cause, func(f *errs.Field) { f.Pointer = "/messages/" + strconv.Itoa(i) + f.Pointer })
 	e := asError(err)
 	p := problem(c, e)
-	if m, ok := errors.AsType[withMessageID](unknownOutcome(one.Err, one.ID)); ok {
+	if m, ok := errors.AsType[withMessageID](unknownOutcome(cause, id)); ok {
 		p.MessageID = m.id
 	}
 	if !r.failed { // one line in the log is enough

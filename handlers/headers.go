@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/suggest"
 	"github.com/sluicemq/sluice/queues"
@@ -219,6 +221,20 @@ func readCondition(h http.Header) (condition, error) {
 	}
 	c.none, err = entityTags(h, "If-None-Match")
 	return c, err
+}
+
+// readConditional reads the conditions of a request that has no query.
+func readConditional(c echo.Context) (condition, error) {
+	if _, err := readQuery(c); err != nil {
+		return condition{}, err
+	}
+	return readCondition(c.Request().Header)
+}
+
+// notModified answers that the client has the thing with this entity tag already.
+func notModified(c echo.Context, etag string) error {
+	c.Response().Header().Set("ETag", quoteTag(etag))
+	return c.NoContent(http.StatusNotModified)
 }
 
 // maxTags bounds the entity tags of one header.

@@ -67,3 +67,29 @@ func setNext(c echo.Context, cursor string) {
 
 // pageQuery reads limit.
 func pageQuery(q *query) (limit int, err error) { return q.number("limit", defaultLimit, 1, maxLimit) }
+
+// part is what a request asks of a list of names: those that begin with prefix, at most limit of them, behind after.
+type part struct {
+	prefix, after string
+	limit         int
+	list, bound   string
+}
+
+// readPart reads the query of a request for a part of list. within is what the list belongs to, such as the queue of
+// schedules, and "" where there is one list.
+func readPart(c echo.Context, list, within string) (part, error) {
+	q, err := readQuery(c, "prefix", "limit", "cursor")
+	if err != nil {
+		return part{}, err
+	}
+	p := part{prefix: q.text("prefix"), list: list}
+	p.bound = within + "\x00" + p.prefix
+	if p.limit, err = pageQuery(&q); err != nil {
+		return part{}, err
+	}
+	p.after, err = decodeCursor(list, p.bound, &q)
+	return p, err
+}
+
+// cursor returns the cursor of the part that goes on behind next.
+func (p part) cursor(next string) string { return encodeCursor(p.list, p.bound, next) }

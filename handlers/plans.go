@@ -196,21 +196,18 @@ func (a *API) putPlan(c echo.Context) error {
 //	@Failure		422				{object}	Problem	"A value is not allowed"
 //	@Router			/v1/plans/{plan} [get]
 func (a *API) getPlan(c echo.Context) error {
-	cond, err := readCondition(c.Request().Header)
+	cond, err := readConditional(c)
 	if err != nil {
-		return err
-	}
-	if _, err := readQuery(c); err != nil {
 		return err
 	}
 	p, err := a.Tenants.GetPlan(c.Request().Context(), c.Param("plan"))
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set("ETag", quoteTag(p.ETag))
 	if cond.unchanged(p.ETag) {
-		return c.NoContent(http.StatusNotModified)
+		return notModified(c, p.ETag)
 	}
+	c.Response().Header().Set("ETag", quoteTag(p.ETag))
 	return a.json(c, http.StatusOK, newPlan(p))
 }
 

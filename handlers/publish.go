@@ -124,33 +124,10 @@ func (a *API) publishMessages(c echo.Context) error {
 	if err != nil {
 		return a.guessTopic(c, err)
 	}
-	answer := getBuffer()
-	defer answer.release()
-	r := results{b: append(answer.b, `{"results":[`...)}
-	replayed, k := true, 0
-	for i, ref := range list.refs {
-		if e := list.errs[i]; e != nil {
-			r.fail(ref, e, problem(c, e))
-			continue
-		}
+	return a.answerSent(c, list, func(k int) queues.SendResult {
 		one := &sent[k]
-		k++
-		if one.Err != nil {
-			a.failItem(c, &r, ref, i, &queues.SendResult{Sent: queues.Sent{ID: one.ID}, Err: one.Err})
-			continue
-		}
-		replayed = replayed && one.Replayed
-		r.begin(ref, http.StatusCreated)
-		r.b = appendMessageID(append(r.b, `,"id":`...), one.ID)
-		r.b = appendString(append(r.b, `,"sequence_number":`...), sequenceText(one.Sequence))
-		r.b = append(r.b, '}')
-		if a.TestHeaders {
-			setNow(c, one.Now)
-		}
-	}
-	answer.b = append(r.b, "]}"...)
-	if replayed && !r.failed {
-		c.Response().Header().Set("Idempotent-Replayed", "true")
-	}
-	return a.answerResults(c, http.StatusCreated, &r, answer.b)
+		return queues.SendResult{Err: one.Err, Sent: queues.Sent{
+			ID: one.ID, SequenceNumber: sequenceText(one.Sequence), Replayed: one.Replayed, Now: one.Now,
+		}}
+	})
 }

@@ -534,11 +534,8 @@ func (a *API) putQueue(c echo.Context) error {
 //	@Failure		422				{object}	Problem	"A value is not allowed"
 //	@Router			/v1/queues/{queue} [get]
 func (a *API) getQueue(c echo.Context) error {
-	cond, err := readCondition(c.Request().Header)
+	cond, err := readConditional(c)
 	if err != nil {
-		return err
-	}
-	if _, err := readQuery(c); err != nil {
 		return err
 	}
 	ctx, t, name := scope(c)
@@ -547,8 +544,7 @@ func (a *API) getQueue(c echo.Context) error {
 		return a.guess(c, err)
 	}
 	if cond.unchanged(q.ETag) {
-		c.Response().Header().Set("ETag", quoteTag(q.ETag))
-		return c.NoContent(http.StatusNotModified)
+		return notModified(c, q.ETag)
 	}
 	return a.answerQueue(c, http.StatusOK, q)
 }

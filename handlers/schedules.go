@@ -326,11 +326,8 @@ func (a *API) putSchedule(c echo.Context) error {
 //	@Failure		422				{object}	Problem		"A value is not allowed"
 //	@Router			/v1/queues/{queue}/schedules/{schedule} [get]
 func (a *API) getSchedule(c echo.Context) error {
-	cond, err := readCondition(c.Request().Header)
+	cond, err := readConditional(c)
 	if err != nil {
-		return err
-	}
-	if _, err := readQuery(c); err != nil {
 		return err
 	}
 	ctx, t, queue := scope(c)
@@ -339,8 +336,7 @@ func (a *API) getSchedule(c echo.Context) error {
 		return a.guess(c, err)
 	}
 	if cond.unchanged(s.ETag) {
-		c.Response().Header().Set("ETag", quoteTag(s.ETag))
-		return c.NoContent(http.StatusNotModified)
+		return notModified(c, s.ETag)
 	}
 	return a.answerSchedule(c, http.StatusOK, s)
 }
@@ -363,21 +359,12 @@ func (a *API) getSchedule(c echo.Context) error {
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/queues/{queue}/schedules [get]
 func (a *API) listSchedules(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := pageQuery(&q)
-	if err != nil {
-		return err
-	}
 	ctx, t, queue := scope(c)
-	prefix := q.text("prefix")
-	after, err := decodeCursor("schedules", queue+"/"+prefix, &q)
+	part, err := readPart(c, "schedules", queue)
 	if err != nil {
 		return err
 	}
-	list, next, err := a.Queues.ListSchedules(ctx, t, queue, prefix, after, limit)
+	list, next, err := a.Queues.ListSchedules(ctx, t, queue, part.prefix, part.after, part.limit)
 	if err != nil {
 		return a.guess(c, err)
 	}
@@ -385,7 +372,7 @@ func (a *API) listSchedules(c echo.Context) error {
 	for i, s := range list {
 		data[i] = newSchedule(s, readsBodies(c))
 	}
-	return answerPage(a, c, data, encodeCursor("schedules", queue+"/"+prefix, next))
+	return answerPage(a, c, data, part.cursor(next))
 }
 
 // deleteSchedule deletes a schedule.

@@ -357,11 +357,8 @@ func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettin
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription} [get]
 func (a *API) getSubscription(c echo.Context) error {
-	cond, err := readCondition(c.Request().Header)
+	cond, err := readConditional(c)
 	if err != nil {
-		return err
-	}
-	if _, err := readQuery(c); err != nil {
 		return err
 	}
 	ctx, t, _ := scope(c)
@@ -370,8 +367,7 @@ func (a *API) getSubscription(c echo.Context) error {
 		return a.guessTopic(c, err)
 	}
 	if cond.unchanged(s.ETag) {
-		c.Response().Header().Set("ETag", quoteTag(s.ETag))
-		return c.NoContent(http.StatusNotModified)
+		return notModified(c, s.ETag)
 	}
 	return a.answerSubscription(c, http.StatusOK, s)
 }
@@ -423,22 +419,13 @@ func (a *API) deleteSubscription(c echo.Context) error {
 //	@Failure		422		{object}	Problem		"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions [get]
 func (a *API) listSubscriptions(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := pageQuery(&q)
-	if err != nil {
-		return err
-	}
 	topic := c.Param("topic")
-	bound := topic + "\x00" + q.text("prefix")
-	after, err := decodeCursor("subscriptions", bound, &q)
+	part, err := readPart(c, "subscriptions", topic)
 	if err != nil {
 		return err
 	}
 	ctx, t, _ := scope(c)
-	list, next, err := a.Topics.ListSubscriptions(ctx, t, topic, q.text("prefix"), after, limit)
+	list, next, err := a.Topics.ListSubscriptions(ctx, t, topic, part.prefix, part.after, part.limit)
 	if err != nil {
 		return a.guessTopic(c, err)
 	}
@@ -449,7 +436,7 @@ func (a *API) listSubscriptions(c echo.Context) error {
 	if err := a.showWebhooks(ctx, data, list); err != nil {
 		return err
 	}
-	return answerPage(a, c, data, encodeCursor("subscriptions", bound, next))
+	return answerPage(a, c, data, part.cursor(next))
 }
 
 // pauseSubscription has nothing delivered to a subscription for a while.

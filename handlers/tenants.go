@@ -278,25 +278,22 @@ func (a *API) updateTenant(c echo.Context) error {
 //	@Failure		422				{object}	Problem	"A value is not allowed"
 //	@Router			/v1/tenants/{tenant} [get]
 func (a *API) getTenant(c echo.Context) error {
-	cond, err := readCondition(c.Request().Header)
+	cond, err := readConditional(c)
 	if err != nil {
-		return err
-	}
-	if _, err := readQuery(c); err != nil {
 		return err
 	}
 	t, err := a.Tenants.Get(c.Request().Context(), c.Param("tenant"))
 	if err != nil {
 		return err
 	}
+	if cond.unchanged(t.ETag) {
+		return notModified(c, t.ETag)
+	}
 	plans, err := a.Tenants.Plans(c.Request().Context())
 	if err != nil {
 		return err
 	}
 	c.Response().Header().Set("ETag", quoteTag(t.ETag))
-	if cond.unchanged(t.ETag) {
-		return c.NoContent(http.StatusNotModified)
-	}
 	return a.json(c, http.StatusOK, newTenant(t, plans))
 }
 
@@ -390,20 +387,11 @@ func (a *API) deletionOf(ctx context.Context, name string) (tasks.Task, error) {
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/tenants [get]
 func (a *API) listTenants(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "limit", "cursor")
+	part, err := readPart(c, "tenants", "")
 	if err != nil {
 		return err
 	}
-	limit, err := pageQuery(&q)
-	if err != nil {
-		return err
-	}
-	prefix := q.text("prefix")
-	after, err := decodeCursor("tenants", prefix, &q)
-	if err != nil {
-		return err
-	}
-	list, next, err := a.Tenants.List(c.Request().Context(), prefix, limit, after)
+	list, next, err := a.Tenants.List(c.Request().Context(), part.prefix, part.limit, part.after)
 	if err != nil {
 		return err
 	}
@@ -415,7 +403,7 @@ func (a *API) listTenants(c echo.Context) error {
 	for i, t := range list {
 		data[i] = newTenant(t, plans)
 	}
-	return answerPage(a, c, data, encodeCursor("tenants", prefix, next))
+	return answerPage(a, c, data, part.cursor(next))
 }
 
 // tenantCondition reads If-Match and If-None-Match for a change that takes no parameters in the query.

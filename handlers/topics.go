@@ -234,11 +234,8 @@ func (a *API) putTopic(c echo.Context) error {
 //	@Failure		422				{object}	Problem	"A value is not allowed"
 //	@Router			/v1/topics/{topic} [get]
 func (a *API) getTopic(c echo.Context) error {
-	cond, err := readCondition(c.Request().Header)
+	cond, err := readConditional(c)
 	if err != nil {
-		return err
-	}
-	if _, err := readQuery(c); err != nil {
 		return err
 	}
 	ctx, t, _ := scope(c)
@@ -247,8 +244,7 @@ func (a *API) getTopic(c echo.Context) error {
 		return a.guessTopic(c, err)
 	}
 	if cond.unchanged(tp.ETag) {
-		c.Response().Header().Set("ETag", quoteTag(tp.ETag))
-		return c.NoContent(http.StatusNotModified)
+		return notModified(c, tp.ETag)
 	}
 	return a.answerTopic(c, http.StatusOK, tp)
 }
@@ -348,16 +344,7 @@ func (a *API) deleteTopic(c echo.Context) error {
 //	@Failure		422		{object}	Problem		"A value is not allowed"
 //	@Router			/v1/topics [get]
 func (a *API) listTopics(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := pageQuery(&q)
-	if err != nil {
-		return err
-	}
-	prefix := q.text("prefix")
-	after, err := decodeCursor("topics", prefix, &q)
+	part, err := readPart(c, "topics", "")
 	if err != nil {
 		return err
 	}
@@ -366,7 +353,7 @@ func (a *API) listTopics(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := a.Topics.List(ctx, t, prefix, after, limit)
+	list, next, err := a.Topics.List(ctx, t, part.prefix, part.after, part.limit)
 	if err != nil {
 		return err
 	}
@@ -374,7 +361,7 @@ func (a *API) listTopics(c echo.Context) error {
 	for i, tp := range list {
 		data[i] = a.topic(tp, account)
 	}
-	return answerPage(a, c, data, encodeCursor("topics", prefix, next))
+	return answerPage(a, c, data, part.cursor(next))
 }
 
 func (a *API) answerTopic(c echo.Context, status int, tp topics.Topic) error {
