@@ -413,32 +413,17 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 	return s.registry().Forget(ctx, t, uid)
 }
 
-// eraseAtOnce bounds the queues of a tenant that are deleted at the same time.
-const eraseAtOnce = 16
-
 // Erase deletes at most so many queues of a tenant that is being deleted, and returns how many are left.
 func (s *Store) Erase(ctx context.Context, t tenants.ID, most int) (left int64, err error) {
-	found, err := s.registry().Any(ctx, t, most)
-	if err != nil {
-		return 0, err
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(eraseAtOnce)
-	for _, q := range found {
-		g.Go(func() error {
-			if v, ok := s.byUID.Load(q.UID); ok {
-				s.forget(v.(*desk))
-			}
-			if _, err := s.engine.Do(gctx, retireScript, queueKeys(t, q.UID)[:1], ""); err != nil {
-				return err
-			}
-			return s.bury(gctx, t, q.Name, q.UID)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return 0, err
-	}
-	return s.registry().Count(ctx, t)
+	return s.registry().Erase(ctx, t, most, func(ctx context.Context, q Named) error {
+		if v, ok := s.byUID.Load(q.UID); ok {
+			s.forget(v.(*desk))
+		}
+		if _, err := s.engine.Do(ctx, retireScript, queueKeys(t, q.UID)[:1], ""); err != nil {
+			return err
+		}
+		return s.bury(ctx, t, q.Name, q.UID)
+	})
 }
 
 // Listing is a queue in a list, with its counts.
@@ -484,18 +469,7 @@ func (s *Store) Listings(ctx context.Context, t tenants.ID, names []string) ([]L
 // Names returns up to limit names of queues that begin with prefix and come after the name after, and the name after
 // which the next page goes on, or "".
 func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]string, string, error) {
-	found, err := s.registry().List(ctx, t, prefix, after, limit+1)
-	if err != nil {
-		return nil, "", err
-	}
-	names := make([]string, len(found))
-	for i := range found {
-		names[i] = found[i].Name
-	}
-	if len(names) <= limit {
-		return names, "", nil
-	}
-	return names[:limit], names[limit-1], nil
+	return s.registry().Page(ctx, t, prefix, after, limit)
 }
 
 // maxSourceLook is how many queues one call of DeadLetterSources looks at.

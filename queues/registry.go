@@ -3,6 +3,8 @@ package queues
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -76,9 +78,46 @@ func (r Registry) Unfinished(ctx context.Context, t tenants.ID, cursor string) (
 	return named(list[1:]), engine.Text(list, 0), nil
 }
 
-// Any returns up to limit things, whether they are live, begun or being deleted; those are without a name. It finds some as
+// Page returns up to limit names of live things that begin with prefix and come after the name after, and the name after
+// which the next part goes on, or "".
+func (r Registry) Page(ctx context.Context, t tenants.ID, prefix, after string, limit int) (names []string, next string, err error) {
+	found, err := r.List(ctx, t, prefix, after, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	names = make([]string, len(found))
+	for i := range found {
+		names[i] = found[i].Name
+	}
+	if len(names) <= limit {
+		return names, "", nil
+	}
+	return names[:limit], names[limit-1], nil
+}
+
+// eraseAtOnce bounds the things of a tenant that are removed at the same time.
+const eraseAtOnce = 16
+
+// Erase has bury remove at most so many things of a tenant that is being deleted, and returns how many are left.
+func (r Registry) Erase(ctx context.Context, t tenants.ID, most int, bury func(context.Context, Named) error) (left int64, err error) {
+	found, err := r.some(ctx, t, most)
+	if err != nil {
+		return 0, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(eraseAtOnce)
+	for _, n := range found {
+		g.Go(func() error { return bury(gctx, n) })
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	return r.Count(ctx, t)
+}
+
+// some returns up to limit things, whether they are live, begun or being deleted; those are without a name. It finds some as
 // long as there are any.
-func (r Registry) Any(ctx context.Context, t tenants.ID, limit int) ([]Named, error) {
+func (r Registry) some(ctx context.Context, t tenants.ID, limit int) ([]Named, error) {
 	if limit == 0 {
 		return nil, nil
 	}

@@ -429,38 +429,14 @@ func (s *Store) List(ctx context.Context, t tenants.ID, prefix, after string, li
 // Names returns up to limit names of topics that begin with prefix and come after the name after, and the name after which
 // the next page goes on, or "".
 func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, limit int) ([]string, string, error) {
-	found, err := s.registry.List(ctx, t, prefix, after, limit+1)
-	if err != nil {
-		return nil, "", err
-	}
-	names := make([]string, len(found))
-	for i := range found {
-		names[i] = found[i].Name
-	}
-	if len(names) <= limit {
-		return names, "", nil
-	}
-	return names[:limit], names[limit-1], nil
+	return s.registry.Page(ctx, t, prefix, after, limit)
 }
-
-// eraseAtOnce bounds the topics of a tenant that are deleted at the same time.
-const eraseAtOnce = 16
 
 // Erase deletes at most so many topics of a tenant that is being deleted, and returns how many are left.
 func (s *Store) Erase(ctx context.Context, t tenants.ID, most int) (left int64, err error) {
-	found, err := s.registry.Any(ctx, t, most)
-	if err != nil {
-		return 0, err
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(eraseAtOnce)
-	for _, n := range found {
-		g.Go(func() error { return s.bury(gctx, t, n.Name, n.UID) })
-	}
-	if err := g.Wait(); err != nil {
-		return 0, err
-	}
-	return s.registry.Count(ctx, t)
+	return s.registry.Erase(ctx, t, most, func(ctx context.Context, n queues.Named) error {
+		return s.bury(ctx, t, n.Name, n.UID)
+	})
 }
 
 // sweepRate bounds a walk through all topics, in topics a second.
