@@ -8,10 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/sluicemq/sluice/internal/reach"
 )
 
 // Exit statuses of Command.
@@ -76,17 +77,10 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 	if getenv == nil {
 		getenv = os.Getenv
 	}
-	env := func(name, otherwise string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return otherwise
-	}
 	flags := flag.NewFlagSet("sluice bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are printed once, by Command
 	var modes, connections string
-	flags.StringVar(&cfg.URL, "url", env("SLUICE_URL", "http://127.0.0.1:8080"), "the server (SLUICE_URL)")
-	flags.StringVar(&cfg.Key, "key", "", "API key (SLUICE_KEY, else the file default-key in SLUICE_DATA_DIR or ./data)")
+	complete := reach.Flags(flags, getenv, &cfg.URL, &cfg.Key)
 	flags.StringVar(&modes, "mode", "all", "what to run, separated by commas")
 	flags.StringVar(&connections, "connections", "16", "keep-alive connections, one worker each; several numbers separated by commas run each mode with each")
 	flags.IntVar(&cfg.Batch, "batch", 10, "messages in a batch")
@@ -97,7 +91,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 	flags.IntVar(&cfg.Messages, "messages", 0, "backlog of drain, consume, memory, survivors, fifo, fifo-group, fair, backlog (default 200000, 200000, 200000, 1000000, 100000, 100000, 10000, 1000000)")
 	flags.IntVar(&cfg.Waiters, "waiters", 5000, "waiting receives of the mode waiting")
 	flags.IntVar(&cfg.Shards, "shards", 1, "of the queue, 1 to 64: over how many hash slots it is spread; FIFO queues have one")
-	flags.StringVar(&cfg.RedisURL, "redis-url", env("SLUICE_REDIS_URL", ""), "the server's Redis, redis://, rediss:// or unix:// (SLUICE_REDIS_URL, else the server's child process)")
+	flags.StringVar(&cfg.RedisURL, "redis-url", getenv("SLUICE_REDIS_URL"), "the server's Redis, redis://, rediss:// or unix:// (SLUICE_REDIS_URL, else the server's child process)")
 	flags.IntVar(&cfg.ServerPID, "server-pid", 0, "whose CPU and memory to count (default: who listens on --url)")
 	flags.IntVar(&cfg.RedisPID, "redis-pid", 0, "whose CPU to count (default: as Redis says)")
 	flags.BoolVar(&cfg.Budgets, "budgets", false, "run what the budgets ask for and print them beside the figures; --connections, --batch and --size do not apply")
@@ -122,16 +116,8 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 		}
 		cfg.Connections = append(cfg.Connections, n)
 	}
-	if cfg.Key == "" {
-		cfg.Key = getenv("SLUICE_KEY")
-	}
-	if cfg.Key == "" {
-		file := filepath.Join(env("SLUICE_DATA_DIR", "data"), "default-key")
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return cfg, asJSON, fmt.Errorf("key: give --key or SLUICE_KEY, or run where the server's data is: %w", err)
-		}
-		cfg.Key = strings.TrimSpace(string(text))
+	if err := complete(); err != nil {
+		return cfg, asJSON, err
 	}
 	return cfg, asJSON, cfg.complete()
 }

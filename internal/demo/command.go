@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/reach"
 )
 
 // Command is "sluice demo". It returns the exit status: 0 when all requests were answered as they should be, 1 when not, 2
@@ -20,12 +20,6 @@ func Command(args []string, stdout, stderr io.Writer, getenv func(string) string
 	if getenv == nil {
 		getenv = os.Getenv
 	}
-	env := func(name, otherwise string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return otherwise
-	}
 	flags := flag.NewFlagSet("sluice demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -33,8 +27,7 @@ func Command(args []string, stdout, stderr io.Writer, getenv func(string) string
 		flags.PrintDefaults()
 	}
 	var c Config
-	flags.StringVar(&c.URL, "url", env("SLUICE_URL", "http://127.0.0.1:8080"), "the server (SLUICE_URL)")
-	flags.StringVar(&c.Key, "key", "", "API key (SLUICE_KEY, else the file default-key in SLUICE_DATA_DIR or ./data)")
+	complete := reach.Flags(flags, getenv, &c.URL, &c.Key)
 	flags.Float64Var(&c.Rate, "rate", 5, "orders a second")
 	flags.IntVar(&c.Backlog, "backlog", 100, "orders that are placed at once, before the others")
 	length := flags.Duration("for", 0, "how long (default until it is interrupted)")
@@ -59,15 +52,8 @@ func Command(args []string, stdout, stderr io.Writer, getenv func(string) string
 	case *length < 0:
 		return usage("for: must not be negative, got %s", *length)
 	}
-	if c.Key == "" {
-		c.Key = getenv("SLUICE_KEY")
-	}
-	if c.Key == "" {
-		text, err := os.ReadFile(filepath.Join(env("SLUICE_DATA_DIR", "data"), "default-key"))
-		if err != nil {
-			return usage("key: give --key or SLUICE_KEY, or run where the server's data is: %v", err)
-		}
-		c.Key = strings.TrimSpace(string(text))
+	if err := complete(); err != nil {
+		return usage("%v", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
