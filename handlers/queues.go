@@ -636,6 +636,7 @@ func (a *API) deleteQueue(c echo.Context) error {
 //	@Tags			queues
 //	@Param			prefix	query		string		false	"Only names that begin with this"	maxlength(80)
 //	@Param			q		query		string		false	"Only names that contain this, in upper or lower case"
+//	@Param			label	query		string		false	"Only queues that have this label: its key, or key=value. Parts may be short"	example(team=shop)
 //	@Param			sort	query		string		false	"By what they are sorted, with - before it for the largest first"	enums(name,-name,available,-available,in_flight,-in_flight,delayed,-delayed,oldest_age,-oldest_age,bytes,-bytes,sent_rate,-sent_rate,received_rate,-received_rate)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor	query		string		false	"next_cursor of the part before"
@@ -647,7 +648,7 @@ func (a *API) deleteQueue(c echo.Context) error {
 //	@Failure		422		{object}	Problem		"A value is not allowed"
 //	@Router			/v1/queues [get]
 func (a *API) listQueues(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "q", "sort", "limit", "cursor")
+	q, err := readQuery(c, "prefix", "q", "label", "sort", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -659,7 +660,7 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	filter := strings.Join([]string{q.text("prefix"), q.text("q"), q.text("sort")}, "\x01")
+	filter := strings.Join([]string{q.text("prefix"), q.text("q"), q.text("label"), q.text("sort")}, "\x01")
 	after, err := decodeCursor("queues", filter, &q)
 	if err != nil {
 		return err
@@ -673,18 +674,28 @@ func (a *API) listQueues(c echo.Context) error {
 	if !any {
 		return answerPage(a, c, []Queue{}, "")
 	}
+	part := strings.ToLower(q.text("q"))
+	look := func(name string) bool {
+		return strings.Contains(strings.ToLower(name), part) && grants(c).Reaches(name)
+	}
+	labelled := func(set queues.Settings) bool { return hasLabel(set.Labels, q.text("label")) }
 	var names []string
 	var next string
-	if column == "" && !q.has("q") {
+	switch {
+	case column == "" && q.has("label"):
+		names, next, err = a.Queues.Where(ctx, t, within, after, limit, look, labelled)
+	case column == "" && part == "":
 		names, next, err = a.Queues.Names(ctx, t, within, after, limit)
-		names = slices.DeleteFunc(names, func(name string) bool { return !grants(c).Reaches(name) })
-	} else {
-		part := strings.ToLower(q.text("q"))
+		names = slices.DeleteFunc(names, func(name string) bool { return !look(name) })
+	default:
+		keep := func(name string) bool { return strings.HasPrefix(name, within) && look(name) }
+		if q.has("label") {
+			if keep, err = a.those(ctx, t, within, look, labelled); err != nil {
+				return err
+			}
+		}
 		names, next, err = a.Monitor.Sort(ctx, t, monitor.Order{
-			Column: column, Descending: descending, After: after, Limit: limit,
-			Keep: func(name string) bool {
-				return strings.HasPrefix(name, within) && strings.Contains(strings.ToLower(name), part) && grants(c).Reaches(name)
-			},
+			Column: column, Descending: descending, After: after, Limit: limit, Keep: keep,
 		})
 		if errors.Is(err, monitor.ErrPlace) {
 			return cursorFault
@@ -710,6 +721,33 @@ func (a *API) listQueues(c echo.Context) error {
 		data[i] = a.queue(l.Queue, l.Stats, rates[i], number)
 	}
 	return answerPage(a, c, data, encodeCursor("queues", filter, next))
+}
+
+// hasLabel reports whether label, a key or key=value, is among labels.
+func hasLabel(labels map[string]string, label string) bool {
+	for key, value := range labels {
+		if label == key || label == key+"="+value {
+			return true
+		}
+	}
+	return false
+}
+
+// those finds all queues as queues.Store.Where does, and returns whether a name is one of theirs.
+func (a *API) those(ctx context.Context, t tenants.ID, prefix string, look func(string) bool, keep func(queues.Settings) bool) (func(name string) bool, error) {
+	is := map[string]bool{}
+	for after := ""; ; {
+		names, next, err := a.Queues.Where(ctx, t, prefix, after, maxLimit, look, keep)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			is[name] = true
+		}
+		if after = next; next == "" {
+			return func(name string) bool { return is[name] }, nil
+		}
+	}
 }
 
 // Purge is what a client says to purge a queue.

@@ -125,14 +125,43 @@ func TestListsOfQueuesAreSortedAndSearched(t *testing.T) {
 	}
 }
 
+func TestQueuesAreListedByLabel(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	for i, labels := range []string{`{"team":"shop"}`, `{"team":"mail"}`, `{"team":"shop","tier":"1"}`, `{}`, `{"team":"shop"}`} {
+		h.json("PUT", fmt.Sprintf("/v1/queues/q%d", i), `{"labels":`+labels+`}`).is(201)
+	}
+	h.do("POST", "/v1/queues/q2/messages", "x", "Content-Type", "text/plain").is(201)
+	h.span()
+	h.wantNames("?label=team", []string{"q0", "q1", "q2", "q4"})
+	h.wantNames("?label=team=shop", []string{"q0", "q2", "q4"})
+	h.wantNames("?label=team%3Dshop&sort=-available", []string{"q2", "q0", "q4"})
+	h.wantNames("?label=team=shop&q=Q4", []string{"q4"})
+	h.wantNames("?label=team=shop&prefix=q4", []string{"q4"})
+	h.wantNames("?label=shop", nil)
+	h.wantNames("?label=team=", nil)
+	h.wantNames("?label=", nil)
+
+	k, err := h.keys.CreateTenantKey(t.Context(), h.tenant.ID, auth.NewKey{Name: "narrow", Scopes: []string{"queues:read"}, Queues: []string{"q2", "q3"}})
+	h.must(err)
+	narrow := as(k.Secret.Reveal())
+	h.wantNames("?label=team=shop", []string{"q2"}, narrow...)
+	h.wantNames("?label=team=shop&sort=name", []string{"q2"}, narrow...)
+	h.wantNames("?label=team", nil, as(h.newKey(h.newTenant().ID))...)
+}
+
 func BenchmarkListOf10000Queues(b *testing.B) {
 	h := newAPITest(b)
 	for i := range 10_000 {
-		h.json("PUT", fmt.Sprintf("/v1/queues/queue-%05d", i), "").is(201)
+		h.json("PUT", fmt.Sprintf("/v1/queues/queue-%05d", i), fmt.Sprintf(`{"labels":{"team":"%d"}}`, i%100)).is(201)
 	}
 	h.span()
-	for b.Loop() {
-		h.clock.Advance(3 * time.Second) // so that the board is read again
-		h.do("GET", "/v1/queues?sort=-oldest_age&limit=50", "").is(200)
+	for _, query := range []string{"sort=-oldest_age", "label=team=7", "label=team=7&sort=-oldest_age"} {
+		b.Run(query, func(b *testing.B) {
+			for b.Loop() {
+				h.clock.Advance(3 * time.Second) // so that the board is read again
+				h.do("GET", "/v1/queues?limit=50&"+query, "").is(200)
+			}
+		})
 	}
 }

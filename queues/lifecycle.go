@@ -472,17 +472,17 @@ func (s *Store) Names(ctx context.Context, t tenants.ID, prefix, after string, l
 	return s.registry().Page(ctx, t, prefix, after, limit)
 }
 
-// maxSourceLook is how many queues one call of DeadLetterSources looks at.
-const maxSourceLook = 10_000
+// maxLook is how many queues one call of Where looks at.
+const maxLook = 10_000
 
-// DeadLetterSources returns up to limit names of queues whose dead-letter queue is the one of the given name, after the
-// name after, and the name after which the next part goes on, or "". There is no index of them: it looks at the settings
-// of up to 10,000 queues a call, so a part may be short, and empty, before the end.
-func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, after string, limit int) ([]string, string, error) {
+// Where returns up to limit names of queues that begin with prefix and come after the name after, which look approves by
+// their names and keep by their settings; and the name after which the next part goes on, or "". There is no index of
+// settings: it reads those of up to 10,000 queues a call, so a part may be short, and empty, before the end.
+func (s *Store) Where(ctx context.Context, t tenants.ID, prefix, after string, limit int, look func(name string) bool, keep func(Settings) bool) ([]string, string, error) {
 	const page = 500
-	var sources []string
-	for range maxSourceLook / page {
-		names, next, err := s.Names(ctx, t, "", after, page)
+	var kept []string
+	for range maxLook / page {
+		names, next, err := s.Names(ctx, t, prefix, after, page)
 		if err != nil {
 			return nil, "", err
 		}
@@ -490,7 +490,7 @@ func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, afte
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(16)
 		for i, name := range names {
-			if IsFIFOName(name) != IsFIFOName(queue) {
+			if !look(name) {
 				continue
 			}
 			g.Go(func() error {
@@ -498,7 +498,7 @@ func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, afte
 				if errors.Is(err, ErrQueueNotFound) {
 					return nil // deleted meanwhile
 				}
-				is[i] = q.Settings.Redrive.DeadLetterQueue == queue
+				is[i] = err == nil && keep(q.Settings)
 				return err
 			})
 		}
@@ -509,16 +509,24 @@ func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, afte
 			if !is[i] {
 				continue
 			}
-			if len(sources) == limit {
-				return sources, sources[limit-1], nil
+			if len(kept) == limit {
+				return kept, kept[limit-1], nil
 			}
-			sources = append(sources, name)
+			kept = append(kept, name)
 		}
 		if after = next; next == "" {
-			return sources, "", nil
+			return kept, "", nil
 		}
 	}
-	return sources, after, nil
+	return kept, after, nil
+}
+
+// DeadLetterSources returns up to limit names of queues whose dead-letter queue is the one of the given name, after the
+// name after, as Where does.
+func (s *Store) DeadLetterSources(ctx context.Context, t tenants.ID, queue, after string, limit int) ([]string, string, error) {
+	return s.Where(ctx, t, "", after, limit,
+		func(name string) bool { return IsFIFOName(name) == IsFIFOName(queue) },
+		func(set Settings) bool { return set.Redrive.DeadLetterQueue == queue })
 }
 
 // lookup returns the uid of a live queue, or "".
