@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// MinPassword is the least number of characters of a password, and MaxPassword the most bytes.
+	// MinPassword is the least number of characters of a password.
 	MinPassword = 10
+	// MaxPassword is the most bytes of a password.
 	MaxPassword = 1024
 
 	// Argon2id with 19 MiB and two passes is what OWASP recommends, and takes 30 ms of one core.

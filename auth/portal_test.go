@@ -59,7 +59,7 @@ func (w *world) checkLink(t *testing.T, when, text string, want error) (session 
 func (w *world) links(t *testing.T) []string {
 	t.Helper()
 	id := w.tenant.ID.String()
-	list, err := w.redis.ZRangeByLex(t.Context(), engine.SystemKey("portal-links"), &redis.ZRangeBy{Min: "[" + id + "/", Max: "(" + id + "0"}).Result()
+	list, err := w.redis.ZRangeArgs(t.Context(), redis.ZRangeArgs{Key: engine.SystemKey("portal-links"), Start: "[" + id + "/", Stop: "(" + id + "0", ByLex: true}).Result()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (w *world) sessions(t *testing.T, owner string) []string {
 func (w *world) entries(t *testing.T) []string {
 	t.Helper()
 	id := w.tenant.ID.String()
-	list, err := w.redis.ZRangeByLex(t.Context(), engine.SystemKey("session-index"), &redis.ZRangeBy{Min: "[" + id + "/", Max: "(" + id + "0"}).Result()
+	list, err := w.redis.ZRangeArgs(t.Context(), redis.ZRangeArgs{Key: engine.SystemKey("session-index"), Start: "[" + id + "/", Stop: "(" + id + "0", ByLex: true}).Result()
 	if err != nil {
 		t.Fatal(err)
 	}

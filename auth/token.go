@@ -17,9 +17,11 @@ import (
 )
 
 const (
-	// MinTokenLifetime, MaxTokenLifetime and DefaultTokenLifetime say how long an access token holds.
-	MinTokenLifetime     = time.Minute
-	MaxTokenLifetime     = time.Hour
+	// MinTokenLifetime is the shortest time for which an access token can be had.
+	MinTokenLifetime = time.Minute
+	// MaxTokenLifetime is the longest.
+	MaxTokenLifetime = time.Hour
+	// DefaultTokenLifetime is how long one holds whose owner said nothing.
 	DefaultTokenLifetime = 15 * time.Minute
 	// MaxToken bounds an access token, in bytes. A longer text is refused unread.
 	MaxToken = 4 << 10

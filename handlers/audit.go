@@ -270,7 +270,7 @@ func (a *API) streamAudit(c echo.Context, l audit.Log) error {
 		}
 		for _, e := range page {
 			if err := lines.Encode(newAuditEntry(e)); err != nil {
-				return nil // the client has gone
+				return nil //nolint:nilerr // the client has gone
 			}
 		}
 		if next == "" {

@@ -54,6 +54,7 @@ func (a *API) cookieOf(h http.Header) (text string, err error) {
 
 // newCookie returns the cookie for a session that ends at a time, as the connection of a request allows it.
 func (a *API) newCookie(r *http.Request, text string, ends time.Time) (*http.Cookie, error) {
+	//nolint:gosec // Secure is taken away below only where the operator allows it
 	c := &http.Cookie{Name: sessionCookie, Value: text, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	switch {
 	case a.isHTTPS(r) || isLoopback(r.Host):

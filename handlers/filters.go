@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -147,7 +146,7 @@ func newFailures(list []filter.Failure) []FilterFailure {
 	for i, f := range list {
 		out[i] = FilterFailure{Path: f.Path, Got: make([]any, len(f.Got)), Detail: f.Why}
 		if f.Want != nil {
-			out[i].Want = json.RawMessage(f.Want)
+			out[i].Want = f.Want
 		}
 		for k, v := range f.Got {
 			out[i].Got[k] = v

@@ -453,14 +453,14 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 	h.must(h.keys.Revoke(t.Context(), victim.ID, of.ID))
 	signedIn := h.signIn(h.newKey(victim.ID))
 	parts := strings.Split(good.AccessToken, ".")
-	rewritten := func(part int, old, new string) []string {
+	rewritten := func(part int, old, other string) []string {
 		raw, err := base64.RawURLEncoding.DecodeString(parts[part])
 		h.must(err)
 		if !strings.Contains(string(raw), old) {
 			t.Fatalf("%s is not in %s", old, raw)
 		}
 		text := slices.Clone(parts)
-		text[part] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(raw), old, new, 1)))
+		text[part] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(raw), old, other, 1)))
 		return as(strings.Join(text, "."))
 	}
 	h.clock.Advance(time.Minute)

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -418,7 +419,7 @@ func (a *API) changePassword(c echo.Context) error {
 	}
 	made(c, m.ID)
 	m, err = a.Auth.ChangePassword(ctx, m, was, next, c.RealIP())
-	if err == auth.ErrSignInFailed { // 401 would say that the session is over
+	if errors.Is(err, auth.ErrSignInFailed) { // 401 would say that the session is over
 		err = invalid([]errs.Field{{Pointer: "/current", Code: "wrong", Message: "is not the password"}})
 	}
 	if err != nil {

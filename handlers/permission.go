@@ -94,7 +94,7 @@ func reachesDestination(c echo.Context, queue string, at errs.Field) error {
 
 // narrower returns the longer of two prefixes of names, of which one must be a prefix of the other: otherwise no name has
 // both.
-func narrower(a, b string) (prefix string, any bool) {
+func narrower(a, b string) (prefix string, ok bool) {
 	if len(a) < len(b) {
 		a, b = b, a
 	}

@@ -670,8 +670,8 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	within, any := narrower(q.text("prefix"), grants(c).Prefix())
-	if !any {
+	within, ok := narrower(q.text("prefix"), grants(c).Prefix())
+	if !ok {
 		return answerPage(a, c, []Queue{}, "")
 	}
 	part := strings.ToLower(q.text("q"))

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -156,7 +157,7 @@ func (a *API) createSession(c echo.Context) error {
 		return auth.ErrSignInFailed
 	}
 	p, err := a.Auth.Authenticate(ctx, in.Key, c.RealIP())
-	if err == auth.ErrUnauthenticated {
+	if errors.Is(err, auth.ErrUnauthenticated) {
 		err = auth.ErrSignInFailed
 	}
 	if err != nil {

@@ -122,10 +122,10 @@ func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
 			add(func(e *webhook.Endpoint) { e.URL = url })
 		}
 	case "timeout":
-		d, ok := time.Duration(0), true
+		var d time.Duration
 		if !none {
-			d, ok = r.duration()
-			if ok && (d < webhook.MinTimeout || d > webhook.MaxTimeout) {
+			var ok bool
+			if d, ok = r.duration(); ok && (d < webhook.MinTimeout || d > webhook.MaxTimeout) {
 				r.fault("out_of_range", "must be %d to %d seconds", int(webhook.MinTimeout.Seconds()), int(webhook.MaxTimeout.Seconds()))
 			}
 		}
@@ -207,10 +207,10 @@ func (out *Subscription) fillEndpoint(s *topics.Subscription) {
 	}
 	e, _ := webhook.ParseEndpoint(s.Settings.Endpoint) // it was written by Encode
 	e = e.Filled()
-	out.Protocol, out.Endpoint, out.Timeout, out.MaxInFlight = "webhook", e.URL, int(wholeSeconds(e.Timeout)), e.MaxInFlight
+	out.Protocol, out.Endpoint, out.Timeout, out.MaxInFlight = "webhook", e.URL, wholeSeconds(e.Timeout), e.MaxInFlight
 	out.RetrySchedule = make([]int, len(e.Retries))
 	for i, d := range e.Retries {
-		out.RetrySchedule[i] = int(wholeSeconds(d))
+		out.RetrySchedule[i] = wholeSeconds(d)
 	}
 	if topics.IsFIFOName(out.Topic) {
 		out.OnExhausted = string(e.OnExhausted)

@@ -15,8 +15,9 @@ import (
 const (
 	// fullAt is how many samples lie beside the packed ones before they are packed with them.
 	fullAt = 36
-	// MaxWindow is how far back series go, and MaxPoints how many points one answer has at most.
+	// MaxWindow is how far back series go.
 	MaxWindow = 7 * 24 * time.Hour
+	// MaxPoints is how many points one answer has at most.
 	MaxPoints = 1500
 )
 

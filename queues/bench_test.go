@@ -45,12 +45,12 @@ func BenchmarkLifecycle(b *testing.B) {
 	}
 }
 
-func (s *bench) lifecycle(tb testing.TB, q string, batch []queues.Outgoing) {
+func (b *bench) lifecycle(tb testing.TB, q string, batch []queues.Outgoing) {
 	ctx := context.Background()
-	if _, err := s.SendBatch(ctx, s.tenant, q, batch, false); err != nil {
+	if _, err := b.SendBatch(ctx, b.tenant, q, batch, false); err != nil {
 		tb.Error(err)
 	}
-	got, err := s.Receive(ctx, s.tenant, q, queues.ReceiveOptions{Max: len(batch)})
+	got, err := b.Receive(ctx, b.tenant, q, queues.ReceiveOptions{Max: len(batch)})
 	if err != nil {
 		tb.Error(err)
 	}
@@ -58,14 +58,14 @@ func (s *bench) lifecycle(tb testing.TB, q string, batch []queues.Outgoing) {
 	for i, m := range got {
 		acks[i] = queues.Settlement{Verb: queues.Ack, ReceiptHandle: m.ReceiptHandle}
 	}
-	if _, err := s.Settle(ctx, s.tenant, q, acks); err != nil {
+	if _, err := b.Settle(ctx, b.tenant, q, acks); err != nil {
 		tb.Error(err)
 	}
 }
 
 // realClock replaces the store by one on the machine's clock.
-func (s *bench) realClock(tb testing.TB) {
-	s.open(tb, engine.Options{URL: redistest.URL(tb)}, clock.Real{})
+func (b *bench) realClock(tb testing.TB) {
+	b.open(tb, engine.Options{URL: redistest.URL(tb)}, clock.Real{})
 }
 
 // BenchmarkShards is the life of messages in a queue spread over a Cluster of three masters: "busiest-%" is which part of the

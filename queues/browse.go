@@ -281,7 +281,7 @@ func parseCursor(s, view string) (cursor, error) {
 		if err != nil || fault != nil || n == 0 {
 			return cursor{}, errCursor
 		}
-		if shard = int(n); rest == "" && id == "" { //nolint:gosec // below 64
+		if shard = int(n); rest == "" && id == "" {
 			return cursor{shard: shard}, nil
 		}
 		head = rest

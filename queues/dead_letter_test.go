@@ -490,7 +490,7 @@ func TestG10_ServersCarryTogether(t *testing.T) {
 			defer cancel()
 			for n, s := range servers {
 				go func() {
-					r := rand.New(rand.NewPCG(uint64(n), 7)) //nolint:gosec // a test
+					r := rand.New(rand.NewPCG(uint64(n), 7))
 					for {
 						st, err := s.Stats(ctx, s.tenant, q)
 						if err != nil || st.Available+st.InFlight+st.Delayed+st.Moving == 0 {

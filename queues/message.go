@@ -179,10 +179,10 @@ func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 		dst = appendText(dst, m.Retry.encode())
 	}
 	if m.Priority != 0 {
-		dst = append(dst, byte(m.Priority)) //nolint:gosec // at most 9
+		dst = append(dst, byte(m.Priority))
 	}
 	if m.TTL != 0 {
-		dst = binary.AppendUvarint(dst, uint64(m.TTL.Milliseconds())) //nolint:gosec // over 0
+		dst = binary.AppendUvarint(dst, uint64(m.TTL.Milliseconds()))
 	}
 	if m.Subject != "" {
 		dst = appendText(dst, m.Subject)
@@ -227,7 +227,7 @@ func appendType(dst []byte, t string) []byte {
 			return append(dst, byte(i))
 		}
 	}
-	return append(append(dst, 128+byte(len(t))), t...) //nolint:gosec // at most maxContentType
+	return append(append(dst, 128+byte(len(t))), t...)
 }
 
 func appendText(dst []byte, s string) []byte {

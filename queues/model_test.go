@@ -380,15 +380,15 @@ func (s *machine) send(t *rapid.T, batch []queues.Outgoing, atomic bool) {
 		if m.IdempotencyKey == "" {
 			continue
 		}
-		print := fmt.Sprintf("%s %v %d %s", m.Body, m.Retry, m.Priority, m.TTL)
+		content := fmt.Sprintf("%s %v %d %s", m.Body, m.Retry, m.Priority, m.TTL)
 		if m.Delay != nil {
-			print = fmt.Sprintf("%s %v", print, *m.Delay)
+			content = fmt.Sprintf("%s %v", content, *m.Delay)
 		}
 		first, ok := keys[m.IdempotencyKey]
 		switch {
 		case !ok || first.at+window <= now:
-			keys[m.IdempotencyKey] = keyed{now, engine.ID{}, print} // its id is not known yet
-		case first.print != print:
+			keys[m.IdempotencyKey] = keyed{now, engine.ID{}, content} // its id is not known yet
+		case first.print != content:
 			v.err, conflict = queues.ErrKeyReused, true
 		default:
 			v.replay, v.first = true, first.id

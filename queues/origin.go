@@ -46,9 +46,9 @@ func appendOrigin(dst []byte, o *Origin) []byte {
 	dst = append(dst, o.ID[:]...)
 	first := uint64(0)
 	if !o.FirstReceivedAt.IsZero() {
-		first = uint64(o.FirstReceivedAt.UnixMilli()) //nolint:gosec // after 1970
+		first = uint64(o.FirstReceivedAt.UnixMilli())
 	}
-	for _, n := range []uint64{uint64(o.At.UnixMilli()), uint64(o.Receives), first} { //nolint:gosec // after 1970, and a count
+	for _, n := range []uint64{uint64(o.At.UnixMilli()), uint64(o.Receives), first} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	return dst

@@ -196,7 +196,7 @@ func TestWhatIsForwardedPushesTheOldestOut(t *testing.T) {
 		for _, fifo := range []bool{false, true} {
 			to, dead := b.overflowing(t, 2, fifo)
 			change := func(s *queues.Settings) { s.ForwardTo = to }
-			from := ""
+			var from string
 			if fifo {
 				from = b.fifo(t, change)
 			} else {

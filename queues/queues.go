@@ -55,7 +55,7 @@ type Store struct {
 	dropped  atomic.Int64            // messages that this server's sends have pushed out of full queues
 	calls    atomic.Int64            // numbers the calls of all lanes; see lane
 	step     func(done string) error // between the steps of what goes over several slots; for tests
-	life     context.Context         // of what goes on in the background; ends with Run
+	life     context.Context         //nolint:containedctx // of what goes on in the background; ends with Run
 	end      context.CancelFunc
 
 	scheduleCounts scheduleCounts

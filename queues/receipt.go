@@ -51,9 +51,9 @@ func (s *signer) write(r receipt) string {
 	b[0] = receiptVersion
 	copy(b[1:], r.id[:])
 	binary.BigEndian.PutUint32(b[13:], r.delivery)
-	ms := uint64(r.received.UnixMilli()) //nolint:gosec // after 1970
+	ms := uint64(r.received.UnixMilli())
 	binary.BigEndian.PutUint16(b[17:], uint16(ms>>32))
-	binary.BigEndian.PutUint32(b[19:], uint32(ms))                        //nolint:gosec // the lower half
+	binary.BigEndian.PutUint32(b[19:], uint32(ms))
 	b[23], b[24], b[25] = byte(r.size>>16), byte(r.size>>8), byte(r.size) // a record has less than 16 MiB
 	size := receiptBody + copy(b[receiptBody:], r.place)
 	s.sum(b[:size], b[size:size])
@@ -81,7 +81,7 @@ func (s *signer) read(handle string) (receipt, error) {
 	r := receipt{delivery: binary.BigEndian.Uint32(b[13:]), place: string(b[receiptBody:size])}
 	copy(r.id[:], b[1:])
 	ms := uint64(binary.BigEndian.Uint16(b[17:]))<<32 | uint64(binary.BigEndian.Uint32(b[19:]))
-	r.received = time.UnixMilli(int64(ms)) //nolint:gosec // 48 bits
+	r.received = time.UnixMilli(int64(ms))
 	r.size = int(b[23])<<16 | int(b[24])<<8 | int(b[25])
 	return r, nil
 }

@@ -351,7 +351,7 @@ func parseSide(s string) (side, error) {
 		}
 		n[i] = v
 	}
-	out := side{deliveries: uint32(n[0]), receives: int(n[1]), failures: int(n[2])} //nolint:gosec // counts
+	out := side{deliveries: uint32(n[0]), receives: int(n[1]), failures: int(n[2])}
 	if n[3] > 0 {
 		out.first = at(n[3])
 	}

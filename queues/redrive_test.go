@@ -276,7 +276,7 @@ func TestG11_ARedriveIsKilledAnywhere(t *testing.T) {
 		servers := []*bench{b, b.another(t)}
 		kills := 0
 		for seed, change := range []func(*queues.Settings){nil, fifoSettings} {
-			r := rand.New(rand.NewPCG(uint64(seed), 11)) //nolint:gosec // a test
+			r := rand.New(rand.NewPCG(uint64(seed), 11))
 			var messages, want, got []string
 			for i := range 150 {
 				body := fmt.Sprintf("%03d", i)

@@ -158,11 +158,11 @@ func TestAnExplicitDelayOverridesTheBackoff(t *testing.T) {
 func TestAMessageMayHaveItsOwnRetryPolicy(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		for _, fifo := range []bool{false, true} {
-			make := b.queue
+			create := b.queue
 			if fifo {
-				make = b.fifo
+				create = b.fifo
 			}
-			q := make(t, func(set *queues.Settings) { set.Retry = retry(queues.FixedBackoff, time.Minute, time.Hour) })
+			q := create(t, func(set *queues.Settings) { set.Retry = retry(queues.FixedBackoff, time.Minute, time.Hour) })
 			for _, own := range []queues.Retry{retry(queues.LinearBackoff, time.Second, time.Hour), queues.DefaultRetry()} {
 				m := queues.Outgoing{Body: []byte("m"), Retry: &own}
 				if fifo {

@@ -69,6 +69,12 @@ func TestQ100_CountsAreExactAndOfNow(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		q, other, hour := b.queue(t, func(s *queues.Settings) { s.Retention = 2 * time.Hour }), b.another(t), time.Hour
 		var held []queues.Message
+		back := func(m queues.Message, d time.Duration) {
+			t.Helper()
+			if err := b.say(t, q, queues.Return, m.ReceiptHandle, d); err != nil {
+				t.Errorf("return: %v", err)
+			}
+		}
 		for _, step := range []struct {
 			name string
 			do   func()
@@ -79,8 +85,8 @@ func TestQ100_CountsAreExactAndOfNow(t *testing.T) {
 			{"one sent for later", func() { b.batch(t, q, false, queues.Outgoing{Delay: &hour}) }, queues.Stats{Available: 10, Delayed: 1, Sent: 11}},
 			{"six received", func() { held = b.receive(t, q, 6) }, queues.Stats{Available: 4, InFlight: 6, Delayed: 1, Sent: 11, Received: 6}},
 			{"two done", func() { b.ack(t, q, held[:2]...) }, queues.Stats{Available: 4, InFlight: 4, Delayed: 1, Sent: 11, Received: 6, Deleted: 2}},
-			{"one returned", func() { b.say(t, q, queues.Return, held[2].ReceiptHandle, 0) }, queues.Stats{Available: 5, InFlight: 3, Delayed: 1, Sent: 11, Received: 6, Deleted: 2}},
-			{"one returned for later", func() { b.say(t, q, queues.Return, held[3].ReceiptHandle, hour) }, queues.Stats{Available: 5, InFlight: 2, Delayed: 2, Sent: 11, Received: 6, Deleted: 2}},
+			{"one returned", func() { back(held[2], 0) }, queues.Stats{Available: 5, InFlight: 3, Delayed: 1, Sent: 11, Received: 6, Deleted: 2}},
+			{"one returned for later", func() { back(held[3], hour) }, queues.Stats{Available: 5, InFlight: 2, Delayed: 2, Sent: 11, Received: 6, Deleted: 2}},
 			{"1 ms before the end of the leases", func() { b.clock.Advance(30*time.Second - time.Millisecond) }, queues.Stats{Available: 5, InFlight: 2, Delayed: 2, Sent: 11, Received: 6, Deleted: 2}},
 			{"the end of the leases", func() { b.clock.Advance(time.Millisecond) }, queues.Stats{Available: 7, Delayed: 2, Sent: 11, Received: 6, Deleted: 2}},
 			{"the end of the delays", func() { b.clock.Advance(hour) }, queues.Stats{Available: 9, Sent: 11, Received: 6, Deleted: 2}},

@@ -25,7 +25,9 @@ func TestQ69_ABadReceiptHarmsNoOtherOfItsBatch(t *testing.T) {
 		b.batch(t, q, false, make([]queues.Outgoing, 3)...)
 		m := b.receive(t, q, 3)
 		old := m[2].ReceiptHandle
-		b.say(t, q, queues.Return, old, 0)
+		if err := b.say(t, q, queues.Return, old, 0); err != nil {
+			t.Fatal(err)
+		}
 		b.receive(t, q, 1)
 		out := b.settle(t, q,
 			queues.Settlement{Verb: queues.Ack, ReceiptHandle: "nonsense"},

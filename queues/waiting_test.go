@@ -24,7 +24,7 @@ import (
 )
 
 // real starts a server on the machine's clock, for a tenant of its own or that of like.
-func real(tb testing.TB, opt engine.Options, like *bench) *bench {
+func real(tb testing.TB, opt engine.Options, like *bench) *bench { //nolint:predeclared // no test counts with complex numbers
 	tb.Helper()
 	b := &bench{opt: opt}
 	b.open(tb, opt, clock.Real{})
@@ -226,7 +226,8 @@ func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 						wg.Go(func() {
 							q := a.queue(t, nil)
 							for i := range each {
-								due, got := time.Time{}, (<-chan arrival)(nil)
+								var due time.Time
+								var got <-chan arrival
 								if what == "delay" {
 									got = c.waiter.wait(t.Context(), q, time.Hour)
 									c.waiter.awaitParked(t, q, 1)

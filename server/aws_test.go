@@ -44,7 +44,7 @@ func TestRecipesForAWSClientsWorkAsPrinted(t *testing.T) {
 	setup := "export KEY=$(cat data/default-key)\n" + at(p.URL, block(t, "sh", "PAIR="))
 	has := func(t *testing.T, command ...string) {
 		t.Helper()
-		if err := exec.Command(command[0], command[1:]...).Run(); err != nil { //nolint:gosec // words of this test
+		if err := exec.Command(command[0], command[1:]...).Run(); err != nil {
 			t.Skipf("%v: %v", command, err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestRecipesForAWSClientsWorkAsPrinted(t *testing.T) {
 				t.Fatal(err)
 			}
 			program := filepath.Join(t.TempDir(), "recipe")
-			if out, err := exec.Command("go", "build", "-o", program, main).CombinedOutput(); err != nil { //nolint:gosec // files of this test
+			if out, err := exec.Command("go", "build", "-o", program, main).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			if out := shell(t, dir, setup+program+"\n"); !strings.Contains(out, c.prints) {

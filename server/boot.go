@@ -206,7 +206,7 @@ func (s *Server) trust(p *parts, d engine.Durability) error {
 		return fmt.Errorf("%w: this Redis is not safe for messages:\n  %s\nChange that, or start with --unsafe-redis", ErrUsage, strings.Join(d.Unsafe, "\n  "))
 	}
 	for _, w := range d.Warnings {
-		s.logger.Warn(w)
+		s.logger.Warn(w) //nolint:sloglint // one of few sentences
 	}
 	if strings.HasPrefix(s.config.Durability, "replicated") {
 		n := s.config.DurabilityReplicas

@@ -155,7 +155,7 @@ func parseFile(path string) (*yaml.Node, os.FileMode, error) {
 	var doc, more yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	err = dec.Decode(&doc)
-	if err == io.EOF || err == nil && doc.Content[0].ShortTag() == "!!null" {
+	if errors.Is(err, io.EOF) || err == nil && doc.Content[0].ShortTag() == "!!null" {
 		return &yaml.Node{}, info.Mode(), nil
 	}
 	if err != nil {
@@ -164,7 +164,7 @@ func parseFile(path string) (*yaml.Node, os.FileMode, error) {
 	if doc.Content[0].Kind != yaml.MappingNode {
 		return nil, 0, errors.New("must be lines of `key: value`")
 	}
-	if dec.Decode(&more) != io.EOF {
+	if !errors.Is(dec.Decode(&more), io.EOF) {
 		return nil, 0, errors.New("must be one YAML document")
 	}
 	return doc.Content[0], info.Mode(), nil

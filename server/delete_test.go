@@ -160,10 +160,10 @@ func TestADeletedTenantLeavesNothing(t *testing.T) {
 	// Entries of indexes that lead nowhere go when somebody meets them, after a minute at most; keys are gone now.
 	for _, m := range mentions(t, redis.Client(t), tn.ID) {
 		key, _, _ := strings.Cut(m, ": ")
-		switch {
-		case key == "sl:-:{sys}:installation-tasks", key == "sl:-:{sys}:audit", key == "sl:-:{sys}:refusals":
+		switch key {
+		case "sl:-:{sys}:installation-tasks", "sl:-:{sys}:audit", "sl:-:{sys}:refusals":
 			// What operators did stays.
-		case key == "sl:-:{sys}:tasks", key == "sl:-:{sys}:topics", key == "sl:-:{sys}:rates":
+		case "sl:-:{sys}:tasks", "sl:-:{sys}:topics", "sl:-:{sys}:rates":
 		default:
 			t.Errorf("this is left of the tenant: %s", m)
 		}

@@ -97,17 +97,17 @@ func (s *Server) open() error {
 	}
 	s.keys = keys
 	for _, w := range append(s.config.Warnings(), keys.Warnings()...) {
-		s.logger.Warn(w)
+		s.logger.Warn(w) //nolint:sloglint // one of few sentences
 	}
 	if err = s.openTLS(); err != nil {
 		return err
 	}
-	if s.api, err = net.Listen("tcp", s.config.Listen); err != nil {
+	if s.api, err = net.Listen("tcp", s.config.Listen); err != nil { //nolint:noctx // it asks nobody
 		return fmt.Errorf("listen: %w", err)
 	}
 	s.closers = append(s.closers, ignoreClosed(s.api.Close))
 	if s.config.MetricsListen != "" {
-		if s.admin, err = net.Listen("tcp", s.config.MetricsListen); err != nil {
+		if s.admin, err = net.Listen("tcp", s.config.MetricsListen); err != nil { //nolint:noctx // as above
 			return fmt.Errorf("metrics_listen: %w", err)
 		}
 		s.closers = append(s.closers, ignoreClosed(s.admin.Close))
@@ -157,7 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 		p, err := s.boot(running)
 		if err != nil {
 			if running.Err() != nil {
-				return nil // told to stop while it waited for Redis
+				return nil //nolint:nilerr // told to stop while it waited for Redis
 			}
 			return err
 		}

@@ -60,10 +60,10 @@ func TestG20_ASessionHoldsOnEveryServerUntilItEnds(t *testing.T) {
 	redis := redistest.Start(t, redistest.Options{})
 	a := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
 	key, _ := newTenant(t, a, "sessions")
-	ended, ofRevoked := signIn(t, a, key), ""
+	ended := signIn(t, a, key)
 	var made struct{ Key, ID string }
 	must(t, http.StatusCreated, &made, http.MethodPost, a.URL()+"/v1/keys", key, `{"name":"ana"}`)
-	ofRevoked = signIn(t, a, made.Key)
+	ofRevoked := signIn(t, a, made.Key)
 	// Also after all servers and Redis have started anew.
 	if err := a.Stop(); err != nil {
 		t.Fatal(err)

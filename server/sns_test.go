@@ -39,12 +39,12 @@ func snsClient(tb testing.TB, s *servertest.Server, key string) *sns.Client {
 // has at its address.
 func verified(tb testing.TB, server, body string) (message, path string) {
 	tb.Helper()
-	var n struct{ MessageId, Message, Timestamp, TopicArn, Signature, SigningCertURL string } //nolint:revive // as SNS writes them
+	var n struct{ MessageId, Message, Timestamp, TopicArn, Signature, SigningCertURL string } //nolint:revive,staticcheck // as SNS writes them
 	if err := json.Unmarshal([]byte(body), &n); err != nil {
 		tb.Fatalf("%v in %s", err, body)
 	}
 	path = n.SigningCertURL[strings.LastIndexByte(n.SigningCertURL, '/'):]
-	res, err := http.Get(server + path) //nolint:noctx // of this test's server
+	res, err := http.Get(server + path)
 	if err != nil {
 		tb.Fatal(err)
 	}

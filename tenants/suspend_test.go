@@ -164,7 +164,7 @@ func TestAChangeThatNobodyAnnouncedIsNoticedWithinAMinute(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		other := w.another()
 		tn := w.mustPut(t, w.name("acme"), tenants.Settings{})
-		may(t, other, tn.ID)
+		_, _ = may(t, other, tn.ID)
 		if err := w.redis.HSet(t.Context(), engine.TenantKey(tn.ID.String(), "tenant"), "suspended", `{"mode":"all"}`, "since", "1000").Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestTermsCostNoRoundTripWhileTheyAreConfirmed(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
 		tn := w.mustPut(t, w.name("acme"), tenants.Settings{})
-		may(t, w.Store, tn.ID)
+		_, _ = may(t, w.Store, tn.ID)
 		for range 10 {
 			w.clock.Advance(2 * time.Second)
 			w.Confirm(t.Context())
@@ -207,7 +207,7 @@ func TestTermsOfATenantThatIsGone(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
 		tn := w.mustPut(t, w.name("acme"), tenants.Settings{})
-		may(t, w.Store, tn.ID)
+		_, _ = may(t, w.Store, tn.ID)
 		if err := w.Delete(t.Context(), tn.Name, tenants.Condition{}); err != nil {
 			t.Fatal(err)
 		}

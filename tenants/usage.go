@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// UsageHours and UsageDays are for how long usage is kept by the hour and by the day.
+	// UsageHours is for how long usage is kept by the hour.
 	UsageHours = 7 * 24 * time.Hour
-	UsageDays  = 400 * 24 * time.Hour
+	// UsageDays is for how long it is kept by the day.
+	UsageDays = 400 * 24 * time.Hour
 	// MaxUsageSeries bounds the queues and topics of a tenant that are counted for themselves in one hour or day. All others
 	// are counted together, and all in what the tenant has in all.
 	MaxUsageSeries = 500

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // version 1 of the signatures of SNS asks for it
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -93,7 +93,7 @@ func (k *signingKey) sign(version string, members []member) string {
 		sum := sha256.Sum256(text.Bytes())
 		signature, _ = rsa.SignPKCS1v15(nil, k.private, crypto.SHA256, sum[:]) // fails for digests of a wrong length only
 	} else {
-		sum := sha1.Sum(text.Bytes()) //nolint:gosec // see above
+		sum := sha1.Sum(text.Bytes())
 		signature, _ = rsa.SignPKCS1v15(nil, k.private, crypto.SHA1, sum[:])
 	}
 	return base64.StdEncoding.EncodeToString(signature)

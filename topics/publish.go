@@ -323,7 +323,7 @@ func (r *PublishResult) judge(v string) {
 func parsePlace(place string) int64 {
 	var b [8]byte
 	copy(b[1:], place)
-	return int64(binary.BigEndian.Uint64(b[:])) //nolint:gosec // 56 bits
+	return int64(binary.BigEndian.Uint64(b[:]))
 }
 
 // Sequence numbers are times since 2025, in 1/4096 ms, that never repeat and never go back.

@@ -150,7 +150,7 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 			st.Secret = s.webhooks.NewSecret()
 		}
 	}
-	raw, err := json.Marshal(st)
+	raw, err := json.Marshal(st) //nolint:gosec // its secret is sealed
 	if err != nil {
 		return Subscription{}, false, err
 	}

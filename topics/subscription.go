@@ -71,7 +71,7 @@ func (f Format) String() string { return formats[f] }
 // ParseFormat returns the format with a name, and false where there is none.
 func ParseFormat(name string) (Format, bool) {
 	i := slices.Index(formats[:], name)
-	return Format(max(i, 0)), i >= 0 //nolint:gosec // an index of formats
+	return Format(max(i, 0)), i >= 0
 }
 
 // State says how a subscription fares.

@@ -50,7 +50,7 @@ type Store struct {
 	carriers *carriers
 	calls    atomic.Int64                            // numbers the calls of all topics; see runPublishes
 	steps    atomic.Pointer[func(done string) error] // called between the steps of what goes over several slots; for tests
-	life     context.Context                         // of what goes on in the background; ends with Run
+	life     context.Context                         //nolint:containedctx // of what goes on in the background; ends with Run
 	end      context.CancelFunc
 	alive    atomic.Pointer[string] // sessions of living servers, for trim.lua
 }
@@ -110,7 +110,7 @@ func (s *Store) newTopic(at address, uid string, c *config) *topic {
 	return t
 }
 
-func (t *topic) touch() { t.used.Store(t.store.clock.Now().UnixMilli()) }
+func (tp *topic) touch() { tp.used.Store(tp.store.clock.Now().UnixMilli()) }
 
 // idleTopic is how long a topic that nobody uses is remembered.
 const idleTopic = 10 * time.Minute

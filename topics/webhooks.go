@@ -64,12 +64,12 @@ var ErrNotConfigured = errors.New("the webhook has to be configured first")
 func (s *Store) Connect(w Webhooks) { s.webhooks = w }
 
 // way returns the identity of a subscription.
-func (s *storedSubscription) way(t tenants.ID, topicUID, topicName, name string) Way {
-	return Way{Tenant: t, TopicUID: topicUID, UID: s.UID, Topic: topicName, Subscription: name}
+func (st *storedSubscription) way(t tenants.ID, topicUID, topicName, name string) Way {
+	return Way{Tenant: t, TopicUID: topicUID, UID: st.UID, Topic: topicName, Subscription: name}
 }
 
-func (s *storedSubscription) waySettings() WaySettings {
-	return WaySettings{Version: s.Version, Endpoint: s.Endpoint, Enveloped: s.Envelope, Secret: s.Secret}
+func (st *storedSubscription) waySettings() WaySettings {
+	return WaySettings{Version: st.Version, Endpoint: st.Endpoint, Enveloped: st.Envelope, Secret: st.Secret}
 }
 
 // hand brings a parcel to a subscription's webhook. All of the page is brought, so that it knows how far the log is done.

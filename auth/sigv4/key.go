@@ -50,8 +50,8 @@ func (v *Verifier) remember(scope string, d derived) {
 		v.known = map[string]derived{}
 	}
 	if _, there := v.known[scope]; !there && len(v.known) >= maxKeys {
-		for any := range v.known { // a map begins its walk at a random place
-			delete(v.known, any)
+		for old := range v.known { // a map begins its walk at a random place
+			delete(v.known, old)
 			break
 		}
 	}

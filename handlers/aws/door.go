@@ -136,7 +136,7 @@ type Served struct {
 type call struct {
 	door *Door
 	r    *http.Request
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // a call lives as long as its request
 	json bool
 	id   string // of the request
 

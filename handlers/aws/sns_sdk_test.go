@@ -71,7 +71,7 @@ func (h *doorTest) next(address string) types.Message {
 
 // notice is a notification as consumers read it.
 type notice struct {
-	Type, MessageId, SequenceNumber, TopicArn, Subject, Message, Timestamp, SignatureVersion, Signature, SigningCertURL, UnsubscribeURL string //nolint:revive // as SNS writes them
+	Type, MessageId, SequenceNumber, TopicArn, Subject, Message, Timestamp, SignatureVersion, Signature, SigningCertURL, UnsubscribeURL string //nolint:revive,staticcheck // as SNS writes them
 	MessageAttributes                                                                                                                   map[string]struct{ Type, Value string }
 }
 
@@ -91,7 +91,7 @@ func (h *doorTest) notice(address string) notice {
 // certificate fetches what a notification is verified with.
 func (h *doorTest) certificate(address string) *x509.Certificate {
 	h.Helper()
-	res, err := http.Get(address) //nolint:gosec,noctx // an address of this test
+	res, err := http.Get(address)
 	h.must(err)
 	defer func() { _ = res.Body.Close() }()
 	raw, err := io.ReadAll(res.Body)

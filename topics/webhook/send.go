@@ -153,7 +153,7 @@ func (c *config) plan(v *verdict, a *Attempt) {
 		}
 	}
 	if v.wait > 0 {
-		v.wait += time.Duration(rand.Float64() * spread * float64(v.wait)) //nolint:gosec // nobody gains by a guess
+		v.wait += time.Duration(rand.Float64() * spread * float64(v.wait))
 	}
 	switch v.outcome {
 	case done:

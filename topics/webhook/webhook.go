@@ -52,7 +52,7 @@ type Store struct {
 	bodies  bodies
 	counted counters
 	steps   atomic.Pointer[func(done string) error] // called between the steps of a delivery; for tests
-	life    context.Context                         // of requests that are under way; ends a while after Run
+	life    context.Context                         //nolint:containedctx // of requests that are under way; ends a while after Run
 	end     context.CancelFunc
 }
 
