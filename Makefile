@@ -55,6 +55,13 @@ test-console: # type check and unit tests of the console, then the whole of it i
 	@$(MAKE) build
 	cd web && npm run --silent e2e
 
+.PHONY: pictures
+pictures: ## Take the pictures of README and docs, from a run of "sluice demo" (nine minutes)
+	@tools/console.sh --must
+	@tools/needs.sh $${CHROMIUM:-chromium}=chromium redis-server
+	@$(MAKE) build
+	cd web && npm run --silent pictures
+
 .PHONY: needs
 needs: # what the tests call
 	@tools/needs.sh redis-server gcc=gcc,libc6-dev curl

@@ -17,6 +17,7 @@ export default defineConfig({
         // minute gets one more try, which the report shows.
         test: { name: "browser", retry: 1, include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 120_000, hookTimeout: 120_000 },
       },
+      { extends: true, test: { name: "pictures", include: ["e2e/pictures.ts"], globalSetup: "e2e/setup.ts", hookTimeout: 120_000 } },
     ],
   },
 });

@@ -39,14 +39,14 @@ export function MessageRows({ messages, open, dead = false, selection }: { messa
           >
             {m.id}
           </a>
-          <span className="mono quiet one-line">{m.body === null ? "(hidden)" : m.body_encoding === "base64" ? `(${bytes(m.size)} that are no text)` : m.body.slice(0, previewed) || "(empty)"}</span>
+          <span className="mono quiet one-line" style={{ maxWidth: dead ? "15rem" : undefined }}>{m.body === null ? "(hidden)" : m.body_encoding === "base64" ? `(${bytes(m.size)} that are no text)` : m.body.slice(0, previewed) || "(empty)"}</span>
         </>
       ),
     },
   ];
   if (dead) {
     columns.push(
-      { title: "Why", cell: (m) => (m.origin ? reasons[m.origin.reason] : <span className="quiet">sent here</span>) },
+      { title: "Why", cell: (m) => <span className="one-line">{m.origin ? reasons[m.origin.reason] : <span className="quiet">sent here</span>}</span> },
       { title: "Last error", wide: true, cell: (m) => <span className="one-line" style={{ maxWidth: "16rem" }}>{m.origin?.error ?? m.last_error ?? <span className="quiet">none was given</span>}</span> },
       { title: "From", cell: (m) => m.origin?.queue ?? <span className="quiet">–</span> },
       { title: "Here since", num: true, cell: (m) => <Ago at={m.origin?.left_at ?? m.sent_at} /> },

@@ -8,6 +8,7 @@ export type Series = Schemas["Series"] & { oldest_age?: number[] };
 
 // ranges are how far back one can look, in seconds, and the steps of a table that a person reads.
 export const ranges = {
+  "15m": { window: 900, tableStep: 60, text: "15 minutes" },
   "1h": { window: 3600, tableStep: 300, text: "hour" },
   "24h": { window: 86_400, tableStep: 3600, text: "24 hours" },
   "7d": { window: 604_800, tableStep: 21_600, text: "7 days" },
@@ -16,7 +17,7 @@ export const ranges = {
 export type Range = keyof typeof ranges;
 
 export function rangeOf(text: string | undefined): Range {
-  return text === "24h" || text === "7d" ? text : "1h";
+  return text && Object.hasOwn(ranges, text) ? (text as Range) : "1h";
 }
 
 // Of is whose numbers they are: a queue's, a tenant's, or the installation's.
