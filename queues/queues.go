@@ -109,8 +109,8 @@ func (s *Store) Drain() {
 // Draining is closed once the store drains: streams end then.
 func (s *Store) Draining() <-chan struct{} { return s.drained }
 
-// Skewed reports whether the clocks of Redis and of this server differed by more than 30 seconds within the last
-// minute. While they do, nothing becomes due by the clock that is ahead.
+// Skewed reports whether, within the last minute, the clocks of Redis and of this server differed by more than 30 seconds,
+// or both were behind the time of what a queue has done already. While they are, nothing becomes due by the clock that is ahead.
 func (s *Store) Skewed() bool {
 	at := s.skewed.Load()
 	return at != 0 && s.clock.Now().UnixMilli()-at < time.Minute.Milliseconds()

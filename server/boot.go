@@ -353,7 +353,7 @@ func (s *Server) look(ctx context.Context, p *parts) {
 	}
 	skewed := ""
 	if p.queues.Skewed() {
-		skewed = "The clocks of Redis and of this server differ by more than 30 seconds."
+		skewed = "The clocks of Redis and of this server differ by more than 30 seconds, or both are behind the time of what queues have done already."
 	}
 	s.health.set("clock_skew", skewed)
 }
