@@ -38,6 +38,8 @@ type API struct {
 	Tasks    *tasks.Store
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Storage knows how much tenants have stored. Default: nobody says.
+	Storage *tenants.Storage
 	// Crowd bounds what waits for each tenant. Default: nothing does.
 	Crowd *tenants.Waiting
 	// Meter counts requests and their bytes. Default: nothing is counted.

@@ -376,7 +376,7 @@ func tenantState(a *API, c echo.Context, _ tenants.ID, name string) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	return settings(newTenant(t, tenants.Plans{}), "effective_limits")
+	return settings(newTenant(t, tenants.Plans{}), "effective_limits", "stored_bytes_used")
 }
 
 func planState(a *API, c echo.Context, _ tenants.ID, name string) (any, error) {

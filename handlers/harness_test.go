@@ -100,13 +100,14 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.tenants = tenants.New(e, fake)
 	h.keys = auth.NewKeyStore(e, ring, h.tenants, fake)
 	meter := tenants.NewMeter(h.tenants)
-	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake, Terms: h.tenants.Terms, Meter: meter})
+	storage := tenants.NewStorage(h.tenants)
+	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})
 	a := h.api
-	a.Meter, a.Crowd = meter, tenants.NewWaiting()
+	a.Meter, a.Storage, a.Crowd = meter, storage, tenants.NewWaiting()
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
 	a.Audit = audit.New(e)
 	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
-	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake, Terms: h.tenants.Terms, Meter: meter})
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})
 	a.Topics = h.topics
 	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Clock: fake})
 	h.tenants.OnDelete(a.Monitor.Forget)

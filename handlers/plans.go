@@ -30,6 +30,8 @@ type TenantLimits struct {
 	Keys *int64 `json:"keys,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"25"`
 	// Receives that wait at the same time on one server, with open streams.
 	WaitingReceives *int64 `json:"waiting_receives,omitempty" validate:"omitempty,min=1,max=1000000" extensions:"x-nullable" example:"100"`
+	// Bytes that its queues and topics may hold, with 100 for each message.
+	StoredBytes *int64 `json:"stored_bytes,omitempty" validate:"omitempty,min=1048576,max=1125899906842624" extensions:"x-nullable" example:"10737418240"`
 }
 
 func newLimits(l tenants.Limits) TenantLimits {
@@ -42,7 +44,7 @@ func newLimits(l tenants.Limits) TenantLimits {
 	return TenantLimits{Queues: one(tenants.LimitQueues), MessageSize: one(tenants.LimitMessageSize), RequestsPerSecond: one(tenants.LimitRequests),
 		BytesInPerSecond: one(tenants.LimitBytesIn), BytesOutPerSecond: one(tenants.LimitBytesOut),
 		Topics: one(tenants.LimitTopics), TopicSubscriptions: one(tenants.LimitSubscriptions), QueueSchedules: one(tenants.LimitSchedules),
-		Keys: one(tenants.LimitKeys), WaitingReceives: one(tenants.LimitWaiting)}
+		Keys: one(tenants.LimitKeys), WaitingReceives: one(tenants.LimitWaiting), StoredBytes: one(tenants.LimitStored)}
 }
 
 // limitChange is what a body says of limits.

@@ -36,6 +36,9 @@ type Tenant struct {
 	Limits TenantLimits `json:"limits"`
 	// What holds for it.
 	EffectiveLimits TenantLimits `json:"effective_limits"`
+	// Bytes that its queues and topics hold, as of at most a few seconds ago. Null for a tenant without the limit stored_bytes,
+	// in lists and after changes.
+	StoredBytesUsed *int64 `json:"stored_bytes_used" extensions:"x-nullable" example:"73400320"`
 	// When it was made.
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// When its settings last changed, or it was suspended or resumed.
@@ -73,7 +76,7 @@ func newTenant(t tenants.Tenant, plans tenants.Plans) Tenant {
 
 // tenantReadOnly are the members of Tenant that nobody sets.
 var tenantReadOnly = map[string]bool{
-	"name": true, "id": true, "state": true, "suspended": true, "effective_limits": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "id": true, "state": true, "suspended": true, "effective_limits": true, "stored_bytes_used": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // putTenant makes a tenant or replaces its settings.
@@ -294,7 +297,11 @@ func (a *API) getTenant(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set("ETag", quoteTag(t.ETag))
-	return a.json(c, http.StatusOK, newTenant(t, plans))
+	out := newTenant(t, plans)
+	if out.StoredBytesUsed, err = a.storedBytes(c, t.ID, plans.Limits(t)); err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, out)
 }
 
 // deleteTenant deletes a tenant.

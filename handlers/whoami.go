@@ -80,6 +80,10 @@ type Limits struct {
 	MaxQueueSchedules int `json:"max_queue_schedules" example:"1000"`
 	// Receives of the tenant that wait at the same time on one server, with open streams; null for any number.
 	WaitingReceives *int64 `json:"waiting_receives" extensions:"x-nullable" example:"100"`
+	// Bytes that the tenant's queues and topics may hold, with 100 for each message; null for any number.
+	StoredBytes *int64 `json:"stored_bytes" extensions:"x-nullable" example:"10737418240"`
+	// How many they hold, as of at most a few seconds ago; null where any number may be stored.
+	StoredBytesUsed *int64 `json:"stored_bytes_used" extensions:"x-nullable" example:"73400320"`
 }
 
 // whoami says who is calling.
@@ -125,6 +129,9 @@ func (a *API) whoami(c echo.Context) error {
 			return err
 		}
 		who.Limits.of(terms.Limits)
+		if who.Limits.StoredBytesUsed, err = a.storedBytes(c, r.Tenant, terms.Limits); err != nil {
+			return err
+		}
 		who.Tenant = &CallerTenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber}
 	}
 	return a.json(c, http.StatusOK, who)
@@ -137,5 +144,14 @@ func (l *Limits) of(t tenants.Limits) {
 	l.MaxQueueSchedules = int(t[tenants.LimitSchedules])
 	all := newLimits(t)
 	l.RequestsPerSecond, l.BytesInPerSecond, l.BytesOutPerSecond = all.RequestsPerSecond, all.BytesInPerSecond, all.BytesOutPerSecond
-	l.WaitingReceives = all.WaitingReceives
+	l.WaitingReceives, l.StoredBytes = all.WaitingReceives, all.StoredBytes
+}
+
+// storedBytes returns how many bytes a tenant holds that has a limit of them, and otherwise nil.
+func (a *API) storedBytes(c echo.Context, id tenants.ID, l tenants.Limits) (*int64, error) {
+	if a.Storage == nil || l[tenants.LimitStored] == 0 {
+		return nil, nil
+	}
+	used, err := a.Storage.Used(c.Request().Context(), id)
+	return &used, err
 }

@@ -1,6 +1,7 @@
 package queues
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Delivered struct {
 	Reached int64
 	// Refused are the numbers up to Reached of messages that the queue never takes, because they are too large for it.
 	Refused []int64
+	// Full is why it is below that, when the tenant may store no more; else the queue may.
+	Full error
 }
 
 // Deliver stores messages from a source in their order, each once however often it is brought and by however many
@@ -88,9 +91,9 @@ func (d *desk) deliver(ctx context.Context, source string, list []Delivery, end 
 	}
 	var err error
 	if d.shards == nil {
-		out.Reached, err = d.deliverHere(ctx, source, list, end)
+		out.Reached, out.Full, err = d.deliverHere(ctx, source, list, end)
 	} else {
-		out.Reached, err = d.deliverSpread(ctx, source, list, end)
+		out.Reached, out.Full, err = d.deliverSpread(ctx, source, list, end)
 	}
 	out.Refused = slices.DeleteFunc(out.Refused, func(n int64) bool { return n > out.Reached })
 	return out, err
@@ -98,7 +101,7 @@ func (d *desk) deliver(ctx context.Context, source string, list []Delivery, end 
 
 // deliverSpread is deliver for a queue with several shards, of which each remembers how far it was brought. Where a message
 // goes follows from what it is, so what is brought again goes there again.
-func (d *desk) deliverSpread(ctx context.Context, source string, list []Delivery, end int64) (int64, error) {
+func (d *desk) deliverSpread(ctx context.Context, source string, list []Delivery, end int64) (reached int64, full, err error) {
 	of := func(i int) int {
 		if g := list[i].GroupID; g != "" {
 			return d.pick("", g)
@@ -106,24 +109,24 @@ func (d *desk) deliverSpread(ctx context.Context, source string, list []Delivery
 		return int(list[i].Sequence % int64(len(d.shards)))
 	}
 	var mu sync.Mutex
-	reached := end
-	err := d.spread(len(list), of, func(shard *desk, which []int) error {
-		got, err := shard.deliverHere(ctx, source, choose(list, which), end)
+	reached = end
+	err = d.spread(len(list), of, func(shard *desk, which []int) error {
+		got, refusal, err := shard.deliverHere(ctx, source, choose(list, which), end)
 		mu.Lock()
 		defer mu.Unlock()
-		reached = min(reached, got)
+		reached, full = min(reached, got), cmp.Or(full, refusal)
 		return err
 	})
-	return reached, err
+	return reached, full, err
 }
 
-// deliverHere brings messages to this shard, as many as go in one step at a time, and returns how far all has come.
-func (d *desk) deliverHere(ctx context.Context, source string, list []Delivery, end int64) (int64, error) {
+// deliverHere brings messages to this shard, as many as go in one step at a time, and returns how far all has come and, where
+// the tenant may store no more, its refusal.
+func (d *desk) deliverHere(ctx context.Context, source string, list []Delivery, end int64) (reached int64, full, err error) {
 	ids := make([]engine.ID, len(list))
 	for i := range ids {
 		ids[i] = d.store.engine.NewID(d.index)
 	}
-	reached := int64(0)
 	for first := true; first || len(list) > 0; first = false {
 		n, size, most := 0, 0, d.config.Load().together()
 		for n < len(list) && n < most && (n == 0 || size+len(list[n].Record) <= callBytes) {
@@ -134,13 +137,12 @@ func (d *desk) deliverHere(ctx context.Context, source string, list []Delivery, 
 		if n < len(list) {
 			upTo = list[n-1].Sequence
 		}
-		var err error
-		if reached, err = d.bringIn(ctx, source, list[:n], ids[:n], upTo); err != nil || reached < upTo {
-			return reached, err
+		if reached, full, err = d.bringIn(ctx, source, list[:n], ids[:n], upTo); err != nil || reached < upTo {
+			return reached, full, err
 		}
 		list, ids = list[n:], ids[n:]
 	}
-	return reached, nil
+	return reached, nil, nil
 }
 
 func allOf(list []Delivery, ok func(*Delivery) bool) bool {
@@ -148,16 +150,20 @@ func allOf(list []Delivery, ok func(*Delivery) bool) bool {
 }
 
 // bringIn makes one call of deliver.lua, and more of them while messages are dropped to make room.
-func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids []engine.ID, upTo int64) (int64, error) {
-	flag := "0"
+func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids []engine.ID, upTo int64) (reached int64, full, err error) {
+	storable, err := d.most(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	flag, w := "0", drawer{desk: d, most: storable, how: tenants.DrawSome}
 	args := func(c *config) []any {
 		most := 0
 		if d.store.engine.Memory() {
 			most = memoryMessages / c.Shards
 		}
 		flag = d.waiters.flag()
-		args := make([]any, 0, 5+3*len(list))
-		args = append(args, flag, most, d.caps(c), c.Delay.Milliseconds(), c.ForwardTo)
+		args := make([]any, 0, 6+3*len(list))
+		args = append(args, flag, most, d.caps(c), c.Delay.Milliseconds(), c.ForwardTo, w.mode())
 		for i := range list {
 			head := ids[i][:]
 			if g := list[i].GroupID; g != "" {
@@ -167,28 +173,26 @@ func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids 
 		}
 		return args
 	}
-	for range maxTidy {
-		reply, err := d.numbered(ctx, deliverScript, &lane{field: sourceLane(source), seq: upTo}, args)
-		if errors.Is(err, errLate) {
-			return upTo, nil // another server has brought it, and more
-		}
-		if err != nil {
-			return 0, err
-		}
-		if engine.Text(reply, 0) == "again" {
-			d.pushedOut(reply, 1)
-			continue
-		}
-		d.pushedOut(reply, 5)
-		switch ready, due := engine.Number(reply, 3), engine.Number(reply, 4); {
-		case flag == "1" && (ready > 0 || due > 0):
-			d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
-		case ready > 0 && d.first().shards != nil:
-			d.waiters.hint()
-		}
-		return engine.Number(reply, 2), nil
+	reply, err := w.run(ctx, 1, func() ([]any, error) {
+		return d.numbered(ctx, deliverScript, &lane{field: sourceLane(source), seq: upTo}, args)
+	})
+	if errors.Is(err, errLate) {
+		return upTo, nil, nil // another server has brought it, and more
 	}
-	return 0, engine.ErrUnavailable
+	if err != nil {
+		return 0, nil, err
+	}
+	if engine.Text(reply, 0) != "ok" {
+		return 0, nil, refused(engine.Text(reply, 0))
+	}
+	d.pushedOut(reply, 5)
+	switch ready, due := engine.Number(reply, 3), engine.Number(reply, 4); {
+	case flag == "1" && (ready > 0 || due > 0):
+		d.waiters.wake(int(ready), time.Duration(due)*time.Millisecond)
+	case ready > 0 && d.first().shards != nil:
+		d.waiters.hint()
+	}
+	return engine.Number(reply, 2), w.full, nil
 }
 
 // Record returns a message as queues store it, for Deliver and ParseRecord. What concerns its time is left out: delay,

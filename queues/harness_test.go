@@ -23,10 +23,12 @@ func TestMain(m *testing.M) {
 // bench is one server's store with a fresh tenant, on a clock that the test moves.
 type bench struct {
 	*queues.Store
-	engine *engine.Engine
-	clock  *clock.Fake
-	tenant tenants.ID
-	opt    engine.Options
+	engine  *engine.Engine
+	tenants *tenants.Store
+	storage *tenants.Storage
+	clock   *clock.Fake
+	tenant  tenants.ID
+	opt     engine.Options
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -54,9 +56,8 @@ func newBench(tb testing.TB, opt engine.Options) *bench {
 	opt.TestNow = func() int64 { return fake.Now().UnixMilli() }
 	b := &bench{clock: fake, opt: opt}
 	b.open(tb, opt, fake)
-	store := tenants.New(b.engine, fake)
 	name := fmt.Sprintf("t%d-%d", os.Getpid(), names.Add(1))
-	tn, _, err := store.Put(tb.Context(), name, tenants.Settings{}, tenants.Condition{})
+	tn, _, err := b.tenants.Put(tb.Context(), name, tenants.Settings{}, tenants.Condition{})
 	if err != nil {
 		tb.Fatalf("create tenant: %v", err)
 	}
@@ -82,8 +83,9 @@ func (b *bench) open(tb testing.TB, opt engine.Options, c clock.Clock) {
 	if err := e.StartSession(tb.Context()); err != nil {
 		tb.Fatalf("start session: %v", err)
 	}
-	b.engine = e
-	b.Store = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: c, Terms: tenants.New(e, c).Terms})
+	b.engine, b.tenants = e, tenants.New(e, c)
+	b.storage = tenants.NewStorage(b.tenants)
+	b.Store = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: c, Terms: b.tenants.Terms, Storage: b.storage})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -50,6 +50,8 @@ var (
 	listScript       = engine.MustLoad(files, "list")
 	unfinishedScript = engine.MustLoad(files, "unfinished")
 	countScript      = engine.MustLoad(files, "count")
+	grantScript      = engine.MustLoad(files, "grant")
+	holdingScript    = engine.MustLoad(files, "holding")
 	checkScript      = engine.MustLoad(files, "check")
 	fieldsScript     = engine.MustLoad(files, "fields")
 

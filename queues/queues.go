@@ -26,10 +26,12 @@ type Config struct {
 	// ReceiptKey is the secret from which the receipt handles' keys are derived, 32 bytes.
 	ReceiptKey []byte
 	// Terms says what holds for a tenant: tenants.Store.Terms. Default: every tenant may do everything.
-	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
-	Meter  *tenants.Meter // default: nothing is counted
-	Clock  clock.Clock    // default: the machine's
-	Logger *slog.Logger   // default: nothing
+	Terms func(context.Context, tenants.ID) (*tenants.Terms, error)
+	// Storage keeps what is stored within the tenants' limits. Default: nothing does.
+	Storage *tenants.Storage
+	Meter   *tenants.Meter // default: nothing is counted
+	Clock   clock.Clock    // default: the machine's
+	Logger  *slog.Logger   // default: nothing
 }
 
 // Store is the queues of all tenants.
@@ -39,6 +41,7 @@ type Store struct {
 	logger     *slog.Logger
 	receiptKey []byte
 	terms      func(context.Context, tenants.ID) (*tenants.Terms, error)
+	storage    *tenants.Storage
 	meter      *tenants.Meter
 	session    uint32
 
@@ -78,11 +81,12 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, terms: c.Terms, meter: c.Meter, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
+	s := &Store{engine: c.Engine, terms: c.Terms, storage: c.Storage, meter: c.Meter, clock: c.Clock, logger: c.Logger, receiptKey: c.ReceiptKey, session: c.Engine.Session().Number(), drained: make(chan struct{})}
 	none := ""
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }
 	s.life, s.end = context.WithCancel(context.Background())
+	c.Storage.Register(holderKind, s)
 	return s
 }
 

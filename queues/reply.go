@@ -38,8 +38,8 @@ func refused(word string) error {
 		return ErrMessagesFull
 	case "full_bytes":
 		return ErrBytesFull
-	case "again":
-		return engine.ErrUnavailable // much is being dropped; nothing of this was stored
+	case "again", "short":
+		return engine.ErrUnavailable // much is being dropped, or others fill what is drawn; nothing of this was stored
 	case "dedup_full":
 		return ErrKeysFull
 	case "conflict":

@@ -84,6 +84,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		return nil, err
 	}
 	most := int(terms.Limits[tenants.LimitMessageSize])
+	storable := d.store.storage.Most(context.Background(), d.at.tenant, terms)
 	results := make([]SendResult, len(batch))
 	c, renewed := d.config.Load(), false
 	// check judges a message by the settings and by what is paused. Before it refuses it makes sure once that they are those of now.
@@ -106,7 +107,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		c = now
 		return c.admit(m)
 	}
-	call := &sendCall{config: c, atomic: atomic, done: make(chan struct{})}
+	call := &sendCall{config: c, most: storable, atomic: atomic, done: make(chan struct{})}
 	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
 	var broken error
 	flush := func() error {
@@ -131,7 +132,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		if c.IsFIFO() {
 			broken = call.refusal()
 		}
-		call = &sendCall{config: c, done: make(chan struct{})}
+		call = &sendCall{config: c, most: storable, done: make(chan struct{})}
 		return nil
 	}
 	for i := range batch {
@@ -172,7 +173,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 // repack prepares the messages of a call anew, after the settings have changed. Those that are not allowed any more
 // are refused.
 func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
-	call := &sendCall{config: c, atomic: old.atomic, done: make(chan struct{})}
+	call := &sendCall{config: c, most: old.most, atomic: old.atomic, done: make(chan struct{})}
 	for i := range old.items {
 		m, result := old.items[i].message, old.items[i].result
 		*result = SendResult{}
@@ -191,6 +192,7 @@ func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
 // sendCall is one caller's messages for one script call.
 type sendCall struct {
 	config *config // by which they were prepared
+	most   int64   // bytes that the tenant may store; 0: any number
 	items  []sendItem
 	size   int
 	atomic bool
@@ -281,6 +283,10 @@ func (m *Outgoing) fingerprint() [sha256.Size]byte {
 // runSends stores the messages of several callers in one script call.
 func (d *desk) runSends(ln *lane, batch []*sendCall) {
 	flag, fifo, forward := "0", false, false
+	w := drawer{desk: d, most: batch[len(batch)-1].most}
+	if !batch[0].atomic && len(batch)+len(batch[0].items) > 2 {
+		w.how = tenants.DrawSome // of several messages those are stored that fit
+	}
 	args := func(now *config) []any {
 		for _, c := range batch {
 			if c.config.version != now.version {
@@ -294,10 +300,10 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		if d.store.engine.Memory() {
 			most = memoryMessages / now.Shards
 		}
-		args := make([]any, 0, 7+2*len(batch)*len(batch[0].items))
+		args := make([]any, 0, 8+2*len(batch)*len(batch[0].items))
 		flag = d.waiters.flag()
 		fifo, forward = now.IsFIFO(), now.ForwardTo != ""
-		args = append(args, flag, now.window().Milliseconds(), most, now.maxKeys(), atomic, d.caps(now), now.ForwardTo)
+		args = append(args, flag, now.window().Milliseconds(), most, now.maxKeys(), atomic, d.caps(now), now.ForwardTo, w.mode())
 		for _, c := range batch {
 			for i := range c.items {
 				args = append(args, c.items[i].head, c.items[i].record)
@@ -305,18 +311,18 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		}
 		return args
 	}
-	reply, err := d.call(context.Background(), sendScript, ln, args)
-	for step := 1; err == nil && engine.Text(reply, 0) == "again" && step < maxTidy; step++ {
-		d.pushedOut(reply, 1)
-		reply, err = d.call(context.Background(), sendScript, ln, args)
-	}
+	reply, err := w.run(context.Background(), 1, func() ([]any, error) { return d.call(context.Background(), sendScript, ln, args) })
 	if engine.Text(reply, 0) == "ok" {
 		d.pushedOut(reply, 4)
 	} else {
 		d.pushedOut(reply, 1)
 	}
-	if err == nil && engine.Text(reply, 0) != "ok" {
-		err = refused(engine.Text(reply, 0))
+	switch word := engine.Text(reply, 0); {
+	case err != nil, word == "ok":
+	case word == "full_tenant":
+		err = w.err()
+	default:
+		err = refused(word)
 	}
 	now, verdicts := engine.Number(reply, 1), engine.Text(reply, 2)
 	ready, due := 0, time.Duration(0)
@@ -330,7 +336,7 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 			if err != nil {
 				item.result.Err = err
 			} else {
-				stored = item.judge(verdicts, n, fifo)
+				stored = item.judge(verdicts, n, fifo, &w)
 			}
 			n++
 			switch {
@@ -382,7 +388,7 @@ func (d *desk) caps(c *config) string {
 const verdictSize = 1 + engine.IDSize
 
 // judge reads the verdict on message n and reports whether it was stored by this call.
-func (item *sendItem) judge(verdicts string, n int, fifo bool) bool {
+func (item *sendItem) judge(verdicts string, n int, fifo bool, w *drawer) bool {
 	if verdicts == "" {
 		return true
 	}
@@ -407,10 +413,13 @@ func (item *sendItem) judge(verdicts string, n int, fifo bool) bool {
 	case 'f':
 		item.result.Err = ErrKeysFull
 		return false
-	case 'm', 'b':
+	case 'm', 'b', 't':
 		item.result.Err, item.result.SequenceNumber = ErrMessagesFull, ""
-		if v[0] == 'b' {
+		switch v[0] {
+		case 'b':
 			item.result.Err = ErrBytesFull
+		case 't':
+			item.result.Err = w.err()
 		}
 		return false
 	}

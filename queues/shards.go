@@ -226,6 +226,9 @@ func (s *Store) erase(ctx context.Context, t tenants.ID, uid string) error {
 		if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, one)); err != nil {
 			return err
 		}
+		if err := s.storage.Forget(ctx, t, tenants.Holder(holderKind, one)); err != nil {
+			return err
+		}
 		if one != uid {
 			if err := s.step("shard erased"); err != nil {
 				return err

@@ -66,8 +66,15 @@ func (s *Store) PutGroupState(ctx context.Context, t tenants.ID, queue, handle s
 	}
 	packed := append(appendType(nil, state.ContentType), state.Content...)
 	reply, err := s.ofHolder(ctx, t, queue, handle, func(d *desk, head []any) ([]any, error) {
-		return d.alone(ctx, statePutScript, func(c *config) []any {
-			return append(head[:2:2], packed, c.Retention.Milliseconds(), MaxGroupStates, c.MaxBytes)
+		most, err := d.most(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w := drawer{desk: d, most: most}
+		return w.run(ctx, 1, func() ([]any, error) {
+			return d.alone(ctx, statePutScript, func(c *config) []any {
+				return append(head[:2:2], packed, c.Retention.Milliseconds(), MaxGroupStates, c.MaxBytes, w.mode())
+			})
 		})
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // carrier brings the messages that have left a queue to their destinations. Where they are lies in Redis, so any server
@@ -118,6 +119,7 @@ func (d *desk) carry(ctx context.Context) error {
 			return err
 		}
 		arrived, from = arrived[:0], engine.Text(reply, 4)
+		d.gaveBack(ctx, engine.Text(reply, 6))
 		for _, group := range d.sort(reply) {
 			to := group[0].to
 			if blocked[to] {
@@ -167,7 +169,7 @@ func earlier(a, b string) string {
 func (d *desk) sort(reply []any) [][]parcel {
 	var groups [][]parcel
 	index := map[string]int{}
-	for i := 6; i+1 < len(reply); i += 2 {
+	for i := 7; i+1 < len(reply); i += 2 {
 		p, err := d.parseParcel(engine.Text(reply, i+1))
 		if err != nil {
 			d.store.logger.Error("a message on its way to another queue cannot be read", "queue", d.at.name, "uid", d.uid, "error", err.Error())
@@ -343,15 +345,19 @@ func (d *desk) wakeOwn(flag string, reply []any) {
 // accept takes messages that come from the queue with the given uid, and returns those that are here now: the first ones, as
 // many as go in one step. With errWaits there is no room for some of the others.
 func (d *desk) accept(ctx context.Context, from string, journey, low int64, group []parcel) ([]parcel, error) {
-	flag := d.waiters.flag()
+	most, err := d.most(ctx)
+	if err != nil {
+		return nil, err
+	}
+	flag, w := d.waiters.flag(), drawer{desk: d, most: most, how: tenants.DrawAll}
 	args := func(c *config) []any {
 		group = group[:min(len(group), c.together())]
 		room := d.caps(c)
 		if c.paused.Send != nil {
 			room = "paused"
 		}
-		args := make([]any, 0, 4+3*len(group))
-		args = append(args, flag, low, room, c.ForwardTo)
+		args := make([]any, 0, 5+3*len(group))
+		args = append(args, flag, low, room, c.ForwardTo, w.mode())
 		for i := range group {
 			p := &group[i]
 			sent := int64(0)
@@ -365,11 +371,7 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 		return args
 	}
 	ln := &lane{field: "M" + from, seq: journey}
-	reply, err := d.numbered(ctx, acceptScript, ln, args)
-	for step := 1; err == nil && engine.Text(reply, 0) == "again" && step < maxTidy; step++ {
-		d.pushedOut(reply, 4)
-		reply, err = d.numbered(ctx, acceptScript, ln, args)
-	}
+	reply, err := w.run(ctx, 4, func() ([]any, error) { return d.numbered(ctx, acceptScript, ln, args) })
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type parts struct {
 	engine   *engine.Engine
 	tenants  *tenants.Store
 	limiter  *tenants.Limiter
+	storage  *tenants.Storage
 	meter    *tenants.Meter
 	crowd    *tenants.Waiting
 	keys     *auth.KeyStore
@@ -146,6 +147,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	}
 	p.tenants = tenants.New(p.engine, clock.Real{})
 	p.limiter = tenants.NewLimiter(p.tenants)
+	p.storage = tenants.NewStorage(p.tenants)
 	p.meter = tenants.NewMeter(p.tenants)
 	p.crowd = tenants.NewWaiting()
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
@@ -155,13 +157,13 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.audit = audit.New(p.engine)
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.audit.Forget(ctx, audit.Log(id.String())) })
-	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms, Meter: p.meter})
+	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter})
 	p.notifier = topics.NewNotifier(topics.NotifierConfig{Engine: p.engine, Keys: s.keys, Region: s.config.Region, Origin: s.origin(),
 		Account: func(ctx context.Context, id tenants.ID) (string, error) {
 			t, err := p.tenants.ByID(ctx, id)
 			return t.AccountNumber, err
 		}})
-	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Meter: p.meter, Notifier: p.notifier})
+	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter, Notifier: p.notifier})
 	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
 	p.webhooks = webhook.New(webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: s.keys, Egress: p.egress, Logger: s.logger})
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})

@@ -104,7 +104,7 @@ func (s *Server) routes(p *parts) http.Handler {
 	e.Logger.SetOutput(s.logOut)
 	e.IPExtractor = s.clientAddress()
 	api := &handlers.API{
-		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Tenants: p.tenants, Limiter: p.limiter, Meter: p.meter, Crowd: p.crowd, Keys: p.keys, Auth: p.auth, Tasks: p.tasks,
+		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Tenants: p.tenants, Limiter: p.limiter, Storage: p.storage, Meter: p.meter, Crowd: p.crowd, Keys: p.keys, Auth: p.auth, Tasks: p.tasks,
 		Audit: p.audit, Monitor: p.monitor, NewID: p.engine.NewID,
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
 		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, InsecureCookies: s.config.InsecureCookies,

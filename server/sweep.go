@@ -37,6 +37,7 @@ func (p *parts) walk(ctx context.Context) {
 			_ = p.queues.Sweep(ctx, t.ID) // what fails is done at the next walk
 			_ = p.topics.Sweep(ctx, t.ID)
 			_ = p.monitor.Sweep(ctx, t.ID)
+			_ = p.storage.Sweep(ctx, t.ID)
 			_ = p.tenants.PruneUsage(ctx, t.ID)
 		}
 		if next == "" {

@@ -123,7 +123,7 @@ func (s *Store) finishDelete(ctx context.Context, e entry, most int) (left int64
 	if err := s.step("hooked"); err != nil {
 		return 0, err
 	}
-	if _, err := s.run(ctx, purgeScript, []string{recordKey(e.id), queuesKey(e.id)}); err != nil {
+	if _, err := s.run(ctx, purgeScript, []string{recordKey(e.id), queuesKey(e.id), storedKey(e.id)}); err != nil {
 		return 0, err
 	}
 	if err := s.step("purged"); err != nil {

@@ -10,7 +10,7 @@ func (s *Store) SetStep(f func(done string) error) { s.step = f }
 
 // Purge is the step of a deletion that frees the tenant's own slot.
 func (s *Store) Purge(ctx context.Context, id ID) (string, error) {
-	answer, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id)})
+	answer, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id), storedKey(id)})
 	if err != nil {
 		return "", err
 	}

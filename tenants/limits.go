@@ -22,6 +22,7 @@ const (
 	LimitSchedules                  // schedules of one queue
 	LimitKeys                       // keys
 	LimitWaiting                    // receives that wait on one server, with open streams
+	LimitStored                     // bytes that are stored; see Storage
 
 	limitCount
 )
@@ -44,6 +45,7 @@ var limits = [limitCount]struct {
 	LimitSchedules:     {name: "queue_schedules", low: 1, high: 1000},
 	LimitKeys:          {name: "keys", low: 1, high: 1000},
 	LimitWaiting:       {name: "waiting_receives", low: 1, high: 1_000_000, free: true},
+	LimitStored:        {name: "stored_bytes", low: 1 << 20, high: 1 << 50, free: true},
 }
 
 // String returns the name of a limit in the API.
@@ -71,7 +73,7 @@ func LimitNamed(name string) (Limit, bool) {
 	return 0, false
 }
 
-// Reached returns e, an error of kind Quota, for a tenant that has used as much of a limit as it may have.
+// Reached returns e, an error of kind Quota or one like it, for a tenant that has used as much of a limit as it may have.
 func (l Limit) Reached(e *errs.Error, most, used int64) error {
 	c := *e
 	c.Usage = &errs.Usage{Quota: l.String(), Limit: most, Used: used}

@@ -41,6 +41,12 @@ var (
 	usageReadScript    = engine.MustLoad(scripts, "usage_read")
 	usagePeriodsScript = engine.MustLoad(scripts, "usage_periods")
 	usageDropScript    = engine.MustLoad(scripts, "usage_drop")
+
+	drawScript    = engine.MustLoad(scripts, "draw")
+	heldScript    = engine.MustLoad(scripts, "held")
+	holdersScript = engine.MustLoad(scripts, "holders")
+	storedScript  = engine.MustLoad(scripts, "stored")
+	countedScript = engine.MustLoad(scripts, "counted")
 )
 
 // The keys of the registry, all in the slot of the installation.
@@ -58,6 +64,7 @@ var (
 
 func recordKey(id ID) string { return engine.TenantKey(id.s, "tenant") } // HASH
 func queuesKey(id ID) string { return engine.TenantKey(id.s, "queues") } // HASH
+func storedKey(id ID) string { return engine.TenantKey(id.s, "stored") } // HASH, see lua/lib/stored.lua
 
 // run runs a script that answers with text or a list of texts. Missing values come as "".
 func (s *Store) run(ctx context.Context, script *engine.Script, keys []string, args ...any) ([]string, error) {

@@ -404,7 +404,7 @@ func (s *Store) discard(ctx context.Context, id ID) error {
 	if _, err := s.run(ctx, markScript, []string{recordKey(id), queuesKey(id)}, "", "", "0"); err != nil {
 		return err
 	}
-	if _, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id)}); err != nil {
+	if _, err := s.run(ctx, purgeScript, []string{recordKey(id), queuesKey(id), storedKey(id)}); err != nil {
 		return err
 	}
 	return ErrNotFound

@@ -89,9 +89,10 @@ func (w *world) open(tb testing.TB) {
 	must(tb, e.StartSession(tb.Context()))
 	w.engine = e
 	w.tenants = tenants.New(e, w.clock)
-	w.queues = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: w.clock})
+	storage := tenants.NewStorage(w.tenants)
+	w.queues = queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: w.clock, Terms: w.tenants.Terms, Storage: storage})
 	w.notifier = w.newNotifier(tb, masterKey)
-	w.Store = topics.New(topics.Config{Engine: e, Queues: w.queues, Clock: w.clock, Notifier: w.notifier})
+	w.Store = topics.New(topics.Config{Engine: e, Queues: w.queues, Clock: w.clock, Terms: w.tenants.Terms, Storage: storage, Notifier: w.notifier})
 	w.tenants.OnErase(w.Erase)
 	tb.Cleanup(w.Stop)
 }

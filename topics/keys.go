@@ -25,6 +25,8 @@ var (
 	releaseScript       = engine.MustLoad(files, "release")
 	suspendScript       = engine.MustLoad(files, "suspend")
 	subscriptionsScript = engine.MustLoad(files, "subscriptions")
+	grantScript         = engine.MustLoad(files, "grant")
+	holdingScript       = engine.MustLoad(files, "holding")
 
 	readScript    = engine.MustLoad(files, "read")
 	fetchScript   = engine.MustLoad(files, "fetch")

@@ -371,6 +371,9 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 	if _, err := s.engine.Do(ctx, eraseScript, keys); err != nil {
 		return err
 	}
+	if err := s.storage.Forget(ctx, t, tenants.Holder(holderKind, uid)); err != nil {
+		return err
+	}
 	if err := s.step("erased"); err != nil {
 		return err
 	}

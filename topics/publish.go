@@ -76,7 +76,8 @@ func (tp *topic) publishBatch(ctx context.Context, batch []queues.Outgoing, atom
 		return nil, err
 	}
 	results := make([]PublishResult, len(batch))
-	call := &publishCall{config: c, atomic: atomic, done: make(chan struct{})}
+	storable := tp.store.storage.Most(ctx, tp.at.tenant, terms)
+	call := &publishCall{config: c, most: storable, atomic: atomic, done: make(chan struct{})}
 	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
 	var broken error
 	flush := func() error {
@@ -92,7 +93,7 @@ func (tp *topic) publishBatch(ctx context.Context, batch []queues.Outgoing, atom
 		if IsFIFOName(tp.at.name) {
 			broken = err
 		}
-		call = &publishCall{config: c, done: make(chan struct{})}
+		call = &publishCall{config: c, most: storable, done: make(chan struct{})}
 		return nil
 	}
 	for i := range batch {
@@ -179,6 +180,7 @@ func sizeOf(m *queues.Outgoing) int {
 // publishCall is one caller's messages for one script call.
 type publishCall struct {
 	config *config // by which they were prepared
+	most   int64   // bytes that the tenant may store; 0: any number
 	items  []publishItem
 	size   int
 	atomic bool
@@ -233,7 +235,7 @@ func (tp *topic) runPublishes(batch []*publishCall) {
 
 // append runs publish.lua for a batch of calls, of which all were prepared by the same settings or are by those of now.
 func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([]any, error) {
-	s, entry := tp.store, int64(0)
+	s, entry, draws := tp.store, int64(0), 0
 	for range maxStale {
 		c := tp.config.Load()
 		args := tp.publishArgs(c, seq, entry, batch)
@@ -258,6 +260,13 @@ func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([
 			if entry, err = s.enter(ctx, tp.at.tenant, tp.uid, engine.Number(list, 1)); err != nil {
 				return nil, err
 			}
+		case "short":
+			if draws++; draws > maxDraws {
+				return nil, engine.ErrUnavailable // others fill what is drawn
+			}
+			if err := tp.draw(ctx, batch[len(batch)-1].most, list); err != nil {
+				return nil, err
+			}
 		default:
 			return nil, refused(engine.Text(list, 0))
 		}
@@ -271,13 +280,17 @@ func (tp *topic) publishArgs(c *config, seq, entry int64, batch []*publishCall) 
 	if batch[0].atomic {
 		atomic = 1
 	}
+	tell := ""
+	if batch[len(batch)-1].most > 0 {
+		tell = "1"
+	}
 	if s.engine.Memory() {
 		most = memoryMessages
 	}
 	session := s.engine.Session().Number()
-	args := make([]any, 0, 13+2*callMessages)
+	args := make([]any, 0, 14+2*callMessages)
 	args = append(args, c.version, fmt.Sprintf("L%d.0", session), seq, session, entry, leaseTime.Milliseconds(),
-		c.Retention.Milliseconds(), Hold.Milliseconds(), dedupWindow.Milliseconds(), c.maxKeys(), most, MaxLogBytes, atomic)
+		c.Retention.Milliseconds(), Hold.Milliseconds(), dedupWindow.Milliseconds(), c.maxKeys(), most, MaxLogBytes, atomic, tell)
 	for _, call := range batch {
 		for i := range call.items {
 			args = append(args, call.items[i].head, call.items[i].record)

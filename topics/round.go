@@ -436,6 +436,10 @@ func (r *round) deliver(ctx context.Context, p parcel) result {
 	}
 	res = p.count(max(got.Reached, p.from), len(got.Refused))
 	switch {
+	case res.to < p.to && got.Full != nil:
+		code, message := explain(got.Full)
+		res.retry = true
+		res.trouble = r.trouble(p.trouble, Retrying, code, message)
 	case res.to < p.to:
 		res.retry = true
 		res.trouble = r.trouble(p.trouble, Retrying, queues.ErrMessagesFull.Code, "The queue is full: it holds as many messages or bytes as it may.")

@@ -28,6 +28,8 @@ type Config struct {
 	Terms func(context.Context, tenants.ID) (*tenants.Terms, error)
 	// Notifier makes what subscriptions of the format Notified get. Without it there are none.
 	Notifier *Notifier
+	// Storage keeps what is stored within the tenants' limits. Default: nothing does.
+	Storage *tenants.Storage
 	// Meter counts what is published and delivered. Default: nothing is counted.
 	Meter  *tenants.Meter
 	Clock  clock.Clock  // default: the machine's
@@ -43,6 +45,7 @@ type Store struct {
 	logger   *slog.Logger
 	registry queues.Registry
 	notifier *Notifier
+	storage  *tenants.Storage
 	meter    *tenants.Meter
 	webhooks Webhooks // nil: none
 
@@ -72,12 +75,13 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier, meter: c.Meter,
+	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier, storage: c.Storage, meter: c.Meter,
 		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names"}}
 	s.carriers = newCarriers(s)
 	none := ""
 	s.alive.Store(&none)
 	s.life, s.end = context.WithCancel(context.Background())
+	c.Storage.Register(holderKind, s)
 	return s
 }
 

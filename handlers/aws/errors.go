@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
 )
 
@@ -150,6 +151,8 @@ func (c *call) snsFault(f *Fault) *Fault {
 		return as(errNotFound, noTopic)
 	case errors.Is(f.cause, topics.ErrSubscriptionNotFound):
 		return as(errNotFound, noSubscription)
+	case tenants.IsStorageFull(f.cause): // Publish has no error for a limit
+		return as(errUnavailable, f.message)
 	case errors.Is(f.cause, topics.ErrMessageTooLarge):
 		return as(errParameter, tooLong)
 	case errors.Is(f.cause, topics.ErrGroupRequired):
@@ -196,6 +199,8 @@ func domainFault(e *errs.Error) *Fault {
 		return errInvalidParameter.with(noDeduplication)
 	case errors.Is(e, queues.ErrQueuePaused):
 		return errUnavailable.with("%s", e.Message)
+	case tenants.IsStorageFull(e):
+		return errOverLimit.with("%s", e.Message)
 	case errors.Is(e, tasks.ErrAlreadyRunning):
 		return errInvalidParameter.with("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
 	}

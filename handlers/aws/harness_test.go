@@ -101,7 +101,8 @@ func open(tb testing.TB, options ...option) *doorTest {
 	h.must(err)
 	h.tenants = tenants.New(e, h.clock)
 	h.keys = auth.NewKeyStore(e, ring, h.tenants, h.clock)
-	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: h.clock, Terms: h.tenants.Terms})
+	storage := tenants.NewStorage(h.tenants)
+	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: h.clock, Terms: h.tenants.Terms, Storage: storage})
 	h.run(h.queues.Run)
 	h.audit = audit.New(e)
 	d := h.door
@@ -113,7 +114,7 @@ func open(tb testing.TB, options ...option) *doorTest {
 			t, err := h.tenants.ByID(ctx, id)
 			return t.AccountNumber, err
 		}})
-	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: h.clock, Terms: h.tenants.Terms, Notifier: d.Notifier})
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: h.clock, Terms: h.tenants.Terms, Storage: storage, Notifier: d.Notifier})
 	d.Topics, d.Audit = h.topics, h.audit
 	d.Limiter = tenants.NewLimiter(h.tenants)
 	d.Queues, d.Tenants, d.Auth, d.Tasks, d.NewID = h.queues, h.tenants, auth.NewAuthenticator(h.keys), tasks.New(e, h.clock), e.NewID

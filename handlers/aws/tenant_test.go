@@ -79,3 +79,19 @@ func TestAWaitingReceiveIsNoKey(t *testing.T) {
 		diff(t, "not counted", object{"ApproximateReceiveCount": "1"}, m[0]["Attributes"])
 	})
 }
+
+func TestATenantThatHasStoredAllItMayIsOverItsLimit(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		c.limited(tenants.Limits{tenants.LimitStored: 1 << 20})
+		half := strings.Repeat("x", 600_000)
+		c.send(address, half)
+		a := c.call("SendMessage", in(address, `"MessageBody":"`+half+`"`))
+		a.fails(403, "OverLimit", "OverLimit", "The tenant has stored as many bytes as it may.")
+		got := c.receive(address)
+		diff(t, "received", []string{half}, bodies(got))
+		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+quoted(str(messages(got)[0], "ReceiptHandle"))))
+		c.send(address, half)
+	})
+}

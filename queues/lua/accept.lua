@@ -6,8 +6,9 @@
 -- ARGV[7] the first number that the other queue still has
 -- ARGV[8] the queue's caps as in send.lua, or "paused"
 -- ARGV[9] name of the queue to which messages go on, or ""
--- ARGV[10+] per message three: its number there; id (12 bytes), time sent in milliseconds or 0 for now, of one that was forwarded what it took along (see lib/enter), "|" group (8 bytes) or nothing; record without the stamp
--- Returns: "ok", the time, how many became available, in how many milliseconds the next does, or 0, how many were dropped, how many go on to another queue or left for the dead-letter queue, and per message "k" it is here or "f" no room; or "again", the time, "0", "0", how many were dropped and how many left, when they were as many as one call may and not enough; or a refusal of lib/queue
+-- ARGV[10] "" where the tenant may store any number of bytes; "1" to be told when the queue must be granted more
+-- ARGV[11+] per message three: its number there; id (12 bytes), time sent in milliseconds or 0 for now, of one that was forwarded what it took along (see lib/enter), "|" group (8 bytes) or nothing; record without the stamp
+-- Returns: "ok", the time, how many became available, in how many milliseconds the next does, or 0, how many were dropped, how many go on to another queue or left for the dead-letter queue, and per message "k" it is here or "f" no room; or "again", the time, "0", "0", how many were dropped and how many left, when they were as many as one call may and not enough; or "short", see lib/stored, with these two behind it; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: a message whose number is remembered came before.
 --- @include "lib/queue"
@@ -15,6 +16,7 @@
 --- @include "lib/enter"
 --- @include "lib/transfer"
 --- @include "lib/wake"
+--- @include "lib/stored"
 local q = open_queue('mx', 'in', 'gr', 'sq', 'ag', 'tt', 'nd')
 if q.refusal then return q.refusal end
 
@@ -26,20 +28,21 @@ for number in string.gmatch(string.match(redis.call('HGET', HEAD, ARGV[4]) or ''
   end
 end
 if q.last then
-  for i = 10, #ARGV, 3 do verdicts[#verdicts + 1] = came[ARGV[i]] and 'k' or 'f' end
+  for i = 11, #ARGV, 3 do verdicts[#verdicts + 1] = came[ARGV[i]] and 'k' or 'f' end
   return { 'ok', num(q.now), '0', '0', '0', '0', table.concat(verdicts) }
 end
 
 -- A queue that forwards keeps what was forwarded so often, so that nothing goes round in a ring for ever.
 local HOPS = 4
-local list, count, bytes = {}, 0, 0
-for i = 10, #ARGV, 3 do
+local list, count, bytes, more = {}, 0, 0, 0
+for i = 11, #ARGV, 3 do
   local head = ARGV[i + 1]
   local bar = string.find(head, '|', 13, true)
   local time, parts = string.match(string.sub(head, 13, bar - 1), '^(%d+)(.*)$')
   local m = { number = ARGV[i], id = string.sub(head, 1, 12), time = tonumber(time), parts = parts, group = string.sub(head, bar + 1), record = ARGV[i + 2] }
   m.hops = tonumber(string.match(parts, ',n(%d+)') or 0)
   list[#list + 1] = m
+  if not came[m.number] then more = more + #m.record + 22 + WEIGHT end
   if m.hops > 0 and not came[m.number] then count, bytes = count + 1, bytes + #m.record + 22 end
 end
 
@@ -60,6 +63,11 @@ if ARGV[8] ~= '' and ARGV[8] ~= 'paused' and count > 0 then
     local n = there + messages
     return n > 0 and (caps.messages > 0 and n >= caps.messages or caps.bytes > 0 and by + size > caps.bytes)
   end
+end
+
+if ARGV[10] == '1' and more > room_left(q) then
+  close_queue(q)
+  return short(q, more, num(q.dropped), num(q.left))
 end
 
 local bodies, ready, leaving, groups, no_room = {}, {}, {}, {}, false

@@ -7,8 +7,9 @@
 -- ARGV[8] the queue's caps as in send.lua
 -- ARGV[9] milliseconds: how long a new message stays hidden
 -- ARGV[10] name of the queue to which messages go on, or ""
--- ARGV[11+] per message three: its sequence number, growing, none above that of the call; id (12 bytes), and behind it group (8 bytes) or nothing; record without the stamp
--- Returns: "ok", the time, the sequence number up to which all has come, how many became available, in how many milliseconds the next does, or 0, how many messages were dropped to make room, and how many left for the dead-letter queue, or go on to another one; or, when what was taken out to make room was as much as one call may and not enough, "again" with how many were dropped and how many left; or a refusal of lib/queue, of which "late" says that more has come than this call brings
+-- ARGV[11] "" where the tenant may store any number of bytes; "1" to be told when the queue must be granted more, "2" to take what its grant has room for
+-- ARGV[12+] per message three: its sequence number, growing, none above that of the call; id (12 bytes), and behind it group (8 bytes) or nothing; record without the stamp
+-- Returns: "ok", the time, the sequence number up to which all has come, how many became available, in how many milliseconds the next does, or 0, how many messages were dropped to make room, and how many left for the dead-letter queue, or go on to another one; or, when what was taken out to make room was as much as one call may and not enough, "again" with how many were dropped and how many left; or "short", see lib/stored, with these two and "1" behind it for an empty queue, which has no room for a single message; or a refusal of lib/queue, of which "late" says that more has come than this call brings
 -- Flags: none
 -- Again: what has come is not above what the lane remembers.
 --- @include "lib/queue"
@@ -16,13 +17,14 @@
 --- @include "lib/groups"
 --- @include "lib/wake"
 --- @include "lib/transfer"
+--- @include "lib/stored"
 local q = open_queue('mx', 'in', 'nd', 'gr', 'sq', 'ag', 'tt')
 if q.refusal then return q.refusal end
 if q.last then return { 'ok', num(q.now), ARGV[5], '0', '0', '0', '0' } end
 
 local before = tonumber(string.match(redis.call('HGET', HEAD, ARGV[4]) or '0', '^%d+'))
 local list, bytes, forward = {}, 0, ARGV[10]
-for i = 11, #ARGV, 3 do
+for i = 12, #ARGV, 3 do
   local seq = tonumber(ARGV[i])
   if seq > before then
     local group = string.sub(ARGV[i + 1], 13)
@@ -55,6 +57,23 @@ if #list > 0 and (most > 0 or most_bytes > 0) then
       fits = i - 1
       break
     end
+  end
+end
+-- What the tenant may not store does not fit either; but an empty queue takes a message, or none could ever be got out of a log that has filled all there is.
+if ARGV[11] ~= '' and fits > 0 then
+  local left, more = room_left(q), 0
+  for i = 1, fits do
+    more = more + list[i].size + WEIGHT
+    if more > left and ARGV[11] == '2' then
+      fits = i - 1
+      if i > 1 or redis.call('HLEN', BODY) - 1 + q.to > 0 then break end
+      close_queue(q)
+      return short(q, more, num(q.dropped), num(q.left), '1')
+    end
+  end
+  if more > left and ARGV[11] == '1' then
+    close_queue(q)
+    return short(q, more, num(q.dropped), num(q.left), '0')
   end
 end
 local reached = fits == #list and tonumber(ARGV[5]) or math.max(list[fits + 1].seq - 1, before)

@@ -7,12 +7,13 @@
 -- Again: what was taken back is not there any more.
 --- @include "lib/queue"
 --- @include "lib/enter"
+--- @include "lib/transfer"
 --- @include "lib/wake"
 local q = open_queue('to', 'dl', 'mv', 'ag', 'tt', 'gr', 'nd', 'mx', 'tn')
 if q.refusal then return q.refusal end
 -- Whoever makes a later journey may have found a queue that takes them.
 if q.tn ~= tonumber(ARGV[7]) then return { 'late' } end
-local taken, dead, moved, ready, due, groups = 0, 0, 0, 0, 0, {}
+local taken, bytes, dead, moved, ready, due, groups = 0, 0, 0, 0, 0, 0, {}
 for i = 8, #ARGV do
   local value = redis.call('HGET', TRANSFERS, ARGV[i])
   if value then
@@ -27,14 +28,14 @@ for i = 8, #ARGV do
     ready = ready + available
     if later and (due == 0 or later < due) then due = later end
     redis.call('HDEL', TRANSFERS, ARGV[i])
-    taken = taken + 1
+    taken, bytes = taken + 1, bytes + #value
     if letter == 'm' or letter == 'f' then moved = moved + 1 else dead = dead + 1 end
   end
 end
 local turns = regroup(q, groups)
 if q.fifo then ready = turns end
 if taken > 0 then
-  set(q, 'to', q.to - taken)
+  take_off(q, taken, bytes)
   if dead > 0 then set(q, 'dl', q.dl - dead) end
   if moved > 0 then set(q, 'mv', q.mv - moved) end
   if ARGV[6] ~= '1' then wake(q, ready, due) end

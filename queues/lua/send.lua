@@ -6,8 +6,9 @@
 -- ARGV[10] "1" when all messages must be stored or none
 -- ARGV[11] "" or the queue's caps: how many messages; how many bytes, 0 for any number of either; milliseconds: retention; 1 to drop the oldest messages when there is no room, 2 to send them to the dead-letter queue, else 0; with "," between them
 -- ARGV[12] name of the queue to which messages go on, or ""
--- ARGV[13+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds, "e" and in how many milliseconds it ends if it has an end, what its side record is to have behind the numbers, "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
--- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes; of a FIFO queue how many groups became available, else 0; how many messages were dropped; how many left for the dead-letter queue, or "1" where that is not known; or "conflict", "full", "dedup_full"; or "full_messages", "full_bytes" or, when the messages that were taken out were as many as one call may and not enough, "again", with how many were dropped and how many left; or a refusal of lib/queue
+-- ARGV[13] "" where the tenant may store any number of bytes; "1" to be told when the queue must be granted more, "2" to store what its grant has room for
+-- ARGV[14+] per message two: id (12 bytes), and behind it, when needed, delay in milliseconds, "e" and in how many milliseconds it ends if it has an end, what its side record is to have behind the numbers, "|" deduplication digest (16 bytes) and body digest (8 bytes), both or none, group (8 bytes) or none; then its record without the stamp
+-- Returns: "ok", the time, "" when all were stored and the queue is not FIFO, otherwise 13 bytes each and in a FIFO queue 7 more for the place: "=" stored, "d" and the id of the first message with that key, "c" key used with another body, "f" no room for another key, "m" too many messages, "b" too many bytes, "t" more than the tenant may store; of a FIFO queue how many groups became available, else 0; how many messages were dropped; how many left for the dead-letter queue, or "1" where that is not known; or "conflict", "full", "dedup_full"; or "full_messages", "full_bytes", "full_tenant" or, when the messages that were taken out were as many as one call may and not enough, "again", with how many were dropped and how many left; or "short", see lib/stored, with these two behind it; or a refusal of lib/queue
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/queue"
@@ -16,6 +17,7 @@
 --- @include "lib/wake"
 --- @include "lib/forget"
 --- @include "lib/transfer"
+--- @include "lib/stored"
 local q = open_queue('mx', 'in', 'nd', 'gr', 'sq', 'ag', 'tt')
 if q.refusal then return q.refusal end
 if q.last then
@@ -24,11 +26,11 @@ if q.last then
 end
 
 q.dropped, q.left = 0, 0
-local count, forward = (#ARGV - 12) / 2, ARGV[12]
+local count, forward = (#ARGV - 13) / 2, ARGV[12]
 local ids, delays, groups, extras, ends = {}, {}, {}, {}, {}
 local keyed, fresh, answer = {}, 0, ''
 for i = 1, count do
-  local head = ARGV[11 + 2 * i]
+  local head = ARGV[12 + 2 * i]
   if #head == 12 then
     ids[i] = head
   else
@@ -89,15 +91,15 @@ if next(keyed) or next(groups) then
 end
 if ARGV[8] ~= '0' and redis.call('HLEN', BODY) - 1 + count > tonumber(ARGV[8]) then return { 'full' } end
 
--- Refuses what does not fit into a capped queue. The functions for that are made here, because most queues have no cap. In a FIFO queue nothing overtakes what was refused.
-if ARGV[11] ~= '' then
+-- Refuses what does not fit into a capped queue, or what its tenant may not store. The functions for that are made here, because most queues have no cap. In a FIFO queue nothing overtakes what was refused.
+if ARGV[11] ~= '' or ARGV[13] == '2' then
 --- @include "lib/room"
-  local caps = read_caps(ARGV[11], forward)
+  local caps = read_caps(ARGV[11] ~= '' and ARGV[11] or '0,0,0,0', forward)
   local sizes, n, total, lost, full = {}, 0, 0, {}, nil
   read_more(q, 'gb')
   for i = 1, count do
     if not twins[i] then
-      sizes[i] = #ARGV[12 + 2 * i] + #stamp(0, groups[i] and groups[i] .. places[i])
+      sizes[i] = #ARGV[13 + 2 * i] + #stamp(0, groups[i] and groups[i] .. places[i])
       n, total = n + 1, total + sizes[i]
     end
   end
@@ -105,16 +107,21 @@ if ARGV[11] ~= '' then
     close_queue(q)
     return { 'again', num(q.dropped), num(q.left) }
   end
-  local stored, most, most_bytes = kept_in(q, caps), caps.messages, caps.bytes
+  local there, most, most_bytes = kept_in(q, caps), caps.messages, caps.bytes
   local by = q.by + q.gb
+  local left = ARGV[13] == '2' and room_left(q)
   for i = 1, count do
-    local key = keyed[i] and keyed[i][1]
+    local key, weight = keyed[i] and keyed[i][1], sizes[i] and sizes[i] + WEIGHT * (kept[i] and 2 or 1)
     local verdict = key and twins[i] and lost[key] -- the same as what became of the first one
     if not twins[i] then
       if q.fifo and full then verdict = full
-      elseif most > 0 and stored >= most then verdict = 'm'
+      elseif most > 0 and there >= most then verdict = 'm'
       elseif most_bytes > 0 and by + sizes[i] > most_bytes then verdict = 'b'
-      else stored, by = stored + 1, by + sizes[i] end
+      elseif left and weight > left then verdict = 't'
+      else
+        there, by = there + 1, by + sizes[i]
+        if left then left = left - weight end
+      end
       if verdict and kept[i] then
         lost[key], kept[i] = verdict, nil
         fresh = fresh - 1
@@ -123,7 +130,7 @@ if ARGV[11] ~= '' then
     if verdict then
       if ARGV[10] == '1' then
         close_queue(q)
-        return { verdict == 'm' and 'full_messages' or 'full_bytes', num(q.dropped), num(q.left) }
+        return { ({ m = 'full_messages', b = 'full_bytes', t = 'full_tenant' })[verdict], num(q.dropped), num(q.left) }
       end
       full, twins[i] = verdict, true
       verdicts[i] = verdict .. ids[i] .. (q.fifo and string.rep('\0', 7) or '')
@@ -132,6 +139,18 @@ if ARGV[11] ~= '' then
   if full then
     for i = 1, count do verdicts[i] = verdicts[i] or '=' .. ids[i] end
     answer = table.concat(verdicts)
+  end
+end
+
+if ARGV[13] == '1' then
+  local more = WEIGHT * fresh
+  for i = 1, count do
+    if not twins[i] then more = more + WEIGHT + #ARGV[13 + 2 * i] + (groups[i] and 22 or 7) end -- with its stamp
+  end
+  if more > 0 and more > room_left(q) then
+    forget_keys(q, window, MOST)
+    close_queue(q)
+    return short(q, more, num(q.dropped), num(q.left))
   end
 end
 
@@ -144,7 +163,7 @@ local leaving = {}
 if forward ~= '' then
   for i = 1, count do
     if not twins[i] then
-      local record = stamp(q.time, groups[i] and groups[i] .. places[i]) .. ARGV[12 + 2 * i]
+      local record = stamp(q.time, groups[i] and groups[i] .. places[i]) .. ARGV[13 + 2 * i]
       if #record > largest then largest = #record end
       local parts = extras[i] or ''
       if delays[i] and delays[i] > 0 then parts = parts .. ',w' .. num(q.time + delays[i]) end
@@ -177,10 +196,10 @@ end
 
 for i = 1, count do
   if not twins[i] then
-    local member, record = ids[i], mark .. ARGV[12 + 2 * i]
+    local member, record = ids[i], mark .. ARGV[13 + 2 * i]
     if groups[i] then
       local place = groups[i] .. places[i]
-      member, record = member .. place, stamp(q.time, place) .. ARGV[12 + 2 * i]
+      member, record = member .. place, stamp(q.time, place) .. ARGV[13 + 2 * i]
     end
     bodies[n + 1], bodies[n + 2] = ids[i], record
     n = n + 2

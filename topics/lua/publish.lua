@@ -12,13 +12,15 @@
 -- ARGV[13] how many messages the log may hold
 -- ARGV[14] how many bytes they may take
 -- ARGV[15] "1" when a key that was used with another body refuses all of them
--- ARGV[16+] per message two: id (12 bytes), and behind it deduplication digest (16 bytes) and body digest (8 bytes) or neither; its record
--- Returns: "ok", the time, 20 bytes per message: "=" stored, "d" an earlier one with that key was, "c" key used with another body; id; place (7 bytes); "1" when the caller's server is to carry; or "stale", version and settings; "idle" and the last number of an entry in the index, when there is none; "full", "full_bytes", "dedup_full", "conflict", "late", "gone" or "absent"
+-- ARGV[16] "1" to be told when the topic must be granted more, "" where the tenant may store any number of bytes
+-- ARGV[17+] per message two: id (12 bytes), and behind it deduplication digest (16 bytes) and body digest (8 bytes) or neither; its record
+-- Returns: "ok", the time, 20 bytes per message: "=" stored, "d" an earlier one with that key was, "c" key used with another body; id; place (7 bytes); "1" when the caller's server is to carry; or "stale", version and settings; "idle" and the last number of an entry in the index, when there is none; "short", how many bytes it wants to fill in all, its grant, the number of that, and how many it has filled; "full", "full_bytes", "dedup_full", "conflict", "late", "gone" or "absent"
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/topic"
 --- @include "lib/forget"
 --- @include "lib/rouse"
+--- @include "lib/stored"
 local q = open_topic('in', 'ix', 'gn', 'ow', 'ot', 'sl')
 if q.refusal then return q.refusal end
 local number, session = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -31,12 +33,12 @@ if tonumber(last) > number then return { 'late' } end
 if q.v ~= ARGV[3] then return { 'stale', q.v, redis.call('HGET', HEAD, 'set') } end
 if not indexed(q, tonumber(ARGV[7])) then return { 'idle', num(q.gn) } end
 
-local count, window, retention = (#ARGV - 15) / 2, tonumber(ARGV[11]), tonumber(ARGV[9])
+local count, window, retention = (#ARGV - 16) / 2, tonumber(ARGV[11]), tonumber(ARGV[9])
 local seen, kept, verdicts, twins, fresh, conflict, bytes = {}, {}, {}, {}, 0, false, 0
 local seq = math.max(q.sq + 1, turn(q.time)) - 1
 local places = {}
 for i = 1, count do
-  local head, record = ARGV[14 + 2 * i], ARGV[15 + 2 * i]
+  local head, record = ARGV[15 + 2 * i], ARGV[16 + 2 * i]
   local id, key, print = string.sub(head, 1, 12), string.sub(head, 13, 28), string.sub(head, 29, 36)
   local first = key ~= '' and (seen[key] or redis.call('HGET', DEDUP, key))
   local mark = first and string.find(first, '|', 1, true)
@@ -73,18 +75,28 @@ if fresh > 0 and redis.call('LLEN', ORDER) - 1 + fresh > tonumber(ARGV[12]) then
   local oldest = redis.call('LINDEX', ORDER, 1)
   if oldest and tonumber(string.sub(oldest, 17)) + window > q.now then return { 'dedup_full' } end
 end
+if ARGV[16] == '1' and bytes > 0 then
+  local used, more, h = stored(q), bytes + WEIGHT * fresh, redis.call('HMGET', HEAD, 'gt', 'gs')
+  for i = 1, count do more = more + (twins[i] and 0 or WEIGHT) end
+  if used + more > (tonumber(h[1]) or 0) then
+    forget_keys(q, window, MOST)
+    close_topic(q)
+    used = stored(q)
+    return { 'short', num(used + more), h[1] or '0', h[2] or '0', num(used) }
+  end
+end
 
-local records, entries, stored = {}, {}, 0
+local records, entries, appended = {}, {}, 0
 for i = 1, count do
   if not twins[i] then
-    local head = ARGV[14 + 2 * i]
-    local record = string.sub(head, 1, 12) .. ARGV[15 + 2 * i]
+    local head = ARGV[15 + 2 * i]
+    local record = string.sub(head, 1, 12) .. ARGV[16 + 2 * i]
     local entry = entry_of(places[i], #record)
     records[#records + 1] = entry
     records[#records + 1] = record
     entries[#entries + 1] = num(places[i])
     entries[#entries + 1] = entry
-    stored = stored + 1
+    appended = appended + 1
     if kept[i] then
       local key = string.sub(head, 13, 28)
       redis.call('HSET', DEDUP, key, kept[i])
@@ -92,11 +104,11 @@ for i = 1, count do
     end
   end
 end
-if stored > 0 then
+if appended > 0 then
   redis.call('HSET', LOG, unpack(records))
   redis.call('ZADD', INDEX, unpack(entries))
   set(q, 'sq', seq)
-  set(q, 'in', q['in'] + stored)
+  set(q, 'in', q['in'] + appended)
   set(q, 'by', q.by + bytes)
 end
 if fresh > 0 then forget_keys(q, window, 2 * fresh + 1) end

@@ -11,6 +11,7 @@ export const limitNames: { name: keyof TenantLimits; label: string; write: (n: n
   { name: "queue_schedules", label: "Schedules of a queue", write: count },
   { name: "keys", label: "Keys", write: count },
   { name: "waiting_receives", label: "Waiting receives on a server", write: count },
+  { name: "stored_bytes", label: "Stored bytes", write: bytes },
   { name: "message_size", label: "Bytes of a message", write: bytes },
 ];
 
