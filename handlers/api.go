@@ -19,6 +19,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
@@ -38,6 +39,8 @@ type API struct {
 	Tasks    *tasks.Store
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Answers is the room that large answers take while they are sent. Default: as much as they need.
+	Answers *room.Room
 	// Storage knows how much tenants have stored. Default: nobody says.
 	Storage *tenants.Storage
 	// Crowd bounds what waits for each tenant. Default: nothing does.

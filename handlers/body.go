@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/room"
 )
 
 const (
@@ -128,6 +129,9 @@ func grow(b []byte, n int) []byte {
 // bodyError says why a body could not be read.
 func bodyError(h http.Header, err error) error {
 	h.Set("Connection", "close")
+	if errors.Is(err, room.ErrOverloaded) {
+		return err
+	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return errs.New(errs.Malformed, codeTimeout, "The body did not arrive in time.").Because(err)
 	}
@@ -217,6 +221,11 @@ func (a *API) json(c echo.Context, status int, v any) error {
 
 // write answers with body. An error says that the client did not get it.
 func (a *API) write(c echo.Context, status int, contentType []string, body []byte) error {
+	give, err := a.Answers.Take(int64(len(body)))
+	if err != nil {
+		return err
+	}
+	defer give()
 	w := c.Response()
 	h := w.Header()
 	h["Content-Type"] = contentType
@@ -226,7 +235,7 @@ func (a *API) write(c echo.Context, status int, contentType []string, body []byt
 	if c.Request().Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(body)
+	_, err = w.Write(body)
 	return err
 }
 

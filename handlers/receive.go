@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/queues"
 )
 
@@ -162,6 +163,9 @@ func (a *API) receiveMessages(c echo.Context) error {
 	}
 	if err != nil {
 		a.Queues.Unreceive(context.WithoutCancel(ctx), t, name, messages)
+		if errors.Is(err, room.ErrOverloaded) {
+			return err
+		}
 		a.Logger.Debug("a consumer has gone; its messages are back", "queue", name, "count", len(messages), "error", err.Error())
 	}
 	return nil

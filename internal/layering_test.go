@@ -50,6 +50,7 @@ var tools = []string{
 	"internal/engine",   // Redis client, scripts, outcomes, key names
 	"internal/filter",   // filter policies
 	"internal/keyring",  // installation secret and what is derived from it
+	"internal/room",     // memory of requests and answers
 	"internal/search",   // search language
 	"internal/tasks",    // work in steps that survives a crash
 }

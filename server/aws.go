@@ -8,13 +8,14 @@ import (
 
 	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/room"
 )
 
 // awsDoor builds the handler of what AWS SDKs send.
 func (s *Server) awsDoor(p *parts) *aws.Door {
 	return aws.New(&aws.Door{
 		Queues: p.queues, Topics: p.topics, Notifier: p.notifier, Tenants: p.tenants, Tasks: p.tasks, Auth: p.auth, Audit: p.audit,
-		Limiter: p.limiter, Meter: p.meter, Crowd: p.crowd, NewID: p.engine.NewID,
+		Limiter: p.limiter, Meter: p.meter, Crowd: p.crowd, NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, PublicURL: s.config.PublicURL,
 		MaxWaitingReceives: s.config.MaxWaitingReceives, ClientAddress: s.clientAddress(),
 		Doubt: func(ctx context.Context) error {
@@ -29,12 +30,13 @@ func (s *Server) awsDoor(p *parts) *aws.Door {
 // serveAWS is observe for the AWS door.
 func (s *Server) serveAWS(door *aws.Door, crowd *crowd, w http.ResponseWriter, r *http.Request) {
 	begin := time.Now()
-	defer crowd.leave()
+	leave, err := crowd.enter(w, r)
+	defer leave()
 	var served aws.Served
-	if crowd.enter() {
+	if err == nil {
 		served = door.Serve(w, r)
 	} else {
-		served = aws.Refuse(w, r, errOverloaded)
+		served = aws.Refuse(w, r, room.ErrOverloaded)
 	}
 	took, route := time.Since(begin), "aws"
 	if served.Action != "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
@@ -34,6 +35,8 @@ type parts struct {
 	tenants  *tenants.Store
 	limiter  *tenants.Limiter
 	storage  *tenants.Storage
+	bodies   *room.Room // of requests
+	answers  *room.Room
 	meter    *tenants.Meter
 	crowd    *tenants.Waiting
 	keys     *auth.KeyStore
@@ -150,6 +153,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.storage = tenants.NewStorage(p.tenants)
 	p.meter = tenants.NewMeter(p.tenants)
 	p.crowd = tenants.NewWaiting()
+	p.bodies, p.answers = room.New(int64(s.config.MaxInFlightMiB)<<20), room.New(int64(s.config.MaxInFlightMiB)<<20)
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys)

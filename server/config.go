@@ -109,6 +109,10 @@ type Config struct {
 	// Default 20000.
 	MaxWaitingReceives int
 
+	// MaxInFlightMiB bounds what bodies of requests over 64 KiB take while the server works on them, in MiB, and likewise
+	// answers that are being sent, 32 to 1,000,000. Default 128.
+	MaxInFlightMiB int
+
 	// TestHeaders adds Sluice-Now and Sluice-Seq to answers, for tests that check order; it needs a Redis on this
 	// machine. Default false.
 	TestHeaders bool

@@ -54,7 +54,7 @@ func TestDefaultsAreValidAndSilent(t *testing.T) {
 	want := Config{
 		Listen: "127.0.0.1:8080", MetricsListen: "127.0.0.1:8081", DataDir: "./data", Region: "us-east-1",
 		LogFormat: "auto", LogRequests: true, DrainTimeout: 25 * time.Second,
-		MaxInFlightRequests: 4096, MaxWaitingReceives: 20000,
+		MaxInFlightRequests: 4096, MaxWaitingReceives: 20000, MaxInFlightMiB: 128,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -108,7 +108,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
-		"max_waiting_receives": "1000000", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
+		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
 	}
 	want := Config{
 		Listen: "[::1]:0", TLSCert: "/etc/sluice/tls.crt", TLSKey: "/etc/sluice/tls.key", DataDir: "/var/lib/sluice", MasterKey: load(t, []string{"--master-key", testKey}, nil).MasterKey,
@@ -117,7 +117,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
 		RedisURL:  addr.Redis{Mode: addr.Standalone, TLS: true, Addrs: []string{"r.example:6380"}, Username: "u", Password: "p", DB: 2},
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
-		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, EgressAllowHTTP: true, InsecureCookies: true,
+		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
 		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	var args, env []string

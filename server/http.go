@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/engine"
-	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/openapi"
 	"github.com/sluicemq/sluice/web"
 )
@@ -92,11 +92,6 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
 	api.ErrorHandler(&e, echo.New().NewContext(r, w))
 }
 
-// errOverloaded is the answer to one request too many.
-var errOverloaded = &errs.Error{Kind: errs.Unavailable, Code: "overloaded", RetryAfter: time.Second,
-	Message: "The server is working on as many requests as it can. Nothing was changed.",
-	Fix:     "Send the request again after the time in Retry-After, or start more servers."}
-
 // routes builds the handler of everything that needs Redis.
 func (s *Server) routes(p *parts) http.Handler {
 	e := echo.New()
@@ -105,7 +100,7 @@ func (s *Server) routes(p *parts) http.Handler {
 	e.IPExtractor = s.clientAddress()
 	api := &handlers.API{
 		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Tenants: p.tenants, Limiter: p.limiter, Storage: p.storage, Meter: p.meter, Crowd: p.crowd, Keys: p.keys, Auth: p.auth, Tasks: p.tasks,
-		Audit: p.audit, Monitor: p.monitor, NewID: p.engine.NewID,
+		Audit: p.audit, Monitor: p.monitor, NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
 		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, InsecureCookies: s.config.InsecureCookies,
 	}
@@ -113,7 +108,7 @@ func (s *Server) routes(p *parts) http.Handler {
 		api.PublicHost = s.config.PublicURL.Host
 	}
 	door := s.awsDoor(p)
-	crowd := &crowd{most: int64(s.config.MaxInFlightRequests), waiting: func() int64 { return api.Waiting() + door.Waiting() }}
+	crowd := &crowd{most: int64(s.config.MaxInFlightRequests), waiting: func() int64 { return api.Waiting() + door.Waiting() }, bodies: p.bodies}
 	e.Use(s.observe(crowd), s.doubt(p))
 	api.Register(e)
 	e.Any("/openapi.json", echo.WrapHandler(openapi.Handler()))
@@ -134,12 +129,30 @@ type crowd struct {
 	busy    atomic.Int64
 	most    int64
 	waiting func() int64 // how many of them only wait
+	bodies  *room.Room   // which their bodies take
 }
 
-// enter reports whether there is room for one more. leave must follow in any case.
-func (c *crowd) enter() bool { return c.busy.Add(1)-c.waiting() <= c.most }
-
-func (c *crowd) leave() { c.busy.Add(-1) }
+// enter lets one more in, whose body takes room as it comes, unless there are too many or it says that it is larger than
+// the room there is. Then nobody reads it, and the connection ends. leave must follow in any case.
+func (c *crowd) enter(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
+	leave = func() { c.busy.Add(-1) }
+	if c.busy.Add(1)-c.waiting() > c.most {
+		return leave, room.ErrOverloaded
+	}
+	if r.ContentLength == 0 {
+		return leave, nil
+	}
+	if !c.bodies.Has(r.ContentLength) {
+		w.Header().Set("Connection", "close")
+		return leave, room.ErrOverloaded
+	}
+	body := room.NewBody(r.Body, c.bodies)
+	r.Body = body
+	return func() {
+		body.Release()
+		c.busy.Add(-1)
+	}, nil
+}
 
 // clientAddress takes the client's address from X-Forwarded-For only where a trusted proxy says so.
 func (s *Server) clientAddress() echo.IPExtractor {
@@ -180,11 +193,11 @@ func (s *Server) observe(crowd *crowd) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			begin := time.Now()
-			err := error(errOverloaded)
-			if crowd.enter() {
+			leave, err := crowd.enter(c.Response(), c.Request())
+			if err == nil {
 				err = next(c)
 			}
-			crowd.leave()
+			leave()
 			if err != nil {
 				c.Error(err)
 			}

@@ -26,6 +26,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
@@ -44,6 +45,8 @@ type Door struct {
 	Notifier *topics.Notifier
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
 	Limiter *tenants.Limiter
+	// Answers is the room that large answers take while they are sent. Default: as much as they need.
+	Answers *room.Room
 	// Crowd bounds what waits for each tenant. Default: nothing does.
 	Crowd *tenants.Waiting
 	// Meter counts requests and their bytes. Default: nothing is counted.
@@ -277,12 +280,15 @@ func (c *call) read(buf *buffer) error {
 	case n > 0 && cap(buf.b) < firstRead:
 		buf.b = make([]byte, 0, min(n, firstRead))
 	}
-	room := bytes.NewBuffer(buf.b[:0])
-	_, err := io.CopyN(room, c.r.Body, c.r.ContentLength)
-	buf.b = room.Bytes()
+	into := bytes.NewBuffer(buf.b[:0])
+	_, err := io.CopyN(into, c.r.Body, c.r.ContentLength)
+	buf.b = into.Bytes()
 	c.body = buf.b
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return errTimeout.with("The body did not arrive in time.").because(err)
+	}
+	if errors.Is(err, room.ErrOverloaded) {
+		return err
 	}
 	if err != nil {
 		return errSerialization.with("The body ended early.").because(err)
@@ -414,6 +420,15 @@ var errGone = errors.New("the client has gone")
 
 // succeed answers with what the action wrote.
 func (c *call) succeed(w http.ResponseWriter) Served {
+	give, err := c.door.Answers.Take(int64(len(c.out.b)))
+	if err != nil {
+		if c.deliver != nil {
+			c.deliver(false)
+		}
+		c.out.b = c.out.b[:0]
+		return c.fail(w, c.explain(err))
+	}
+	defer give()
 	served, err := c.write(w, http.StatusOK)
 	if c.deliver == nil {
 		return served
