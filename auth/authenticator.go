@@ -273,6 +273,7 @@ func (a *Authenticator) remember(d digest, e *entry, began time.Duration, genera
 // Run confirms, until ctx ends, what the server knows of keys, so that requests need not wait for it.
 func (a *Authenticator) Run(ctx context.Context) error {
 	tick := make(chan struct{}, 1)
+	swept := a.now()
 	for {
 		timer := a.clock.AfterFunc(beat, func() { tick <- struct{}{} })
 		select {
@@ -286,6 +287,10 @@ func (a *Authenticator) Run(ctx context.Context) error {
 		}
 		a.confirm(ctx)
 		a.noteUses(ctx)
+		if now := a.now(); now-swept >= sweepEvery {
+			swept = now
+			a.sweepPortalLinks(ctx)
+		}
 	}
 }
 

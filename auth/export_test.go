@@ -26,6 +26,9 @@ func (k *KeyStore) Digest(text string) (hex, id string) {
 // NoteUses is what Run does after each beat.
 func (a *Authenticator) NoteUses(ctx context.Context) { a.noteUses(ctx) }
 
+// SweepPortalLinks is what Run does once a minute.
+func (a *Authenticator) SweepPortalLinks(ctx context.Context) { a.sweepPortalLinks(ctx) }
+
 // NewGrants returns what a key with these scopes and no other limits may do.
 func NewGrants(kind Kind, scopes ...string) *Grants {
 	return &Grants{Scopes: scopes, allowed: parseScopes(scopes) & ofKind[kind]}

@@ -182,6 +182,9 @@ func prefixTexts(list []netip.Prefix) []string {
 // keys of those only.
 func (p Principal) Manages(k Key) bool { return p.Grants.coversQueues(k.Queues) }
 
+// ManagesLink reports the same of a portal link.
+func (p Principal) ManagesLink(l PortalLink) bool { return p.Grants.coversQueues(l.Queues) }
+
 // bound keeps a key within what its maker may do himself. What it leaves out is as it is with its maker; what goes
 // beyond that is ErrPermissionDenied. An operator who makes a tenant's key gives no more scopes than he has; where he is,
 // and for how long, is no matter of the tenant's.

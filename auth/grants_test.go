@@ -27,11 +27,11 @@ func TestScopesWildcardsAndRolesMeanScopes(t *testing.T) {
 		{nil, []string{}},
 		{[]string{"messages:send"}, []string{"messages:send"}},
 		{[]string{"tasks:*", "messages:send"}, []string{"messages:send", "tasks:read", "tasks:write"}},
-		{[]string{"*:read"}, []string{"audit:read", "keys:read", "members:read", "queues:read", "schedules:read", "tasks:read", "topics:read", "usage:read"}},
+		{[]string{"*:read"}, []string{"audit:read", "keys:read", "members:read", "portal_links:read", "queues:read", "schedules:read", "tasks:read", "topics:read", "usage:read"}},
 		{[]string{"*"}, all}, {[]string{"*:*"}, all}, {[]string{"owner"}, all},
 		{[]string{"of-a-later-version", "later:*", "messages:send"}, []string{"messages:send"}},
 		{[]string{"tenants:write"}, []string{}}, // for operators
-		{[]string{"viewer_without_bodies"}, []string{"audit:read", "keys:read", "members:read", "messages:peek", "queues:read", "schedules:read", "tasks:read", "topics:read", "usage:read"}},
+		{[]string{"viewer_without_bodies"}, []string{"audit:read", "keys:read", "members:read", "messages:peek", "portal_links:read", "queues:read", "schedules:read", "tasks:read", "topics:read", "usage:read"}},
 	} {
 		if diff := cmp.Diff(c.want, of(c.given...)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", c.given, diff)

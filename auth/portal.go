@@ -1,11 +1,13 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +31,11 @@ const (
 	// MaxPortalSessions bounds the sessions of a tenant that were opened with links, so that there is room for its members.
 	MaxPortalSessions = MaxSessions / 2
 
+	// sweepEvery is how often each server forgets links that are over, so that these leave Redis with them in the end, also
+	// those of tenants that make no others; maxSweep bounds how many one call forgets.
+	sweepEvery = time.Minute
+	maxSweep   = 100
+
 	linkPrefix   = "slp_"
 	linkIDPrefix = "lnk_"
 )
@@ -39,9 +46,12 @@ var (
 	ErrPortalLinkEnded = &errs.Error{Kind: errs.Unauthenticated, Code: "portal_link_ended",
 		Message: "This portal link has been used, has expired, or never was.",
 		Fix:     "Go back to where it came from, and get a new one."}
+	ErrPortalLinkNotFound = &errs.Error{Kind: errs.NotFound, Code: "portal_link_not_found",
+		Message: "There is no such portal link, or it has been used or has expired.",
+		Fix:     "GET /v1/portal_links shows those that hold. GET /v1/sessions shows the sessions that were opened with others."}
 	ErrTooManyPortalLinks = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
 		Message: fmt.Sprintf("There are %d portal links that nobody has used, and no more are allowed.", MaxPortalLinks),
-		Fix:     "Make a link when somebody is there who follows it. Those that nobody uses end by themselves."}
+		Fix:     "End links that nobody needs: DELETE /v1/portal_links/{id}. Those that nobody uses end by themselves."}
 )
 
 // NewPortalLink is what a caller may say of a new portal link.
@@ -114,7 +124,7 @@ func (a *Authenticator) CreatePortalLink(ctx context.Context, t tenants.ID, n Ne
 	if err != nil {
 		return PortalLink{}, "", err
 	}
-	got, err := a.keys.run(ctx, putPortalLinkScript, []string{recordsKey, portalLinksKey, tenantIDsKey},
+	got, err := a.keys.run(ctx, putPortalLinkScript, append(linkKeys[:3:3], tenantIDsKey),
 		d.String(), string(body), t.String(), fmt.Sprintf("%013d", r.ExpiresAt), MaxPortalLinks)
 	switch {
 	case err != nil:
@@ -194,6 +204,49 @@ func (l *PortalLink) give(r *record, session digest, now int64) {
 	r.ExpiresAt = min(r.ExpiresAt, now+PortalSessionLife.Milliseconds())
 }
 
+// PortalLinks returns the portal links of a tenant that nobody has used and that hold, the oldest first.
+func (a *Authenticator) PortalLinks(ctx context.Context, t tenants.ID) ([]PortalLink, error) {
+	found, now, err := a.keys.entries(ctx, portalLinksKey, t.String()+"/", MaxPortalLinks)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]PortalLink, 0, len(found))
+	for _, f := range found {
+		r, err := parseRecord(f.text)
+		d, ok := parseDigest(f.entry[strings.LastIndexByte(f.entry, '/')+1:])
+		if err == nil && (!ok || len(r.Scopes) != 1) {
+			err = engine.ErrBroken.Because(fmt.Errorf("record of portal link %s is damaged", r.ID))
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.ExpiresAt > now {
+			list = append(list, newPortalLink(d, r))
+		}
+	}
+	slices.SortFunc(list, func(x, y PortalLink) int {
+		return cmp.Or(x.CreatedAt.Compare(y.CreatedAt), strings.Compare(x.ID, y.ID))
+	})
+	return list, nil
+}
+
+// EndPortalLink ends a portal link. A session that somebody has opened with it meanwhile goes on.
+func (a *Authenticator) EndPortalLink(ctx context.Context, l PortalLink) error {
+	_, err := a.keys.run(ctx, endPortalLinkScript, linkKeys, l.entry)
+	return err
+}
+
+// sweepPortalLinks forgets what is over of the portal links of all tenants. What is left after an error, which the engine
+// has logged, comes with the next sweep.
+func (a *Authenticator) sweepPortalLinks(ctx context.Context) {
+	for {
+		got, err := a.keys.run(ctx, sweepLinksScript, linkKeys, maxSweep)
+		if err != nil || got[0] != "more" || ctx.Err() != nil {
+			return
+		}
+	}
+}
+
 // linked returns what the record of a session gives that was opened with a portal link.
 func (r record) linked() (Principal, error) {
 	g, err := r.grants()
@@ -210,6 +263,6 @@ func (r record) linked() (Principal, error) {
 
 // EndPortalLinks ends all portal links of a tenant. Sessions that were opened with some go on.
 func (k *KeyStore) EndPortalLinks(ctx context.Context, t tenants.ID) error {
-	_, err := k.run(ctx, endPortalLinksScript, []string{recordsKey, portalLinksKey}, t.String()+"/")
+	_, err := k.run(ctx, endPortalLinksScript, linkKeys, t.String()+"/")
 	return err
 }

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -316,4 +317,109 @@ func TestPortalSessionsLeaveRoomForMembers(t *testing.T) {
 		}
 	}
 	w.checkLink(t, "after one has ended", text, nil) // what was refused did not use it up
+}
+
+func TestPortalLinksAreListedAndEndedOnAnyServer(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		other := w.another()
+		ids := func(of *world) (ids []string) {
+			t.Helper()
+			list, err := of.auth.PortalLinks(t.Context(), of.tenant.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range list {
+				ids = append(ids, l.ID)
+			}
+			return ids
+		}
+		first, text := w.link(t, auth.NewPortalLink{Role: "viewer", Name: "ana", Lifetime: auth.MaxPortalLink})
+		w.clock.Advance(time.Second)
+		brief, _ := w.link(t, auth.NewPortalLink{Role: "developer", Lifetime: auth.MinPortalLink})
+		used, way := w.link(t, auth.NewPortalLink{Role: "viewer"})
+		session := w.checkLink(t, "before the end", way, nil)
+		stranger := *w
+		stranger.tenant = w.newTenant(t)
+		foreign, foreignText := stranger.link(t, auth.NewPortalLink{Role: "viewer", By: w.owner(t)})
+		if got, want := fmt.Sprint(ids(other)), fmt.Sprint([]string{first.ID, brief.ID}); got != want {
+			t.Errorf("the links are %v, want %v", got, want)
+		}
+		list, err := other.auth.PortalLinks(t.Context(), w.tenant.ID)
+		if err != nil || list[0].Name != "ana" || list[0].Role != "viewer" || !list[0].ExpiresAt.Equal(first.ExpiresAt) {
+			t.Errorf("the first link is listed as %+v, %v", list[0], err)
+		}
+		for range 2 { // the second time there is nothing to end
+			if err := other.auth.EndPortalLink(t.Context(), list[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := other.auth.EndPortalLink(t.Context(), used); err != nil {
+			t.Fatal(err)
+		}
+		w.checkLink(t, "after its end on another server", text, auth.ErrPortalLinkEnded)
+		w.checkSession(t, "a session goes on when its link is ended too late", session, nil)
+		w.clock.Advance(auth.MinPortalLink)
+		if got := ids(w); len(got) != 0 {
+			t.Errorf("links that are over are listed: %v", got)
+		}
+		if got := ids(&stranger); len(got) != 1 || got[0] != foreign.ID {
+			t.Errorf("the links of another tenant are %v, want %s", got, foreign.ID)
+		}
+		stranger.checkLink(t, "of another tenant", foreignText, nil)
+	})
+}
+
+func TestPortalLinksThatAreOverLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	w := newMemoryWorld(t)
+	by := w.owner(t)
+	records := func() int64 { return w.redis.HLen(t.Context(), engine.SystemKey("keys")).Val() }
+	before := records()
+	for range 3 { // tenants, of which none makes another link
+		of := *w
+		of.tenant = w.newTenant(t)
+		for range 80 {
+			of.link(t, auth.NewPortalLink{Role: "viewer", By: by, Lifetime: auth.MinPortalLink})
+		}
+	}
+	_, holds := w.link(t, auth.NewPortalLink{Role: "viewer", By: by})
+	w.clock.Advance(auth.MinPortalLink)
+	w.net.lose.Store(1)
+	w.auth.SweepPortalLinks(t.Context())
+	if got := records() - before; got != 1 {
+		t.Errorf("%d records are left, want that of the link that holds", got)
+	}
+	for _, key := range []string{"portal-links", "portal-link-ends"} {
+		if n := w.redis.ZCard(t.Context(), engine.SystemKey(key)).Val(); n != 1 {
+			t.Errorf("%s has %d entries, want 1", key, n)
+		}
+	}
+	w.checkLink(t, "one that holds", holds, nil)
+	if n := w.redis.Exists(t.Context(), engine.SystemKey("portal-links"), engine.SystemKey("portal-link-ends")).Val(); n != 0 {
+		t.Errorf("%d sets are left when there is no link", n)
+	}
+}
+
+func TestARunningServerForgetsPortalLinks(t *testing.T) {
+	t.Parallel()
+	w := newMemoryWorld(t)
+	w.link(t, auth.NewPortalLink{Role: "viewer", Lifetime: auth.MinPortalLink})
+	c := &watched{Fake: w.clock, asked: make(chan struct{}, 1)}
+	a := auth.NewAuthenticator(auth.NewKeyStore(w.engine, w.ring, w.tenants, c))
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() { over <- a.Run(ctx) }()
+	<-c.asked
+	for range 30 { // a minute of beats
+		w.clock.Advance(2 * time.Second)
+		<-c.asked // the beat is over
+	}
+	if left := w.links(t); len(left) > 0 {
+		t.Errorf("after a minute there are %v", left)
+	}
+	stop()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
 }

@@ -21,7 +21,7 @@ var tenantScopes = []string{
 	"tasks:read", "tasks:write",
 	"keys:read", "keys:write",
 	"members:read", "members:write",
-	"portal_links:write",
+	"portal_links:read", "portal_links:write",
 	"audit:read",
 	"usage:read",
 }

@@ -32,7 +32,9 @@ var (
 	changeSessionScript  = engine.MustLoad(scripts, "change_session")
 	listEntriesScript    = engine.MustLoad(scripts, "list_entries")
 	putPortalLinkScript  = engine.MustLoad(scripts, "put_portal_link")
+	endPortalLinkScript  = engine.MustLoad(scripts, "end_portal_link")
 	endPortalLinksScript = engine.MustLoad(scripts, "end_portal_links")
+	sweepLinksScript     = engine.MustLoad(scripts, "sweep_portal_links")
 
 	putMemberScript    = engine.MustLoad(scripts, "put_member")
 	removeMemberScript = engine.MustLoad(scripts, "remove_member")
@@ -41,7 +43,7 @@ var (
 	rotateSigningKeysScript = engine.MustLoad(scripts, "rotate_signing_keys")
 )
 
-// The keys of Redis. The first ten lie in the slot of the installation, the others in that of a tenant.
+// The keys of Redis. The first eleven lie in the slot of the installation, the others in that of a tenant.
 var (
 	recordsKey     = engine.SystemKey("keys")          // HASH digest to record; field "" holds the mark
 	usesKey        = engine.SystemKey("key-uses")      // HASH digest to when and from where the key was used last
@@ -52,13 +54,15 @@ var (
 	sessionIndexKey = engine.SystemKey("session-index") // ZSET sessions in the order of tenant, owner and end
 	sessionEndsKey  = engine.SystemKey("session-ends")  // ZSET the same by when they end
 
-	portalLinksKey = engine.SystemKey("portal-links") // ZSET portal links in the order of tenant and end
+	portalLinksKey    = engine.SystemKey("portal-links")     // ZSET portal links in the order of tenant and end
+	portalLinkEndsKey = engine.SystemKey("portal-link-ends") // ZSET the same by when they end
 
 	memberIndexKey  = engine.SystemKey("member-index")  // ZSET members in the order of tenants
 	memberEmailsKey = engine.SystemKey("member-emails") // ZSET the same in the order of digests of addresses
 
 	memberKeys  = []string{recordsKey, memberIndexKey, memberEmailsKey, tenantIDsKey}
 	sessionKeys = []string{recordsKey, usesKey, sessionIndexKey, sessionEndsKey}
+	linkKeys    = []string{recordsKey, portalLinksKey, portalLinkEndsKey}
 )
 
 func indexKey(t tenants.ID) string  { return engine.TenantKey(t.String(), "keys") }   // HASH key id to digest, or to "?" and digest

@@ -150,7 +150,7 @@ func (a *Authenticator) openSession(ctx context.Context, o opening) (Session, Se
 	if err != nil {
 		return Session{}, "", err
 	}
-	got, err := a.keys.run(ctx, openSessionScript, []string{recordsKey, usesKey, sessionIndexKey, sessionEndsKey, portalLinksKey},
+	got, err := a.keys.run(ctx, openSessionScript, append(sessionKeys[:4:4], portalLinksKey, portalLinkEndsKey),
 		d.String(), string(body), o.owner.String(), group+"/", by.ID()+"/", fmt.Sprintf("%013d", ends), newMark(), MaxSessionsOfOne, MaxSessions,
 		entry, linkIDPrefix, MaxPortalSessions)
 	switch {

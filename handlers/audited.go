@@ -75,6 +75,8 @@ var changes = map[string]change{
 
 	"createPortalLink":       {"portal_link", "", nil},
 	"createTenantPortalLink": {"portal_link", "", nil},
+	"revokePortalLink":       {"portal_link", "id", portalLinkState},
+	"revokeTenantPortalLink": {"portal_link", "id", portalLinkState},
 
 	"createSession": {"session", "", nil},
 	"endSession":    {"session", "", nil},

@@ -32,7 +32,7 @@ var inPath = map[string]string{"queue": "queue", "handle": "receipt", "schedule"
 
 // kindOfID says what :id is, by what stands before it.
 var kindOfID = map[string]string{"messages": "message", "tasks": "task", "keys": "key", "operator_keys": "operator key", "sessions": "session",
-	"members": "member", "operators": "operator", "deliveries": "delivery"}
+	"members": "member", "operators": "operator", "portal_links": "portal link", "deliveries": "delivery"}
 
 var (
 	nothing = attempt{}
@@ -123,6 +123,10 @@ var attempts = map[string]attempt{
 
 	"createPortalLink":       {body: `{"role":"viewer"}`},
 	"createTenantPortalLink": {body: `{"role":"viewer"}`},
+	"listPortalLinks":        nothing,
+	"listTenantPortalLinks":  nothing,
+	"revokePortalLink":       nothing,
+	"revokeTenantPortalLink": nothing,
 
 	"getUsage":       {places: map[string]string{"name": "queue"}, query: "by=queue&name=$name"},
 	"getTenantUsage": nothing,
@@ -221,7 +225,8 @@ func (h *apiTest) stock(tn tenants.Tenant, queue, schedule string) (ids, []strin
 	session := h.signIn(k.Secret.Reveal())
 	var member handlers.InvitedMember
 	h.json("POST", "/v1/members", `{"email":"ana@example.com","role":"viewer"}`, me...).is(201).into(&member)
-	return ids{"session": session.ID, "member": member.ID, "operator": member.ID, "queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
+	link := h.portalLink(`{"role":"viewer","expires_in":3600}`, me...)
+	return ids{"portal link": link.ID, "session": session.ID, "member": member.ID, "operator": member.ID, "queue": queue, "message": waiting.Data[0].ID, "receipt": got.Messages[0].ReceiptHandle, "schedule": schedule, "task": task.ID,
 		"key": k.ID, "operator key": k.ID, "tenant": tn.Name, "cursor": "cursor-of-another-list", "text": queue, "topic": topic, "subscription": subscription,
 		"delivery": "dlv_00000000000001"}, me
 }
@@ -299,7 +304,7 @@ func (h *apiTest) snapshot(id ids, me []string) string {
 	q := "/v1/queues/" + id["queue"]
 	var b strings.Builder
 	topic := "/v1/topics/" + id["topic"]
-	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/members", "/v1/sessions", "/v1/whoami"} {
+	for _, path := range []string{"/v1/topics", topic, topic + "/messages", topic + "/subscriptions", "/v1/queues", q, q + "/messages", q + "/schedules", "/v1/tasks", "/v1/keys", "/v1/members", "/v1/sessions", "/v1/portal_links", "/v1/whoami"} {
 		fmt.Fprintf(&b, "%s %s\n", path, h.do("GET", path, "", me...).is(200).body)
 	}
 	tn := h.asOperator("GET", "/v1/tenants/"+id["tenant"], "").is(200)
@@ -545,5 +550,5 @@ func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 
 // dropKeys leaves the keys out of a snapshot: one that is limited to a queue of nobody's may make others like itself.
 func dropKeys(snapshot string) string {
-	return regexp.MustCompile(`(?m)^/v1/(keys|sessions) .*\n`).ReplaceAllString(snapshot, "")
+	return regexp.MustCompile(`(?m)^/v1/(keys|sessions|portal_links) .*\n`).ReplaceAllString(snapshot, "")
 }

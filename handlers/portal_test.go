@@ -11,22 +11,24 @@ import (
 )
 
 // portalLink makes a portal link of the test's tenant.
-func (h *apiTest) portalLink(body string, headers ...string) (l handlers.PortalLink) {
+func (h *apiTest) portalLink(body string, headers ...string) (l handlers.CreatedPortalLink) {
 	h.Helper()
 	h.json("POST", "/v1/portal_links", body, headers...).is(201).into(&l)
 	return l
 }
 
-func portalBody(l handlers.PortalLink) string { return fmt.Sprintf(`{"portal_link":%q}`, l.PortalLink) }
+func portalBody(l handlers.CreatedPortalLink) string {
+	return fmt.Sprintf(`{"portal_link":%q}`, l.PortalLink)
+}
 
 func TestAPortalLinkSignsInOnce(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")
-	var l handlers.PortalLink
+	var l handlers.CreatedPortalLink
 	h.asOperator("POST", "/v1/tenants/"+h.tenant.Name+"/portal_links", `{"role":"viewer","name":"ana@acme.example","expires_in":"10m"}`).is(201).into(&l)
-	diff(t, "the link", handlers.PortalLink{ID: l.ID, PortalLink: l.PortalLink, Tenant: h.tenant.Name, Role: "viewer", Name: "ana@acme.example",
-		CreatedAt: *instant(0), ExpiresAt: *instant(10 * time.Minute)}, l)
+	diff(t, "the link", handlers.CreatedPortalLink{PortalLink: l.PortalLink, Tenant: h.tenant.Name, PortalLinkDetails: handlers.PortalLinkDetails{ID: l.ID, Role: "viewer",
+		Name: "ana@acme.example", CreatedAt: *instant(0), ExpiresAt: *instant(10 * time.Minute)}}, l)
 	a := h.trySignIn(portalBody(l)).is(201)
 	var s session
 	a.into(&s.Session)
@@ -131,4 +133,66 @@ func TestPortalLinksEndWhenTheirTenantIsSuspended(t *testing.T) {
 	h.asOperator("POST", "/v1/tenants/"+h.tenant.Name+"/resume", "").is(200)
 	h.trySignIn(portalBody(ended)).problem(401, "portal_link_ended")
 	h.trySignIn(portalBody(h.portalLink(`{"role":"viewer"}`))).is(201)
+}
+
+func TestPortalLinksAreListedAndRevoked(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	list := func(headers ...string) (ids []string) {
+		t.Helper()
+		var page handlers.Page[handlers.PortalLinkDetails]
+		h.do("GET", "/v1/portal_links", "", headers...).is(200).into(&page)
+		for _, l := range page.Data {
+			ids = append(ids, l.ID)
+		}
+		return ids
+	}
+	limited := h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{"viewer", "portal_links:write"}, Queues: []string{"a-*"}})
+	viewer := h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{"viewer"}})
+	first := h.portalLink(`{"role":"viewer","name":"ana"}`)
+	h.clock.Advance(time.Second)
+	second := h.portalLink(`{"role":"viewer"}`, limited...)
+	a := h.do("GET", "/v1/portal_links", "", viewer...).is(200)
+	if strings.Contains(string(a.body), "slp_") {
+		t.Errorf("the list shows links: %s", a.body)
+	}
+	var page handlers.Page[handlers.PortalLinkDetails]
+	a.into(&page)
+	diff(t, "the list", []handlers.PortalLinkDetails{first.PortalLinkDetails, second.PortalLinkDetails}, page.Data)
+	diff(t, "what a limited key sees", []string{second.ID}, list(limited...))
+	own := h.keyFor(h.newTenant().ID, auth.NewKey{})
+	diff(t, "what another tenant sees", []string(nil), list(own...))
+
+	h.do("DELETE", "/v1/portal_links/"+first.ID, "", viewer...).problem(403, "permission_denied")
+	h.do("DELETE", "/v1/portal_links/"+first.ID, "", limited...).problem(404, "portal_link_not_found")
+	h.do("DELETE", "/v1/portal_links/"+first.ID, "", own...).problem(404, "portal_link_not_found")
+	h.do("DELETE", "/v1/portal_links/"+first.ID+"?now=1", "").problem(422, "validation_failed")
+	h.do("DELETE", "/v1/portal_links/"+first.ID, "").is(204)
+	h.do("DELETE", "/v1/portal_links/"+first.ID, "").problem(404, "portal_link_not_found")
+	h.trySignIn(portalBody(first)).problem(401, "portal_link_ended")
+	h.trySignIn(portalBody(second)).is(201)
+	h.do("DELETE", "/v1/portal_links/"+second.ID, "").problem(404, "portal_link_not_found") // it has been used
+
+	of := "/v1/tenants/" + h.tenant.Name + "/portal_links"
+	var third handlers.CreatedPortalLink
+	h.asOperator("POST", of, `{"role":"viewer"}`).is(201).into(&third)
+	h.asOperator("GET", of, "").is(200).into(&page)
+	diff(t, "the operator's list", []handlers.PortalLinkDetails{third.PortalLinkDetails}, page.Data)
+	h.asOperator("GET", "/v1/tenants/nobody/portal_links", "").problem(404, "tenant_not_found")
+	h.asOperator("DELETE", "/v1/tenants/nobody/portal_links/"+third.ID, "").problem(404, "tenant_not_found")
+	h.do("GET", of, "").problem(403, "permission_denied")
+	h.do("DELETE", of+"/"+third.ID, "").problem(403, "permission_denied")
+	h.asOperator("DELETE", of+"/"+third.ID, "").is(204)
+	h.trySignIn(portalBody(third)).problem(401, "portal_link_ended")
+
+	var log handlers.Page[handlers.AuditEntry]
+	h.do("GET", "/v1/audit?target="+first.ID, "").is(200).into(&log)
+	var got []string
+	for _, e := range log.Data {
+		got = append(got, fmt.Sprint(e.Operation, " ", e.Outcome, " ", len(e.Before) > 0))
+	}
+	want := "revokePortalLink done true"
+	if !strings.Contains(strings.Join(got, "\n"), want) || !strings.Contains(strings.Join(got, "\n"), "revokePortalLink refused") {
+		t.Errorf("the audit log has of the link:\n%s\nwant %q", strings.Join(got, "\n"), want)
+	}
 }

@@ -152,8 +152,12 @@ func (a *API) routes() []route {
 		{del, member, "removeMember", a.removeMember, "members:write", tenant, harmless},
 		{post, member + "/invitation", "inviteMemberAgain", a.inviteMemberAgain, "members:write", tenant, refused},
 
+		{get, "/v1/portal_links", "listPortalLinks", a.listPortalLinks, "portal_links:read", tenant, harmless},
 		{post, "/v1/portal_links", "createPortalLink", a.createPortalLink, "portal_links:write", tenant, refused},
+		{del, "/v1/portal_links/:id", "revokePortalLink", a.revokePortalLink, "portal_links:write", tenant, harmless},
 		{post, owner + "/portal_links", "createTenantPortalLink", a.createTenantPortalLink, "portal_links:write", operator, refused},
+		{get, owner + "/portal_links", "listTenantPortalLinks", a.listTenantPortalLinks, "portal_links:read", operator, harmless},
+		{del, owner + "/portal_links/:id", "revokeTenantPortalLink", a.revokeTenantPortalLink, "portal_links:write", operator, harmless},
 
 		{get, "/v1/usage", "getUsage", a.getUsage, "usage:read", tenant, harmless},
 		{get, owner + "/usage", "getTenantUsage", a.getTenantUsage, "usage:read", operator, harmless},

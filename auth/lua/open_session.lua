@@ -4,6 +4,7 @@
 -- KEYS[3] ZSET sessions in the order of their text, all with score 0: tenant or "-", owner, end, digest, with slashes between
 -- KEYS[4] ZSET the same by when they end, in milliseconds since 1970
 -- KEYS[5] ZSET portal links in the order of their text
+-- KEYS[6] ZSET the same by when they end, in milliseconds since 1970
 -- ARGV[3] digest
 -- ARGV[4] its record, JSON
 -- ARGV[5] digest of the record of the owner, or of the link
@@ -44,10 +45,7 @@ if many >= tonumber(ARGV[11]) or linked >= tonumber(ARGV[14]) then return 'full'
 for entry in pairs(gone) do
   forget_session(KEYS[1], KEYS[2], KEYS[3], KEYS[4], entry)
 end
-if ARGV[12] ~= '' then
-  redis.call('HDEL', KEYS[1], ARGV[5])
-  redis.call('ZREM', KEYS[5], ARGV[12])
-end
+if ARGV[12] ~= '' then forget_link(KEYS[1], KEYS[5], KEYS[6], ARGV[12]) end
 local entry = own .. ARGV[8] .. '/' .. ARGV[3]
 redis.call('HSET', KEYS[1], ARGV[3], ARGV[4], '', ARGV[9])
 redis.call('ZADD', KEYS[3], 0, entry)
