@@ -49,6 +49,9 @@ var (
 	ErrMemberChanged = &errs.Error{Kind: errs.Conflict, Code: "member_changed",
 		Message: "Somebody else changed this member just now.",
 		Fix:     "Send the request again."}
+	ErrLastOwner = &errs.Error{Kind: errs.Conflict, Code: "last_owner",
+		Message: "This is the last owner of the tenant who can sign in.",
+		Fix:     `Make another member an owner before, one who has a password: PATCH /v1/members/{id} {"role":"owner"}. An operator need not.`}
 	ErrTooManyMembers = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
 		Message: fmt.Sprintf("There are %d members, and no more are allowed.", MaxMembers),
 		Fix:     "Remove members who are no more."}
@@ -163,6 +166,9 @@ func (p Principal) mayManage(kind Kind, role string) error {
 	}
 	return nil
 }
+
+// mustKeepOwner reports whether a caller may not take the last owner from a tenant: nobody there could give it another one.
+func (p Principal) mustKeepOwner() bool { return p.Kind != KindOperator }
 
 func newMember(text string, d digest, used int64) (Member, error) {
 	r, err := parseRecord(text)
@@ -279,12 +285,20 @@ func (a *Authenticator) invite(ctx context.Context, m Member, r record, lifetime
 	if err != nil {
 		return Member{}, Invitation{}, err
 	}
-	got, err := a.putMember(ctx, m, r, before.Invitation, false, d.String(), string(body))
+	got, err := a.putMember(ctx, m, r, change{ends: before.Invitation, begins: d.String(), invitation: string(body)})
 	return got, i, err
 }
 
+// change is what happens besides when the record of a member is stored.
+type change struct {
+	ends               string // digest of the invitation that ends, or ""
+	used               bool   // that one must be there
+	begins, invitation string // digest of a new invitation and its record, or ""
+	keepsOwner         bool   // the tenant must keep an owner who has a password
+}
+
 // putMember stores a record in the place of what m was.
-func (a *Authenticator) putMember(ctx context.Context, m Member, r record, ends string, used bool, begins, invitation string) (Member, error) {
+func (a *Authenticator) putMember(ctx context.Context, m Member, r record, c change) (Member, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return Member{}, err
@@ -294,7 +308,7 @@ func (a *Authenticator) putMember(ctx context.Context, m Member, r record, ends 
 		group = r.Tenant
 	}
 	got, err := a.keys.run(ctx, putMemberScript, memberKeys, m.digest.String(), m.text, string(text), group, a.passwords.address(r.Member.Email),
-		newMark(), MaxMembers, ends, flag(used), begins, invitation)
+		newMark(), MaxMembers, c.ends, flag(c.used), c.begins, c.invitation, flag(c.keepsOwner))
 	a.keys.tell([]digest{m.digest})
 	switch {
 	case err != nil:
@@ -307,6 +321,8 @@ func (a *Authenticator) putMember(ctx context.Context, m Member, r record, ends 
 		return Member{}, ErrInvitationEnded
 	case got[0] == "full":
 		return Member{}, ErrTooManyMembers
+	case got[0] == "last":
+		return Member{}, ErrLastOwner
 	}
 	next, err := newMember(string(text), m.digest, 0)
 	next.LastUsedAt = m.LastUsedAt
@@ -314,6 +330,7 @@ func (a *Authenticator) putMember(ctx context.Context, m Member, r record, ends 
 }
 
 // ChangeMember gives a member another name or role; nil leaves it as it is. His sessions have the new role within 5 s.
+// ErrLastOwner keeps a tenant from being without one, unless an operator asks.
 func (a *Authenticator) ChangeMember(ctx context.Context, m Member, name, role *string, by Principal) (Member, error) {
 	if err := by.mayManage(m.Kind, m.Role); err != nil {
 		return Member{}, err
@@ -334,25 +351,29 @@ func (a *Authenticator) ChangeMember(ctx context.Context, m Member, name, role *
 		}
 		r.Scopes = []string{*role}
 	}
-	return a.putMember(ctx, m, r, "", false, "", "")
+	return a.putMember(ctx, m, r, change{keepsOwner: by.mustKeepOwner()})
 }
 
-// RemoveMember removes a member. His sessions end at once on this server, within 5 s on all others.
+// RemoveMember removes a member. His sessions end at once on this server, within 5 s on all others. ErrLastOwner keeps a
+// tenant from being without one, unless an operator asks.
 func (a *Authenticator) RemoveMember(ctx context.Context, m Member, by Principal) error {
 	if err := by.mayManage(m.Kind, m.Role); err != nil {
 		return err
 	}
-	return a.keys.removeMember(ctx, m, a.passwords.address(m.Email))
+	return a.keys.removeMember(ctx, m, a.passwords.address(m.Email), by.mustKeepOwner())
 }
 
-func (k *KeyStore) removeMember(ctx context.Context, m Member, address string) error {
+func (k *KeyStore) removeMember(ctx context.Context, m Member, address string, keepsOwner bool) error {
 	group := ofOperators
 	if m.record.Tenant != "" {
 		group = m.record.Tenant
 	}
-	_, err := k.run(ctx, removeMemberScript, []string{recordsKey, memberIndexKey, memberEmailsKey, usesKey},
-		m.digest.String(), group, address, newMark(), m.record.Member.Invitation)
+	got, err := k.run(ctx, removeMemberScript, []string{recordsKey, memberIndexKey, memberEmailsKey, usesKey},
+		m.digest.String(), group, address, newMark(), m.record.Member.Invitation, flag(keepsOwner))
 	k.tell([]digest{m.digest})
+	if err == nil && got[0] == "last" {
+		err = ErrLastOwner
+	}
 	return err
 }
 
@@ -360,7 +381,7 @@ func (k *KeyStore) removeMember(ctx context.Context, m Member, address string) e
 func (a *Authenticator) removeMembers(ctx context.Context, t tenants.ID) error {
 	list, err := a.Members(ctx, t)
 	for _, m := range list {
-		err = errors.Join(err, a.keys.removeMember(ctx, m, a.passwords.address(m.Email)))
+		err = errors.Join(err, a.keys.removeMember(ctx, m, a.passwords.address(m.Email), false))
 	}
 	return err
 }
@@ -428,7 +449,7 @@ func (a *Authenticator) setPassword(ctx context.Context, m Member, r record, pas
 	next := *r.Member
 	next.Password, next.Epoch, next.Invitation, next.InvitedTo = hash, rand.Text(), "", 0
 	r.Member = &next
-	return a.putMember(ctx, m, r, invitation, used, "", "")
+	return a.putMember(ctx, m, r, change{ends: invitation, used: used})
 }
 
 // ChangePassword sets another password for a member who knows the one that he has. All his sessions end.

@@ -250,7 +250,7 @@ func (a *API) inviteMemberAgain(c echo.Context) error {
 // updateMember changes a member.
 //
 //	@Summary		Change a member
-//	@Description	His sessions have the new role at once on the server that answers, within 5 seconds on all others.
+//	@Description	His sessions have the new role at once on the server that answers, within 5 seconds on all others. The last owner who has a password stays one, unless an operator asks.
 //	@ID				updateMember
 //	@Tags			members
 //	@Accept			json
@@ -260,7 +260,7 @@ func (a *API) inviteMemberAgain(c echo.Context) error {
 //	@Failure		400		{object}	Problem		"The request is malformed"
 //	@Failure		404		{object}	Problem		"No such member"
 //	@Failure		408		{object}	Problem		"The body did not arrive in time"
-//	@Failure		409		{object}	Problem		"Somebody else changed the member just now (`member_changed`)"
+//	@Failure		409		{object}	Problem		"Somebody else changed the member just now (`member_changed`), or he is the last owner (`last_owner`)"
 //	@Failure		413		{object}	Problem		"The body is too large"
 //	@Failure		415		{object}	Problem		"The body is not JSON"
 //	@Failure		422		{object}	Problem		"A value is not allowed"
@@ -296,13 +296,14 @@ func (a *API) updateMember(c echo.Context) error {
 // removeMember removes a member.
 //
 //	@Summary		Remove a member
-//	@Description	His sessions end at once on the server that answers, within 5 seconds on all others. Keys that he made go on.
+//	@Description	His sessions end at once on the server that answers, within 5 seconds on all others. Keys that he made go on. The last owner who has a password stays, unless an operator asks.
 //	@ID				removeMember
 //	@Tags			members
 //	@Param			id	path	string	true	"Id of the member"
 //	@Success		204	"Removed"
 //	@Failure		400	{object}	Problem	"The request is malformed"
 //	@Failure		404	{object}	Problem	"No such member"
+//	@Failure		409	{object}	Problem	"He is the last owner (`last_owner`)"
 //	@Failure		415	{object}	Problem	"The request has a Content-Encoding, or a body that a form can send"
 //	@Failure		422	{object}	Problem	"A value is not allowed"
 //	@Router			/v1/members/{id} [delete]

@@ -334,3 +334,22 @@ func TestGuessesAreSlowedDown(t *testing.T) {
 	h.clock.Advance(10 * time.Minute)
 	proxied("192.0.2.1", signInBody(ana, password)).is(201)
 }
+
+func TestATenantKeepsItsLastOwner(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	m := h.invite(email("ana"), "owner")
+	s := h.accept(m, password)
+	path := "/v1/members/" + m.ID
+	for _, me := range [][]string{s.headers(), as(h.key)} {
+		for _, method := range []string{"PATCH", "DELETE"} {
+			if p := h.json(method, path, map[string]string{"PATCH": `{"role":"viewer"}`}[method], me...).problem(409, "last_owner"); p.Fix == "" {
+				t.Errorf("%s has no fix", method)
+			}
+		}
+		h.json("PATCH", path, `{"name":"Ana"}`, me...).is(200)
+		h.json("PATCH", path, `{"role":"owner"}`, me...).is(200)
+	}
+	h.json("PATCH", path, `{"role":"viewer"}`, append(as(h.operator), "Tenant", h.tenant.Name)...).is(200)
+	h.do("DELETE", path, "", as(h.key)...).is(204) // an owner no more
+}

@@ -14,14 +14,17 @@
 -- ARGV[11] whether that one must be there: 1 or 0
 -- ARGV[12] digest of a new invitation, or ""
 -- ARGV[13] its record, JSON
--- Returns: "ok"; or "changed" when the record is another one by now; "gone" when the tenant is; "used" when the invitation is; or "full"
+-- ARGV[14] whether the tenant must keep an owner who has a password: 1 or 0
+-- Returns: "ok"; or "changed" when the record is another one by now; "gone" when the tenant is; "used" when the invitation is; "full"; or "last" when he is the last owner and would be one no more
 -- Flags: none
 -- Again: the second call finds the new record.
+--- @include "lib/owners"
 local have = redis.call('HGET', KEYS[1], ARGV[3]) or ''
 if have == ARGV[5] then return 'ok' end
 if have ~= ARGV[4] then return 'changed' end
 if ARGV[6] ~= '-' and redis.call('HEXISTS', KEYS[4], ARGV[6]) == 0 then return 'gone' end
 if ARGV[11] == '1' and redis.call('HEXISTS', KEYS[1], ARGV[10]) == 0 then return 'used' end
+if ARGV[14] == '1' and is_owner(have) and not is_owner(ARGV[5]) and not other_owner(KEYS[1], KEYS[2], ARGV[6], ARGV[3]) then return 'last' end
 if have == '' then
   if redis.call('ZLEXCOUNT', KEYS[2], '[' .. ARGV[6] .. '/', '(' .. ARGV[6] .. '0') >= tonumber(ARGV[9]) then return 'full' end
   redis.call('ZADD', KEYS[2], 0, ARGV[6] .. '/' .. ARGV[3])
