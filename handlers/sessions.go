@@ -349,7 +349,7 @@ func (a *API) getSession(c echo.Context) error {
 // endSession ends the session of the request.
 //
 //	@Summary		Sign out
-//	@Description	Ends the session of the cookie: at once on the server that answers, within 5 seconds on all others. The browser forgets the cookie.
+//	@Description	Ends the session of the cookie: at once on the server that answers, within 5 seconds on all others. The browser forgets the cookie. Also while the tenant is suspended.
 //	@ID				endSession
 //	@Tags			sessions
 //	@Success		204	"Signed out"

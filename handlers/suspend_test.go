@@ -57,7 +57,7 @@ func TestASuspendedTenantMayDoNothing(t *testing.T) {
 
 	h.asOperator("POST", owner+"/suspend", `{"reason":"abuse"}`).is(200)
 	for _, r := range handlers.Routes() {
-		if r.Needs == "operator" || r.Needs == "public" {
+		if r.Needs == "operator" || r.Needs == "public" || r.Operation == "endSession" {
 			continue
 		}
 		p := h.do(r.Method, at(r, queueName(path), h.tenant.Name), "").problem(403, "tenant_suspended")
@@ -78,6 +78,30 @@ func TestASuspendedTenantMayDoNothing(t *testing.T) {
 	if got := h.receive(path, 1); len(got) != 1 || got[0].Body != "m" {
 		t.Errorf("after the end: %+v", got)
 	}
+}
+
+func TestWhoIsSuspendedMaySignOut(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	owner := "/v1/tenants/" + h.tenant.Name
+	ana := email("ana")
+	h.accept(h.invite(ana, "viewer"), password)
+	member, byKey, linked, other := h.signInWith(signInBody(ana, password)), h.signIn(h.key), h.signInWith(portalBody(h.portalLink(`{"role":"viewer"}`))), h.signIn(h.key)
+	h.asOperator("POST", owner+"/suspend", "").is(200)
+	for _, s := range []session{member, byKey, linked} {
+		h.do("GET", "/v1/session", "", s.headers()...).problem(403, "tenant_suspended")
+		h.do("DELETE", "/v1/sessions/"+s.ID, "", s.headers()...).problem(403, "tenant_suspended")
+		h.do("DELETE", "/v1/session", "", s.headers("Sec-Fetch-Site", "cross-site")...).problem(403, "cross_origin")
+		a := h.do("DELETE", "/v1/session", "", s.headers()...).is(204)
+		if c := a.cookie(); c.Value != "" || c.MaxAge >= 0 {
+			t.Errorf("the browser keeps the cookie: %v", c)
+		}
+		h.do("DELETE", "/v1/session", "", s.headers()...).problem(401, "session_ended")
+	}
+	h.do("DELETE", "/v1/session", "").problem(404, "session_not_found") // a key has none
+	h.asOperator("POST", owner+"/resume", "").is(200)
+	h.do("GET", "/v1/session", "", member.headers()...).problem(401, "session_ended")
+	h.do("GET", "/v1/session", "", other.headers()...).is(200)
 }
 
 func TestPatchOfATenant(t *testing.T) {

@@ -46,6 +46,29 @@ test("a suspended tenant reads why", async () => {
   await theirs.getByRole("alert").waitFor({ state: "detached", timeout: 15_000 });
 });
 
+test("who belongs to a suspended tenant can sign out", async () => {
+  const tenant = await newTenant();
+  const [one, two] = [await newPage(), await newPage()];
+  await signIn(one, tenant.key);
+  await signIn(two, tenant.key);
+  await call(inject("operatorKey"), "POST", `/v1/tenants/${tenant.name}/suspend`, { mode: "all" });
+
+  // From a screen that was open, and from a page that does not even get to know whose session it is.
+  await one.getByRole("button", { name: "You and how things look" }).click();
+  await one.getByRole("menuitem", { name: "Sign out" }).click();
+  await two.reload();
+  await two.getByRole("alert").getByText("tenant_suspended").waitFor();
+  await two.getByRole("button", { name: "Sign out" }).click();
+  for (const page of [one, two]) {
+    await page.getByLabel("Key", { exact: true }).waitFor();
+    expect((await page.context().cookies()).map((c) => c.name)).toEqual([]);
+  }
+
+  await call(inject("operatorKey"), "POST", `/v1/tenants/${tenant.name}/resume`);
+  await two.reload();
+  await two.getByLabel("Key", { exact: true }).waitFor();
+});
+
 test("an operator acts for the tenant of the address, and no other sees it", async () => {
   const [one, two] = [await newTenant(), await newTenant()];
   await call(one.key, "PUT", "/v1/queues/of-one");

@@ -7,7 +7,7 @@ import { ago } from "./format";
 import { Command, Copy } from "./Curl";
 
 // ErrorState says what went wrong, what to do, and by which id the operator finds it.
-export function ErrorState({ error, retry }: { error: unknown; retry?: () => void }) {
+export function ErrorState({ error, retry, action }: { error: unknown; retry?: () => void; action?: ReactNode }) {
   const failure = failureOf(error);
   return (
     <Alert color="red" variant="light" title={failure.problem?.title ?? "That did not work"} role="alert">
@@ -31,6 +31,7 @@ export function ErrorState({ error, retry }: { error: unknown; retry?: () => voi
               Try again
             </Button>
           )}
+          {action}
         </Group>
       </Stack>
     </Alert>

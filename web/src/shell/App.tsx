@@ -1,12 +1,14 @@
+import { Button } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
 import { Navigate, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
 import { Fragment, useEffect, useMemo, useState } from "react";
-import { ActingContext, newApi, onSessionEnd, useActing } from "../api/client";
+import { ActingContext, failureOf, newApi, onSessionEnd, useActing } from "../api/client";
 import { Accept } from "../members/Accept";
 import { SayProvider } from "../common/say";
 import { ErrorState, Waiting } from "../common/states";
 import { Shell } from "./Shell";
 import { SignIn } from "./SignIn";
-import { isOver, type Session, useSession } from "./session";
+import { isOver, type Session, signOut, useSession } from "./session";
 
 // App shows the screen of the address to who is signed in, and a way to sign in to everybody else.
 export function App() {
@@ -16,9 +18,20 @@ export function App() {
   const known = Boolean(session.data);
   useEffect(() => onSessionEnd(() => void (known && isOver().then(setEnded))), [known]);
   if (pathname === "/invitation") return <Accept />;
-  if (session.data === undefined) return session.error ? <ErrorState error={session.error} retry={() => void session.refetch()} /> : <Waiting />;
+  if (session.data === undefined) return session.error ? <NotShown error={session.error} retry={() => void session.refetch()} /> : <Waiting />;
   if (session.data === null) return <SignIn />;
   return <SignedIn session={session.data} ended={ended} resume={() => setEnded(false)} />;
+}
+
+// NotShown says why the session is not known. Whoever may not even look at it, because the tenant is suspended, can end it.
+function NotShown({ error, retry }: { error: unknown; retry: () => void }) {
+  const client = useQueryClient();
+  const leave = (
+    <Button size="compact-xs" variant="default" onClick={() => void signOut(client)}>
+      Sign out
+    </Button>
+  );
+  return <ErrorState error={error} retry={retry} action={failureOf(error).status === 403 && leave} />;
 }
 
 function SignedIn({ session, ended, resume }: { session: Session; ended: boolean; resume: () => void }) {

@@ -67,8 +67,8 @@ export async function endView(client: QueryClient): Promise<void> {
   }
 }
 
-// become goes on as somebody else, who may see other things.
-function become(client: QueryClient, session: Session) {
+// become goes on as somebody else, who may see other things, or as nobody.
+function become(client: QueryClient, session: Session | null) {
   client.setQueryData(key, session);
   client.removeQueries({ predicate: (q) => q.queryKey[0] !== key[0] });
 }
@@ -79,6 +79,5 @@ export async function signOut(client: QueryClient): Promise<void> {
   } catch (e) {
     if (failureOf(e).status !== 401) throw e;
   }
-  client.clear();
-  client.setQueryData(key, null);
+  become(client, null);
 }
