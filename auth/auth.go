@@ -6,7 +6,8 @@
 // access token, which was made with a key, may the same or less, and ends with it or before. Redis holds none of these,
 // only what they are signed with. Browsers show a session, which somebody opened with a key, or as a member of a tenant with
 // a password, and which gives what that one may at the time of the request; of it Redis holds a digest too. A portal link
-// opens one session, which gives what the link says.
+// opens one session, which gives what the link says. And there are identity providers that the operator trusts: a token of theirs
+// says for which tenant it is and what it may.
 //
 // Each server remembers the keys it has seen and confirms them in the background, so a request with a known key costs
 // no round trip to Redis, and a key that was revoked or has expired stops working within 5 s on every server.
@@ -33,7 +34,7 @@ const (
 // Principal is who a request was authenticated as.
 type Principal struct {
 	Kind       Kind
-	KeyID      string     // "" for a member, and with a portal link
+	KeyID      string     // "" for a member, with a portal link, and with the token of an identity provider
 	MemberID   string     // of the member who has signed in, or ""
 	LinkID     string     // of the portal link that the session was opened with, or ""
 	Tenant     tenants.ID // zero for an operator
@@ -41,11 +42,17 @@ type Principal struct {
 	Grants     *Grants    // what the key may do; nil: nothing
 	TokenID    string     // of the access token that was shown in the place of the key, or ""
 	SessionID  string     // of the session of a browser by which the request came, or ""
+	Identity   *Identity  // who an identity provider says that it is, whose token was shown; nil for others
 	Viewing    bool       // an operator who views the tenant and may only read; KeyID and MemberID are his own
 }
 
-// ID returns the id of the key, the member or the portal link.
-func (p Principal) ID() string { return p.KeyID + p.MemberID + p.LinkID }
+// ID returns the id of the key, the member, the portal link or the identity.
+func (p Principal) ID() string {
+	if p.Identity != nil {
+		return p.Identity.ID
+	}
+	return p.KeyID + p.MemberID + p.LinkID
+}
 
 // Secret is text that only its owner may see. It prints as ***; Reveal shows it. That holds for exported fields: fmt
 // prints unexported ones past every method.

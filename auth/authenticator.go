@@ -48,6 +48,7 @@ type Authenticator struct {
 
 	passwords *passwords
 	guesses   *guesses
+	providers *Providers // nil for none
 
 	signer *signer
 	parser *jwt.Parser
@@ -77,13 +78,14 @@ type named struct {
 	at time.Duration
 }
 
-// NewAuthenticator returns an authenticator of the keys in keys. Without Run it works and asks Redis more often.
-func NewAuthenticator(keys *KeyStore) *Authenticator {
+// NewAuthenticator returns an authenticator of the keys in keys and of the tokens of providers, nil for none. Without Run it
+// works and asks Redis more often.
+func NewAuthenticator(keys *KeyStore, providers *Providers) *Authenticator {
 	a := &Authenticator{
 		keys: keys, clock: keys.clock, started: keys.clock.Now(),
 		known: newCache(maxKnown), unknown: newCache(maxUnknown), tokens: newCache(maxTokens), names: map[string]named{},
 		passwords: newPasswords(keys.ring), guesses: newGuesses(),
-		signer: newSigner(keys.ring),
+		signer: newSigner(keys.ring), providers: providers,
 	}
 	a.parser = a.newParser()
 	a.confirmed.Store(&confirmation{})

@@ -393,7 +393,7 @@ func TestRunConfirmsWhatIsInUse(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		c := &watched{Fake: w.clock, asked: make(chan struct{}, 1)}
 		keys := auth.NewKeyStore(w.engine, w.ring, w.tenants, c)
-		a := auth.NewAuthenticator(keys)
+		a := auth.NewAuthenticator(keys, nil)
 		key := w.newKey(t)
 		check := func(when string, want error) {
 			t.Helper()

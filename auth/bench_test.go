@@ -4,11 +4,14 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/oidc"
+	"github.com/sluicemq/sluice/internal/oidc/oidctest"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -27,10 +30,13 @@ func BenchmarkWarm(b *testing.B) {
 	}
 	store := tenants.New(e, clock.Real{})
 	keys := auth.NewKeyStore(e, ring, store, clock.Real{})
-	a := auth.NewAuthenticator(keys)
+	provider := oidctest.Start(b, oidctest.NewKey(b, "a", "RS256"))
+	a := auth.NewAuthenticator(keys, &auth.Providers{TenantClaim: auth.DefaultTenantClaim, RoleClaim: auth.DefaultRoleClaim,
+		Verifier: oidc.New(oidc.Config{Issuers: []string{provider.Issuer}, Audience: oidctest.Audience, Egress: provider.Egress(b), Clock: clock.Real{}})})
 	ctx, cancel := context.WithCancel(b.Context())
 	var over sync.WaitGroup
 	over.Go(func() { _ = a.Run(ctx) })
+	over.Go(func() { _ = store.Run(ctx) })
 	b.Cleanup(func() {
 		cancel()
 		over.Wait()
@@ -57,6 +63,8 @@ func BenchmarkWarm(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	identity := provider.Token(b, provider.Claims(time.Now(), map[string]any{"sluice_tenant": "bench", "sluice_role": "developer", "email": "ana@example.com"}))
+	b.Run("identity", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+identity) })
 	b.Run("key", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+key) })
 	b.Run("session", func(b *testing.B) { benchWarm(b, e, a, session.Reveal()) })
 	b.Run("token", func(b *testing.B) { benchWarm(b, e, a, "Bearer "+token.Secret.Reveal()) })

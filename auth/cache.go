@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/oidc"
 )
 
 // cache remembers up to max keys by their digests.
@@ -19,14 +21,15 @@ type cache struct {
 // entry is what a server knows of a key, an access token, a session or a member. All but the atomic ones stays as it is.
 // Times count from the start of the server.
 type entry struct {
-	principal Principal     // zero for a key that does not exist
-	key       digest        // of the key whose uses these are: not that of its AWS pair
-	secret    Secret        // of an AWS pair, "" for other keys
-	session   *sessionState // nil for what is no session
-	epoch     string        // of the password of a member, "" for others
-	expires   int64         // by the clock of Redis, in milliseconds since 1970; 0: never
-	mark      string        // of the records when this was read
-	read      time.Duration // when the reading began
+	principal Principal      // zero for a key that does not exist
+	key       digest         // of the key whose uses these are: not that of its AWS pair
+	secret    Secret         // of an AWS pair, "" for other keys
+	session   *sessionState  // nil for what is no session
+	standing  *oidc.Standing // of the token of an identity provider, nil for others
+	epoch     string         // of the password of a member, "" for others
+	expires   int64          // by the clock of Redis, in milliseconds since 1970; 0: never
+	mark      string         // of the records when this was read
+	read      time.Duration  // when the reading began
 
 	asked atomic.Int64           // time.Duration: when somebody last showed the key, let in or not
 	used  atomic.Int64           // time.Duration: when somebody was last let in; 0 for never

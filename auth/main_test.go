@@ -37,6 +37,8 @@ type world struct {
 	net     *network
 	ring    *keyring.Keyring
 	tenant  tenants.Tenant // that no other test uses
+
+	providers *auth.Providers // nil for none
 }
 
 // home is where requests come from.
@@ -84,7 +86,7 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 	}
 	w.engine, w.redis, w.tenants = e, e.Single(), tenants.New(e, w.clock)
 	w.KeyStore = auth.NewKeyStore(e, w.ring, w.tenants, w.clock)
-	w.auth = auth.NewAuthenticator(w.KeyStore)
+	w.auth = auth.NewAuthenticator(w.KeyStore, nil)
 	w.tenant = w.newTenant(tb)
 	return w
 }
@@ -94,7 +96,7 @@ func (w *world) another() *world {
 	other := *w
 	other.tenants = tenants.New(w.engine, w.clock)
 	other.KeyStore = auth.NewKeyStore(w.engine, w.ring, other.tenants, w.clock)
-	other.auth = auth.NewAuthenticator(other.KeyStore)
+	other.auth = auth.NewAuthenticator(other.KeyStore, w.providers)
 	return &other
 }
 

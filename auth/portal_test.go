@@ -406,7 +406,7 @@ func TestARunningServerForgetsPortalLinks(t *testing.T) {
 	w := newMemoryWorld(t)
 	w.link(t, auth.NewPortalLink{Role: "viewer", Lifetime: auth.MinPortalLink})
 	c := &watched{Fake: w.clock, asked: make(chan struct{}, 1)}
-	a := auth.NewAuthenticator(auth.NewKeyStore(w.engine, w.ring, w.tenants, c))
+	a := auth.NewAuthenticator(auth.NewKeyStore(w.engine, w.ring, w.tenants, c), nil)
 	ctx, stop := context.WithCancel(t.Context())
 	over := make(chan error)
 	go func() { over <- a.Run(ctx) }()

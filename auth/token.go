@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/oidc"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -35,11 +36,11 @@ const (
 // ErrTokenExpired is a token that was good until its end.
 var ErrTokenExpired = &errs.Error{Kind: errs.Unauthenticated, Code: "token_expired",
 	Message: "The access token has expired.",
-	Fix:     "Get another one with POST /v1/tokens and the key that it came from."}
+	Fix:     "Get another one: with POST /v1/tokens and the key that it came from, or from the identity provider."}
 
-// errNoKey refuses tokens to members and portal links, because a token ends with its key.
+// errNoKey refuses tokens to whoever has no key, because a token ends with its key.
 var errNoKey = &errs.Error{Kind: errs.Forbidden, Code: ErrPermissionDenied.Code,
-	Message: "An access token comes from a key, and this is the session of a member or a portal link.",
+	Message: "An access token comes from a key, and this request came without one.",
 	Fix:     "Make a key, and get the token with that."}
 
 // NewToken is what a caller may say of a new access token.
@@ -156,17 +157,25 @@ func (a *Authenticator) sign(t Token, owner tenants.ID, keys signingKeys) (Secre
 // token returns who the owner of an access token is. It is remembered once it was verified, and from then on costs what
 // its key costs: it holds only as long as that one does.
 func (a *Authenticator) token(ctx context.Context, text, address string) (Principal, error) {
-	if len(text) > MaxToken {
+	if len(text) > MaxToken && (a.providers == nil || len(text) > oidc.MaxToken) {
 		return Principal{}, ErrUnauthenticated
 	}
-	var buf [1 << 10]byte // most are shorter, so this stays on the stack
+	var buf [2 << 10]byte // most are shorter, so this stays on the stack
 	d := digest(sha256.Sum256(append(buf[:0], text...)))
 	t := a.tokens.get(d)
-	if t == nil {
+	if t == nil || t.standing != nil && !t.standing.Holds() {
 		var err error
-		if t, err = a.verify(ctx, text, d); err != nil {
+		if a.providers != nil && a.providers.Verifier.Knows(text) {
+			t, err = a.identify(ctx, text, d)
+		} else {
+			t, err = a.verify(ctx, text, d)
+		}
+		if err != nil {
 			return Principal{}, err
 		}
+	}
+	if t.standing != nil {
+		return a.identified(ctx, t, d)
 	}
 	key, err := a.entryOf(ctx, t.key)
 	if err != nil {
@@ -197,6 +206,9 @@ func (a *Authenticator) newParser() *jwt.Parser {
 
 // verify reads a token and remembers it. Whatever is wrong with it is ErrUnauthenticated, but for its end.
 func (a *Authenticator) verify(ctx context.Context, text string, d digest) (*entry, error) {
+	if len(text) > MaxToken {
+		return nil, ErrUnauthenticated
+	}
 	generation := a.tokens.generation()
 	var c claims
 	var failed error // why the keys are not known, which says nothing of the token

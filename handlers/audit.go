@@ -40,7 +40,7 @@ type AuditEntry struct {
 type AuditActor struct {
 	// link: nobody showed a key; a subscription was ended by the link in a notification. command: somebody on the machine of a server, by a command of the program.
 	Kind string `json:"kind" enums:"tenant,operator,link,command"`
-	// Empty for a member, with a portal link, and where nobody showed a key.
+	// Empty for a member, with a portal link, with the token of an identity provider, and where nobody showed a key.
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The member who has signed in with a password.
 	MemberID *string `json:"member_id" extensions:"x-nullable" example:"usr_0kq1zv3m5c8g02r4b7ft"`
@@ -48,6 +48,8 @@ type AuditActor struct {
 	PortalLinkID *string `json:"portal_link_id" extensions:"x-nullable" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
 	// The access token, when it was not the key itself.
 	TokenID *string `json:"token_id" extensions:"x-nullable" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+	// Who an identity provider says that it is, whose token was shown.
+	Identity *CallerIdentity `json:"identity" extensions:"x-nullable"`
 	// The session of a browser, when the request came from one.
 	SessionID *string `json:"session_id" extensions:"x-nullable" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 }
@@ -64,11 +66,15 @@ type AuditTarget struct {
 }
 
 func newAuditEntry(e audit.Entry) AuditEntry {
-	return AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
+	out := AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
 		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, MemberID: textOrNull(e.Actor.Member), PortalLinkID: textOrNull(e.Actor.Link), TokenID: textOrNull(e.Actor.Token), SessionID: textOrNull(e.Actor.Session)},
 		Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
 		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue), Topic: textOrNull(e.Target.Topic)},
 		Before: orNull(e.Before), After: orNull(e.After)}
+	if a := e.Actor; a.Identity != "" {
+		out.Actor.Identity = &CallerIdentity{ID: a.Identity, Issuer: a.Issuer, Subject: a.Subject}
+	}
+	return out
 }
 
 func orNull(state json.RawMessage) json.RawMessage {

@@ -154,6 +154,9 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	r.Entry = audit.Entry{ID: a.Audit.NewID(), Operation: rt.operation, Request: req.ID, Address: c.RealIP(), Tenant: p.TenantName,
 		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Member: p.MemberID, Link: p.LinkID, Token: p.TokenID, Session: p.SessionID},
 		Target: audit.Target{Type: rt.change.target}}
+	if i := p.Identity; i != nil {
+		r.Actor.Identity, r.Actor.Issuer, r.Actor.Subject = i.ID, i.Issuer, i.Subject
+	}
 	if rt.change.param != "" {
 		r.Target.Name = c.Param(rt.change.param)
 	}

@@ -104,7 +104,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.queues = queues.New(queues.Config{Engine: e, ReceiptKey: ring.Derive("receipts"), Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})
 	a := h.api
 	a.Meter, a.Storage, a.Crowd = meter, storage, tenants.NewWaiting()
-	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys)
+	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys, nil)
 	a.Audit = audit.New(e)
 	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
 	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})

@@ -14,6 +14,8 @@ type Caller struct {
 	Key CallerKey `json:"key"`
 	// The access token of the request; null when it carries the key itself.
 	Token *CallerToken `json:"token" extensions:"x-nullable"`
+	// Who an identity provider says that it is; null when the request came without a token of one.
+	Identity *CallerIdentity `json:"identity" extensions:"x-nullable"`
 	// The session of a browser by which the request came; null when it came with the key.
 	Session *CallerSession `json:"session" extensions:"x-nullable"`
 	// The tenant that the key acts for; null for an operator's key without the header Tenant.
@@ -23,7 +25,7 @@ type Caller struct {
 
 // CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
 type CallerKey struct {
-	// Of the session of a member it is the member's, and of one that was opened with a portal link the link's.
+	// Of the session of a member it is the member's, of one that was opened with a portal link the link's, and with the token of an identity provider that of the identity.
 	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// As they were given: scopes, wildcards and roles.
@@ -39,6 +41,15 @@ type CallerKey struct {
 // CallerToken is the access token of a request.
 type CallerToken struct {
 	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+}
+
+// CallerIdentity is who an identity provider says that somebody is.
+type CallerIdentity struct {
+	ID string `json:"id" example:"oid_0kq1zv3m5c8g02r4b7ft"`
+	// The provider.
+	Issuer string `json:"issuer" example:"https://login.example.com"`
+	// What it calls somebody.
+	Subject string `json:"subject" example:"248289761001"`
 }
 
 // CallerSession is the session of a request.
@@ -115,6 +126,9 @@ func (a *API) whoami(c echo.Context) error {
 	who.Limits.of(tenants.Unlimited().Limits)
 	if id := r.Principal.TokenID; id != "" {
 		who.Token = &CallerToken{ID: id}
+	}
+	if i := r.Principal.Identity; i != nil {
+		who.Identity = &CallerIdentity{ID: i.ID, Issuer: i.Issuer, Subject: i.Subject}
 	}
 	if id := r.Principal.SessionID; id != "" {
 		who.Session = &CallerSession{ID: id}

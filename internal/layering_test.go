@@ -50,6 +50,7 @@ var tools = []string{
 	"internal/engine",   // Redis client, scripts, outcomes, key names
 	"internal/filter",   // filter policies
 	"internal/keyring",  // installation secret and what is derived from it
+	"internal/oidc",     // tokens of identity providers
 	"internal/room",     // memory of requests and answers
 	"internal/search",   // search language
 	"internal/tasks",    // work in steps that survives a crash
@@ -58,9 +59,10 @@ var tools = []string{
 // kits are packages for tests. Only test files and other kits import them; they may import every lower floor.
 // The number is the index of the highest floor that a kit may import.
 var kits = map[string]int{
-	"internal/faultnet":  floorOf("internal/engine"),
-	"internal/redistest": floorOf("internal/engine"),
-	"server/servertest":  floorOf("server"),
+	"internal/faultnet":      floorOf("internal/engine"),
+	"internal/oidc/oidctest": floorOf("internal/engine"),
+	"internal/redistest":     floorOf("internal/engine"),
+	"server/servertest":      floorOf("server"),
 }
 
 // alone are programs and tests that stand outside of the house: nobody imports them. Tests of the whole repository,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/oidc"
 	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
@@ -46,7 +48,8 @@ type parts struct {
 	monitor  *monitor.Monitor
 	notifier *topics.Notifier
 	webhooks *webhook.Store
-	egress   *egress.Client // for whatever leaves the installation
+	egress   *egress.Client // for whatever tenants have leave the installation
+	login    *egress.Client // for identity providers; nil when there are none
 	tasks    *tasks.Store
 	audit    *audit.Store
 	runner   *tasks.Runner
@@ -156,7 +159,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.bodies, p.answers = room.New(int64(s.config.MaxInFlightMiB)<<20), room.New(int64(s.config.MaxInFlightMiB)<<20)
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
 	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
-	p.auth = auth.NewAuthenticator(p.keys)
+	p.auth = auth.NewAuthenticator(p.keys, s.providers(p))
 	p.tasks = tasks.New(p.engine, clock.Real{})
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.audit = audit.New(p.engine)
@@ -186,6 +189,18 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 		return err
 	}
 	return nil
+}
+
+// providers returns the identity providers that are trusted, nil for none. They are asked by a client of their own, so that
+// a network where one of them is does not become open to webhooks.
+func (s *Server) providers(p *parts) *auth.Providers {
+	c := s.config
+	if len(c.OIDCIssuers) == 0 {
+		return nil
+	}
+	p.login = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: slices.Concat(c.EgressAllow, c.OIDCAllow), AllowHTTP: c.EgressAllowHTTP}})
+	return &auth.Providers{TenantClaim: c.OIDCTenantClaim, RoleClaim: c.OIDCRoleClaim,
+		Verifier: oidc.New(oidc.Config{Issuers: c.OIDCIssuers, Audience: c.OIDCAudience, Egress: p.login, Clock: clock.Real{}, Logger: s.logger})}
 }
 
 // origin is what addresses of the AWS door begin with that are in messages, so that no request says how it is reached.
@@ -458,8 +473,10 @@ const lastFlush = 3 * time.Second
 
 func (p *parts) close() error {
 	var err error
-	if p.egress != nil {
-		p.egress.Close()
+	for _, c := range []*egress.Client{p.egress, p.login} {
+		if c != nil {
+			c.Close()
+		}
 	}
 	if p.engine != nil {
 		err = p.engine.Close()

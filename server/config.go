@@ -61,6 +61,21 @@ type Config struct {
 	// EgressAllowHTTP lets webhooks have http:// URLs, and public ones port 80. Default false.
 	EgressAllowHTTP bool
 
+	// OIDCIssuers are the identity providers whose JWTs are taken as bearer tokens, as these name them: at most 8 https
+	// addresses. Default none.
+	OIDCIssuers []string
+
+	// OIDCAudience is for whom such a token must be. Default none; needed with OIDCIssuers.
+	OIDCAudience string
+
+	// OIDCTenantClaim and OIDCRoleClaim are the claims that say for which tenant a token is and which role it has. Default
+	// sluice_tenant and sluice_role.
+	OIDCTenantClaim, OIDCRoleClaim string
+
+	// OIDCAllow are networks in which providers may be although they are not public, besides EgressAllow, and that webhooks
+	// may not reach because of this; at most 256. Default none.
+	OIDCAllow []netip.Prefix
+
 	// DataDir is the directory of the generated keys and of the embedded Redis. Default ./data.
 	DataDir string
 

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sluicemq/sluice/internal/addr"
@@ -75,6 +77,56 @@ func checkPublicURL(c Config) error {
 func checkTrustedProxies(c Config) error { return checkNetworks(c.TrustedProxies) }
 
 func checkEgressAllow(c Config) error { return checkNetworks(c.EgressAllow) }
+
+// maxIssuers bounds the identity providers: each of them may speak for every tenant.
+const maxIssuers = 8
+
+func checkOIDCIssuers(c Config) error {
+	switch {
+	case len(c.OIDCIssuers) == 0:
+		return nil
+	case c.OIDCAudience == "":
+		return errors.New("needs oidc_audience: without it a token that was made for anybody would be taken")
+	case len(c.OIDCIssuers) > maxIssuers:
+		return fmt.Errorf("must be at most %d addresses, not %d", maxIssuers, len(c.OIDCIssuers))
+	}
+	for i, issuer := range c.OIDCIssuers {
+		u, err := url.Parse(issuer)
+		if err != nil || !addr.IsHost(u.Hostname()) || u.Port() != "" && !addr.IsPort(u.Port(), 1) || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+			return errors.New("must be addresses such as https://login.example.com, without user, query or fragment, with commas between")
+		}
+		if u.Scheme != "https" && (u.Scheme != "http" || !c.EgressAllowHTTP) {
+			return errors.New("must be https addresses; http:// takes egress_allow_http, and lets whoever is on the way make tokens")
+		}
+		if slices.Contains(c.OIDCIssuers[:i], issuer) {
+			return fmt.Errorf("names %s twice", issuer)
+		}
+	}
+	return nil
+}
+
+func checkOIDCAudience(c Config) error {
+	switch {
+	case c.OIDCAudience != "" && len(c.OIDCIssuers) == 0:
+		return errors.New("needs oidc_issuers")
+	case len(c.OIDCAudience) > maxClaim:
+		return fmt.Errorf("must have at most %d bytes", maxClaim)
+	}
+	return nil
+}
+
+// maxClaim bounds the name of a claim and an audience, in bytes.
+const maxClaim = 255
+
+func checkClaim(name string) error {
+	switch {
+	case name == "" || len(name) > maxClaim:
+		return fmt.Errorf("must be the name of a claim, of 1 to %d bytes", maxClaim)
+	case slices.Contains([]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}, name):
+		return fmt.Errorf("must not be %s, which every token has for something else", name)
+	}
+	return nil
+}
 
 func checkNetworks(list []netip.Prefix) error {
 	if len(list) > maxNetworks {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluicemq/sluice/auth"
 )
 
 // configSetting names the setting that names the file.
@@ -67,6 +69,22 @@ var settings = []setting{
 	{name: "insecure_cookies", env: "SLUICE_INSECURE_COOKIES", def: "false",
 		help:  "Let browsers sign in without TLS, also from other machines. For networks where nobody listens.",
 		field: func(c *Config) any { return &c.InsecureCookies }},
+
+	{name: "oidc_issuers", env: "SLUICE_OIDC_ISSUERS",
+		help:  "Identity providers whose JWTs are taken: at most 8 https addresses, as their tokens name them.",
+		field: func(c *Config) any { return &c.OIDCIssuers }, valid: checkOIDCIssuers},
+	{name: "oidc_audience", env: "SLUICE_OIDC_AUDIENCE",
+		help:  "Audience that their tokens must be for. Needed with oidc_issuers.",
+		field: func(c *Config) any { return &c.OIDCAudience }, valid: checkOIDCAudience},
+	{name: "oidc_tenant_claim", env: "SLUICE_OIDC_TENANT_CLAIM", def: auth.DefaultTenantClaim,
+		help:  "Claim with the name of the tenant.",
+		field: func(c *Config) any { return &c.OIDCTenantClaim }, valid: func(c Config) error { return checkClaim(c.OIDCTenantClaim) }},
+	{name: "oidc_role_claim", env: "SLUICE_OIDC_ROLE_CLAIM", def: auth.DefaultRoleClaim,
+		help:  "Claim with the role, or with a list of roles.",
+		field: func(c *Config) any { return &c.OIDCRoleClaim }, valid: func(c Config) error { return checkClaim(c.OIDCRoleClaim) }},
+	{name: "oidc_allow", env: "SLUICE_OIDC_ALLOW",
+		help:  "Networks where identity providers may be although they are not public, such as 10.0.0.0/8. Webhooks may not reach them because of this.",
+		field: func(c *Config) any { return &c.OIDCAllow }, valid: func(c Config) error { return checkNetworks(c.OIDCAllow) }},
 
 	{name: "data_dir", env: "SLUICE_DATA_DIR", def: "./data",
 		help:  "Directory of the generated keys and of the embedded Redis.",

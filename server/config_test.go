@@ -55,6 +55,7 @@ func TestDefaultsAreValidAndSilent(t *testing.T) {
 		Listen: "127.0.0.1:8080", MetricsListen: "127.0.0.1:8081", DataDir: "./data", Region: "us-east-1",
 		LogFormat: "auto", LogRequests: true, DrainTimeout: 25 * time.Second,
 		MaxInFlightRequests: 4096, MaxWaitingReceives: 20000, MaxInFlightMiB: 128,
+		OIDCTenantClaim: "sluice_tenant", OIDCRoleClaim: "sluice_role",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -109,6 +110,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
 		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
+		"oidc_issuers": "https://a.example/main, https://b.example:8443", "oidc_audience": "us", "oidc_tenant_claim": "org", "oidc_role_claim": "https://a.example/roles",
+		"oidc_allow": "10.0.0.0/8",
 	}
 	want := Config{
 		Listen: "[::1]:0", TLSCert: "/etc/sluice/tls.crt", TLSKey: "/etc/sluice/tls.key", DataDir: "/var/lib/sluice", MasterKey: load(t, []string{"--master-key", testKey}, nil).MasterKey,
@@ -119,6 +122,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
 		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
 		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		OIDCIssuers: []string{"https://a.example/main", "https://b.example:8443"}, OIDCAudience: "us", OIDCTenantClaim: "org", OIDCRoleClaim: "https://a.example/roles",
+		OIDCAllow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}
 	var args, env []string
 	var file strings.Builder
@@ -237,6 +242,17 @@ func TestBadInputIsRefused(t *testing.T) {
 			want: []string{"test_headers", "loopback"}},
 		{name: "test headers, one seed far", args: []string{"--test-headers", "--redis-url=redis+cluster://127.0.0.1,b"},
 			want: []string{"test_headers"}},
+
+		{name: "issuer without an audience", args: []string{"--oidc-issuers=https://a.example"}, want: []string{"oidc_issuers", "oidc_audience"}},
+		{name: "audience without an issuer", env: []string{"SLUICE_OIDC_AUDIENCE=x"}, want: []string{"oidc_audience", "oidc_issuers"}},
+		{name: "issuer over http", args: []string{"--oidc-issuers=http://a.example", "--oidc-audience=x"}, want: []string{"oidc_issuers", "https"}},
+		{name: "issuer without a scheme", args: []string{"--oidc-issuers=a.example", "--oidc-audience=x"}, want: []string{"oidc_issuers", "https"}},
+		{name: "issuer with a query", args: []string{"--oidc-issuers=https://a.example?x=1", "--oidc-audience=x"}, want: []string{"oidc_issuers", "query"}},
+		{name: "issuer twice", args: []string{"--oidc-issuers=https://a.example,https://a.example", "--oidc-audience=x"}, want: []string{"oidc_issuers", "twice"}},
+		{name: "many issuers", args: []string{"--oidc-issuers=" + strings.Repeat("https://a.example,", 8) + "https://a.example", "--oidc-audience=x"}, want: []string{"oidc_issuers", "at most 8"}},
+		{name: "claim of every token", args: []string{"--oidc-role-claim=sub"}, want: []string{"oidc_role_claim", "sub"}},
+		{name: "no claim", args: []string{"--oidc-tenant-claim="}, want: []string{"oidc_tenant_claim"}},
+		{name: "provider's network with host bits", args: []string{"--oidc-allow=10.1.2.3/8"}, want: []string{"oidc_allow", "10.0.0.0/8"}},
 
 		{name: "proxy with host bits", args: []string{"--trusted-proxies=10.1.2.3/8"}, want: []string{"trusted_proxies", "10.0.0.0/8"}},
 		{name: "egress with host bits", args: []string{"--egress-allow=10.1.2.3/8"}, want: []string{"egress_allow", "10.0.0.0/8"}},

@@ -83,6 +83,14 @@ func parseValue(field any, raw string) error {
 		return parsePublicURL(p, raw)
 	case *[]netip.Prefix:
 		return parsePrefixes(p, raw)
+	case *[]string:
+		*p = nil
+		if raw != "" {
+			for part := range strings.SplitSeq(raw, ",") {
+				*p = append(*p, strings.TrimSpace(part))
+			}
+		}
+		return nil
 	case *SecretKey:
 		return p.UnmarshalText([]byte(raw))
 	case *addr.Redis:
@@ -166,6 +174,8 @@ func valueText(field any) string {
 			return ""
 		}
 		return (*p).Redacted()
+	case *[]string:
+		return strings.Join(*p, ",")
 	case *[]netip.Prefix:
 		parts := make([]string, len(*p))
 		for i, prefix := range *p {
@@ -193,8 +203,11 @@ func durationText(d time.Duration) string {
 }
 
 func isList(field any) bool {
-	_, ok := field.(*[]netip.Prefix)
-	return ok
+	switch field.(type) {
+	case *[]netip.Prefix, *[]string:
+		return true
+	}
+	return false
 }
 
 // checkRange holds numbers and durations to their bounds; other types have none.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/oidc/oidctest"
 	"github.com/sluicemq/sluice/server/servertest"
 )
 
@@ -125,11 +126,16 @@ func TestDocumentationWorksAsPrinted(t *testing.T) {
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			p := servertest.StartProcess(t, servertest.ProcessOptions{Env: loopback})
+			env, keys := loopback, "export KEY=$(cat data/default-key) OP=$(cat data/operator-key)\n"
+			if filepath.Base(file) == "oidc.md" {
+				provider := oidctest.StartPlain(t)
+				env = append(env[:len(env):len(env)], trustingProvider(provider)...)
+				keys += "export TOKEN=" + provider.Token(t, identity(provider, "default", "owner")) + "\n"
+			}
+			p := servertest.StartProcess(t, servertest.ProcessOptions{Env: env})
 			p.WaitReady()
 			must(t, http.StatusCreated, nil, http.MethodPut, p.URL+"/v1/queues/orders", p.Key, "")
 			dir := filepath.Dir(p.DataDir)
-			const keys = "export KEY=$(cat data/default-key) OP=$(cat data/operator-key)\n"
 			script := keys
 			streams := map[string]*servertest.Buffer{}
 			for _, line := range lines {

@@ -67,6 +67,11 @@ type Actor struct {
 	Member string `json:"member,omitempty"`      // id of the member who has signed in, or ""; then Key is ""
 	Link   string `json:"portal_link,omitempty"` // id of the portal link by which the session was opened, or ""; then Key is ""
 	Token  string `json:"token,omitempty"`       // id of the access token, or ""
+	// Identity is the id of who an identity provider says that it is, or ""; then Key is "". Issuer and Subject say that in
+	// its own words.
+	Identity string `json:"identity,omitempty"`
+	Issuer   string `json:"issuer,omitempty"`
+	Subject  string `json:"subject,omitempty"`
 	// Session is the id of the session of a browser, or "".
 	Session string `json:"session,omitempty"`
 }
@@ -178,7 +183,7 @@ func (s *Store) Forget(ctx context.Context, l Log) error {
 
 // Filter says which entries are asked for. The zero value means all.
 type Filter struct {
-	Actor     string // id of a key, a member, a portal link, an access token or a session
+	Actor     string // id of a key, a member, a portal link, an identity, an access token or a session
 	Operation string
 	Target    string // name or id
 	Outcome   Outcome
@@ -188,7 +193,7 @@ type Filter struct {
 }
 
 func (f *Filter) wants(e *Entry) bool {
-	return (f.Actor == "" || f.Actor == e.Actor.Key || f.Actor == e.Actor.Token || f.Actor == e.Actor.Session || f.Actor == e.Actor.Member || f.Actor == e.Actor.Link) && (f.Operation == "" || f.Operation == e.Operation) &&
+	return (f.Actor == "" || f.Actor == e.Actor.Key || f.Actor == e.Actor.Token || f.Actor == e.Actor.Session || f.Actor == e.Actor.Member || f.Actor == e.Actor.Link || f.Actor == e.Actor.Identity) && (f.Operation == "" || f.Operation == e.Operation) &&
 		(f.Target == "" || f.Target == e.Target.Name) && (f.Outcome == "" || f.Outcome == e.Outcome) && (f.Sees == nil || f.Sees(e.Target))
 }
 
