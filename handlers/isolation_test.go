@@ -154,6 +154,7 @@ var attempts = map[string]attempt{
 	"updateTenant":        nothing,
 	"suspendTenant":       nothing,
 	"resumeTenant":        nothing,
+	"exportTenant":        nothing,
 	"deleteTenant":        {places: map[string]string{"confirm": "tenant"}, query: "confirm=$confirm"},
 	"createTenantKey":     nothing,
 	"listTenantKeys":      nothing,

@@ -172,6 +172,7 @@ func (a *API) routes() []route {
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},
 		{get, owner, "getTenant", a.getTenant, "tenants:read", operator, harmless},
 		{patch, owner, "updateTenant", a.updateTenant, "tenants:write", operator, harmless},
+		{get, owner + "/export", "exportTenant", a.exportTenant, "tenants:read", operator, harmless},
 		{post, owner + "/suspend", "suspendTenant", a.suspendTenant, "tenants:write", operator, harmless},
 		{post, owner + "/resume", "resumeTenant", a.resumeTenant, "tenants:write", operator, harmless},
 		{post, owner + "/view-as", "viewAsTenant", a.viewAsTenant, "tenants:read", operator, harmless},
