@@ -207,10 +207,11 @@ func (d *desk) departures(ctx context.Context, to string, found []Message) (list
 	return list, failures
 }
 
-// destination returns the queue to which a message goes; to is that which was asked for, or "".
+// destination returns the queue to which a message goes; to is that which was asked for, or "". What came from this queue
+// itself, through one that forwards, is where it would go.
 func (d *desk) destination(ctx context.Context, to string, m *Message) (*desk, error) {
 	if to == "" {
-		if m.Origin == nil {
+		if m.Origin == nil || m.Origin.Queue == d.at.name {
 			return nil, ErrNoOrigin
 		}
 		to = m.Origin.Queue

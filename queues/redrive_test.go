@@ -269,6 +269,38 @@ func TestOneMessageIsEditedAndMoved(t *testing.T) {
 	})
 }
 
+// A message that was moved to a queue which forwards to the one it left is there already.
+func TestAMessageIsNotMovedToWhereItIs(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		for _, change := range []func(*queues.Settings){nil, fifoSettings} {
+			front, q := b.forwarding(t, change)
+			b.post(t, q, "g:m")
+			moved, err := b.Redrive(t.Context(), b.tenant, q, b.list(t, q)[0].ID, front, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.arrived(t, q)
+			b.arrived(t, front)
+			before := b.list(t, q)
+			if len(before) != 1 || before[0].ID != moved.ID || before[0].Origin == nil || before[0].Origin.Queue != q {
+				t.Fatalf("came round as %+v, want %s from %s", before, moved.ID, q)
+			}
+			if got, err := b.Redrive(t.Context(), b.tenant, q, moved.ID, "", nil); !errors.Is(err, queues.ErrNoOrigin) {
+				t.Errorf("moved back to where it is: %+v, %v", got, err)
+			}
+			r := b.planRedrive(t, q, queues.RedriveOptions{})
+			r.run(t, b)
+			if r.done != 0 || r.failed != 1 || len(r.errors) != 1 || r.errors[0].Code != "no_source_queue" {
+				t.Errorf("a redrive: moved %d, failed %d: %+v", r.done, r.failed, r.errors)
+			}
+			if diff := cmp.Diff(before, b.list(t, q)); diff != "" {
+				t.Errorf("after that (-want +got):\n%s", diff)
+			}
+			b.healthy(t, q)
+		}
+	})
+}
+
 // TestG11_ARedriveIsKilledAnywhere stops servers between the steps of a redrive, has steps repeated, and consumers take
 // what has arrived meanwhile.
 func TestG11_ARedriveIsKilledAnywhere(t *testing.T) {
