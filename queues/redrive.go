@@ -31,8 +31,8 @@ var (
 		Message: "The message was sent to this queue, so there is no queue to which it could go back.",
 		Fix:     `Name one: {"to":"orders"}.`}
 	ErrHeld = &errs.Error{Kind: errs.Conflict, Code: "message_in_flight",
-		Message: "Somebody holds the message, or in a FIFO queue one before it in its group.",
-		Fix:     "Wait until it is acknowledged or returned, or until its lease ends."}
+		Message: "Somebody holds the message, or in a FIFO queue the first one of its group, or that is delayed.",
+		Fix:     "Wait until it is acknowledged or returned, or until its lease or its delay ends."}
 )
 
 // RedriveOptions say which messages to move, and where.
@@ -44,8 +44,22 @@ type RedriveOptions struct {
 	MaxRate int   // a second; 0: as fast as it goes
 }
 
-// redriveView is what a redrive looks at: what can be received, and what becomes so meanwhile.
-const redriveView = "drfam"
+// redriveView is what a redrive looks at: what can be received, and what becomes so meanwhile. Of a FIFO queue that is
+// groupView, where what was held or delayed stands in its place once the queue has been tidied.
+const (
+	redriveView = "drfam"
+	groupView   = "m"
+)
+
+// inPlace puts messages of a FIFO queue in their places that are not held or delayed any more, so that none behind them
+// leaves before them.
+func (d *desk) inPlace(ctx context.Context) error {
+	if !IsFIFOName(d.at.name) {
+		return nil
+	}
+	_, err := d.stats(ctx)
+	return err
+}
 
 // came is when a message came to its queue. A redrive moves what came before it began, so that none is moved twice.
 func (m *Message) came() time.Time {
@@ -141,6 +155,9 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 				return err
 			}
 		}
+		if err := d.inPlace(ctx); err != nil {
+			return err
+		}
 		var next round
 		var leaving []departure
 		var failures []tasks.ItemError
@@ -158,7 +175,13 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 			next.at = from.at
 		default:
 			var found []Message
-			if next, found, err = d.roundPage(ctx, redriveView, from.at, w.Most, wants); err == nil {
+			view := redriveView
+			if IsFIFOName(w.Task.Queue) {
+				if view = groupView; from.at.view != view {
+					from.at = cursor{} // the beginning, also where an older server was among leases that had ended
+				}
+			}
+			if next, found, err = d.roundPage(ctx, view, from.at, w.Most, wants); err == nil {
 				leaving, failures = d.departures(ctx, sel.To, found)
 			}
 		}
@@ -302,6 +325,9 @@ func (s *Store) Redrive(ctx context.Context, t tenants.ID, queue string, id engi
 		}
 		there, err := d.destination(ctx, to, &m)
 		if err != nil {
+			return err
+		}
+		if err := d.inPlace(ctx); err != nil {
 			return err
 		}
 		one := departure{id: id, newID: s.engine.NewID(there.pick("", m.GroupID)), to: there.at.name}

@@ -228,6 +228,40 @@ func TestARedriveKeepsTheOrderOfAGroup(t *testing.T) {
 	})
 }
 
+// What was held stands in its place again, also when nobody has looked since its lease ended, and what is delayed is not
+// passed by those behind it.
+func TestARedriveMovesAGroupInItsOrderWhateverWasHeld(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		q, dead := b.dead(t, fifoSettings, "g:1", "g:2", "g:3")
+		held := b.take(t, dead, 2, "1", "2")
+		b.settle(t, dead, queues.Settlement{Verb: queues.Return, ReceiptHandle: held[0].ReceiptHandle})
+		r := b.planRedrive(t, dead, queues.RedriveOptions{})
+		b.clock.Advance(time.Minute) // the lease of "2" ends
+		r.run(t, b)
+		b.ack(t, q, b.take(t, q, 10, "1", "2", "3")...)
+
+		b.kill(t, q, "h:4", "h:5")
+		first := b.take1(t, dead, "4")
+		b.settle(t, dead, queues.Settlement{Verb: queues.Return, ReceiptHandle: first.ReceiptHandle, For: time.Minute})
+		for _, m := range b.list(t, dead) {
+			if m.Body == first.Body {
+				continue
+			}
+			if _, err := b.Redrive(t.Context(), b.tenant, dead, m.ID, "", nil); !errors.Is(err, queues.ErrHeld) {
+				t.Errorf("behind one that is delayed: %v", err)
+			}
+		}
+		r = b.planRedrive(t, dead, queues.RedriveOptions{})
+		if r.run(t, b); r.done != 0 {
+			t.Errorf("moved %d past one that is delayed", r.done)
+		}
+		b.clock.Advance(time.Minute)
+		b.planRedrive(t, dead, queues.RedriveOptions{}).run(t, b)
+		b.take(t, q, 10, "4", "5")
+		b.healthy(t, dead)
+	})
+}
+
 func TestOneMessageIsEditedAndMoved(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		for _, change := range []func(*queues.Settings){nil, fifoSettings} {

@@ -1,5 +1,5 @@
 -- Sends messages off to other queues by id, each under a new id. Those that somebody holds stay, and in a FIFO queue those
--- of a group whose first message somebody holds.
+-- behind the first message of a group that is held or delayed.
 -- ARGV[6] milliseconds: retention
 -- ARGV[7] as a step of a task: milliseconds since 1970 after which it is refused, for the task may have ended; else ""
 -- ARGV[8] as a step of a task: what is to be remembered with its answer; else ""
@@ -19,10 +19,12 @@ if ARGV[7] ~= '' and q.now > tonumber(ARGV[7]) then return { 'late' } end
 local retention, verdicts, tombs, ended = tonumber(ARGV[6]), {}, 0, 0
 local groups, leaving, bytes = {}, {}, 0
 
--- Whether a message is held, or stands in a FIFO queue behind one that is.
+-- Whether a message is held, or stands in a FIFO queue behind a first one that is held or delayed, or was so until now.
 local function blocked(member)
   if is_held(q, member) then return true end
-  return q.fifo and is_held(q, member_at(group_entries(group_of(member), 1)[1]))
+  if not q.fifo then return false end
+  local first = member_at(group_entries(group_of(member), 1)[1])
+  return first ~= member and (redis.call('ZSCORE', FLIGHT, first) or redis.call('ZSCORE', DELAYED, first))
 end
 
 for i = 9, #ARGV, 4 do
