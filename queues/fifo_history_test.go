@@ -18,9 +18,9 @@ import (
 
 // groupDeed is what a client did in one group of a FIFO queue. What a receive got of several groups is one deed in each.
 type groupDeed struct {
-	verb, group string        // the verbs are those of deed
+	verb, group string        // the verbs are those of deed, "dead_letter" and, of a look at the dead-letter queue at the end, "dead"
 	messages    []string      // one, or all that a receive got of the group, as they came
-	receipts    []string      // of each
+	receipts    []string      // of each; of a look at the dead-letter queue why each is there
 	span        time.Duration // of the lease, the extension or the delay
 }
 
@@ -44,11 +44,29 @@ type row struct {
 	live     []spot
 	sequence string // of the last send
 	clock    int64  // of the last deed whose time is known
+	most     int    // how often a message is received before it leaves for the dead-letter queue, 0 for any number
+	// What left for the dead-letter queue in this order: given up by its consumer, and received too often. The instant of the
+	// latter is not known, but of each kind the order is.
+	rejected, worn []string
+}
+
+// wearOut has the first n messages leave that were received too often, and says whether they all were. Only the first of a
+// group leaves that way, so they do so in their order.
+func (s *row) wearOut(n int) bool {
+	for _, p := range s.live[:n] {
+		if s.most == 0 || p.count < s.most {
+			return false
+		}
+		s.worn = append(slices.Clip(s.worn), p.message)
+	}
+	s.live = slices.Delete(s.live, 0, n)
+	return true
 }
 
 // step says what comes of a deed in a history in which deeds happen one after the other, and whether it may happen so.
 // The promises: sequence numbers grow; a receive gets the oldest messages of the group in their order, none of which is
-// held or delayed, and so none that is behind one (G6); a receipt holds until its lease ends or another one begins.
+// held or delayed, and so none that is behind one (G6); a receipt holds until its lease ends or another one begins; what
+// leaves for the dead-letter queue is gone, the group goes on behind it, and it arrives there in the order of leaving.
 func (s row) step(d groupDeed, r groupResult) (bool, row) {
 	if r.ok && r.at > 0 {
 		if r.at < s.clock {
@@ -65,6 +83,9 @@ func (s row) step(d groupDeed, r groupResult) (bool, row) {
 		s.live = append(s.live, spot{message: d.messages[0]})
 		return ok, s
 	case "receive":
+		for s.most > 0 && len(s.live) > 0 && s.live[0].count >= s.most && s.live[0].until <= r.at {
+			s.wearOut(1)
+		}
 		if len(d.messages) > len(s.live) {
 			return false, s
 		}
@@ -76,6 +97,13 @@ func (s row) step(d groupDeed, r groupResult) (bool, row) {
 			*p = spot{message: p.message, receipt: d.receipts[i], held: true, until: ends, count: r.counts[i]}
 		}
 		return true, s
+	case "dead":
+		ok := s.wearOut(len(s.live)) // all else was acknowledged
+		arrived := map[string][]string{}
+		for i, m := range d.messages {
+			arrived[d.receipts[i]] = append(arrived[d.receipts[i]], m)
+		}
+		return ok && slices.Equal(arrived[string(queues.Rejected)], s.rejected) && slices.Equal(arrived[string(queues.MaxReceives)], s.worn), s
 	}
 	at := slices.IndexFunc(s.live, func(p spot) bool { return p.message == d.messages[0] })
 	if at < 0 {
@@ -86,6 +114,13 @@ func (s row) step(d groupDeed, r groupResult) (bool, row) {
 	switch {
 	case !r.ok:
 		return !mine || r.latest >= p.until, s
+	case d.verb == "ack" && !(mine && s.clock < p.until):
+		return s.wearOut(at + 1), s // it had left
+	case d.verb == "dead_letter":
+		ok := mine && s.clock < p.until
+		s.rejected = append(slices.Clip(s.rejected), p.message)
+		s.live = slices.Delete(s.live, at, at+1)
+		return ok, s
 	case d.verb == "ack":
 		ok := mine && s.clock < p.until
 		s.live = slices.Delete(s.live, at, at+1)
@@ -97,8 +132,9 @@ func (s row) step(d groupDeed, r groupResult) (bool, row) {
 	}
 }
 
-// fifoPromises is the model of a FIFO queue: a product of groups that have nothing to do with each other.
-func fifoPromises() porcupine.Model {
+// fifoPromises is the model of a FIFO queue from which messages leave that were received most times, or never: a product of
+// groups that have nothing to do with each other.
+func fifoPromises(most int) porcupine.Model {
 	return porcupine.Model{
 		Partition: func(ops []porcupine.Operation) [][]porcupine.Operation {
 			byGroup := map[string][]porcupine.Operation{}
@@ -112,20 +148,20 @@ func fifoPromises() porcupine.Model {
 			}
 			return parts
 		},
-		Init: func() any { return row{} },
+		Init: func() any { return row{most: most} },
 		Step: func(state, input, output any) (bool, any) {
 			return state.(row).step(input.(groupDeed), output.(groupResult))
 		},
 		Equal: func(a, b any) bool {
 			x, y := a.(row), b.(row)
-			return x.sequence == y.sequence && x.clock == y.clock && slices.Equal(x.live, y.live)
+			return x.sequence == y.sequence && x.clock == y.clock && slices.Equal(x.live, y.live) && slices.Equal(x.rejected, y.rejected) && slices.Equal(x.worn, y.worn)
 		},
 	}
 }
 
 // groupBalance is the balance of a drained FIFO queue. Doubled are messages of which two were stored: both are received
 // for the first time.
-type groupBalance struct{ groups, sent, delivered, again, lost, doubled int }
+type groupBalance struct{ groups, sent, delivered, again, lost, doubled, dead int }
 
 func groupsBalance(ops []porcupine.Operation) (b groupBalance) {
 	groups, sent, got, first := map[string]bool{}, map[string]bool{}, map[string]int{}, map[string]int{}
@@ -136,6 +172,8 @@ func groupsBalance(ops []porcupine.Operation) (b groupBalance) {
 			switch d.verb {
 			case "send":
 				sent[m] = true
+			case "dead":
+				b.dead++
 			case "receive":
 				got[m]++
 				if r.counts[i] == 1 {
@@ -160,9 +198,9 @@ func groupsBalance(ops []porcupine.Operation) (b groupBalance) {
 }
 
 // judgeGroups fails the test unless the history keeps the promises, and describes it.
-func judgeGroups(t *testing.T, ops []porcupine.Operation) string {
+func judgeGroups(t *testing.T, ops []porcupine.Operation, most int) string {
 	t.Helper()
-	began, model := time.Now(), fifoPromises()
+	began, model := time.Now(), fifoPromises(most)
 	breaks := 0
 	for _, part := range model.Partition(ops) {
 		if verdict := porcupine.CheckOperationsTimeout(model, part, 20*time.Second); verdict == porcupine.Ok {
@@ -180,8 +218,8 @@ func judgeGroups(t *testing.T, ops []porcupine.Operation) string {
 	if breaks > 0 || b.lost > 0 || b.doubled > 0 {
 		t.Errorf("%d of %d groups have a history that breaks a promise; of %d messages %d are lost, %d doubled", breaks, b.groups, b.sent, b.lost, b.doubled)
 	}
-	return fmt.Sprintf("%d operations of %d groups checked in %s: %d messages sent, %d redelivered, order breaks %d, lost %d, doubled %d",
-		len(ops), b.groups, time.Since(began).Round(time.Millisecond), b.sent, b.again, breaks, b.lost, b.doubled)
+	return fmt.Sprintf("%d operations of %d groups checked in %s: %d messages sent, %d redelivered, %d dead letters, order breaks %d, lost %d, doubled %d",
+		len(ops), b.groups, time.Since(began).Round(time.Millisecond), b.sent, b.again, b.dead, breaks, b.lost, b.doubled)
 }
 
 // groupClient is one of those who use a FIFO queue at once, and what it holds.
@@ -190,6 +228,7 @@ type groupClient struct {
 	n      int
 	queue  string
 	groups int
+	gives  bool // gives messages up now and then
 	h      *history
 	random *rand.Rand
 	held   []groupDeed
@@ -268,6 +307,8 @@ func (c *groupClient) receive(t *testing.T, most int, lease time.Duration) int {
 // use settles what a receipt stands for, or throws the receipt away as a consumer does that dies.
 func (c *groupClient) use(t *testing.T, d groupDeed) {
 	switch k := c.random.IntN(100); {
+	case c.gives && k < 12:
+		c.settle(t, queues.DeadLetter, d, 0)
 	case k < 45:
 		c.settle(t, queues.Ack, d, 0)
 	case k < 60:
@@ -285,7 +326,7 @@ func (c *groupClient) settle(t *testing.T, verb queues.Verb, d groupDeed, span t
 		t.Errorf("%c: %v, %v", verb, out, err)
 		return
 	}
-	d.verb, d.span = map[queues.Verb]string{queues.Ack: "ack", queues.Extend: "extend", queues.Return: "return"}[verb], span
+	d.verb, d.span = map[queues.Verb]string{queues.Ack: "ack", queues.Extend: "extend", queues.Return: "return", queues.DeadLetter: "dead_letter"}[verb], span
 	c.record(call, back, d, groupResult{result: told(verb, span, out[0])})
 }
 
@@ -294,15 +335,31 @@ func (c *groupClient) settle(t *testing.T, verb queues.Verb, d groupDeed, span t
 // happens at one instant between its beginning and its end.
 func TestG6_PorcupineFindsEveryGroupInOrder(t *testing.T) {
 	t.Parallel()
+	watchGroups(t, 0)
+}
+
+// TestG6_AGroupGoesOnBehindItsDeadLetters is the same where messages leave for a dead-letter queue, the first of a group
+// and others: the group goes on behind them in its order, and they arrive in the order in which they left.
+func TestG6_AGroupGoesOnBehindItsDeadLetters(t *testing.T) {
+	t.Parallel()
+	watchGroups(t, 3)
+}
+
+// watchGroups judges the history of a FIFO queue. most: how often a message is received before it is a dead letter, 0: the
+// queue has none.
+func watchGroups(t *testing.T, most int) {
 	s := redistest.Start(t, redistest.Options{NoAOF: true})
 	servers := []*bench{real(t, engine.Options{URL: s.URL()}, nil)}
 	servers = append(servers, real(t, engine.Options{URL: s.URL()}, servers[0]))
-	q := servers[0].fifo(t, nil)
+	var q, dead string
+	if q = servers[0].fifo(t, nil); most > 0 {
+		q, dead = servers[0].redriven(t, most, fifoSettings)
+	}
 	const groups = 12
 	h := &history{began: time.Now()}
 	var wg sync.WaitGroup
 	for i := range historyClients {
-		c := &groupClient{bench: servers[i%2], n: i, queue: q, groups: groups, h: h, random: rand.New(rand.NewPCG(uint64(i), 6))}
+		c := &groupClient{bench: servers[i%2], n: i, queue: q, groups: groups, gives: most > 0, h: h, random: rand.New(rand.NewPCG(uint64(i), 6))}
 		wg.Go(func() {
 			for n := 0; time.Since(h.began) < historyLasts && h.size() < historyOps/2; n++ {
 				c.act(t, n)
@@ -321,7 +378,32 @@ func TestG6_PorcupineFindsEveryGroupInOrder(t *testing.T) {
 		return servers[1].counts(t, q) == [3]int64{}
 	})
 	servers[1].healthy(t, q)
-	t.Logf("G6: %s", judgeGroups(t, h.ops))
+	if most > 0 {
+		servers[1].arrived(t, q)
+		c.look(t, dead)
+		servers[1].healthy(t, dead)
+	}
+	t.Logf("G6: %s", judgeGroups(t, h.ops, most))
+}
+
+// look receives all dead letters and records which there are of each group, and why. A group without any has none.
+func (c *groupClient) look(t *testing.T, dead string) {
+	deeds := map[string]*groupDeed{}
+	for i := range c.groups {
+		g := fmt.Sprint("g", i)
+		deeds[g] = &groupDeed{verb: "dead", group: g}
+	}
+	call := c.h.now()
+	for list := c.bench.receive(t, dead, 100); len(list) > 0; list = c.bench.receive(t, dead, 100) {
+		for _, m := range list {
+			d := deeds[m.GroupID]
+			d.messages, d.receipts = append(d.messages, m.Body), append(d.receipts, string(m.Origin.Reason))
+		}
+		c.ack(t, dead, list...)
+	}
+	for _, d := range deeds {
+		c.record(call, c.h.now(), *d, groupResult{result: result{ok: true}})
+	}
 }
 
 // TestTheFIFOHistoryCheckerFindsPlantedFaults plays a FIFO queue of its own that breaks one promise now and then.
@@ -331,11 +413,12 @@ func TestTheFIFOHistoryCheckerFindsPlantedFaults(t *testing.T) {
 		"": false, "gives out what is behind a held one": false, "gives out what is behind a delayed one": false, "swaps two": false,
 		"gives out what is held": false, "acknowledges after the lease": false, "refuses a current ack": false, "counts wrong": false,
 		"brings back what was acknowledged": false, "numbers go back": false, "the clock goes back": false, "loses a message": true,
+		"brings back a dead letter": false, "swaps two dead letters": false, "loses a dead letter": false,
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			ops := toyGroups(fault, rand.New(rand.NewPCG(3, 4)))
-			if legal, want := porcupine.CheckOperations(fifoPromises(), ops), fault == ""; legal != want {
+			if legal, want := porcupine.CheckOperations(fifoPromises(0), ops), fault == ""; legal != want {
 				t.Errorf("%d operations: legal %v, want %v", len(ops), legal, want)
 			}
 			if b := groupsBalance(ops); (b.lost > 0) != lost || b.doubled > 0 || b.sent < 50 {
@@ -353,6 +436,7 @@ func toyGroups(fault string, random *rand.Rand) (ops []porcupine.Operation) {
 	}
 	var live []*message
 	var receipts []groupDeed
+	var dead []string
 	byName := map[string]*message{}
 	now, real, sequence := int64(1000), int64(0), 0
 	planted := func(name string) bool { return fault == name && random.IntN(4) == 0 }
@@ -414,6 +498,18 @@ func toyGroups(fault string, random *rand.Rand) (ops []porcupine.Operation) {
 					m.gone = false
 				}
 			}
+		case "dead_letter":
+			r.at = 0
+			if current && !planted("brings back a dead letter") {
+				m.gone = true
+				live = slices.DeleteFunc(live, func(o *message) bool { return o == m })
+			}
+			if current && !planted("loses a dead letter") {
+				dead = append(dead, m.message)
+			}
+			if n := len(dead); current && n > 1 && planted("swaps two dead letters") {
+				dead[n-1], dead[n-2] = dead[n-2], dead[n-1]
+			}
 		case "extend", "return":
 			d.span = span()
 			if current {
@@ -440,7 +536,7 @@ func toyGroups(fault string, random *rand.Rand) (ops []porcupine.Operation) {
 		case k < 6:
 			receive(1+random.IntN(4), span())
 		case len(receipts) > 0:
-			settle(receipts[max(0, len(receipts)-1-random.IntN(8))], []string{"ack", "ack", "extend", "return"}[random.IntN(4)])
+			settle(receipts[max(0, len(receipts)-1-random.IntN(8))], []string{"ack", "ack", "extend", "return", "dead_letter"}[random.IntN(5)])
 		}
 	}
 	for range 20 * len(live) { // drain
@@ -452,5 +548,8 @@ func toyGroups(fault string, random *rand.Rand) (ops []porcupine.Operation) {
 			}
 		}
 	}
+	why := slices.Repeat([]string{string(queues.Rejected)}, len(dead))
+	real += 10_000
+	record(groupDeed{verb: "dead", messages: dead, receipts: why}, groupResult{result: result{ok: true}})
 	return ops
 }
