@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
@@ -431,4 +433,112 @@ func TestG11_APurgeOfGroupsWhileMastersAreKilled(t *testing.T) {
 	}
 	b.sound(t, q)
 	t.Logf("G11: %d kills of masters, %d messages of 7 groups, drift 0", kills, n)
+}
+
+// TestG11_ARedriveWhileMastersAreKilledAndSlotsMove has two servers take dead letters of groups back through two masters.
+// Both, and that of the tenant's tasks, are killed and come back, and the slots of all three move. Meanwhile consumers take
+// what arrives: each message once, and those of a group in their order.
+func TestG11_ARedriveWhileMastersAreKilledAndSlotsMove(t *testing.T) {
+	t.Parallel()
+	c := redistest.Cluster(t, 3, 0)
+	b := real(t, engine.Options{URL: clusterURL(c)}, nil)
+	servers := []*bench{b, real(t, b.opt, b)}
+	var q, dead string
+	until(t, func() bool { // two queues on two masters
+		q, dead = b.redriven(t, 1, fifoSettings)
+		b.counts(t, dead)
+		return c.MasterOf(b.slotKey(q)) != c.MasterOf(b.slotKey(dead))
+	})
+	const n, groups = 3000, 7
+	want := map[string][]string{}
+	for i := range n / 100 {
+		batch := make([]string, 100)
+		for k := range batch {
+			group, body := fmt.Sprint("g", k%groups), fmt.Sprintf("%d-%d", i, k)
+			want[group] = append(want[group], body)
+			batch[k] = group + ":" + body
+		}
+		b.kill(t, q, batch...)
+	}
+	tenant := b.tenant.String()
+	store := tasks.New(b.engine, clock.Real{})
+	plan, err := b.PlanRedrive(t.Context(), b.tenant, dead, queues.RedriveOptions{MaxRate: 500}) // so that it takes longer than the kills
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := store.Start(t.Context(), tenant, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	for _, s := range servers {
+		r := tasks.NewRunner(tasks.Config{Store: tasks.New(s.engine, clock.Real{}), Kinds: map[string]tasks.Kind{queues.RedriveTask: s.Redriving()}})
+		running.Go(func() { _ = r.Run(ctx) })
+	}
+	// The consumer keeps what it holds until it is acknowledged for certain, and knows a message again that it was given twice.
+	got, seen := map[string][]string{}, map[string]bool{}
+	take := func() {
+		list, err := b.Receive(t.Context(), b.tenant, q, queues.ReceiveOptions{Max: 100})
+		if err != nil {
+			return
+		}
+		give := make([]queues.Settlement, len(list))
+		for i, m := range list {
+			if !seen[m.ID.String()] {
+				got[m.GroupID] = append(got[m.GroupID], m.Body)
+			}
+			seen[m.ID.String()] = true
+			give[i] = ackOf(m)
+		}
+		if len(give) > 0 {
+			patiently(t, "what was received is acknowledged", func() bool {
+				_, err := b.Settle(t.Context(), b.tenant, q, give)
+				return err == nil
+			})
+		}
+	}
+	get := func() (now tasks.Task) {
+		patiently(t, "the task can be read", func() bool {
+			now, err = store.Get(t.Context(), tenant, task.ID)
+			return err == nil
+		})
+		return now
+	}
+	patiently(t, "the redrive has begun", func() bool { return get().Progress.Done > 0 })
+	kills, underway := 0, 0
+	for _, key := range []string{b.slotKey(dead), b.slotKey(q), engine.TenantKey(tenant, "tasks")} {
+		killed(c, key)
+		take()
+		moved(c, key)
+		take()
+		if kills++; get().Status == tasks.Running {
+			underway++
+		}
+	}
+	patiently(t, "the redrive has ended", func() bool {
+		take()
+		return get().Status != tasks.Running
+	})
+	if now := get(); now.Status != tasks.Succeeded || now.Progress.Done != n || now.Progress.Failed != 0 || underway == 0 {
+		t.Errorf("got %+v, want %d done; under way after %d of %d kills", now, n, underway, kills)
+	}
+	patiently(t, "all have come back", func() bool {
+		take()
+		st, err := b.Stats(t.Context(), b.tenant, q)
+		return err == nil && st.Available+st.InFlight == 0 && len(seen) >= n
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("received by groups (-want +got):\n%s", diff)
+	}
+	if n := b.counts(t, dead); n != [3]int64{} {
+		t.Errorf("the dead-letter queue has %v", n)
+	}
+	b.sound(t, q)
+	b.sound(t, dead)
+	t.Logf("G11: %d kills of masters, %d moves of slots, under way after %d; %d messages of %d groups moved, each once, drift 0", kills, 2*kills, underway, n, groups)
 }
