@@ -1060,6 +1060,56 @@ func TestChangesDuringATick(t *testing.T) {
 	}
 }
 
+// What the queue does not take now is an error of the tick and is not sent later; the next one goes on.
+func TestTheTallyOfAScheduleWhoseQueueTakesNothing(t *testing.T) {
+	scheduleEngines(t, func(t *testing.T, b *bench) {
+		other := b.another(t)
+		for code, close := range map[string]func(q string) (open func()){
+			queues.ErrQueuePaused.Code: func(q string) func() {
+				if _, err := b.Pause(t.Context(), b.tenant, q, queues.DirectionSend, "", queues.Condition{}); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if _, err := other.Resume(t.Context(), b.tenant, q, queues.DirectionSend, queues.Condition{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			},
+			queues.ErrMessagesFull.Code: func(q string) func() {
+				if err := b.alter(t, q, func(s *queues.Settings) { s.MaxMessages = 1 }); err != nil {
+					t.Fatal(err)
+				}
+				return func() { other.ack(t, q, other.receive(t, q, 1)...) }
+			},
+		} {
+			q := b.queue(t, nil)
+			b.schedule(t, q, "s", every(time.Minute))
+			b.clock.Advance(time.Minute)
+			b.tick(t)
+			same(t, code+": before", tally{Runs: 1, Sent: 1}, b.tally(t, q, "s"))
+			open := close(q)
+			for i := range 3 {
+				b.clock.Advance(time.Minute)
+				[]*bench{other, b}[i%2].tick(t)
+			}
+			refused := tally{Runs: 1, Errors: 3, Sent: 1}
+			same(t, code+": three ticks later", refused, b.tally(t, q, "s"))
+			if s := b.look(t, q, "s"); s.LastError.Code != code || !s.LastError.For.Equal(b.clock.Now()) {
+				t.Errorf("%s: the last error is %+v", code, s.LastError)
+			}
+			open()
+			other.tick(t)
+			same(t, code+": open again", refused, b.tally(t, q, "s"))
+			b.clock.Advance(time.Minute)
+			other.tick(t)
+			same(t, code+": the next tick", tally{Runs: 2, Errors: 3, Sent: 2}, b.tally(t, q, "s"))
+			if err := b.Delete(t.Context(), b.tenant, q, queues.Condition{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // The death and the restart of Redis cost no tick, and double none.
 func TestSchedulesOutliveARestartOfRedis(t *testing.T) {
 	t.Parallel()
