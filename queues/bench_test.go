@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
@@ -61,6 +63,45 @@ func (b *bench) lifecycle(tb testing.TB, q string, batch []queues.Outgoing) {
 	if _, err := b.Settle(ctx, b.tenant, q, acks); err != nil {
 		tb.Error(err)
 	}
+}
+
+// BenchmarkTimelines is the life of messages in a queue that keeps timelines, and in one that does not: "redis-ms/1000" is
+// the CPU time that Redis spends on a thousand messages, and "bytes" what a timeline takes of its memory.
+func BenchmarkTimelines(b *testing.B) {
+	for _, keep := range []time.Duration{0, time.Hour} {
+		for _, size := range []int{1, 100} {
+			b.Run(fmt.Sprintf("keep=%s/batch=%d", keep, size), func(b *testing.B) {
+				server := redistest.Start(b, redistest.Options{NoAOF: true})
+				s := serve(b, engine.Options{URL: server.URL()})
+				q := s.queue(b, func(set *queues.Settings) { set.TraceRetention = keep })
+				batch := make([]queues.Outgoing, size)
+				for i := range batch {
+					batch[i].Body = bytes.Repeat([]byte("x"), 256)
+				}
+				s.lifecycle(b, q, batch)
+				memory := usedMemory(b, server)
+				cpu := redisTime(b, server)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for n := 0; n < b.N; n += size {
+					s.lifecycle(b, q, batch)
+				}
+				b.StopTimer()
+				b.ReportMetric((redisTime(b, server)-cpu)*1e6/float64(b.N), "redis-ms/1000")
+				b.ReportMetric(float64(usedMemory(b, server)-memory)/float64(b.N), "bytes")
+			})
+		}
+	}
+}
+
+// usedMemory returns how many bytes of memory a Redis has in use.
+func usedMemory(tb testing.TB, s *redistest.Server) int64 {
+	tb.Helper()
+	n, err := strconv.ParseInt(s.Client(tb).InfoMap(tb.Context(), "memory").Item("Memory", "used_memory"), 10, 64)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
 }
 
 // realClock replaces the store by one on the machine's clock.

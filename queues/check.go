@@ -110,9 +110,9 @@ type checker struct {
 	bodies int64            // how many of `places` have a record
 	sides  map[string]side  // of ids of `places`
 	age    map[string]string
-	dedup  int64    // entries of `order` that `dedup` has
-	ends   []string // ids of `expiry`
-	entry  [9]int64 // entries that were read, in the order of walk
+	dedup  int64     // entries of `order` that `dedup` has
+	ends   []string  // ids of `expiry`
+	entry  [10]int64 // entries that were read, in the order of walk
 
 	heads   map[string]string // group to the id of its first message
 	turns   map[string]string // group to its score
@@ -129,8 +129,18 @@ type checker struct {
 	states, held  int64 // bytes of the states of groups, as the head says and as they were met
 	stateful      int64 // groups with a state
 	sizes         [14]int64
+	lives         *lives // nil: the queue keeps no timelines
 	fifo          bool
 	lacking       string
+}
+
+// lives is what was read of timelines.
+type lives struct {
+	kept, steps int64             // entries of the two keys
+	stored      int64             // bytes, as the sentinel says
+	bytes       int64             // as they were met
+	last        map[string]string // ids of messages that are gone, of which no step says how, to the time of the last step
+	purged      string            // when the queue was purged last, or ""
 }
 
 // place is where a message is.
@@ -141,10 +151,10 @@ type place struct {
 }
 
 // walk is the order in which check.lua shows the keys.
-const walk = "raxfdmoje"
+const walk = "raxfdmojen"
 
 var placeNames = map[string]string{"r": "ready", "a": "again", "x": "age", "f": "flight", "d": "delayed", "m": "members", "o": "groups", "j": "order", "e": "expiry",
-	"b": "body", "s": "side", "i": "dedup", "t": "transfers", "g": "states"}
+	"b": "body", "s": "side", "i": "dedup", "t": "transfers", "g": "states", "l": "lives", "n": "steps"}
 
 // read walks through the keys and reports whether anything changed meanwhile.
 func (c *checker) read(ctx context.Context) (bool, error) {
@@ -197,6 +207,9 @@ func (c *checker) head(reply []any) {
 	for i := range c.sizes {
 		c.sizes[i] = engine.Number(sizes, i)
 	}
+	if len(sizes) > len(c.sizes) {
+		c.lives = &lives{kept: engine.Number(sizes, 14), steps: engine.Number(sizes, 15), stored: engine.Number(sizes, 16), last: map[string]string{}}
+	}
 	c.lacking = engine.Text(reply, 8)
 }
 
@@ -229,6 +242,9 @@ func (c *checker) take(part, member, score string, size int64, sideRecord string
 		return
 	}
 	switch part {
+	case "n":
+		c.takeLife(member, score, size, sideRecord, waits == 1)
+		return
 	case "j":
 		c.dedup += size
 		return
@@ -355,6 +371,41 @@ func (c *checker) takeSide(part, id, record string) {
 	}
 }
 
+// takeLife looks at what is kept of what became of a message: whose last step was the letter, and which is here or not.
+func (c *checker) takeLife(id, at string, size int64, letter string, here bool) {
+	c.lives.bytes += size + timelineEntry
+	ended := letter != "" && strings.Contains(lastSteps, letter)
+	switch {
+	case size == 0:
+		c.wrong("Message %s has a step at %s, of which nothing is kept.", name(id), at)
+	case len(id) != engine.IDSize:
+		c.lives.purged = at
+	case here && ended:
+		c.wrong("Message %s is here; the last step of its timeline is %s.", name(id), events[letter[0]])
+	case !here && !ended:
+		c.lives.last[id] = at
+	}
+}
+
+// judgeLives checks that timelines say what is.
+func (c *checker) judgeLives() {
+	l := c.lives
+	if l == nil {
+		return
+	}
+	if l.kept != l.steps {
+		c.wrong("There are %d timelines, and %d times of last steps.", l.kept-1, l.steps-1)
+	}
+	if l.bytes != l.stored {
+		c.wrong("The timelines have %d bytes; the sentinel says %d.", l.bytes, l.stored)
+	}
+	for id, at := range l.last {
+		if compareNumbers(l.purged, at) < 0 {
+			c.wrong("Message %s is not here; its timeline of which the last step was at %s does not say why.", name(id), at)
+		}
+	}
+}
+
 // count puts a message where Stats counts it.
 func (c *checker) count(part, id string, score, waits int64) {
 	now := c.report.Now
@@ -402,6 +453,9 @@ func (c *checker) judge(ctx context.Context) error {
 		c.wrong("The key %s lacks its sentinel.", placeNames[string(letter)])
 	}
 	for i, letter := range walk {
+		if letter == 'n' {
+			break // those it has where the queue keeps timelines
+		}
 		size := c.sizes[strings.IndexRune("braxfdsijmoteg", letter)]
 		if c.entry[i] != size {
 			c.wrong("The key %s has %d entries, of which %d were found.", placeNames[string(letter)], size, c.entry[i])
@@ -425,6 +479,7 @@ func (c *checker) judge(ctx context.Context) error {
 	} else if c.states != c.held {
 		c.wrong("The states of groups have %d bytes; the head counts %d.", c.held, c.states)
 	}
+	c.judgeLives()
 	c.judgeAge()
 	for id := range c.places {
 		if len(id) != engine.IDSize {

@@ -48,6 +48,7 @@ type Consumer struct {
 	queue   string
 	opt     ConsumeOptions
 	timeout time.Duration
+	who     caller
 	changed chan struct{}
 	working sync.WaitGroup // the receive and the look under way
 
@@ -89,6 +90,10 @@ func (s *Store) Consume(ctx context.Context, t tenants.ID, queue string, opt Con
 	d, err := s.desk(ctx, t, queue)
 	if err != nil {
 		return nil, err
+	}
+	if who := callerOf(ctx); who != nil {
+		known := who() // what it does comes after this call
+		c.who = func() Actor { return known }
 	}
 	c.timeout = d.config.Load().VisibilityTimeout
 	if opt.VisibilityTimeout != nil {
@@ -136,7 +141,7 @@ func (c *Consumer) Pull() {
 	if c.closed || c.stop != nil || c.err != nil || len(c.arrived) > 0 || c.room() < 1 || c.store.draining.Load() {
 		return
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(c.who.context())
 	c.stop = stop
 	room := c.room()
 	c.working.Go(func() { c.receive(ctx, room) })
@@ -277,7 +282,7 @@ func (c *Consumer) tick() {
 		looks = append(looks, l)
 	}
 	c.mu.Unlock()
-	err := c.store.look(c.tenant, c.queue, looks)
+	err := c.store.look(c.who, c.tenant, c.queue, looks)
 	if errors.Is(err, ErrQueueNotFound) {
 		for i := range looks {
 			looks[i].result.Err = ErrReceiptInvalid
@@ -321,7 +326,7 @@ type look struct {
 }
 
 // look asks about at most 100 leases in one call.
-func (s *Store) look(t tenants.ID, queue string, looks []look) error {
+func (s *Store) look(who caller, t tenants.ID, queue string, looks []look) error {
 	return s.with(context.Background(), t, queue, func(d *desk) error {
 		calls := make([]*settleCall, len(d.all()))
 		for i := range looks {
@@ -332,7 +337,7 @@ func (s *Store) look(t tenants.ID, queue string, looks []look) error {
 			}
 			k := d.of(r.id).index
 			if calls[k] == nil {
-				calls[k] = &settleCall{done: make(chan struct{})}
+				calls[k] = &settleCall{who: who, done: make(chan struct{})}
 			}
 			calls[k].items = append(calls[k].items, settleItem{verb: Extend, receipt: r, span: looks[i].span, result: &looks[i].result})
 		}
@@ -363,7 +368,7 @@ func (c *Consumer) Close(giveBack bool) {
 	c.mu.Unlock()
 	c.working.Wait()
 	unseen, returned := c.letGo(giveBack)
-	ctx := context.Background()
+	ctx := c.who.context()
 	if len(unseen) > 0 {
 		c.store.Unreceive(ctx, c.tenant, c.queue, unseen)
 	}

@@ -35,6 +35,16 @@ func (s *Store) Keys(t tenants.ID, queue string) map[string]string {
 	return keys
 }
 
+// TimelineKeys returns the keys in which a queue keeps timelines.
+func (s *Store) TimelineKeys(t tenants.ID, queue string) (lives, steps string) {
+	v, _ := s.desks.Load(address{t, queue})
+	keys := timelineKeys(t, v.(*desk).uid)
+	return keys[0], keys[1]
+}
+
+// SetTimelineRoom changes how many bytes of timelines a queue keeps.
+func (s *Store) SetTimelineRoom(bytes int64) { s.timelineRoom = bytes }
+
 // ForgetDesks drops what this server knows of all queues, as it does of those that nobody used for ten minutes.
 func (s *Store) ForgetDesks() {
 	s.desks.Range(func(_, v any) bool {

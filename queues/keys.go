@@ -54,6 +54,9 @@ var (
 	holdingScript    = engine.MustLoad(files, "holding")
 	checkScript      = engine.MustLoad(files, "check")
 	fieldsScript     = engine.MustLoad(files, "fields")
+	timelineScript   = engine.MustLoad(files, "timeline")
+	livesMakeScript  = engine.MustLoad(files, "lives_make")
+	livesDropScript  = engine.MustLoad(files, "lives_drop")
 
 	scheduleReadScript  = engine.MustLoad(files, "schedule_read")
 	scheduleNamesScript = engine.MustLoad(files, "schedule_names")
@@ -88,6 +91,12 @@ func tenantKey(t tenants.ID) string { return engine.TenantKey(t.String(), "tenan
 // no schedules.
 func schedulesKey(t tenants.ID, uid string) string { return engine.Key(t.String(), uid, "schedules") }
 
+// timelineKeys are the keys in which a queue keeps timelines, in the order in which its scripts declare them behind its parts.
+// They are none of those, because most queues keep none.
+func timelineKeys(t tenants.ID, uid string) []string {
+	return []string{engine.Key(t.String(), uid, "l"), engine.Key(t.String(), uid, "n")}
+}
+
 // scheduleIndexKey is the key that says which schedules of all tenants are due when.
 func scheduleIndexKey() string { return engine.SystemKey("schedules") }
 
@@ -106,6 +115,7 @@ func HeadKey(t tenants.ID, uid string) string { return engine.Key(t.String(), ui
 type lane struct {
 	field string
 	seq   int64
+	lines func() string // who makes the call, see caller.line; nil: whom the context names
 }
 
 func newLane(session uint32, n int) *lane {

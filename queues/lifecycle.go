@@ -217,6 +217,11 @@ func (s *Store) configure(ctx context.Context, d *desk, c, want *config) (*confi
 	if err != nil {
 		return nil, err
 	}
+	if c.TraceRetention == 0 && want.TraceRetention > 0 {
+		if err := s.makeTimelines(ctx, d.at.tenant, d.uid, c.Shards); err != nil {
+			return nil, err
+		}
+	}
 	tell := "0"
 	if (c.paused.Receive == nil) != (want.paused.Receive == nil) {
 		tell = "1"
@@ -236,7 +241,11 @@ func (s *Store) configure(ctx context.Context, d *desk, c, want *config) (*confi
 		if err := s.step("configured"); err != nil {
 			return nil, err
 		}
-		return next, partly(s.level(ctx, d.at.tenant, d.uid, next))
+		err = s.level(ctx, d.at.tenant, d.uid, next)
+		if err == nil && c.TraceRetention > 0 && next.TraceRetention == 0 {
+			err = s.dropTimelines(ctx, d.at.tenant, d.uid, next.Shards)
+		}
+		return next, partly(err)
 	case "stale":
 		return nil, nil
 	case "gone":
@@ -280,7 +289,7 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		if err := s.step("made"); err != nil {
 			return Queue{}, false, err
 		}
-		if err := s.makeShards(ctx, t, uid, c); err != nil {
+		if err := s.makeRest(ctx, t, uid, c); err != nil {
 			return Queue{}, false, err
 		}
 		live, err := s.confirm(ctx, t, name, uid)

@@ -124,6 +124,9 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 			if err == nil {
 				err = s.reindex(ctx, t, after)
 			}
+			if err == nil {
+				err = s.tidyTimelines(ctx, t, after)
+			}
 			if err != nil && !errors.Is(err, ErrQueueNotFound) && !errors.Is(err, ErrDataLost) {
 				return err
 			}
@@ -176,7 +179,7 @@ func (s *Store) finishCreation(ctx context.Context, t tenants.ID, name, uid stri
 	if err != nil {
 		return err
 	}
-	if err := s.makeShards(ctx, t, uid, c); err != nil {
+	if err := s.makeRest(ctx, t, uid, c); err != nil {
 		return err
 	}
 	_, err = s.confirm(ctx, t, name, uid)

@@ -807,6 +807,7 @@ func (s *machine) Update(t *rapid.T) {
 	}
 	set.Retry = *drawRetry(t)
 	set.PriorityStep = time.Duration(rapid.SampledFrom([]int{1, 60, 86400}).Draw(t, "step")) * time.Second
+	set.TraceRetention = time.Duration(rapid.SampledFrom([]int{0, 60, 14 * 86400}).Draw(t, "trace retention")) * time.Second
 	b := s.server(t)
 	q, err := b.Update(context.Background(), b.tenant, s.queue, queues.Condition{}, func(queues.Settings) (queues.Settings, error) { return set, nil })
 	if err != nil {
@@ -1069,6 +1070,8 @@ func playModel(t *testing.T, b *bench) {
 		s := &machine{servers: servers, foreign: foreign, m: model{
 			set: queues.DefaultSettings(), all: map[engine.ID]*letter{}, keys: map[string]keyed{},
 		}}
+		// Timelines change nothing else, and Check holds them against where the messages are.
+		s.m.set.TraceRetention = time.Duration(rapid.SampledFrom([]int{0, 60, 14 * 86400}).Draw(rt, "trace retention")) * time.Second
 		s.queue = b.queue(t, func(set *queues.Settings) { *set = s.m.set })
 		actions := rapid.StateMachineActions(s)
 		for _, often := range []string{"Send", "SendBatch", "Receive", "Settle", "AdvanceToEdge"} {

@@ -61,6 +61,9 @@ type Store struct {
 	life     context.Context         //nolint:containedctx // of what goes on in the background; ends with Run
 	end      context.CancelFunc
 
+	// timelineRoom is MaxTimelineBytes, or what a test makes of it.
+	timelineRoom int64
+
 	scheduleCounts scheduleCounts
 }
 
@@ -85,6 +88,7 @@ func New(c Config) *Store {
 	none := ""
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }
+	s.timelineRoom = MaxTimelineBytes
 	s.life, s.end = context.WithCancel(context.Background())
 	c.Storage.Register(holderKind, s)
 	return s
@@ -298,7 +302,7 @@ func (d *desk) numbered(ctx context.Context, s *engine.Script, ln *lane, args fu
 		if list == nil {
 			return nil, errStale
 		}
-		reply, err := d.store.engine.Do(ctx, s, d.keysOf(s), append([]any{c.version, ln.field, ln.seq}, list...)...)
+		reply, err := d.store.engine.Do(ctx, s, d.keysOf(s, c), append([]any{d.known(ctx, c, ln), ln.field, ln.seq}, list...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -352,9 +356,13 @@ func (d *desk) alone(ctx context.Context, s *engine.Script, args func(*config) [
 	}
 }
 
-func (d *desk) keysOf(s *engine.Script) []string {
-	if s == purgeScript {
-		return append(d.keys[:len(d.keys):len(d.keys)], engine.Key(d.at.tenant.String(), d.uid, "none"))
+func (d *desk) keysOf(s *engine.Script, c *config) []string {
+	keys := d.keys[:len(d.keys):len(d.keys)]
+	if c.TraceRetention > 0 {
+		keys = append(keys, timelineKeys(d.at.tenant, d.uid)...)
 	}
-	return d.keys
+	if s == purgeScript {
+		keys = append(keys, engine.Key(d.at.tenant.String(), d.uid, "none"))
+	}
+	return keys
 }

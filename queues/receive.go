@@ -97,7 +97,7 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 		return nil, queryError("attempt_id", "Only FIFO queues know attempts.")
 	}
 	call := &receiveCall{max: max(opt.Max, 1), timeout: -1, attempt: opt.AttemptID, done: make(chan struct{})}
-	call.auto, call.consumer = opt.AutoAck, opt.Consumer
+	call.auto, call.consumer, call.who = opt.AutoAck, opt.Consumer, callerOf(ctx)
 	if opt.VisibilityTimeout != nil {
 		call.timeout = *opt.VisibilityTimeout
 	}
@@ -137,8 +137,9 @@ func (d *desk) receive(ctx context.Context, opt ReceiveOptions) ([]Message, erro
 type receiveCall struct {
 	max      int
 	attempt  string
-	auto     bool          // what it gets is deleted
-	consumer string        // what the caller calls itself, or ""
+	auto     bool   // what it gets is deleted
+	consumer string // what the caller calls itself, or ""
+	who      caller
 	timeout  time.Duration // negative: the queue's own
 	messages []Message
 	err      error
@@ -161,6 +162,8 @@ func (c *receiveCall) load() (int, int) {
 	return c.max, 0
 }
 
+func (c *receiveCall) line() string { return c.who.line(1) }
+
 // runReceives serves several consumers in one script call.
 func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 	seen := d.waiters.begin()
@@ -182,6 +185,8 @@ func (d *desk) runReceives(ln *lane, batch []*receiveCall) {
 // lend serves several consumers, and reports whether others waited on this server. errStale: the queue is paused.
 func (d *desk) lend(ln *lane, batch []*receiveCall) (answer receiveAnswer, hadOthers bool, err error) {
 	waiting, asked := "0", *d.config.Load()
+	ln.lines = linesOf(batch, (*receiveCall).line)
+	defer func() { ln.lines = nil }() // nobody is asked who has his answer
 	reply, err := d.call(context.Background(), receiveScript, ln, func(c *config) []any {
 		if c.paused.Receive != nil {
 			return nil

@@ -145,6 +145,7 @@ func (s *Store) redriveStep(ctx context.Context, w tasks.Work) (tasks.Result, er
 	wants := func(m *Message, now time.Time) bool {
 		return m.came().UnixMilli() <= sel.Before && filter.Match(m, now)
 	}
+	ctx = by(ctx, Actor{Kind: ByTask, Name: w.Task.ID})
 	var res tasks.Result
 	err = s.with(ctx, t, w.Task.Queue, func(d *desk) error {
 		if d.uid != sel.UID {

@@ -260,7 +260,7 @@ func (s *Store) RunSchedule(ctx context.Context, t tenants.ID, queue, name, key 
 			name = hex.EncodeToString(sum[:16])
 		}
 		m = r.message("run-" + name)
-		results, err := d.sendBatch([]Outgoing{m}, false)
+		results, err := d.sendBatch(callerOf(ctx), []Outgoing{m}, false)
 		if err != nil {
 			return err
 		}

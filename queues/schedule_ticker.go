@@ -290,7 +290,7 @@ func (s *Store) sendScheduled(ctx context.Context, e entry, r *scheduleRecord, t
 	for i, tick := range ticks {
 		batch[i] = r.message(tickName(tick))
 	}
-	results, err := d.sendBatch(batch, false)
+	results, err := d.sendBatch(func() Actor { return Actor{Kind: BySchedule, Name: r.name} }, batch, false)
 	if errors.Is(err, errGone) {
 		s.forget(d)
 		return out, errNoSchedule

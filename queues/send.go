@@ -57,7 +57,7 @@ func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch
 	var results []SendResult
 	err := s.with(ctx, t, queue, func(d *desk) error {
 		var err error
-		results, err = d.sendBatch(batch, atomic)
+		results, err = d.sendBatch(callerOf(ctx), batch, atomic)
 		return err
 	})
 	stored := int64(0)
@@ -70,15 +70,15 @@ func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch
 	return results, err
 }
 
-func (d *desk) sendBatch(batch []Outgoing, atomic bool) ([]SendResult, error) {
+func (d *desk) sendBatch(who caller, batch []Outgoing, atomic bool) ([]SendResult, error) {
 	if d.shards != nil {
-		return d.sendSpread(batch, atomic)
+		return d.sendSpread(who, batch, atomic)
 	}
-	return d.sendHere(batch, atomic)
+	return d.sendHere(who, batch, atomic)
 }
 
 // sendHere stores messages in this shard.
-func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
+func (d *desk) sendHere(who caller, batch []Outgoing, atomic bool) ([]SendResult, error) {
 	terms, err := d.store.terms(context.Background(), d.at.tenant)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		c = now
 		return c.admit(m)
 	}
-	call := &sendCall{config: c, most: storable, atomic: atomic, done: make(chan struct{})}
+	call := &sendCall{who: who, config: c, most: storable, atomic: atomic, done: make(chan struct{})}
 	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
 	var broken error
 	flush := func() error {
@@ -132,7 +132,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		if c.IsFIFO() {
 			broken = call.refusal()
 		}
-		call = &sendCall{config: c, most: storable, done: make(chan struct{})}
+		call = &sendCall{who: who, config: c, most: storable, done: make(chan struct{})}
 		return nil
 	}
 	for i := range batch {
@@ -173,7 +173,7 @@ func (d *desk) sendHere(batch []Outgoing, atomic bool) ([]SendResult, error) {
 // repack prepares the messages of a call anew, after the settings have changed. Those that are not allowed any more
 // are refused.
 func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
-	call := &sendCall{config: c, most: old.most, atomic: old.atomic, done: make(chan struct{})}
+	call := &sendCall{who: old.who, config: c, most: old.most, atomic: old.atomic, done: make(chan struct{})}
 	for i := range old.items {
 		m, result := old.items[i].message, old.items[i].result
 		*result = SendResult{}
@@ -191,6 +191,7 @@ func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
 
 // sendCall is one caller's messages for one script call.
 type sendCall struct {
+	who    caller
 	config *config // by which they were prepared
 	most   int64   // bytes that the tenant may store; 0: any number
 	items  []sendItem
@@ -212,6 +213,8 @@ func (c *sendCall) add(item sendItem) {
 	c.items = append(c.items, item)
 	c.size += len(item.record)
 }
+
+func (c *sendCall) line() string { return c.who.line(len(c.items)) }
 
 // fail says of all its messages that err became of them.
 func (c *sendCall) fail(err error) {
@@ -311,6 +314,8 @@ func (d *desk) runSends(ln *lane, batch []*sendCall) {
 		}
 		return args
 	}
+	ln.lines = linesOf(batch, (*sendCall).line)
+	defer func() { ln.lines = nil }() // nobody is asked who has his answer
 	reply, err := w.run(context.Background(), 1, func() ([]any, error) { return d.call(context.Background(), sendScript, ln, args) })
 	if engine.Text(reply, 0) == "ok" {
 		d.pushedOut(reply, 4)

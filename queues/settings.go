@@ -67,7 +67,10 @@ type Settings struct {
 	// Shards is over how many hash slots the queue is spread, 1 to MaxShards, 1 for a FIFO queue, default 1. It is settled when
 	// the queue is made; 0: as many as it has.
 	Shards int
-	AWS    AWS // what only clients of the AWS protocols say of a queue
+	// TraceRetention is how long what became of a message is kept after the last that did, and as long as the message is there; 0
+	// to 14 d, 0, the default: nothing is kept. With 0 what was kept is dropped.
+	TraceRetention time.Duration
+	AWS            AWS // what only clients of the AWS protocols say of a queue
 }
 
 // AWS is what clients of the AWS protocols say of a queue and nobody else. It is kept for them and has no effect. Who
@@ -236,6 +239,7 @@ func (s Settings) Validate() error {
 	between("/message_retention", s.Retention, MinRetention, MaxRetention)
 	between("/delay", s.Delay, 0, min(max(s.Retention, MinRetention), MaxRetention))
 	between("/receive_wait", s.ReceiveWait, 0, MaxWait)
+	between("/trace_retention", s.TraceRetention, 0, MaxTraceRetention)
 	if s.MaxMessageSize < MinMessageSize || s.MaxMessageSize > MaxMessageSize {
 		bad.Fields = append(bad.Fields, errs.Field{Pointer: "/max_message_size", Code: "out_of_range",
 			Message: fmt.Sprintf("must be %d to %d bytes, got %d", MinMessageSize, MaxMessageSize, s.MaxMessageSize)})
@@ -397,6 +401,7 @@ type stored struct {
 	Retry      string             `json:"retry,omitempty"` // as lua/lib/retry.lua has it
 	Step       int64              `json:"priority_step,omitempty"`
 	Shards     int                `json:"shards,omitempty"` // where there are several
+	Trace      int64              `json:"trace_retention,omitempty"`
 	AWS        *AWS               `json:"aws,omitempty"`
 }
 
@@ -422,7 +427,7 @@ func encodeSettings(name string, created, updated time.Time, s Settings, p Pause
 		Name: name, Created: created.UnixMilli(), Updated: updated.UnixMilli(),
 		Visibility: &visibility, Retention: &retention, Delay: s.Delay.Milliseconds(), Wait: s.ReceiveWait.Milliseconds(),
 		MaxSize: s.MaxMessageSize, Labels: s.Labels, Paused: p.stored(),
-		MaxCount: s.MaxMessages, MaxBytes: s.MaxBytes, ForwardTo: s.ForwardTo,
+		MaxCount: s.MaxMessages, MaxBytes: s.MaxBytes, ForwardTo: s.ForwardTo, Trace: s.TraceRetention.Milliseconds(),
 	}
 	if s.WhenFull != Reject {
 		st.WhenFull = s.WhenFull
@@ -485,6 +490,7 @@ func decodeConfig(version, raw string) (*config, error) {
 	c.Delay = time.Duration(st.Delay) * time.Millisecond
 	c.ReceiveWait = time.Duration(st.Wait) * time.Millisecond
 	c.Labels = st.Labels
+	c.TraceRetention = time.Duration(st.Trace) * time.Millisecond
 	c.Shards = max(st.Shards, 1)
 	c.MaxMessages, c.MaxBytes, c.ForwardTo = st.MaxCount, st.MaxBytes, st.ForwardTo
 	if st.WhenFull != "" {

@@ -59,7 +59,7 @@ func (s *Store) Settle(ctx context.Context, t tenants.ID, queue string, list []S
 	var results []Settled
 	err := s.with(ctx, t, queue, func(d *desk) error {
 		var err error
-		results, err = d.settle(list)
+		results, err = d.settle(callerOf(ctx), list)
 		return err
 	})
 	if err == nil {
@@ -68,17 +68,17 @@ func (s *Store) Settle(ctx context.Context, t tenants.ID, queue string, list []S
 	return results, err
 }
 
-func (d *desk) settle(list []Settlement) ([]Settled, error) {
+func (d *desk) settle(who caller, list []Settlement) ([]Settled, error) {
 	if d.shards != nil {
-		return d.settleSpread(list)
+		return d.settleSpread(who, list)
 	}
-	return d.settleHere(list)
+	return d.settleHere(who, list)
 }
 
 // settleHere is settle for leases of this shard.
-func (d *desk) settleHere(list []Settlement) ([]Settled, error) {
+func (d *desk) settleHere(who caller, list []Settlement) ([]Settled, error) {
 	results := make([]Settled, len(list))
-	call := &settleCall{done: make(chan struct{})}
+	call := &settleCall{who: who, done: make(chan struct{})}
 	flush := func() error {
 		if len(call.items) == 0 {
 			return nil
@@ -96,7 +96,7 @@ func (d *desk) settleHere(list []Settlement) ([]Settled, error) {
 				rest = append(rest, call.items[i])
 			}
 		}
-		call = &settleCall{items: rest, done: make(chan struct{})}
+		call = &settleCall{who: who, items: rest, done: make(chan struct{})}
 		return nil
 	}
 	c, renewed := d.config.Load(), false
@@ -191,6 +191,7 @@ func (s *Store) Unreceive(ctx context.Context, t tenants.ID, queue string, messa
 
 // settleCall is one caller's settlements for one script call.
 type settleCall struct {
+	who   caller
 	items []settleItem
 	err   error
 	done  chan struct{}
@@ -207,9 +208,13 @@ type settleItem struct {
 
 func (c *settleCall) load() (int, int) { return len(c.items), 0 }
 
+func (c *settleCall) line() string { return c.who.line(len(c.items)) }
+
 // runSettles carries out the settlements of several callers in one script call.
 func (d *desk) runSettles(ln *lane, batch []*settleCall) {
 	flag := "0"
+	ln.lines = linesOf(batch, (*settleCall).line)
+	defer func() { ln.lines = nil }() // nobody is asked who has his answer
 	reply, err := d.call(context.Background(), settleScript, ln, func(*config) []any {
 		flag = d.waiters.flag()
 		args := make([]any, 0, 1+len(batch)*len(batch[0].items))

@@ -104,6 +104,16 @@ func (s Settings) keepShards(have int) (Settings, error) {
 	return s, s.Validate()
 }
 
+// makeRest makes what a queue has besides the keys of its first shard.
+func (s *Store) makeRest(ctx context.Context, t tenants.ID, uid string, c *config) error {
+	if c.TraceRetention > 0 {
+		if err := s.makeTimelines(ctx, t, uid, c.Shards); err != nil {
+			return err
+		}
+	}
+	return s.makeShards(ctx, t, uid, c)
+}
+
 // makeShards makes the keys of the shards behind the first, which is there. What is there already stays as it is.
 func (s *Store) makeShards(ctx context.Context, t tenants.ID, uid string, c *config) error {
 	raw, err := encodeSettings(c.name, c.created, c.updated, c.Settings, c.paused)
@@ -224,6 +234,9 @@ func (s *Store) erase(ctx context.Context, t tenants.ID, uid string) error {
 	}
 	for _, one := range append(uids, uid) {
 		if _, err := s.engine.Do(ctx, eraseScript, queueKeys(t, one)); err != nil {
+			return err
+		}
+		if err := s.dropTimelines(ctx, t, one, 1); err != nil {
 			return err
 		}
 		if err := s.storage.Forget(ctx, t, tenants.Holder(holderKind, one)); err != nil {

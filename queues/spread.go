@@ -58,13 +58,13 @@ func choose[T any](list []T, which []int) []T {
 const sendRun = 10
 
 // sendSpread is sendBatch for a queue with several shards. Messages with neither key nor group go to one after another.
-func (d *desk) sendSpread(batch []Outgoing, atomic bool) ([]SendResult, error) {
+func (d *desk) sendSpread(who caller, batch []Outgoing, atomic bool) ([]SendResult, error) {
 	if atomic {
 		key, group := "", ""
 		for i := range batch {
 			key, group = cmp.Or(key, batch[i].IdempotencyKey), cmp.Or(group, batch[i].GroupID)
 		}
-		return d.shards[d.pick(key, group)].sendHere(batch, true)
+		return d.shards[d.pick(key, group)].sendHere(who, batch, true)
 	}
 	results := make([]SendResult, len(batch))
 	begin := d.pick("", "")
@@ -75,7 +75,7 @@ func (d *desk) sendSpread(batch []Outgoing, atomic bool) ([]SendResult, error) {
 		return (begin + i/sendRun) % len(d.shards)
 	}
 	err := d.spread(len(batch), of, func(shard *desk, which []int) error {
-		got, err := shard.sendHere(choose(batch, which), false)
+		got, err := shard.sendHere(who, choose(batch, which), false)
 		for i := range got {
 			results[which[i]] = got[i]
 		}
@@ -85,11 +85,11 @@ func (d *desk) sendSpread(batch []Outgoing, atomic bool) ([]SendResult, error) {
 }
 
 // settleSpread is settle for a queue with several shards.
-func (d *desk) settleSpread(list []Settlement) ([]Settled, error) {
+func (d *desk) settleSpread(who caller, list []Settlement) ([]Settled, error) {
 	results := make([]Settled, len(list))
 	of := func(i int) int { return d.of(receiptID(list[i].ReceiptHandle)).index }
 	err := d.spread(len(list), of, func(shard *desk, which []int) error {
-		got, err := shard.settleHere(choose(list, which))
+		got, err := shard.settleHere(who, choose(list, which))
 		for i := range got {
 			results[which[i]] = got[i]
 		}

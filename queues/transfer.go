@@ -102,6 +102,8 @@ type parcel struct {
 	group  []byte    // its group's digest there, or nil
 	parts  string    // what a forwarded one took along, see lua/lib/enter.lua
 	record []byte    // as it is stored there, without the stamp
+	from   string    // the queue that it left
+	was    engine.ID // its id there
 }
 
 // carry brings all messages that are on their way to where they belong. It returns an error when some could not be
@@ -203,10 +205,11 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 		n[i] = v
 	}
 	r := recordReader{rest: rest}
-	p := parcel{letter: f[0][0]}
+	p := parcel{letter: f[0][0], from: d.at.name}
 	var m Message
 	copy(m.ID[:], r.take(engine.IDSize))
 	copy(p.id[:], r.take(engine.IDSize))
+	p.was = m.ID
 	sideRecord := r.take(int(n[2]))
 	p.to = r.take(int(n[3]))
 	said := r.take(int(n[4]))
@@ -370,7 +373,7 @@ func (d *desk) accept(ctx context.Context, from string, journey, low int64, grou
 		}
 		return args
 	}
-	ln := &lane{field: "M" + from, seq: journey}
+	ln := &lane{field: "M" + from, seq: journey, lines: func() string { return linesOf(group, parcel.arrival)() }} // args shorten group
 	reply, err := w.run(ctx, 4, func() ([]any, error) { return d.numbered(ctx, acceptScript, ln, args) })
 	if err != nil {
 		return nil, err

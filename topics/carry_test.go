@@ -66,6 +66,22 @@ func TestEverySubscriptionGetsWhatIsPublished(t *testing.T) {
 	})
 }
 
+// A queue that keeps timelines says from which topic a message came.
+func TestATimelineBeginsWithTheTopic(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, topics.Settings{})
+		q := w.queue(t, "", func(s *queues.Settings) { s.TraceRetention = time.Hour })
+		w.subscribe(t, tp, "q", topics.SubscriptionSettings{Queue: q})
+		w.publish(t, tp, "m")
+		w.settled(t, tp, "q")
+		line, err := w.queues.Timeline(t.Context(), w.tenant, q, w.drain(t, q)[0].ID)
+		must(t, err)
+		if got := line.Steps[0]; got.Event != queues.EventSent || got.Actor != (queues.Actor{Kind: queues.ByTopic, Name: tp}) {
+			t.Errorf("got %+v, want that topic %s sent it", got, tp)
+		}
+	})
+}
+
 func TestRawMessagesArriveAsPublishedAndEnvelopedOnesWithAllThatIsKnown(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
 		tp := w.topic(t, topics.Settings{})

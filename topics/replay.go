@@ -146,6 +146,7 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 	if v := sub.last(); v.Endpoint != "" {
 		return tp.replayToWebhook(ctx, plan, v, p)
 	}
+	ctx = queues.By(ctx, func() queues.Actor { return queues.Actor{Kind: queues.ByTopic, Name: tp.at.name} })
 	got, err := tp.store.queues.Deliver(ctx, tp.at.tenant, p.queue, p.source, p.list, p.to)
 	if errors.Is(err, queues.ErrQueuePaused) {
 		res.Pause = replayPause

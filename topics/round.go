@@ -421,6 +421,7 @@ func (r *round) deliver(ctx context.Context, p parcel) result {
 		return r.hand(ctx, p)
 	}
 	res := result{from: p.from, to: p.from, trouble: "="}
+	ctx = queues.By(ctx, func() queues.Actor { return queues.Actor{Kind: queues.ByTopic, Name: r.config.name} })
 	got, err := r.store.queues.Deliver(ctx, r.tenant, p.queue, p.source, p.list, p.to)
 	switch {
 	case errors.Is(err, queues.ErrQueueNotFound):

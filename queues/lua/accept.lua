@@ -88,7 +88,9 @@ for i, m in ipairs(list) do
     end
     local record, side = stamp(m.time > 0 and m.time or q.time, place) .. m.record, m.parts ~= '' and write_side(0, 0, 0, 0, m.parts) or ''
     if #record > largest then largest = #record end
+    if note then note(q, 'a', m.id, i) end
     if ARGV[9] ~= '' and m.hops < HOPS then
+      if note then note(q, 'f', m.id, nil, 0, 0, ARGV[9]) end
       leaving[#leaving + 1] = { 'f', m.id, m.id, side, ARGV[9], '', record }
     else
       bodies[#bodies + 1] = m.id

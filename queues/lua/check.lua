@@ -1,7 +1,7 @@
 -- Shows what lies in a queue's keys just as it lies there, up to 100 entries a call, for a check of the invariants.
--- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed, "m" members, "o" groups, "j" order or "e" expiry, in this order
+-- ARGV[6] part at which to go on: "r" ready, "a" again, "x" age, "f" flight, "d" delayed, "m" members, "o" groups, "j" order, "e" expiry or, where the queue keeps timelines, "n" steps, in this order
 -- ARGV[7] index in that part at which to go on, 0 for its first entry
--- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop gb" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t e g": how many entries the keys have, letters of the keys that lack their sentinel, then per entry six: part, member, score or "", bytes of its record or, of a group in "e", of its state, side record or "", until when it waits for its back-off after a lease that has ended in milliseconds or ""; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, "", ""; or a refusal of lib/queue
+-- Returns: "ok", the time, part and index at which the next page goes on (part "": this was the last one), the time of Redis, the queue clock, "tomb mx in out del exp nd ag dl mv to by drop gb" of the head and 1 for a FIFO queue, else 0, "b r a x f d s i j m o t e g": how many entries the keys have, and behind them, where the queue keeps timelines, those of "l n", and the bytes that the sentinel of "l" says; letters of the keys that lack their sentinel, then per entry six: part, member, score or "", bytes of its record or, of a group in "e", of its state, side record or "", until when it waits for its back-off after a lease that has ended in milliseconds or ""; of "n" the id, the time, bytes of what is kept, letter of the last step, 1 when the message has a record and else 0; of "j" the digest, the time, 1 when `dedup` has it under that time and else 0, "", ""; or a refusal of lib/queue
 -- Flags: no-writes
 -- Again: it changes nothing.
 --- @include "lib/queue"
@@ -9,7 +9,8 @@
 local q = open_queue('tomb', 'mx', 'in', 'out', 'del', 'exp', 'nd', 'ag', 'dl', 'mv', 'to', 'by', 'drop', 'gb')
 if q.refusal then return q.refusal end
 local ordered = { a = AGAIN, x = AGE, f = FLIGHT, d = DELAYED, m = MEMBERS, o = GROUPS, e = EXPIRY }
-local out, left, walk = {}, MOST, 'raxfdmoje'
+if note then ordered.n = KEYS[17] end
+local out, left, walk = {}, MOST, note and 'raxfdmojen' or 'raxfdmoje'
 
 local function show(...)
   for _, v in ipairs({ ... }) do out[#out + 1] = v end
@@ -17,6 +18,11 @@ local function show(...)
 end
 
 local function show_message(part, member, score)
+  if part == 'n' then
+    local kept = redis.call('HGET', KEYS[16], member)
+    show(part, member, score, num(#(kept or '')), kept and string.match(kept, '^%d+,%d+,(%a)|') or '', num(redis.call('HEXISTS', BODY, member)))
+    return
+  end
   if part == 'e' and #member == 8 then
     show(part, member, score, num(redis.call('HSTRLEN', STATES, member)), '', '')
     return
@@ -88,5 +94,10 @@ local sizes = {
   redis.call('LLEN', ORDER), redis.call('ZCARD', MEMBERS), redis.call('ZCARD', GROUPS), redis.call('HLEN', TRANSFERS),
   redis.call('ZCARD', EXPIRY), redis.call('HLEN', STATES),
 }
+if note then
+  sizes[15], sizes[16] = redis.call('HLEN', KEYS[16]), redis.call('ZCARD', KEYS[17])
+  sizes[17] = string.match(redis.call('HGET', KEYS[16], '') or '', '^%d+') or '0'
+  if redis.call('HEXISTS', KEYS[16], '') == 0 then lacking = lacking .. 'l' end
+end
 return { 'ok', num(q.now), next_part, next_index, num(time), redis.call('HGET', HEAD, 'clk') or '0',
   table.concat(counters, ' '), table.concat(sizes, ' '), lacking, unpack(out) }

@@ -42,6 +42,7 @@ if q.tt ~= 0 then ends = math.min(ends, tonumber(redis.call('ZSCORE', EXPIRY, me
 if at >= ends then return answer('l', ends) end
 
 local due = at > q.now and at or 0
+if note then note(q, 't', id, 1, 0, at) end
 local ready = due == 0 and 1 or 0
 if q.fifo and ready == 1 then
   -- Behind one that is held, nobody would look until that one is settled; then it must not seem delayed any more.

@@ -34,6 +34,7 @@ for i = 9, #ARGV do
     remove_records(q, { id }, size)
     tombs = tombs + pluck(q, id, member, groups)
     if late then ended = ended + 1 else gone = gone + 1 end
+    if note then note(q, late and 'x' or ARGV[7] ~= '' and 'p' or 'D', id, not late and 1 or nil, 0, 0, late) end
     verdicts[#verdicts + 1] = late and 'g' or 'k'
   else
     verdicts[#verdicts + 1] = 'g'

@@ -125,9 +125,11 @@ for i = 1, fits do
   end
   local record = (place and stamp(q.time, place) or mark) .. m.record
   if #record > largest then largest = #record end
+  if note then note(q, 's', m.id, 1, 0, at) end
   if forward == '' then
     store(m, member, record)
   else
+    if note then note(q, 'f', m.id, nil, 0, 0, forward) end
     -- As in a send: it leaves at once, with what it must keep; see lib/enter.
     leaving[#leaving + 1] = { 'f', m.id, m.id, at and write_side(0, 0, 0, 0, ',w' .. num(at)) or '', forward, '', record }
   end

@@ -41,9 +41,11 @@ for i = 9, #ARGV, 4 do
       verdict = 'h'
     else
       -- Its end goes with it, but only as long as it has not come: what has ended is not moved.
-      if over(q, id, member, retention) then
+      local ended_by = over(q, id, member, retention)
+      if ended_by then
         verdict = 'g'
         ended = ended + 1
+        if note then note(q, 'x', id, nil, 0, 0, ended_by) end
       else
         local record, side = redis.call('HGET', BODY, id), redis.call('HGET', SIDE, id) or ''
         if q.tt ~= 0 then
@@ -52,6 +54,7 @@ for i = 9, #ARGV, 4 do
         end
         if ARGV[i + 3] ~= '' then record = string.sub(record, 1, grouped(member) and 22 or 7) .. ARGV[i + 3] end
         leaving[#leaving + 1] = { 'm', id, ARGV[i + 1], side, ARGV[i + 2], '', record }
+        if note then note(q, 'm', id, 1, ARGV[i + 3] ~= '' and 1 or 0, 0, ARGV[i + 1] .. ARGV[i + 2]) end
       end
       remove_records(q, { id }, size)
       tombs = tombs + pluck(q, id, member, groups)

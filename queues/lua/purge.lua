@@ -1,5 +1,5 @@
 -- Deletes all messages of a queue at once, also those that somebody holds, and the states of its groups; a FIFO queue forgets its deduplication ids too. Redis frees the memory in the background.
--- KEYS[16] STRING none: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
+-- KEYS[18] STRING none, or KEYS[16] where the queue keeps no timelines: it never exists, so that Redis refuses the call while the slot is being moved, when a key that is removed is taken for moved
 -- Returns: "ok", the time, how many; or a refusal of lib/queue
 -- Flags: allow-oom
 -- Again: the lane remembers the answer.
@@ -30,6 +30,7 @@ set(q, 'gr', 0)
 set(q, 'tt', 0)
 set(q, 'gb', 0)
 set(q, 'del', q.del + count)
+if note then note(q, 'p', '!', 1, count) end -- a step of all, see lib/timeline
 grow(q, -q.by)
 close_queue(q, num(q.now) .. '|' .. num(count))
 return { 'ok', num(q.now), num(count) }

@@ -74,13 +74,13 @@ local function attempt_again()
   local bar = string.find(noted, '|', 1, true)
   local began = tonumber(string.sub(noted, 1, bar - 1))
   if began + attempts <= q.now then return false end
-  local members, ids, flight, note = {}, {}, {}, {}
+  local members, ids, flight, kept = {}, {}, {}, {}
   for member, score in string.gmatch(string.sub(noted, bar + 1), '(' .. string.rep('.', 27) .. ')(%d+),') do
     if tonumber(redis.call('ZSCORE', FLIGHT, member) or 0) ~= tonumber(score) or lease_end(tonumber(score)) <= q.now then return false end
     local fresh = num(turn(q.time + lasts[1]) + tonumber(score) % FENCE)
     members[#members + 1], ids[#ids + 1] = member, id_of(member)
     flight[#flight + 1], flight[#flight + 2] = fresh, member
-    note[#note + 1] = member .. fresh .. ','
+    kept[#kept + 1] = member .. fresh .. ','
   end
   local records, sides, groups = redis.call('HMGET', BODY, unpack(ids)), redis.call('HMGET', SIDE, unpack(ids)), {}
   for i, id in ipairs(ids) do
@@ -91,9 +91,10 @@ local function attempt_again()
     -- Its end no longer tells when the lease began.
     redis.call('HSET', SIDE, id, write_side(d, r, f, sides[i] and first or began, hold(rest, mark_of(1, began))))
     touch(groups, group_of(members[i]))
+    if note then note(q, 'e', id, 1, d + 1, q.time + lasts[1]) end
   end
   redis.call('ZADD', FLIGHT, unpack(flight))
-  redis.call('HSET', DEDUP, ARGV[9], num(began) .. '|' .. table.concat(note))
+  redis.call('HSET', DEDUP, ARGV[9], num(began) .. '|' .. table.concat(kept))
   regroup(q, groups)
   if q.time + lasts[1] < q.nd then set(q, 'nd', q.time + lasts[1]) end
   out[2] = num(began) .. ' ' .. num(q.time) .. ' 0 0 ' .. num(q.to) .. ' ' .. num(#ids)
@@ -232,6 +233,7 @@ local function give_up(id, side, record)
   if r < limit then return false end
   side = write_side(d, r, f, first, take_end(q, member_of(id, record), rest))
   spent[#spent + 1] = { 'x', id, id, side, '', '', record }
+  if note then note(q, 'd', id, nil, 0, 0, 'x') end
   return true
 end
 
@@ -261,9 +263,11 @@ local function serve_fifo()
       if heavy then return false end
       looked = looked + 1
       local side = worn and redis.call('HGET', SIDE, id)
-      if placed(member) + retention <= q.now or has_ended(q, member) then
+      local late = placed(member) + retention <= q.now
+      if late or has_ended(q, member) then
         entries[#entries + 1] = entry
         over[#over + 1] = id
+        if note then note(q, 'x', id, nil, 0, 0, late and 'r' or 't') end
       elseif side and give_up(id, side, redis.call('HGET', BODY, id)) then
         entries[#entries + 1] = entry
       else
@@ -327,6 +331,7 @@ while not q.fifo and count < want and looked < MOST do
     elseif (returned[i] or not young) and sent(record) + retention <= q.now or ends[i] and tonumber(ends[i]) <= q.now then
       over[#over + 1] = plain[i]
       ended[#ended + 1] = member
+      if note then note(q, 'x', plain[i], nil, 0, 0, ends[i] and tonumber(ends[i]) <= q.now and 't' or 'r') end
     elseif not (sides and sides[i] and give_up(plain[i], sides[i], record)) then
       young = young or not returned[i]
       count = count + 1
@@ -391,8 +396,10 @@ for i = 1, callers do
     told_ids[k] = id
     out[n + 1] = id
     local old = known and back[k] and redis.call('HGET', SIDE, id)
+    local delivery = 1
     if old then
       local d, r, f, first, rest = read_side(old)
+      delivery = d + 1
       if first == 0 or mark ~= '' or marked(rest) then
         if first == 0 then first = q.time end
         rest = hold(rest, mark)
@@ -416,6 +423,10 @@ for i = 1, callers do
       done_bytes = done_bytes + #records[k]
       if q.fifo then done_entries[#done_entries + 1] = entry_of(member) end
     end
+    if note then
+      note(q, 'r', id, i, delivery, lent >= 0 and q.time + lent, name)
+      if lent < 0 then note(q, 'k', id, i, delivery) end
+    end
     out[n + 2] = records[k]
     n = n + 2
   end
@@ -435,9 +446,9 @@ end
 if #side > 0 then redis.call('HSET', SIDE, unpack(side)) end
 if served and #served > 0 then regroup(q, served) end
 if ARGV[9] ~= '' and count > 0 then
-  local note = {}
-  for k = 1, count do note[k] = flight[2 * k] .. flight[2 * k - 1] .. ',' end
-  redis.call('HSET', DEDUP, ARGV[9], num(q.time) .. '|' .. table.concat(note))
+  local kept = {}
+  for k = 1, count do kept[k] = flight[2 * k] .. flight[2 * k - 1] .. ',' end
+  redis.call('HSET', DEDUP, ARGV[9], num(q.time) .. '|' .. table.concat(kept))
   redis.call('RPUSH', ORDER, ARGV[9] .. num(q.time))
   forget_keys(q, window, 3)
 end

@@ -28,6 +28,7 @@ for i = 8, #ARGV do
     ready = ready + available
     if later and (due == 0 or later < due) then due = later end
     redis.call('HDEL', TRANSFERS, ARGV[i])
+    if note then note(q, 'c', id) end
     taken, bytes = taken + 1, bytes + #value
     if letter == 'm' or letter == 'f' then moved = moved + 1 else dead = dead + 1 end
   end

@@ -169,6 +169,10 @@ if forward ~= '' then
       if delays[i] and delays[i] > 0 then parts = parts .. ',w' .. num(q.time + delays[i]) end
       if ends[i] then parts = parts .. ',t' .. num(q.time + ends[i]) end
       leaving[#leaving + 1] = { 'f', ids[i], ids[i], parts ~= '' and write_side(0, 0, 0, 0, parts) or '', forward, '', record }
+      if note then
+        note(q, 's', ids[i], i, 0, (delays[i] or 0) > 0 and q.time + delays[i])
+        note(q, 'f', ids[i], nil, 0, 0, forward)
+      end
       twins[i] = true
     end
   end
@@ -206,6 +210,7 @@ for i = 1, count do
     size = size + #record
     if #record > largest then largest = #record end
     local at = delays[i] and delays[i] > 0 and q.time + delays[i]
+    if note then note(q, 's', ids[i], i, 0, at) end
     if at then
       delayed[#delayed + 1] = num(at)
       delayed[#delayed + 1] = member

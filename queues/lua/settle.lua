@@ -67,6 +67,7 @@ for i = 1, count do
         dropped[id] = true
         unheld[#unheld + 1] = member
         acked[#acked + 1] = id
+        if note then note(q, 'k', id, i, delivery) end
         freed = freed + size
         if grouped(member) then
           entries[#entries + 1] = entry_of(member)
@@ -82,6 +83,7 @@ for i = 1, count do
     verdict = 'x'
   elseif op == 'a' then
     acked[#acked + 1] = id
+    if note then note(q, 'k', id, i, delivery) end
     freed = freed + size
     over[#over + 1] = member
     dropped[id] = true
@@ -97,6 +99,10 @@ for i = 1, count do
   elseif op ~= 'e' and op ~= 'd' and has_ended(q, member) then
     verdict = 'o'
     ended[#ended + 1] = id
+    if note then
+      note(q, op == 'u' and 'u' or 'b', id, i, delivery, 0, said)
+      note(q, 'x', id, nil, 0, 0, 't')
+    end
     over[#over + 1] = member
     dropped[id] = true
     flight[id] = nil
@@ -115,10 +121,12 @@ for i = 1, count do
       redis.call('HSET', SIDE, id, write_side(d, r, f, first, rest))
       redis.call('ZADD', FLIGHT, ends, member)
       flight[id] = tonumber(ends)
+      if note then note(q, 'e', id, i, delivery, q.time + span) end
       if q.fifo then touch(groups, group_of(member)) end
       if q.time + span < lease_end(score) and (due == 0 or q.time + span < due) then due = q.time + span end
     elseif op == 'd' then
       local record = redis.call('HGET', BODY, id)
+      if note then note(q, 'd', id, i, delivery, 0, 'd' .. said) end
       bytes = bytes + #record
       leaving[#leaving + 1] = { 'd', id, id, write_side(d + 1, r + 1, f + 1, first, take_end(q, member, rest)), '', said, record }
       remove_records(q, { id }, #record)
@@ -138,6 +146,7 @@ for i = 1, count do
         waits[#waits + 1] = num(span)
       end
       if grouped(member) and (q.fifo or span == 0) then touch(groups, group_of(member)) end
+      if note then note(q, op == 'u' and 'u' or 'b', id, i, delivery, span > 0 and q.time + span, said) end
       local at = q.now
       if op == 'u' then
         -- Back to its place, as if it had not been lent, but for the number of the delivery.

@@ -25,7 +25,7 @@ if ARGV[7] ~= '' then
   end
 end
 if ready > 0 then wake(q, q.fifo and offered(q) or ready, 0) end
-if #q.f > 0 or forgotten > 0 then close_queue(q) end
+if #q.f > 0 or forgotten > 0 then close_queue(q) elseif note then write_steps(q) end
 
 local held_now = redis.call('ZCOUNT', FLIGHT, lease_bound(q.now), LAST)
 local delayed = redis.call('ZCOUNT', DELAYED, '(' .. num(q.now), LAST)

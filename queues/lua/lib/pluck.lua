@@ -15,14 +15,14 @@ local function is_held(q, member)
   return lent and lease_end(tonumber(lent)) > q.now
 end
 
--- Whether a message has ended, which is only waiting to be tidied away. Retention does not end one that is held or delayed,
--- its own end one that is held. Most ids tell by themselves that retention has not.
+-- Whether a message has ended, which is only waiting to be tidied away: "t" by itself, "r" by retention. Retention does not
+-- end one that is held or delayed, its own end one that is held. Most ids tell by themselves that retention has not.
 local function over(q, id, member, retention)
-  if q.tt ~= 0 and not is_held(q, member) and has_ended(q, member) then return true end
+  if q.tt ~= 0 and not is_held(q, member) and has_ended(q, member) then return 't' end
   if made(id) + retention > q.now + WITNESS_TOLERANCE then return false end
   local record, lent, later = redis.call('HGET', BODY, id), redis.call('ZSCORE', FLIGHT, member), redis.call('ZSCORE', DELAYED, member)
   if lent and waits_till(q, id, tonumber(lent)) > q.now or later and tonumber(later) > q.now then return false end
-  return record and outlived(q, member, record, retention)
+  return record and outlived(q, member, record, retention) and 'r'
 end
 
 -- Removes a message from all indexes, and notes its group in groups. Returns 1 when its id stays in the list, which cannot

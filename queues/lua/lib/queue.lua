@@ -16,7 +16,9 @@
 -- KEYS[13] HASH transfers: messages on their way to another queue by number; see lib/transfer
 -- KEYS[14] ZSET expiry: members of messages with an end of their own, and groups with a state, by it
 -- KEYS[15] HASH states: group to its state, see lib/states
--- ARGV[3] version of the settings that the caller knows
+-- KEYS[16] HASH lives: id to what became of the message, step by step, see lib/timeline; it and the next one are there and passed only where the queue keeps timelines
+-- KEYS[17] ZSET steps: the ids of `lives` by the time of the last step
+-- ARGV[3] version of the settings that the caller knows; where the queue keeps timelines then "|", for how many milliseconds, ",", how many bytes all may have, "|", and who calls: per line for how many items of the call it speaks, and who that is
 -- ARGV[4] lane: the field of the head that remembers this caller's last call, "L<session>.<lane>"
 -- ARGV[5] number of this call in its lane; a call with the number of the last one gets that one's answer
 --- @include "lib/clock"
@@ -37,6 +39,14 @@ end
 
 local function num(n) return string.format('%.0f', n) end
 
+-- What lib/timeline does where the queue keeps timelines. It is made here, because most queues keep none and pay nothing for it.
+local note, write_steps
+local version = ARGV[3]
+if string.find(version, '|', 1, true) then
+  version = string.match(version, '^%d+')
+--- @include "lib/timeline"
+end
+
 -- Returns the head with the named numbers, with `refusal` set to the answer when the call must not run, and `last` to
 -- what the lane remembers when the call has run before. `now` is the time to judge by, `time` the time to write down;
 -- `fifo` says that the queue is one; `by` is how many bytes its records have; `rt` is its retry policy, see lib/retry.
@@ -55,7 +65,7 @@ local function open_queue(...)
     end
   end
   if h[1] == 'x' then q.refusal = { 'gone' } return q end
-  if h[1] ~= ARGV[3] and not q.last then
+  if h[1] ~= version and not q.last then
     q.refusal = { 'stale', h[1], redis.call('HGET', HEAD, 'set') }
     return q
   end
@@ -95,9 +105,10 @@ local function remove_records(q, ids, bytes)
   grow(q, -bytes)
 end
 
--- Writes the head back in one command: the clock, the fields that were set and the lane's answer.
+-- Writes the head back in one command: the clock, the fields that were set and the lane's answer. Steps that were noted are written before it.
 local function close_queue(q, result)
   local f = q.f
+  if note then write_steps(q) end
   if q.steady then
     f[#f + 1] = 'clk'
     f[#f + 1] = num(q.now)

@@ -67,7 +67,9 @@ local function drop_oldest(q, caps, messages, bytes)
       freed = freed + size
       if size > 0 then
         gone[#gone + 1], members[#members + 1] = id, member
-        if caps.dead then leaving[#leaving + 1] = overflowing(q, id, member, caps.retention) end
+        local parcel = caps.dead and overflowing(q, id, member, caps.retention)
+        if parcel then leaving[#leaving + 1] = parcel end
+        if note then note(q, parcel and 'd' or caps.dead and 'x' or 'o', id, nil, 0, 0, parcel and 'o') end
       else
         tombs = tombs + 1
       end

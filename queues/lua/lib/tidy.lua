@@ -42,6 +42,7 @@ local function tidy_ends(q)
       forget_ends(q, { member })
     else
       gone[#gone + 1] = id
+      if note then note(q, 'x', id, nil, 0, 0, 't') end
       tombs = tombs + pluck(q, id, member, groups)
     end
   end
@@ -86,6 +87,10 @@ local function tidy_due(q)
       if first == 0 then first = lapsed - q.vt end
       local till = lapsed + backoff(q, id, f + 1, rest)
       local over = string.find(split_rest(rest), ',x', 1, true)
+      if note then
+        note(q, 'l', id, nil, d + 1, not over and till > q.now and till, '', lapsed)
+        if over then note(q, 'x', id, nil, 0, 0, 't') end
+      end
       if not over then
         side[#side + 1] = id
         side[#side + 1] = write_side(d + 1, r + 1, f + 1, first, rest)
@@ -151,7 +156,9 @@ local function tidy_expired(q, retention, most)
     local record = redis.call('HGET', BODY, id)
     if not record then return true, false end
     bytes = bytes + #record
-    return sent(record) + retention <= q.now, true
+    if sent(record) + retention > q.now then return false, true end
+    if note then note(q, 'x', id, nil, 0, 0, 'r') end
+    return true, true
   end
   local skip = redis.call('LINDEX', READY, 0) == '' and 1 or 0
   for _, id in ipairs(redis.call('LRANGE', READY, skip, skip + most - 1)) do
@@ -184,6 +191,7 @@ local function tidy_expired(q, retention, most)
       if q.fifo then
         local kept = redis.call('ZSCORE', FLIGHT, member) or redis.call('ZSCORE', DELAYED, member)
         over = placed(member) + retention <= q.now and not kept
+        if over and note then note(q, 'x', id_of(member), nil, 0, 0, 'r') end
       else
         over = expired(id_of(member))
       end
