@@ -75,6 +75,7 @@ var attempts = map[string]attempt{
 	"peekMessages":       {places: map[string]string{"id": "message"}, query: "filter=id:$id"},
 	"getMessage":         nothing,
 	"getMessageBody":     nothing,
+	"getMessageTimeline": nothing,
 	"changeMessage":      {body: `{"available_at":"now"}`},
 	"redriveMessage":     {places: map[string]string{"to": "queue"}, query: "to=$to"},
 	"deleteMessage":      nothing,

@@ -55,6 +55,8 @@ type Queue struct {
 	PriorityStep int `json:"priority_step" example:"60"`
 	// How long messages wait that failed.
 	Retry RetryPolicy `json:"retry"`
+	// Seconds that what became of a message is kept after the last that did; 0: the queue keeps no timelines.
+	TraceRetention int `json:"trace_retention" example:"0"`
 	// Over how many hash slots the queue is spread.
 	Shards int `json:"shards" example:"1"`
 	// What is paused; null for nothing. It is no setting: pause and resume change it.
@@ -177,6 +179,8 @@ type QueueInput struct {
 	// How long messages wait that failed: that were returned without a delay, or whose lease ended. What it leaves out has its
 	// default, and in a PATCH stays.
 	Retry *RetryInput `json:"retry,omitempty" extensions:"x-nullable"`
+	// Seconds that what became of a message is kept after the last that did, and as long as the message is there, or text such as "7d". 0: nothing is kept, and what was is dropped.
+	TraceRetention *int `json:"trace_retention,omitempty" validate:"min=0,max=1209600" default:"0" extensions:"x-nullable"`
 	// Over how many hash slots the queue is spread. It is settled when the queue is made: afterwards leave it out, or say the
 	// same. A FIFO queue has one.
 	Shards *int `json:"shards,omitempty" validate:"min=1,max=64" default:"1" extensions:"x-nullable"`
@@ -184,7 +188,7 @@ type QueueInput struct {
 
 // settingNames are the members of QueueInput.
 var settingNames = []string{
-	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "forward_to", "retry", "priority_step", "shards",
+	"type", "visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes", "when_full", "labels", "fifo", "redrive", "redrive_allow", "forward_to", "retry", "priority_step", "trace_retention", "shards",
 }
 
 // readOnlyNames are the members of Queue that nobody sets.
@@ -276,6 +280,8 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 			r.forwardTo(add)
 		case "priority_step":
 			span(usual.PriorityStep, func(q *queues.Settings, d time.Duration) { q.PriorityStep = d })
+		case "trace_retention":
+			span(usual.TraceRetention, func(q *queues.Settings, d time.Duration) { q.TraceRetention = d })
 		case "shards":
 			if !r.null() { // null says nothing of it
 				if n, ok := r.integer(1, queues.MaxShards); ok {
@@ -870,7 +876,8 @@ func (a *API) queue(q queues.Queue, s queues.Stats, r monitor.Rates, account str
 		Delay: wholeSeconds(q.Settings.Delay), ReceiveWait: wholeSeconds(q.Settings.ReceiveWait),
 		MaxMessageSize: q.Settings.MaxMessageSize, Labels: q.Settings.Labels,
 		PriorityStep: wholeSeconds(q.Settings.PriorityStep), Retry: retryPolicy(q.Settings.Retry), Shards: q.Settings.Shards,
-		WhenFull: string(q.Settings.WhenFull), MaxMessages: limit(q.Settings.MaxMessages), MaxBytes: limit(q.Settings.MaxBytes), Bytes: s.Bytes,
+		TraceRetention: wholeSeconds(q.Settings.TraceRetention),
+		WhenFull:       string(q.Settings.WhenFull), MaxMessages: limit(q.Settings.MaxMessages), MaxBytes: limit(q.Settings.MaxBytes), Bytes: s.Bytes,
 		Paused:    newPaused(q.Paused),
 		Counts:    Counts{Available: s.Available, InFlight: s.InFlight, Delayed: s.Delayed, Moving: s.Moving},
 		OldestAge: round3(s.OldestAge.Seconds()),
@@ -916,7 +923,8 @@ func wholeSeconds(d time.Duration) int { return int(d / time.Second) }
 
 // scope returns what most calls begin with: the context, the tenant and the queue's name, "" where the path has none.
 func scope(c echo.Context) (context.Context, tenants.ID, string) {
-	return c.Request().Context(), RequestOf(c).Tenant, c.Param("queue")
+	ctx := queues.By(c.Request().Context(), func() queues.Actor { return actor(c) })
+	return ctx, RequestOf(c).Tenant, c.Param("queue")
 }
 
 // queueCondition reads If-Match and If-None-Match for a change.

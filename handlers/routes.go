@@ -86,6 +86,7 @@ func (a *API) routes() []route {
 		{get, queue + "/messages", "peekMessages", a.peekMessages, "messages:peek", tenant, harmless},
 		{get, message, "getMessage", a.getMessage, "messages:peek", tenant, harmless},
 		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:read_body", tenant, harmless},
+		{get, message + "/timeline", "getMessageTimeline", a.getMessageTimeline, "messages:peek", tenant, harmless},
 		{patch, message, "changeMessage", a.changeMessage, "messages:change", tenant, harmless},
 		{post, message + "/redrive", "redriveMessage", a.redriveMessage, "queues:redrive", tenant, harmless},
 		{del, message, "deleteMessage", a.deleteMessage, "messages:delete", tenant, harmless},

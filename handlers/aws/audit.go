@@ -49,6 +49,11 @@ func (c *call) entry() *audit.Entry {
 	return e
 }
 
+// actor is who makes the request, for timelines of messages.
+func (c *call) actor() queues.Actor {
+	return queues.Actor{Kind: queues.ActorKind(c.who.Kind), Key: c.who.KeyID, Address: c.door.ClientAddress(c.r)}
+}
+
 func (c *call) log() audit.Log { return audit.Log(c.who.Tenant.String()) }
 
 // made notes the name that something new has got.

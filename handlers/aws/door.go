@@ -177,7 +177,8 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request) Served {
 	if topics.IsCertificatePath(r.URL.Path) {
 		return d.serveCertificate(w, r)
 	}
-	c := &call{door: d, r: r, ctx: r.Context(), json: isJSON(r), id: d.NewID(0).UUID(), service: sqs}
+	c := &call{door: d, r: r, json: isJSON(r), id: d.NewID(0).UUID(), service: sqs}
+	c.ctx = queues.By(r.Context(), c.actor)
 	body, answer := getBuffer(), getBuffer()
 	defer body.release()
 	defer answer.release()
