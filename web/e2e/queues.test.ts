@@ -44,6 +44,19 @@ test("a queue is made, sent to, looked into without taking, received from and ac
   await page.getByText("Acknowledged.").waitFor();
   const done = await call<Counts>(tenant.key, "GET", "/v1/queues/orders");
   expect([done.counts.in_flight, done.totals.deleted]).toEqual([0, 1]);
+
+  // The queue is told to keep what becomes of messages, and then says it of one that is gone.
+  await page.getByRole("link", { name: "Settings" }).click();
+  await page.getByLabel("Timelines").fill("1d");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved.").waitFor();
+  const sent = await call<{ results: { id: string }[] }>(tenant.key, "POST", "/v1/queues/orders/messages/batch", { messages: [{ body: "traced" }] });
+  const id = sent.results[0]?.id ?? "";
+  await call(tenant.key, "DELETE", `/v1/queues/orders/messages/${id}`);
+  await page.goto(page.url().replace(/settings.*/, `messages?m=${id}`));
+  const life = page.getByRole("region", { name: "Timeline" });
+  await life.getByText("deleted").waitFor();
+  expect(await life.getByRole("listitem").count()).toBe(2);
 });
 
 test("what has no bound wants its name typed", async () => {

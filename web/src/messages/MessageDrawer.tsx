@@ -14,6 +14,7 @@ import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import type { Message } from "./data";
 import { reasons, StateBadge } from "./MessageRows";
+import { MessageTimeline } from "./Timeline";
 
 type Props = { queue: string; id: string; close: () => void; changed: () => void };
 
@@ -28,7 +29,10 @@ export function MessageDrawer({ queue, id, close, changed }: Props) {
   return (
     <Drawer opened onClose={close} position="right" size="xl" title={<span className="mono">{id}</span>} closeButtonProps={{ "aria-label": "Close" }}>
       {gone ? (
-        <Text size="sm">The message is not in the queue any more: it was acknowledged, deleted or moved, or its time has ended.</Text>
+        <Stack>
+          <Text size="sm">The message is not in the queue any more: it was acknowledged, deleted or moved, or its time has ended.</Text>
+          <MessageTimeline queue={queue} id={id} version="gone" />
+        </Stack>
       ) : (
         <Loaded query={query}>{(m) => <Shown queue={queue} message={m} close={close} changed={changed} reload={() => void query.refetch()} />}</Loaded>
       )}
@@ -106,6 +110,7 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
           <Facts of={attributes.map(([name, a]) => [name, <span key={name} className="mono">{a.value} <span className="quiet">{a.type}</span></span>])} />
         </>
       )}
+      <MessageTimeline queue={queue} id={m.id} version={`${m.state} ${m.receive_count} ${m.available_at}`} />
       {asks === "delete" && (
         <Danger
           title="Delete the message"

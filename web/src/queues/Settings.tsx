@@ -16,6 +16,7 @@ type Form = {
   message_retention: string;
   delay: string;
   receive_wait: string;
+  trace_retention: string;
   max_message_size: string;
   max_messages: string;
   max_bytes: string;
@@ -36,6 +37,7 @@ function formOf(q: Queue): Form {
     message_retention: duration(q.message_retention),
     delay: duration(q.delay),
     receive_wait: duration(q.receive_wait),
+    trace_retention: duration(q.trace_retention),
     max_message_size: n(q.max_message_size),
     max_messages: n(q.max_messages),
     max_bytes: n(q.max_bytes),
@@ -58,7 +60,7 @@ const num = (text: string) => spoken(text) as Num;
 function changesOf(was: Form, is: Form): QueueInput {
   const changed = (...names: (keyof Form)[]) => names.some((n) => was[n] !== is[n]);
   const body: QueueInput = {};
-  for (const name of ["visibility_timeout", "message_retention", "delay", "receive_wait", "max_message_size", "max_messages", "max_bytes"] as const) {
+  for (const name of ["visibility_timeout", "message_retention", "delay", "receive_wait", "trace_retention", "max_message_size", "max_messages", "max_bytes"] as const) {
     if (changed(name)) body[name] = num(is[name]);
   }
   if (changed("when_full")) body.when_full = is.when_full;
@@ -97,7 +99,7 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
     },
   });
   const failure = save.error ? failureOf(save.error) : undefined;
-  const text = (name: keyof Form & ("visibility_timeout" | "message_retention" | "delay" | "receive_wait" | "max_message_size" | "max_messages" | "max_bytes" | "retry_delay" | "retry_max" | "dead_letter_queue" | "max_receives" | "forward_to"), label: string, description: string, pointer = `/${name}`) => (
+  const text = (name: keyof Form & ("visibility_timeout" | "message_retention" | "delay" | "receive_wait" | "trace_retention" | "max_message_size" | "max_messages" | "max_bytes" | "retry_delay" | "retry_max" | "dead_letter_queue" | "max_receives" | "forward_to"), label: string, description: string, pointer = `/${name}`) => (
     <TextInput label={label} description={description} value={form[name]} onChange={(e) => setForm({ ...form, [name]: e.currentTarget.value })} error={failure?.at(pointer)} spellCheck={false} autoComplete="off" />
   );
   return (
@@ -124,6 +126,7 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
           </Section>
           <Section title="Keeping">
             {text("message_retention", "Retention", "How long a message is kept: 1m to 14d")}
+            {text("trace_retention", "Timelines", "How long what became of a message is kept: up to 14d; 0 for not at all")}
             {text("max_message_size", "Largest message", "Bytes of a body with its attributes")}
             {text("max_messages", "Most messages", "Empty for any number")}
             {text("max_bytes", "Most bytes", "Empty for any number")}
