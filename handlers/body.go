@@ -226,6 +226,11 @@ func (a *API) write(c echo.Context, status int, contentType []string, body []byt
 		return err
 	}
 	defer give()
+	return put(c, status, contentType, body)
+}
+
+// put is write for a body that has its room.
+func put(c echo.Context, status int, contentType []string, body []byte) error {
 	w := c.Response()
 	h := w.Header()
 	h["Content-Type"] = contentType
@@ -235,7 +240,7 @@ func (a *API) write(c echo.Context, status int, contentType []string, body []byt
 	if c.Request().Method == http.MethodHead {
 		return nil
 	}
-	_, err = w.Write(body)
+	_, err := w.Write(body)
 	return err
 }
 

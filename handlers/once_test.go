@@ -2,9 +2,12 @@ package handlers_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/room"
 )
 
 func TestAtMostOnceOverREST(t *testing.T) {
@@ -34,4 +37,23 @@ func TestAtMostOnceOverREST(t *testing.T) {
 	if m := h.receive(path, 1); len(m) != 1 || m[0].ReceiptHandle == "" {
 		t.Errorf("received %+v", m)
 	}
+}
+
+// Messages for which there is no room go back to the queue. Those that are given away with the answer could not.
+func TestAFullServerGivesAwayNothing(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t, func(h *apiTest, _ *engine.Options) { h.api.Answers = room.New(room.Small) })
+	path := h.queue("")
+	large := strings.Repeat("x", 2*room.Small)
+	h.sendText(path, large)
+	for _, query := range []string{"", "?raw=true"} {
+		h.do("POST", path+"/receive"+query, "").problem(503, "overloaded")
+		h.wantCounts(path, [3]int64{1, 0, 0})
+	}
+	if got := h.do("POST", path+"/receive?ack=auto&raw=true", "").is(200); string(got.body) != large {
+		t.Errorf("received %d bytes", len(got.body))
+	}
+	h.sendText(path, large)
+	h.do("POST", path+"/receive?ack=auto", "").is(200)
+	h.wantCounts(path, [3]int64{})
 }

@@ -159,7 +159,7 @@ func (a *API) receiveMessages(c echo.Context) error {
 			answer.b = append(answer.b, `"paused":true,`...)
 		}
 		answer.b = append(a.appendMessages(answer.b, messages, name, opt.asJSON), '}')
-		err = a.deliver(c, http.StatusOK, jsonType, answer.b)
+		err = a.deliver(c, http.StatusOK, jsonType, answer.b, opt.AutoAck)
 	}
 	if err != nil {
 		a.Queues.Unreceive(context.WithoutCancel(ctx), t, name, messages)
@@ -316,7 +316,7 @@ func (a *API) answerRaw(c echo.Context, messages []queues.Message) error {
 	answer := getBuffer()
 	defer answer.release()
 	answer.b = append(answer.b, m.Body...)
-	return a.deliver(c, http.StatusOK, []string{contentType(m)}, answer.b)
+	return a.deliver(c, http.StatusOK, []string{contentType(m)}, answer.b, m.ReceiptHandle == "")
 }
 
 func unquoted(b []byte) string { return string(b[1 : len(b)-1]) }
@@ -324,11 +324,17 @@ func unquoted(b []byte) string { return string(b[1 : len(b)-1]) }
 var errGone = errors.New("the client has gone")
 
 // deliver answers with messages. An error says that the client did not get them: it has gone, or the connection broke.
-func (a *API) deliver(c echo.Context, status int, contentType []string, body []byte) error {
+// For those that are given, acknowledged already, there is always room: to refuse them would lose them.
+func (a *API) deliver(c echo.Context, status int, contentType []string, body []byte, given bool) error {
 	if c.Request().Context().Err() != nil {
 		return errGone
 	}
-	if err := a.write(c, status, contentType, body); err != nil {
+	if given {
+		defer a.Answers.Hold(int64(len(body)))()
+		if err := put(c, status, contentType, body); err != nil {
+			return err
+		}
+	} else if err := a.write(c, status, contentType, body); err != nil {
 		return err
 	}
 	// Small answers stay in a buffer until the handler returns, and nobody would hear that they could not be sent. Echo's

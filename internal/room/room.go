@@ -45,6 +45,15 @@ func (r *Room) Take(n int64) (give func(), err error) {
 	return func() { r.held.Add(-n) }, nil
 }
 
+// Hold holds n bytes, also where there is no room for them: for what would be lost otherwise.
+func (r *Room) Hold(n int64) (give func()) {
+	if r == nil || n <= Small {
+		return func() {}
+	}
+	r.held.Add(n)
+	return func() { r.held.Add(-n) }
+}
+
 // Body is the body of a request, which takes room as it comes: not what a client only says that it will send.
 type Body struct {
 	io.ReadCloser
