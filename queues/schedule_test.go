@@ -1064,7 +1064,7 @@ func TestChangesDuringATick(t *testing.T) {
 func TestTheTallyOfAScheduleWhoseQueueTakesNothing(t *testing.T) {
 	scheduleEngines(t, func(t *testing.T, b *bench) {
 		other := b.another(t)
-		for code, close := range map[string]func(q string) (open func()){
+		for code, shut := range map[string]func(q string) (open func()){
 			queues.ErrQueuePaused.Code: func(q string) func() {
 				if _, err := b.Pause(t.Context(), b.tenant, q, queues.DirectionSend, "", queues.Condition{}); err != nil {
 					t.Fatal(err)
@@ -1087,7 +1087,7 @@ func TestTheTallyOfAScheduleWhoseQueueTakesNothing(t *testing.T) {
 			b.clock.Advance(time.Minute)
 			b.tick(t)
 			same(t, code+": before", tally{Runs: 1, Sent: 1}, b.tally(t, q, "s"))
-			open := close(q)
+			open := shut(q)
 			for i := range 3 {
 				b.clock.Advance(time.Minute)
 				[]*bench{other, b}[i%2].tick(t)
