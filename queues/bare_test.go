@@ -23,30 +23,13 @@ import (
 // what it spends on the same work of 64 callers of the store: the ratio is the price of everything around the scripts.
 // One operation is one message sent, received and acknowledged; "redis-ms/1000" is the CPU time of Redis.
 func BenchmarkBareAndStore(b *testing.B) {
-	server := redistest.Start(b, redistest.Options{Fsync: "always"})
-	client := server.Client(b)
-	e, err := engine.Open(engine.Options{URL: server.URL()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = e.Close() }()
-	if err := e.StartSession(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	t, _, err := tenants.New(e, clock.Real{}).Put(b.Context(), "bare", tenants.Settings{}, tenants.Condition{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := New(Config{Engine: e, ReceiptKey: bytes.Repeat([]byte("k"), 32)})
+	client, s, t := bareStore(b)
 	body := bytes.Repeat([]byte("x"), 256)
 	const batch, workers = 10, 64
 
 	b.Run("bare", func(b *testing.B) {
 		d := benchDesk(b, s, t.ID, "bare")
-		shas := map[*engine.Script]string{}
-		for _, script := range []*engine.Script{sendScript, receiveScript, settleScript} {
-			shas[script] = client.ScriptLoad(b.Context(), script.Text()).Val()
-		}
+		shas := bareScripts(b, client)
 		before := redisCPU(b, client)
 		for n := 0; n < b.N; {
 			n += bareLifecycles(b, client, shas, d, body, batch, min(16, (b.N-n+batch-1)/batch))
@@ -71,7 +54,45 @@ func BenchmarkBareAndStore(b *testing.B) {
 	})
 }
 
-func benchDesk(b *testing.B, s *Store, t tenants.ID, name string) *desk {
+// What is measured is what is done: the arguments of the scripts are those that the store gives them.
+func TestTheScriptsRunBare(t *testing.T) {
+	t.Parallel()
+	client, s, tn := bareStore(t)
+	d := benchDesk(t, s, tn.ID, "bare")
+	bareLifecycles(t, client, bareScripts(t, client), d, []byte("m"), 10, 2)
+	st, err := s.Stats(t.Context(), tn.ID, "bare")
+	if err != nil || st.Sent != 20 || st.Deleted != 20 {
+		t.Errorf("%+v and %v, want 20 messages sent and deleted", st, err)
+	}
+}
+
+func bareStore(tb testing.TB) (*redis.Client, *Store, tenants.Tenant) {
+	tb.Helper()
+	server := redistest.Start(tb, redistest.Options{Fsync: "always"})
+	e, err := engine.Open(engine.Options{URL: server.URL()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = e.Close() })
+	if err := e.StartSession(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	t, _, err := tenants.New(e, clock.Real{}).Put(tb.Context(), "bare", tenants.Settings{}, tenants.Condition{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return server.Client(tb), New(Config{Engine: e, ReceiptKey: bytes.Repeat([]byte("k"), 32)}), t
+}
+
+func bareScripts(tb testing.TB, client *redis.Client) map[*engine.Script]string {
+	shas := map[*engine.Script]string{}
+	for _, script := range []*engine.Script{sendScript, receiveScript, settleScript} {
+		shas[script] = client.ScriptLoad(tb.Context(), script.Text()).Val()
+	}
+	return shas
+}
+
+func benchDesk(b testing.TB, s *Store, t tenants.ID, name string) *desk {
 	b.Helper()
 	if _, _, err := s.Put(b.Context(), t, name, DefaultSettings(), Condition{}); err != nil {
 		b.Fatal(err)
@@ -84,7 +105,7 @@ func benchDesk(b *testing.B, s *Store, t tenants.ID, name string) *desk {
 }
 
 // bareLifecycles runs calls lifecycles of batch messages each, in three pipelines, and returns how many messages.
-func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]string, d *desk, body []byte, batch, calls int) int {
+func bareLifecycles(b testing.TB, client *redis.Client, shas map[*engine.Script]string, d *desk, body []byte, batch, calls int) int {
 	b.Helper()
 	ctx := context.Background()
 	c := d.config.Load()
@@ -93,7 +114,7 @@ func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]
 		out := make([]*redis.Cmd, calls)
 		for i := range calls {
 			ln := <-d.others
-			ln.seq++
+			ln.seq = d.store.calls.Add(1)
 			list := []any{"evalsha", shas[script], len(d.keys)}
 			for _, k := range d.keys {
 				list = append(list, k)
@@ -108,7 +129,7 @@ func bareLifecycles(b *testing.B, client *redis.Client, shas map[*engine.Script]
 		return out
 	}
 	run(sendScript, func(int) []any {
-		args := []any{"0", dedupWindow.Milliseconds(), 0, maxDedupKeys, 0, ""}
+		args := []any{"0", dedupWindow.Milliseconds(), 0, maxDedupKeys, 0, "", "", ""}
 		for range batch {
 			id := d.store.engine.NewID(0)
 			args = append(args, id[:], appendRecord(nil, &Outgoing{Body: body}, nil))
