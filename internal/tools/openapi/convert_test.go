@@ -363,8 +363,8 @@ func TestRunWritesTheDocumentAndItsNotes(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("file (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(warn.String(), "GET /v1/events") {
-		t.Errorf("notes: got %q, want one about GET /v1/events", warn.String())
+	if !strings.Contains(warn.String(), "GET /v1/queues/{queue}/ws") {
+		t.Errorf("notes: got %q, want one about GET /v1/queues/{queue}/ws", warn.String())
 	}
 	if err := run("testdata/none.json", out, &warn); err == nil {
 		t.Error("a missing input: got no error")

@@ -29,25 +29,25 @@ type form struct {
 	status    string // of the answer, when it is another one
 	sole      bool   // these stand instead of what the comment says, not beside it
 	either    bool   // the comment's type lists what an item may be: it is one of its members
+	example   string // of such a body; of one item, for events
 }
 
 // forms is the one place that names the media types which comments cannot express.
 var forms = []form{
-	{operation: "POST /v1/queues/{queue}/messages", request: []body{raw}, sole: true},
-	{operation: "POST /v1/queues/{queue}/messages/batch", request: []body{lines}},
+	{operation: "POST /v1/queues/{queue}/messages", request: []body{raw}, sole: true, example: `{"order":7}`},
+	{operation: "POST /v1/queues/{queue}/messages/batch", request: []body{lines}, example: `{"body":"first"}`},
 	{operation: "GET /v1/queues/{queue}/messages/{id}/body", response: []body{raw}, sole: true},
 	{operation: "POST /v1/queues/{queue}/messages/{id}/redrive", request: []body{raw}, sole: true},
-	{operation: "GET /v1/queues/{queue}/receipts/{handle}/group-state", response: []body{raw}, sole: true},
-	{operation: "PUT /v1/queues/{queue}/receipts/{handle}/group-state", request: []body{raw}, sole: true},
+	{operation: "GET /v1/queues/{queue}/receipts/{handle}/group-state", response: []body{raw}, sole: true, example: `{"step":3}`},
+	{operation: "PUT /v1/queues/{queue}/receipts/{handle}/group-state", request: []body{raw}, sole: true, example: `{"step":3}`},
 	{operation: "POST /v1/queues/{queue}/receive", response: []body{raw}},
-	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true, either: true},
-	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true},
+	{operation: "POST /v1/queues/{queue}/consume", response: []body{lines, events}, sole: true, either: true, example: `{"id":"msg_0dw80tz1g00000800020","receipt_handle":"rh_AgN4gGvhgAAAAQAABAAAAAEBogErM5gAABQ","ack_url":"/v1/queues/orders/receipts/rh_AgN4gGvhgAAAAQAABAAAAAEBogErM5gAABQ","body":"{\"order\":7}","body_encoding":"utf8","content_type":"application/json","size":11,"attributes":{},"group_id":null,"deduplication_id":null,"sequence_number":null,"receive_count":1,"failure_count":0,"priority":0,"retry":null,"expires_at":null,"sent_at":"2026-03-01T12:00:00.000Z","first_received_at":"2026-03-01T12:00:02.000Z","lease_expires_at":"2026-03-01T12:00:32.000Z"}`},
+	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true, example: `{"id":"msg_0dw80tz1g00000800020","state":"available","body":"{\"order\":7}","body_encoding":"utf8","content_type":"application/json","size":11,"attributes":{},"group_id":null,"deduplication_id":null,"sequence_number":null,"receive_count":0,"failure_count":0,"priority":0,"retry":null,"expires_at":null,"sent_at":"2026-03-01T12:00:00.000Z","first_received_at":null,"available_at":null,"lease_expires_at":null,"held_since":null,"held_by":null,"cursor":"MXwwfDB8MHw"}`},
 	{operation: "GET /v1/queues/{queue}/ws", response: []body{frames}, status: "101", sole: true, either: true},
 	{operation: "GET /v1/audit/export", response: []body{lines}, sole: true},
 	{operation: "GET /v1/operator_audit/export", response: []body{lines}, sole: true},
-	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true},
-	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}},
-	{operation: "GET /v1/events", response: []body{events}, sole: true},
+	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true, example: `{"order":7}`},
+	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}, example: `{"body":"first"}`},
 }
 
 // addForms applies table to doc. A row whose operation is not described yields a note: either it is still to come, or
@@ -126,9 +126,23 @@ func (f form) content(old openapi3.Content, bodies []body) openapi3.Content {
 		if f.sole && item != nil && b != raw {
 			media.Extensions = map[string]any{"x-item-schema": item}
 		}
+		if f.example != "" {
+			media.Example = b.example(f.example)
+		}
 		content[string(b)] = media
 	}
 	return content
+}
+
+// example returns a body with one value.
+func (b body) example(value string) string {
+	switch b {
+	case lines:
+		return value + "\n"
+	case events:
+		return "data: " + value + "\n\n"
+	}
+	return value
 }
 
 func (b body) schema() *openapi3.Schema {
