@@ -200,9 +200,9 @@ func (x *export) queues() {
 		if err != nil {
 			return "", err
 		}
-		list, err := x.a.Queues.Listings(ctx, x.owner, names)
+		list, err := x.a.Queues.GetAll(ctx, x.owner, names)
 		for _, q := range list {
-			x.parent(x.a.queue(q.Queue, queues.Stats{}, monitor.Rates{}, ""), "schedules", func() { x.schedules(q.Name) },
+			x.parent(x.a.queue(q, queues.Stats{}, monitor.Rates{}, ""), "schedules", func() { x.schedules(q.Name) },
 				"counts", "bytes", "oldest_age", "totals", "rates", "arn")
 		}
 		return next, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -441,38 +442,48 @@ type Listing struct {
 	Stats
 }
 
-// Listings returns queues with their counts, in the order of their names. Those that are not there are missing.
-func (s *Store) Listings(ctx context.Context, t tenants.ID, names []string) ([]Listing, error) {
-	found := make([]*Listing, len(names))
+// GetAll returns queues, in the order of their names. Those that are not there are missing.
+func (s *Store) GetAll(ctx context.Context, t tenants.ID, names []string) ([]Queue, error) {
+	return gather(ctx, names, func(ctx context.Context, name string) (Queue, error) { return s.Get(ctx, t, name) })
+}
+
+// gather asks for each of some queues, 16 at the same time, and leaves out those that have been deleted meanwhile.
+func gather[T any](ctx context.Context, names []string, ask func(ctx context.Context, name string) (T, error)) ([]T, error) {
+	found := make([]*T, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for i, name := range names {
 		g.Go(func() error {
-			q, err := s.Get(gctx, t, name)
-			if errors.Is(err, ErrQueueNotFound) {
-				return nil // deleted meanwhile
-			}
-			if err != nil {
-				return err
-			}
-			st, err := s.Stats(gctx, t, name)
+			one, err := ask(gctx, name)
 			if errors.Is(err, ErrQueueNotFound) {
 				return nil
 			}
-			found[i] = &Listing{q, st}
+			found[i] = &one
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	list := make([]Listing, 0, len(found))
-	for _, l := range found {
-		if l != nil {
-			list = append(list, *l)
+	list := make([]T, 0, len(found))
+	for _, one := range found {
+		if one != nil {
+			list = append(list, *one)
 		}
 	}
 	return list, nil
+}
+
+// Listings returns queues with their counts, in the order of their names. Those that are not there are missing.
+func (s *Store) Listings(ctx context.Context, t tenants.ID, names []string) ([]Listing, error) {
+	return gather(ctx, names, func(ctx context.Context, name string) (Listing, error) {
+		q, err := s.Get(ctx, t, name)
+		if err != nil {
+			return Listing{}, err
+		}
+		st, err := s.Stats(ctx, t, name)
+		return Listing{q, st}, err
+	})
 }
 
 // Names returns up to limit names of queues that begin with prefix and come after the name after, and the name after
@@ -495,33 +506,18 @@ func (s *Store) Where(ctx context.Context, t tenants.ID, prefix, after string, l
 		if err != nil {
 			return nil, "", err
 		}
-		is := make([]bool, len(names))
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(16)
-		for i, name := range names {
-			if !look(name) {
-				continue
-			}
-			g.Go(func() error {
-				q, err := s.Get(gctx, t, name)
-				if errors.Is(err, ErrQueueNotFound) {
-					return nil // deleted meanwhile
-				}
-				is[i] = err == nil && keep(q.Settings)
-				return err
-			})
-		}
-		if err := g.Wait(); err != nil {
+		list, err := s.GetAll(ctx, t, slices.DeleteFunc(names, func(name string) bool { return !look(name) }))
+		if err != nil {
 			return nil, "", err
 		}
-		for i, name := range names {
-			if !is[i] {
+		for _, q := range list {
+			if !keep(q.Settings) {
 				continue
 			}
 			if len(kept) == limit {
 				return kept, kept[limit-1], nil
 			}
-			kept = append(kept, name)
+			kept = append(kept, q.Name)
 		}
 		if after = next; next == "" {
 			return kept, "", nil
