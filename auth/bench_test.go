@@ -24,10 +24,11 @@ func BenchmarkWarm(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = e.Close() })
-	ring, _, err := keyring.Open(b.TempDir(), "", nil)
+	master, _, err := keyring.Open(b.TempDir(), "", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
+	ring := master.Keyring()
 	store := tenants.New(e, clock.Real{})
 	keys := auth.NewKeyStore(e, ring, store, clock.Real{})
 	provider := oidctest.Start(b, oidctest.NewKey(b, "a", "RS256"))

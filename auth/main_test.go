@@ -81,9 +81,11 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 	if !opt.Memory {
 		master = masterKey
 	}
-	if w.ring, _, err = keyring.Open(tb.TempDir(), master, nil); err != nil {
+	opened, _, err := keyring.Open(tb.TempDir(), master, nil)
+	if err != nil {
 		tb.Fatalf("open the keyring: %v", err)
 	}
+	w.ring = opened.Keyring()
 	w.engine, w.redis, w.tenants = e, e.Single(), tenants.New(e, w.clock)
 	w.KeyStore = auth.NewKeyStore(e, w.ring, w.tenants, w.clock)
 	w.auth = auth.NewAuthenticator(w.KeyStore, nil)

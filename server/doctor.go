@@ -164,10 +164,12 @@ func (d *doctor) lookAtFiles() bool {
 		d.say("data directory", VerdictFail, fix, "%s holds no master key: no server has started here", dir)
 		return false
 	}
-	if d.keys, _, err = keyring.Open(dir, d.config.MasterKey.base64(), nil); err != nil {
+	master, _, err := keyring.Open(dir, d.config.MasterKey.base64(), nil)
+	if err != nil {
 		d.say("data directory", VerdictFail, "Bring the master key back from your copy of it.", "%v", err)
 		return false
 	}
+	d.keys = master.Keyring()
 	var open []string
 	for _, name := range []string{keyring.FileName, operatorKeyFile, defaultKeyFile} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().Perm()&0o077 != 0 {

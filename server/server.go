@@ -91,12 +91,12 @@ func (s *Server) open() error {
 	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	keys, _, err := keyring.Open(s.config.DataDir, s.config.MasterKey.base64(), nil)
+	master, _, err := keyring.Open(s.config.DataDir, s.config.MasterKey.base64(), nil)
 	if err != nil {
 		return err
 	}
-	s.keys = keys
-	for _, w := range append(s.config.Warnings(), keys.Warnings()...) {
+	s.keys = master.Keyring()
+	for _, w := range append(s.config.Warnings(), master.Warnings()...) {
 		s.logger.Warn(w) //nolint:sloglint // one of few sentences
 	}
 	if err = s.openTLS(); err != nil {

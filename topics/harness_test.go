@@ -100,8 +100,9 @@ func (w *world) open(tb testing.TB) {
 // newNotifier returns what makes notifications on a server with a master key.
 func (w *world) newNotifier(tb testing.TB, key string) *topics.Notifier {
 	tb.Helper()
-	ring, _, err := keyring.Open(tb.TempDir(), key, nil)
+	master, _, err := keyring.Open(tb.TempDir(), key, nil)
 	must(tb, err)
+	ring := master.Keyring()
 	return topics.NewNotifier(topics.NotifierConfig{Engine: w.engine, Keys: ring, Region: "eu-test-1", Origin: "https://sluice.example", Clock: w.clock,
 		Account: func(ctx context.Context, id tenants.ID) (string, error) {
 			t, err := w.tenants.ByID(ctx, id)

@@ -52,7 +52,8 @@ const (
 type Engine struct {
 	opt     Options
 	clients clients
-	nodes   sync.Map // *redis.Client → *node: the calls on their way to that node
+	nodes   sync.Map     // *redis.Client → *node: the calls on their way to that node
+	trip    atomic.Int64 // ns of the fastest round trip since FastestTrip, 0 for none
 	wait    atomic.Int32
 	session Session
 	closed  atomic.Bool

@@ -194,10 +194,10 @@ func modules(t *testing.T) []module {
 // refused gets a line here.
 var adds = []string{
 	"auth/index", "auth/note_uses", "auth/open_session", "auth/put_member", "auth/put_portal_link", "auth/register", "auth/register_operator", "auth/rotate", "auth/rotate_operator", "internal/engine/epoch",
-	"monitor/append", "monitor/pack", "monitor/tally",
+	"monitor/alarms/enter", "monitor/alarms/put", "monitor/append", "monitor/pack", "monitor/tally",
 	"queues/confirm", "queues/deliver", "queues/init", "queues/lives_make", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
-	"tenants/claim", "tenants/plan_put", "tenants/reserve", "tenants/update", "tenants/usage_add",
-	"topics/init", "topics/publish", "topics/signing_key", "topics/subscribe", "topics/webhook/configure", "topics/webhook/enqueue", "topics/webhook/keep",
+	"tenants/claim", "tenants/plan_put", "tenants/request_log_add", "tenants/reserve", "tenants/update", "tenants/usage_add",
+	"topics/accept", "topics/init", "topics/publish", "topics/set_schemas", "topics/signing_key", "topics/subscribe", "topics/webhook/configure", "topics/webhook/enqueue", "topics/webhook/keep",
 }
 
 func TestScriptsThatDrainRunWithoutMemory(t *testing.T) {

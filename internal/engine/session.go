@@ -14,6 +14,7 @@ var scripts embed.FS
 var (
 	sessionScript = MustLoad(scripts, "session")
 	epochScript   = MustLoad(scripts, "epoch")
+	resealScript  = MustLoad(scripts, "reseal")
 	leaseScript   = MustLoad(scripts, "lease")
 )
 

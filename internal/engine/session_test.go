@@ -178,11 +178,11 @@ func TestManyServersAskForOneLease(t *testing.T) {
 func TestAnInstallationKeepsItsIdentity(t *testing.T) {
 	everywhere(t, func(t *testing.T, opt engine.Options) {
 		e := open(t, opt)
-		mine := engine.Identity{Epoch: "e1", Fingerprint: "f1", Region: "r1"}
+		mine := engine.Identity{Epoch: "e1", Fingerprint: "f1", Region: "r1", Root: "s1"}
 		if _, err := e.Claim(t.Context(), mine, false); !errors.Is(err, engine.ErrNoInstallation) {
 			t.Errorf("an empty Redis: got %v, want %v", err, engine.ErrNoInstallation)
 		}
-		for i, want := range []engine.Identity{mine, {Epoch: "e2", Fingerprint: "f2", Region: "r2"}} {
+		for i, want := range []engine.Identity{mine, {Epoch: "e2", Fingerprint: "f2", Region: "r2", Root: "s2"}} {
 			for _, found := range []bool{true, false} {
 				got, err := e.Claim(t.Context(), want, found)
 				if err != nil || got != mine {
@@ -202,7 +202,7 @@ func TestServersFoundOneInstallation(t *testing.T) {
 	for i := range 20 {
 		e := open(t, opt)
 		wg.Go(func() {
-			got, err := e.Claim(t.Context(), engine.Identity{Epoch: fmt.Sprint("e", i), Fingerprint: "f", Region: "r"}, true)
+			got, err := e.Claim(t.Context(), engine.Identity{Epoch: fmt.Sprint("e", i), Fingerprint: fmt.Sprint("f", i), Region: "r", Root: fmt.Sprint("s", i)}, true)
 			if err != nil {
 				t.Error(err)
 			}

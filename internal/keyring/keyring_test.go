@@ -26,7 +26,7 @@ import (
 // master is 32 bytes whose base64 differs between the two alphabets.
 var master = bytes.Repeat([]byte{0xfb, 0xff, 1, 2}, 8)
 
-func open(t *testing.T, dir, secret string) *keyring.Keyring {
+func open(t *testing.T, dir, secret string) *keyring.Master {
 	t.Helper()
 	k, _, err := keyring.Open(dir, secret, nil)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestTheFirstStartMakesAFileAndTheNextReadsIt(t *testing.T) {
 	if err != nil || created {
 		t.Fatalf("second Open: created %v, %v; want false and no error", created, err)
 	}
-	if diff := cmp.Diff(first.Derive("x"), second.Derive("x")); diff != "" {
+	if diff := cmp.Diff(first.Keyring().Derive("x"), second.Keyring().Derive("x")); diff != "" {
 		t.Errorf("keys of the same file differ (-first +second):\n%s", diff)
 	}
 	names, _ := os.ReadDir(dir)
@@ -83,7 +83,7 @@ func TestEverySpellingOfASecretIsTheSame(t *testing.T) {
 
 func TestDeriveIsHKDF(t *testing.T) {
 	t.Parallel()
-	k := open(t, t.TempDir(), base64.StdEncoding.EncodeToString(master))
+	k := open(t, t.TempDir(), base64.StdEncoding.EncodeToString(master)).Keyring()
 	want, err := hkdf.Key(sha256.New, master, nil, "sluice/v1/receipts", 32)
 	if err != nil {
 		t.Fatal(err)
@@ -259,16 +259,19 @@ func TestCreateFileNeverReplaces(t *testing.T) {
 
 func TestNothingPrintsTheSecret(t *testing.T) {
 	t.Parallel()
-	k := open(t, t.TempDir(), base64.StdEncoding.EncodeToString(master))
+	m := open(t, t.TempDir(), base64.StdEncoding.EncodeToString(master))
+	k := m.Keyring()
 	_ = k.Derive("x")
 	holder := struct {
 		K *keyring.Keyring
 		V keyring.Keyring
 		u keyring.Keyring
-	}{k, *k, *k}
+		M *keyring.Master
+		m keyring.Master
+	}{k, *k, *k, m, *m}
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		fmt.Fprintf(&out, verb+verb+verb+"\n", k, *k, holder)
+		fmt.Fprintf(&out, verb+verb+verb+verb+verb+"\n", k, *k, m, *m, holder)
 	}
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "k", k, "v", *k, "h", holder)
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "k", k, "v", *k, "h", holder)

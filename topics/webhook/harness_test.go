@@ -77,9 +77,9 @@ func (w *world) start(tb testing.TB, opt engine.Options, policy egress.Policy) {
 	fake := clock.NewFake(start)
 	opt.Clock = fake
 	opt.TestNow = func() int64 { return fake.Now().UnixMilli() }
-	keys, _, err := keyring.Open(tb.TempDir(), "", nil)
+	master, _, err := keyring.Open(tb.TempDir(), "", nil)
 	must(tb, err)
-	w.clock, w.opt, w.keys, w.policy = fake, opt, keys, policy
+	w.clock, w.opt, w.keys, w.policy = fake, opt, master.Keyring(), policy
 	w.open(tb)
 	w.tenant = w.newTenant(tb)
 }
