@@ -66,8 +66,8 @@ type Config struct {
 // Client makes requests. It may be used by many goroutines; connections are its own and are used again.
 type Client struct {
 	config Config
-	pooled *http.Transport
-	fresh  *http.Transport // never uses a connection twice
+	common transports // of requests without an identity
+	owned  identities
 
 	refused atomic.Uint64
 	// own returns the addresses of this machine's interfaces.
@@ -86,18 +86,29 @@ func New(c Config) *Client {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	client := &Client{config: c, own: net.InterfaceAddrs}
-	client.pooled, client.fresh = client.transport(), client.transport()
-	client.fresh.DisableKeepAlives = true
+	client.common = client.transports(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs, Certificates: c.Certificates})
 	return client
 }
 
-func (c *Client) transport() *http.Transport {
+// transports make connections that show the same certificate and trust the same authorities.
+type transports struct {
+	pooled *http.Transport
+	fresh  *http.Transport // never uses a connection twice
+}
+
+func (c *Client) transports(secure *tls.Config) transports {
+	t := transports{pooled: c.transport(secure), fresh: c.transport(secure)}
+	t.fresh.DisableKeepAlives = true
+	return t
+}
+
+func (c *Client) transport(secure *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // HTTP/2 brings floods of frames, and nothing to single requests
 	return &http.Transport{
 		Proxy:                  nil, // one from the environment would make the connections, past the guard
 		DialContext:            c.dial,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.config.RootCAs, Certificates: c.config.Certificates},
+		TLSClientConfig:        secure,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		DisableCompression:     true, // a small answer could become a large one
 		MaxResponseHeaderBytes: headerLimit,
@@ -109,7 +120,10 @@ func (c *Client) transport() *http.Transport {
 }
 
 // Close closes connections that are idle. Requests that are under way end as they would.
-func (c *Client) Close() { c.pooled.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.common.pooled.CloseIdleConnections()
+	c.owned.close()
+}
 
 // Refused returns how many connections the policy has forbidden.
 func (c *Client) Refused() uint64 { return c.refused.Load() }
@@ -172,6 +186,8 @@ type Request struct {
 	Timeout time.Duration
 	// MaxBody is how many bytes of the answer's body are read. Default DefaultMaxBody.
 	MaxBody int
+	// Identity is what the connection shows and trusts. Default: the client's own.
+	Identity *Identity
 	// Whole makes a longer body an error of kind TooLarge. Otherwise it is cut, and the answer says so.
 	Whole bool
 }
@@ -199,9 +215,13 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	limited, cancel := context.WithTimeout(ctx, min(timeout, MaxTimeout))
 	defer cancel() // after the body has been read
 
-	answer, stale, err := c.send(limited, c.pick(r), req, r)
+	t := c.common
+	if r.Identity != nil {
+		t = c.owned.of(c, r.Identity)
+	}
+	answer, stale, err := c.send(limited, t.pick(r), req, r)
 	if stale {
-		if answer, _, err = c.send(limited, c.fresh, req, r); err == nil {
+		if answer, _, err = c.send(limited, t.fresh, req, r); err == nil {
 			answer.Resent = true
 		}
 	}
@@ -240,11 +260,11 @@ func (c *Client) request(r Request) (*http.Request, error) {
 
 // pick returns the transport for a request. One without a body is sent again by net/http on its own if it has an
 // Idempotency-Key, unless its connection is new.
-func (c *Client) pick(r Request) *http.Transport {
+func (t transports) pick(r Request) *http.Transport {
 	if len(r.Body) == 0 && r.Method != "" && r.Method != http.MethodGet {
-		return c.fresh
+		return t.fresh
 	}
-	return c.pooled
+	return t.pooled
 }
 
 // send sends a request and reads the answer. stale reports that the connection had been used before and turned out to be

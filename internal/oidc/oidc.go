@@ -1,8 +1,9 @@
 // Package oidc verifies the tokens of identity providers: JWTs that an OpenID Connect provider signs with keys which it
-// publishes. It knows nothing of tenants and roles; what the claims mean is for the caller.
+// publishes. And it has people sign in there, by the authorization code flow with PKCE. It knows nothing of tenants and roles; what
+// the claims mean is for the caller.
 //
-// Only providers that the operator has named are asked for keys, at addresses that these name themselves, through the guarded
-// client. Nothing that a token says leads to a request: its kid is a name in a table, and jku, jwk, x5u and x5c are not looked at.
+// Only providers that the operator has named are asked for keys and tokens, at addresses that these name themselves, through the
+// guarded client. Nothing that a token says leads to a request: its kid is a name in a table, and jku, jwk, x5u and x5c are not looked at.
 package oidc
 
 import (
@@ -41,7 +42,7 @@ var (
 	ErrRefused = &errs.Error{Kind: errs.Unauthenticated, Code: "token_refused"}
 	// ErrUnavailable is a token of a provider whose keys cannot be had.
 	ErrUnavailable = &errs.Error{Kind: errs.Unavailable, Code: "issuer_unavailable",
-		Message:    "The identity provider that this token is from does not answer, and its keys are not known.",
+		Message:    "The identity provider does not answer.",
 		Fix:        "Try again. If it stays so, look for the provider in the log of the server.",
 		RetryAfter: firstPause}
 )
@@ -60,8 +61,12 @@ type Config struct {
 	Issuers []string
 	// Audience must be one of those that a token is for.
 	Audience string
-	Egress   *egress.Client
-	Clock    clock.Clock
+	// Clients are what providers know the installation as, at most one each. With the others nobody signs in.
+	Clients []Client
+	// Scopes are asked for when somebody signs in, separated by spaces; openid is among them.
+	Scopes string
+	Egress *egress.Client
+	Clock  clock.Clock
 	// Logger learns of providers that do not answer as they should. Default: nobody.
 	Logger *slog.Logger
 }
@@ -70,6 +75,7 @@ type Config struct {
 type Verifier struct {
 	providers map[string]*provider
 	audience  string
+	scopes    string
 }
 
 // New returns a verifier. It asks providers nothing before there is a token of theirs.
@@ -77,9 +83,12 @@ func New(c Config) *Verifier {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &Verifier{providers: map[string]*provider{}, audience: c.Audience}
+	v := &Verifier{providers: map[string]*provider{}, audience: c.Audience, scopes: c.Scopes}
 	for _, issuer := range c.Issuers {
 		v.providers[issuer] = newProvider(issuer, c)
+	}
+	for _, client := range c.Clients {
+		v.providers[client.Issuer].client = &client
 	}
 	return v
 }
@@ -114,14 +123,18 @@ func (v *Verifier) Knows(text string) bool {
 	return err == nil && v.providers[c.text("iss")] != nil
 }
 
-// Verify returns what a token says, at a time by the clock of the installation.
+// Verify returns what a token says that is shown to the API, at a time by the clock of the installation.
 func (v *Verifier) Verify(ctx context.Context, text string, now time.Time) (*Token, error) {
+	return v.verify(ctx, text, v.audience, now)
+}
+
+func (v *Verifier) verify(ctx context.Context, text, audience string, now time.Time) (*Token, error) {
 	if len(text) > MaxToken {
 		return nil, ErrInvalid
 	}
 	t := &Token{}
 	var failed error // why the keys are not known, which says nothing of the token
-	parser := jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithAudience(v.audience),
+	parser := jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(func() time.Time { return now }))
 	_, err := parser.ParseWithClaims(text, &t.claims, func(j *jwt.Token) (any, error) {
 		key, err := v.keyOf(ctx, j, t)
@@ -135,7 +148,7 @@ func (v *Verifier) Verify(ctx context.Context, text string, now time.Time) (*Tok
 	case failed != nil:
 		return nil, failed
 	case err != nil:
-		return nil, v.reason(err)
+		return nil, reason(err, audience)
 	}
 	return t, t.check(now)
 }
@@ -167,7 +180,7 @@ func rightType(typ any) bool {
 }
 
 // reason says why a token that is what it was signed as is not taken.
-func (v *Verifier) reason(err error) error {
+func reason(err error, audience string) error {
 	switch {
 	case errors.Is(err, jwt.ErrTokenMalformed) || errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return ErrInvalid
@@ -176,7 +189,7 @@ func (v *Verifier) reason(err error) error {
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return Refused("lacks exp or aud")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return Refused("is for another audience than %q", v.audience)
+		return Refused("is for another audience than %q", audience)
 	case errors.Is(err, jwt.ErrTokenNotValidYet) || errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return Refused("is not good yet: its nbf or iat lies in the future")
 	case errors.Is(err, jwt.ErrTokenExpired):

@@ -42,15 +42,18 @@ type provider struct {
 	start  time.Time // the times below count from here
 	logger *slog.Logger
 
-	keys    atomic.Pointer[keySet] // nil: not known
-	at      atomic.Int64           // time.Duration: when it said so last
-	tried   atomic.Int64           // time.Duration: when it was asked last; never if negative
-	asking  singleflight.Group
-	waiting atomic.Bool // somebody asks in the background
+	client     *Client                   // nil: nobody signs in with it
+	exchanging chan struct{}             // one for each code that is under way
+	keys       atomic.Pointer[keySet]    // nil: not known
+	endpoints  atomic.Pointer[endpoints] // nil: not known
+	at         atomic.Int64              // time.Duration: when it said so last
+	tried      atomic.Int64              // time.Duration: when it was asked last; never if negative
+	asking     singleflight.Group
+	waiting    atomic.Bool // somebody asks in the background
 }
 
 func newProvider(issuer string, c Config) *provider {
-	p := &provider{issuer: issuer, egress: c.Egress, clock: c.Clock, start: c.Clock.Now(), logger: c.Logger}
+	p := &provider{issuer: issuer, egress: c.Egress, clock: c.Clock, start: c.Clock.Now(), logger: c.Logger, exchanging: make(chan struct{}, maxExchanges)}
 	p.tried.Store(-int64(maxStale))
 	return p
 }
@@ -115,12 +118,13 @@ func (p *provider) ask(ctx context.Context) error {
 		p.tried.Store(int64(began))
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		defer cancel()
-		keys, err := p.fetch(limited)
+		keys, where, err := p.fetch(limited)
 		if err != nil {
 			p.logger.Warn("an identity provider does not say which keys it has", slog.String("issuer", p.issuer), slog.String("error", causeOf(err)))
 			return nil, nil
 		}
 		p.at.Store(int64(began))
+		p.endpoints.Store(where)
 		if old := p.keys.Load(); old == nil || old.digest != keys.digest {
 			p.keys.Store(keys)
 		}
@@ -142,26 +146,28 @@ func causeOf(err error) string {
 	return err.Error()
 }
 
-// fetch reads where the keys are, and these.
-func (p *provider) fetch(ctx context.Context) (*keySet, error) {
+// fetch reads where the keys and the endpoints are, and the keys.
+func (p *provider) fetch(ctx context.Context) (*keySet, *endpoints, error) {
 	var discovery struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
+		endpoints
 	}
 	raw, err := p.get(ctx, strings.TrimSuffix(p.issuer, "/")+"/.well-known/openid-configuration", maxDiscovery)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := json.Unmarshal(raw, &discovery); err != nil {
-		return nil, fmt.Errorf("its discovery document is no JSON: %w", err)
+		return nil, nil, fmt.Errorf("its discovery document is no JSON: %w", err)
 	}
 	if discovery.Issuer != p.issuer {
-		return nil, fmt.Errorf("its discovery document is that of %.200q", discovery.Issuer)
+		return nil, nil, fmt.Errorf("its discovery document is that of %.200q", discovery.Issuer)
 	}
 	if raw, err = p.get(ctx, discovery.Keys, maxKeySet); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return parseKeys(raw)
+	keys, err := parseKeys(raw)
+	return keys, &discovery.endpoints, err
 }
 
 func (p *provider) get(ctx context.Context, url string, limit int) ([]byte, error) {

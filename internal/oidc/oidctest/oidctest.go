@@ -1,4 +1,5 @@
-// Package oidctest is an identity provider for tests: it speaks TLS on a loopback address, publishes keys and signs tokens.
+// Package oidctest is an identity provider for tests: it speaks TLS on a loopback address, publishes keys, signs tokens, and lets
+// people sign in without asking them anything.
 package oidctest
 
 import (
@@ -43,6 +44,7 @@ type Provider struct {
 	mu     sync.Mutex
 	keys   []Key
 	serve  func(w http.ResponseWriter, r *http.Request) bool
+	logins logins
 }
 
 // Key is a key of a provider.
@@ -133,7 +135,7 @@ func (p *Provider) Keys() []Key {
 	return p.keys
 }
 
-// ServeHTTP answers with its two documents.
+// ServeHTTP answers with its two documents, and lets people in.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	serve := p.serve
@@ -146,7 +148,12 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case serve != nil && serve(w, r):
 	case r.URL.Path == "/.well-known/openid-configuration":
-		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": p.Issuer, "jwks_uri": p.Issuer + "/keys"})
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": p.Issuer, "jwks_uri": p.Issuer + "/keys",
+			"authorization_endpoint": p.Issuer + "/authorize?tab=1", "token_endpoint": p.Issuer + "/token", "authorization_response_iss_parameter_supported": true})
+	case r.URL.Path == "/authorize":
+		p.authorize(w, r)
+	case r.URL.Path == "/token":
+		p.token(w, r)
 	case r.URL.Path == "/keys":
 		set := []map[string]string{}
 		for _, k := range p.Keys() {
