@@ -23,6 +23,17 @@ func (s *Store) Confirm(ctx context.Context) { s.confirm(ctx) }
 // Settle settles what is due, as Run does five times a second.
 func (l *Limiter) Settle(ctx context.Context) { l.settle(ctx) }
 
+// SettleMeanwhile settles what is due, and has something happen while Redis is asked.
+func (l *Limiter) SettleMeanwhile(ctx context.Context, happens func()) {
+	var all []settlement
+	l.accounts.Range(func(key, value any) bool {
+		all = append(all, value.(*account).due(key.(ID), l.store.terms.now(), l.servers.Load())...)
+		return true
+	})
+	happens()
+	l.settleSome(ctx, all)
+}
+
 // Accounts returns how many tenants a server keeps an account of.
 func (l *Limiter) Accounts() (n int) {
 	l.accounts.Range(func(any, any) bool {

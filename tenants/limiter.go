@@ -270,7 +270,7 @@ type settlement struct {
 func (l *Limiter) settle(ctx context.Context) {
 	var all []settlement
 	l.accounts.Range(func(key, value any) bool {
-		all = append(all, value.(*account).due(key.(ID), l.store.terms.now())...)
+		all = append(all, value.(*account).due(key.(ID), l.store.terms.now(), l.servers.Load())...)
 		return true
 	})
 	now := l.store.terms.now()
@@ -286,7 +286,7 @@ func (l *Limiter) settle(ctx context.Context) {
 }
 
 // due returns what is to be settled of an account.
-func (a *account) due(id ID, now time.Duration) []settlement {
+func (a *account) due(id ID, now time.Duration, servers int64) []settlement {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []settlement
@@ -301,8 +301,9 @@ func (a *account) due(id ID, now time.Duration) []settlement {
 		case idle && b.over && b.spent == 0:
 			continue
 		case idle:
+			// Whoever comes before Redis has answered finds an advance, as at a server that does not know him.
 			s.spent = b.spent - b.tokens
-			b.tokens, b.advance = 0, 0
+			b.tokens, b.advance = 0, b.rate/float64(servers)
 		case b.spent > 0 || b.refused || b.tokens+b.advance <= b.target/2 || now-b.settled >= refresh:
 			// A quarter more than was asked for, for what may come; and enough for a burst, which then finds here what the
 			// bucket holds for this server.
@@ -352,6 +353,9 @@ func (s *settlement) undo() {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
 	b := &s.account.buckets[s.index]
+	if s.want == 0 {
+		b.advance = 0 // there is what was to be given back
+	}
 	b.tokens += max(-s.spent, 0)
 	b.spent += max(s.spent, 0)
 }
@@ -361,7 +365,8 @@ func (s *settlement) apply(share, left, servers string) {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
 	b := &s.account.buckets[s.index]
-	if b.over = share == "-"; b.over {
+	if share == "-" { // unless the tenant came back meanwhile
+		b.over = b.spent == 0
 		return
 	}
 	given, _ := strconv.ParseFloat(share, 64) // the script writes numbers

@@ -263,6 +263,56 @@ func TestATenantThatRestsLeavesNothingBehind(t *testing.T) {
 	})
 }
 
+// A tenant that comes back at the very moment at which its shares are given back is let through, and that counts.
+func TestATenantThatComesBackIsLetThrough(t *testing.T) {
+	t.Parallel()
+	onServers(t, 2, func(t *testing.T, w *world, nodes []*node) {
+		id, terms := w.limited(t, "comes-back", tenants.Limits{tenants.LimitRequests: 10})
+		s := nodes[0]
+		ask := func() bool {
+			_, err := s.Admit(id, terms, 0)
+			return err == nil
+		}
+		for range 3 {
+			if !ask() {
+				t.Fatal("the first request is refused")
+			}
+			s.Settle(t.Context())
+			w.clock.Advance(2 * time.Second)
+			admitted := 0
+			s.SettleMeanwhile(t.Context(), func() {
+				for range 20 {
+					if ask() {
+						admitted++
+					}
+				}
+			})
+			if admitted != 5 {
+				t.Errorf("%d of 20 requests are let through while shares are given back, want those of the advance, 5", admitted)
+			}
+			if ask() {
+				t.Error("and then one more")
+			}
+			s.Settle(t.Context())
+			for range 20 {
+				if ask() {
+					admitted++
+				}
+			}
+			if admitted > 10 {
+				t.Errorf("%d are let through at once, want at most the 10 of a second", admitted)
+			}
+			for range 5 { // until what was given is given back
+				w.clock.Advance(2 * time.Second)
+				s.Settle(t.Context())
+			}
+		}
+		if s.Accounts() != 0 {
+			t.Errorf("%d accounts are left", s.Accounts())
+		}
+	})
+}
+
 func TestALimitThatChangesHoldsFromThenOn(t *testing.T) {
 	t.Parallel()
 	onServers(t, 2, func(t *testing.T, w *world, nodes []*node) {

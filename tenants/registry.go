@@ -113,7 +113,7 @@ func parseRecord(fields []string) (Tenant, error) {
 			return damaged(err)
 		}
 	}
-	t.Notes, t.Plan, t.Limits = rest.Notes, rest.Plan, rest.Limits
+	t.Notes, t.Plan, t.Limits, t.AnySignature = rest.Notes, rest.Plan, rest.Limits, rest.AnySignature
 	if fields[9] != "" {
 		t.Suspended = &Suspension{}
 		if err := json.Unmarshal([]byte(fields[9]), t.Suspended); err != nil {

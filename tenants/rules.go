@@ -133,6 +133,8 @@ type more struct {
 	Notes  string `json:"notes,omitempty"`
 	Plan   string `json:"plan,omitempty"`
 	Limits Limits `json:"limits,omitzero"`
+
+	AnySignature bool `json:"any_signature,omitempty"`
 }
 
 // encode checks settings and returns them as a record holds them: the labels and the rest, each JSON, of which equal
@@ -147,13 +149,13 @@ func (set Settings) encode() (labels, rest string, err error) {
 	if err := set.Limits.check("/limits"); err != nil {
 		return "", "", err
 	}
-	text, err := json.Marshal(more{Notes: set.Notes, Plan: set.Plan, Limits: set.Limits})
+	text, err := json.Marshal(more{Notes: set.Notes, Plan: set.Plan, Limits: set.Limits, AnySignature: set.AnySignature})
 	return labels, string(text), err
 }
 
 // settings returns what Put would be given to leave the tenant as it is.
 func (t Tenant) settings() Settings {
-	return Settings{AccountNumber: t.AccountNumber, Labels: t.Labels, Notes: t.Notes, Plan: t.Plan, Limits: t.Limits}
+	return Settings{AccountNumber: t.AccountNumber, Labels: t.Labels, Notes: t.Notes, Plan: t.Plan, Limits: t.Limits, AnySignature: t.AnySignature}
 }
 
 // pointerPart escapes one part of a JSON Pointer.

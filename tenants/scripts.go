@@ -15,6 +15,7 @@ var scripts embed.FS
 // In the slot of the installation.
 var (
 	findScript    = engine.MustLoad(scripts, "find")
+	accountScript = engine.MustLoad(scripts, "account")
 	pageScript    = engine.MustLoad(scripts, "page")
 	reserveScript = engine.MustLoad(scripts, "reserve")
 	confirmScript = engine.MustLoad(scripts, "confirm")
@@ -41,6 +42,10 @@ var (
 	usageReadScript    = engine.MustLoad(scripts, "usage_read")
 	usagePeriodsScript = engine.MustLoad(scripts, "usage_periods")
 	usageDropScript    = engine.MustLoad(scripts, "usage_drop")
+
+	requestLogAddScript  = engine.MustLoad(scripts, "request_log_add")
+	requestLogReadScript = engine.MustLoad(scripts, "request_log_read")
+	requestLogDropScript = engine.MustLoad(scripts, "request_log_drop")
 
 	drawScript    = engine.MustLoad(scripts, "draw")
 	heldScript    = engine.MustLoad(scripts, "held")

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 )
 
@@ -51,6 +52,28 @@ type Holding struct {
 	Grant  int64 // what it may fill in all without asking
 	Number int64 // that of the grant's last change
 	Used   int64 // what it has stored
+}
+
+// ReadHolding reads what a script says from index i of its answer on.
+func ReadHolding(list []any, i int) Holding {
+	return Holding{Grant: engine.Number(list, i), Number: engine.Number(list, i+1), Used: engine.Number(list, i+2)}
+}
+
+// AskHolding asks a holder, by a keeper's script and the holder's keys, as Keeper.Holding does.
+func AskHolding(ctx context.Context, e *engine.Engine, script *engine.Script, keys []string, trim bool, above int64) (Holding, error) {
+	flag := 0
+	if trim {
+		flag = 1
+	}
+	reply, err := e.Do(ctx, script, keys, flag, above)
+	if err != nil {
+		return Holding{}, err
+	}
+	list, _ := reply.([]any)
+	if engine.Text(list, 0) != "ok" {
+		return Holding{}, ErrNoHolder
+	}
+	return ReadHolding(list, 1), nil
 }
 
 // Keeper has holders of one kind, such as queues.

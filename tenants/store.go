@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,8 @@ const (
 type Store struct {
 	engine *engine.Engine
 	terms  *termsCache
+	// accounts are ids of tenants by their account numbers.
+	accounts sync.Map
 	// step is called between the steps of a creation or deletion; an error ends it there. Only tests set it.
 	step func(done string) error
 
@@ -262,6 +265,27 @@ func (s *Store) ByID(ctx context.Context, id ID) (Tenant, error) {
 		return Tenant{}, ErrNotFound
 	}
 	return s.load(ctx, e)
+}
+
+// ByAccount returns the id of the tenant with an account number. Which tenant that is never changes, so a server asks once for
+// each that there is; whether the tenant may act is another question, see Terms.
+func (s *Store) ByAccount(ctx context.Context, account string) (ID, error) {
+	if id, ok := s.accounts.Load(account); ok {
+		return id.(ID), nil
+	}
+	got, err := s.run(ctx, accountScript, []string{accountsKey}, account)
+	if err != nil {
+		return ID{}, err
+	}
+	if len(got) == 0 {
+		return ID{}, ErrNotFound
+	}
+	id, ok := ParseID(got[0])
+	if !ok {
+		return ID{}, engine.ErrBroken.Because(fmt.Errorf("registry of tenants: account %s is damaged", account))
+	}
+	s.accounts.Store(account, id)
+	return id, nil
 }
 
 // List returns the tenants whose names begin with prefix, in the order of their names, from the first one behind after

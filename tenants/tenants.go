@@ -91,6 +91,7 @@ type Tenant struct {
 	Notes         string      // for operators
 	Plan          string      // "" for a tenant that names none
 	Limits        Limits      // its own, over those of the plan; see Plans.Limits for what holds
+	AnySignature  bool        // see Settings
 	Suspended     *Suspension // nil for a tenant that is not
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
@@ -110,6 +111,9 @@ type Settings struct {
 	Plan string
 	// Limits hold for this tenant whatever its plan says. Default none.
 	Limits Limits
+	// AnySignature has the AWS protocols let in who names an AWS key pair of the tenant, whatever he has signed with, if he is a
+	// program on the machine of a server. It is for development: whoever is on that machine has all that the tenant's pairs may.
+	AnySignature bool
 }
 
 // Condition makes a change depend on the tenant as it is.

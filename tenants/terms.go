@@ -29,8 +29,9 @@ const (
 
 // Terms are what holds for a tenant: what it may do.
 type Terms struct {
-	Limits    Limits
-	suspended *Suspension
+	Limits       Limits
+	AnySignature bool // see Settings
+	suspended    *Suspension
 }
 
 // MayAct returns ErrSuspended, with the reason, when the tenant may do nothing.
@@ -164,7 +165,7 @@ func (s *Store) readTerms(ctx context.Context, id ID) (*Terms, error) {
 		c.known.Delete(id)
 		return nil, err
 	}
-	k := &known{terms: &Terms{Limits: f.plans.Limits(t), suspended: t.Suspended}, mark: f.mark, read: began}
+	k := &known{terms: &Terms{Limits: f.plans.Limits(t), AnySignature: t.AnySignature, suspended: t.Suspended}, mark: f.mark, read: began}
 	k.used.Store(int64(began))
 	c.keep(id, k, generation)
 	return k.terms, nil

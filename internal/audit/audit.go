@@ -72,6 +72,8 @@ type Actor struct {
 	Identity string `json:"identity,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
 	Subject  string `json:"subject,omitempty"`
+	// Account is the number of another tenant's account whose key it was, or ""; then Key is "".
+	Account string `json:"account,omitempty"`
 	// Session is the id of the session of a browser, or "".
 	Session string `json:"session,omitempty"`
 }
@@ -192,8 +194,13 @@ type Filter struct {
 	Sees func(Target) bool
 }
 
+// Is reports whether id, which is not "", is one of the ids by which an actor is known.
+func (a *Actor) Is(id string) bool {
+	return id == a.Key || id == a.Token || id == a.Session || id == a.Member || id == a.Link || id == a.Identity
+}
+
 func (f *Filter) wants(e *Entry) bool {
-	return (f.Actor == "" || f.Actor == e.Actor.Key || f.Actor == e.Actor.Token || f.Actor == e.Actor.Session || f.Actor == e.Actor.Member || f.Actor == e.Actor.Link || f.Actor == e.Actor.Identity) && (f.Operation == "" || f.Operation == e.Operation) &&
+	return (f.Actor == "" || e.Actor.Is(f.Actor)) && (f.Operation == "" || f.Operation == e.Operation) &&
 		(f.Target == "" || f.Target == e.Target.Name) && (f.Outcome == "" || f.Outcome == e.Outcome) && (f.Sees == nil || f.Sees(e.Target))
 }
 
