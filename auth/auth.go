@@ -7,7 +7,7 @@
 // only what they are signed with. Browsers show a session, which somebody opened with a key, or as a member of a tenant with
 // a password, and which gives what that one may at the time of the request; of it Redis holds a digest too. A portal link
 // opens one session, which gives what the link says. And there are identity providers that the operator trusts: a token of theirs
-// says for which tenant it is and what it may.
+// says for which tenant it is and what it may, and who signs in there gets a session, which gives what was said then.
 //
 // Each server remembers the keys it has seen and confirms them in the background, so a request with a known key costs
 // no round trip to Redis, and a key that was revoked or has expired stops working within 5 s on every server.
@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -34,7 +35,7 @@ const (
 // Principal is who a request was authenticated as.
 type Principal struct {
 	Kind       Kind
-	KeyID      string     // "" for a member, with a portal link, and with the token of an identity provider
+	KeyID      string     // "" for a member, with a portal link, and for an identity
 	MemberID   string     // of the member who has signed in, or ""
 	LinkID     string     // of the portal link that the session was opened with, or ""
 	Tenant     tenants.ID // zero for an operator
@@ -42,7 +43,7 @@ type Principal struct {
 	Grants     *Grants    // what the key may do; nil: nothing
 	TokenID    string     // of the access token that was shown in the place of the key, or ""
 	SessionID  string     // of the session of a browser by which the request came, or ""
-	Identity   *Identity  // who an identity provider says that it is, whose token was shown; nil for others
+	Identity   *Identity  // who an identity provider says that it is, by a token or when he signed in; nil for others
 	Viewing    bool       // an operator who views the tenant and may only read; KeyID and MemberID are his own
 }
 
@@ -52,6 +53,18 @@ func (p Principal) ID() string {
 		return p.Identity.ID
 	}
 	return p.KeyID + p.MemberID + p.LinkID
+}
+
+// Actor returns the principal as logs name it. Who views a tenant is an operator there.
+func (p Principal) Actor() audit.Actor {
+	a := audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Member: p.MemberID, Link: p.LinkID, Token: p.TokenID, Session: p.SessionID}
+	if i := p.Identity; i != nil {
+		a.Identity, a.Issuer, a.Subject = i.ID, i.Issuer, i.Subject
+	}
+	if p.Viewing {
+		a.Kind = string(KindOperator)
+	}
+	return a
 }
 
 // Secret is text that only its owner may see. It prints as ***; Reveal shows it. That holds for exported fields: fmt

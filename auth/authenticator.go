@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -48,6 +49,7 @@ type Authenticator struct {
 
 	passwords *passwords
 	guesses   *guesses
+	wrong     *guesses   // keys that do not exist
 	providers *Providers // nil for none
 
 	signer *signer
@@ -84,7 +86,7 @@ func NewAuthenticator(keys *KeyStore, providers *Providers) *Authenticator {
 	a := &Authenticator{
 		keys: keys, clock: keys.clock, started: keys.clock.Now(),
 		known: newCache(maxKnown), unknown: newCache(maxUnknown), tokens: newCache(maxTokens), names: map[string]named{},
-		passwords: newPasswords(keys.ring), guesses: newGuesses(),
+		passwords: newPasswords(keys.ring), guesses: newGuesses(guessing), wrong: newGuesses(tryingKeys),
 		signer: newSigner(keys.ring), providers: providers,
 	}
 	a.parser = a.newParser()
@@ -103,7 +105,8 @@ func (a *Authenticator) now() time.Duration { return a.clock.Now().Sub(a.started
 
 // Authenticate returns who the owner of a credential is that is shown from an IP address. ErrUnauthenticated is the answer
 // to text that is no key, and to keys that do not exist or no longer do; ErrKeyExpired is the answer to those past their
-// time, ErrTokenExpired to access tokens past theirs, ErrAddressNotAllowed to those that may not be used from there. Where Redis does not answer and what is known is
+// time, ErrTokenExpired to access tokens past theirs, ErrAddressNotAllowed to those that may not be used from there,
+// errs.RateLimited to a network that has shown too many keys that do not exist: those that do still work. Where Redis does not answer and what is known is
 // older than 4 s it is engine.ErrUnavailable: nobody is let in on old knowledge.
 func (a *Authenticator) Authenticate(ctx context.Context, credential, address string) (Principal, error) {
 	if hasTokenForm(credential) {
@@ -112,8 +115,12 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential, address st
 	if _, err := ParseKey(credential); err != nil {
 		return Principal{}, err
 	}
-	e, err := a.entryOf(ctx, a.keys.hasher.digest(credential))
-	if err != nil {
+	d := a.keys.hasher.digest(credential)
+	e, err := a.entryOf(ctx, d)
+	switch {
+	case errors.Is(err, ErrUnauthenticated):
+		return Principal{}, a.wrong.wrong(d, address, a.now())
+	case err != nil:
 		return Principal{}, err
 	}
 	return a.answer(e, a.now(), address)
@@ -291,7 +298,7 @@ func (a *Authenticator) Run(ctx context.Context) error {
 		a.noteUses(ctx)
 		if now := a.now(); now-swept >= sweepEvery {
 			swept = now
-			a.sweepPortalLinks(ctx)
+			a.sweep(ctx)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/redistest"
 )
 
@@ -203,6 +204,40 @@ func TestAnUnknownKeyIsAskedForOnce(t *testing.T) {
 	})
 }
 
+// Whoever tries keys is told to wait. Keys that exist work from the same address, which others may share, and a client with a
+// key that was revoked goes on to hear that.
+func TestWhoTriesManyKeysWaits(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		key, revoked := w.newKey(t).Secret.Reveal(), auth.NewKeyText(auth.KindTenant)
+		for range 40 {
+			w.checkAuth(t, "one wrong key", revoked, auth.ErrUnauthenticated)
+			w.clock.Advance(time.Second)
+		}
+		w.clock.Advance(time.Minute)
+		for n := range 20 {
+			w.checkAuth(t, fmt.Sprint("wrong key ", n), auth.NewKeyText(auth.KindTenant), auth.ErrUnauthenticated)
+		}
+		w.clock.Advance(15 * time.Second)
+		for n := range 100 {
+			_, err := w.auth.Authenticate(t.Context(), auth.NewKeyText(auth.KindTenant), home)
+			var e *errs.Error
+			if !errors.As(err, &e) || e.Code != "too_many_attempts" || e.Kind != errs.RateLimited || e.RetryAfter != 45*time.Second {
+				t.Fatalf("wrong key %d: %v, want too_many_attempts for 45 s", 20+n, err)
+			}
+		}
+		w.checkAuth(t, "a good key meanwhile", key, nil)
+		s := w.another()
+		s.checkAuth(t, "on a server that does not know it yet", key, nil)
+		w.checkAuthFrom(t, "192.0.2.200", "from elsewhere", auth.NewKeyText(auth.KindTenant), auth.ErrUnauthenticated)
+		for _, text := range []string{"slk_x", "", "Bearer"} { // no key, so none that is tried
+			w.checkAuth(t, text, text, auth.ErrUnauthenticated)
+		}
+		w.clock.Advance(45 * time.Second)
+		w.checkAuth(t, "a minute later", auth.NewKeyText(auth.KindTenant), auth.ErrUnauthenticated)
+	})
+}
+
 // What a caller is told of a revoked key is what he is told of one that never was.
 func TestRevokedAndUnknownKeysLookTheSame(t *testing.T) {
 	t.Parallel()
@@ -313,7 +348,7 @@ func TestTheCachesAreBounded(t *testing.T) {
 	for i := range 100 {
 		w.clock.Advance(time.Millisecond)
 		w.checkAuth(t, fmt.Sprint("key ", i), w.newKey(t).Secret.Reveal(), nil)
-		w.checkAuth(t, "unknown", auth.NewKeyText(auth.KindOperator), auth.ErrUnauthenticated)
+		w.checkAuthFrom(t, fmt.Sprint("192.0.2.", i), "unknown", auth.NewKeyText(auth.KindOperator), auth.ErrUnauthenticated)
 		w.clock.Advance(time.Millisecond)
 		before := w.calls()
 		w.checkAuth(t, "hot", hot, nil)
@@ -434,15 +469,16 @@ func TestManyCallersRevokersAndBeats(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		w.auth.SetLimits(10, 10)
 		var wg sync.WaitGroup
-		for range 4 {
+		for n := range 4 {
 			wg.Go(func() {
+				address := fmt.Sprint("192.0.2.", n) // each shows few keys that do not exist
 				for range 15 {
 					key := w.newKey(t)
 					w.checkAuth(t, "new", key.Secret.Reveal(), nil)
 					if err := w.Revoke(t.Context(), w.tenant.ID, key.ID); err != nil {
 						t.Errorf("Revoke: %v", err)
 					}
-					w.checkAuth(t, "revoked here", key.Secret.Reveal(), auth.ErrUnauthenticated)
+					w.checkAuthFrom(t, address, "revoked here", key.Secret.Reveal(), auth.ErrUnauthenticated)
 				}
 			})
 			wg.Go(func() {

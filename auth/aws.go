@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // A key may come with an AWS pair: an access key id, which is no secret, and a secret with which requests are signed. The
@@ -113,6 +114,9 @@ func (a *Authenticator) AccessKey(ctx context.Context, id string) (Signer, error
 	}
 	return Signer{Secret: e.secret, a: a, e: e}, nil
 }
+
+// Tenant is the tenant of the pair.
+func (s Signer) Tenant() tenants.ID { return s.e.principal.Tenant }
 
 // Admit returns who signed a request from an IP address. Call it once the signature holds: only then he may learn that the
 // key has expired or may not be used from there, and only then it is a use.

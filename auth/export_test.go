@@ -26,16 +26,13 @@ func (k *KeyStore) Digest(text string) (hex, id string) {
 // NoteUses is what Run does after each beat.
 func (a *Authenticator) NoteUses(ctx context.Context) { a.noteUses(ctx) }
 
-// SweepPortalLinks is what Run does once a minute.
-func (a *Authenticator) SweepPortalLinks(ctx context.Context) { a.sweepPortalLinks(ctx) }
+// Sweep is what Run does once a minute.
+func (a *Authenticator) Sweep(ctx context.Context) { a.sweep(ctx) }
 
 // NewGrants returns what a key with these scopes and no other limits may do.
 func NewGrants(kind Kind, scopes ...string) *Grants {
 	return &Grants{Scopes: scopes, allowed: parseScopes(scopes) & ofKind[kind]}
 }
-
-// Matches reports whether a name is as a pattern says.
-var Matches = matches
 
 // ScopeNames returns all scopes that a kind of key can have, and the names of the roles.
 func ScopeNames(kind Kind) (scopes, roleNames []string) {

@@ -48,7 +48,7 @@ func (g *Grants) Reaches(queue string) bool {
 	if g == nil {
 		return false
 	}
-	return len(g.Queues) == 0 || slices.ContainsFunc(g.Queues, func(p string) bool { return matches(p, queue) })
+	return len(g.Queues) == 0 || slices.ContainsFunc(g.Queues, func(p string) bool { return Matches(p, queue) })
 }
 
 // Prefix returns the text with which the names of all queues begin that are granted, "" for any.
@@ -89,8 +89,8 @@ func (g *Grants) coversQueues(other []string) bool {
 	return len(other) > 0 && !slices.ContainsFunc(other, func(p string) bool { return !g.Reaches(p) })
 }
 
-// matches reports whether name is as pattern says, in time that grows with the product of their lengths at most.
-func matches(pattern, name string) bool {
+// Matches reports whether name is as pattern says, in time that grows with the product of their lengths at most.
+func Matches(pattern, name string) bool {
 	star, mark := -1, 0 // the last * and how much of name it stands for
 	p, n := 0, 0
 	for n < len(name) {

@@ -14,17 +14,24 @@ const (
 	guessesOfPair    = 10
 	guessesOfNetwork = 50
 	guessing         = 10 * time.Minute
+	// keysOfNetwork is how many keys that do not exist one network may show within tryingKeys before it is told to wait. A key
+	// that it goes on showing counts once: a client whose key was revoked hears that it was.
+	keysOfNetwork = 20
+	tryingKeys    = time.Minute
 	// maxGuesses bounds what a server remembers of guesses: some 2 MB.
 	maxGuesses = 10_000
 )
 
-// guesses counts wrong passwords, on this server.
+// guesses counts wrong passwords, or wrong keys, on this server.
 type guesses struct {
+	within time.Duration
+
 	mu   sync.Mutex
 	made map[guess]*guessed
 }
 
-// guess is what is counted: wrong passwords from a network, for one account or, without, for any.
+// guess is what is counted: wrong passwords from a network, for one account or, without, for any; or wrong keys of a network,
+// where each is an account.
 type guess struct {
 	network netip.Prefix
 	account string
@@ -35,7 +42,9 @@ type guessed struct {
 	ends time.Duration // since the start of the server
 }
 
-func newGuesses() *guesses { return &guesses{made: map[guess]*guessed{}} }
+func newGuesses(within time.Duration) *guesses {
+	return &guesses{within: within, made: map[guess]*guessed{}}
+}
 
 // networkOf returns the network that one person has: an address, of IPv6 64 bits of it.
 func networkOf(address string) netip.Prefix {
@@ -66,7 +75,7 @@ func (g *guesses) take(account, address string, now time.Duration) error {
 		made := g.entry(c.of, now)
 		if made.n >= c.most {
 			return &errs.Error{Kind: errs.RateLimited, Code: "too_many_attempts", RetryAfter: made.ends - now,
-				Message: "There were too many wrong passwords from this address.",
+				Message: "There were too many attempts to sign in from this address that failed.",
 				Fix:     "Wait for the time in Retry-After. Whoever manages the members can make a new invitation meanwhile."}
 		}
 		counts[i] = made
@@ -75,6 +84,29 @@ func (g *guesses) take(account, address string, now time.Duration) error {
 		made.n++
 	}
 	return nil
+}
+
+// wrong notes that a network has shown a key that does not exist, and returns what it hears of that.
+func (g *guesses) wrong(d digest, address string, now time.Duration) error {
+	network := networkOf(address)
+	if !network.IsValid() {
+		return ErrUnauthenticated
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	this := guess{network, string(d[:])}
+	if made := g.made[this]; made != nil && now < made.ends {
+		return ErrUnauthenticated
+	}
+	all := g.entry(guess{network: network}, now)
+	if all.n >= keysOfNetwork {
+		return &errs.Error{Kind: errs.RateLimited, Code: "too_many_attempts", RetryAfter: all.ends - now,
+			Message: "Too many keys were shown from this address that do not exist.",
+			Fix:     "Wait for the time in Retry-After. Keys that exist work meanwhile."}
+	}
+	all.n++
+	g.entry(this, now)
+	return ErrUnauthenticated
 }
 
 // right takes back a guess that was none.
@@ -96,7 +128,7 @@ func (g *guesses) entry(of guess, now time.Duration) *guessed {
 	if made == nil && len(g.made) >= maxGuesses {
 		g.forgetOne()
 	}
-	made = &guessed{ends: now + guessing}
+	made = &guessed{ends: now + g.within}
 	g.made[of] = made
 	return made
 }

@@ -25,6 +25,16 @@ type Providers struct {
 	Verifier *oidc.Verifier
 	// TenantClaim is the claim with the name of the tenant, RoleClaim that with a role or a list of roles.
 	TenantClaim, RoleClaim string
+	// SignIn are those with which people sign in to the console. Each has a client with Verifier.
+	SignIn []Provider
+	// SessionLife is how long a session holds at most that was opened so. Default: SessionLife.
+	SessionLife time.Duration
+}
+
+// Provider is an identity provider with which people sign in.
+type Provider struct {
+	Issuer string
+	Name   string // for people
 }
 
 // Identity is who an identity provider says that somebody is.
@@ -57,33 +67,38 @@ func (a *Authenticator) identify(ctx context.Context, text string, d digest) (*e
 	case err != nil:
 		return nil, err
 	}
+	p, err := a.meaning(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{expires: t.ExpiresAt.UnixMilli(), read: a.now(), standing: &t.Standing, principal: p}
+	e.asked.Store(int64(e.read))
+	a.tokens.put(d, e, generation)
+	return e, nil
+}
+
+// meaning returns who somebody is by the claims of a verified token, and what he may until it ends.
+func (a *Authenticator) meaning(ctx context.Context, t *oidc.Token) (Principal, error) {
 	name := t.Text(a.providers.TenantClaim)
 	if name == "" {
-		return nil, oidc.Refused("has no claim %q with the name of a tenant", a.providers.TenantClaim)
+		return Principal{}, oidc.Refused("has no claim %q with the name of a tenant", a.providers.TenantClaim)
 	}
 	owner, err := a.byName(ctx, name)
 	if errors.Is(err, tenants.ErrNotFound) {
-		return nil, oidc.Refused("names no tenant of this installation in its claim %q", a.providers.TenantClaim)
+		return Principal{}, oidc.Refused("names no tenant of this installation in its claim %q", a.providers.TenantClaim)
 	}
 	if err != nil {
-		return nil, err
+		return Principal{}, err
 	}
 	named := t.Texts(a.providers.RoleClaim)
 	named = slices.DeleteFunc(named, func(name string) bool { _, ok := roles[name]; return !ok })
 	slices.Sort(named)
 	if named = slices.Compact(named); len(named) == 0 {
-		return nil, oidc.Refused("has no claim %q with a role: owner, developer, operator, viewer or viewer_without_bodies", a.providers.RoleClaim)
+		return Principal{}, oidc.Refused("has no claim %q with a role: owner, developer, operator, viewer or viewer_without_bodies", a.providers.RoleClaim)
 	}
 	r := record{Kind: KindTenant, Scopes: named, ExpiresAt: t.ExpiresAt.UnixMilli()}
 	grants, err := r.grants()
-	if err != nil {
-		return nil, err
-	}
-	e := &entry{expires: r.ExpiresAt, read: a.now(), standing: &t.Standing,
-		principal: Principal{Kind: KindTenant, Tenant: owner, TenantName: name, Grants: grants, Identity: newIdentity(t.Issuer, t.Subject)}}
-	e.asked.Store(int64(e.read))
-	a.tokens.put(d, e, generation)
-	return e, nil
+	return Principal{Kind: KindTenant, Tenant: owner, TenantName: name, Grants: grants, Identity: newIdentity(t.Issuer, t.Subject)}, err
 }
 
 // identified returns who the owner of a verified token of an identity provider is. It holds while its tenant is there, its time

@@ -77,15 +77,15 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 		tb.Fatalf("open the engine: %v", err)
 	}
 	tb.Cleanup(func() { _ = e.Close() })
-	master := ""
+	secret := ""
 	if !opt.Memory {
-		master = masterKey
+		secret = masterKey
 	}
-	opened, _, err := keyring.Open(tb.TempDir(), master, nil)
+	master, _, err := keyring.Open(tb.TempDir(), secret, nil)
 	if err != nil {
 		tb.Fatalf("open the keyring: %v", err)
 	}
-	w.ring = opened.Keyring()
+	w.ring = master.Keyring()
 	w.engine, w.redis, w.tenants = e, e.Single(), tenants.New(e, w.clock)
 	w.KeyStore = auth.NewKeyStore(e, w.ring, w.tenants, w.clock)
 	w.auth = auth.NewAuthenticator(w.KeyStore, nil)
@@ -132,7 +132,12 @@ func (w *world) calls() int64 {
 // checkAuth fails unless the key gives want, nil for success.
 func (w *world) checkAuth(t *testing.T, when, key string, want error) {
 	t.Helper()
-	if _, err := w.auth.Authenticate(t.Context(), key, home); !errors.Is(err, want) {
+	w.checkAuthFrom(t, home, when, key, want)
+}
+
+func (w *world) checkAuthFrom(t *testing.T, address, when, key string, want error) {
+	t.Helper()
+	if _, err := w.auth.Authenticate(t.Context(), key, address); !errors.Is(err, want) {
 		t.Errorf("%s: Authenticate gives %v, want %v", when, err, want)
 	}
 }

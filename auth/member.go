@@ -388,26 +388,16 @@ func (a *Authenticator) removeMembers(ctx context.Context, t tenants.ID) error {
 
 // Invited returns who was invited with a token. ErrInvitationEnded is the answer to those that hold no more.
 func (a *Authenticator) Invited(ctx context.Context, token string) (Member, error) {
-	if len(token) != keyLength || token[:prefixLength] != invitationPrefix || !wellFormed(token) {
-		return Member{}, ErrInvitationEnded
-	}
-	d := a.keys.hasher.digest(token)
-	found, err := a.keys.lookup(ctx, []digest{d})
-	if err != nil {
-		return Member{}, err
-	}
-	if found.records[0] == "" {
-		return Member{}, ErrInvitationEnded
-	}
-	i, err := parseRecord(found.records[0])
+	d, i, err := a.once(ctx, token, invitationPrefix, ErrInvitationEnded)
 	if err != nil {
 		return Member{}, err
 	}
 	of, ok := parseDigest(i.Of)
-	if !ok || i.ExpiresAt <= found.now {
+	if !ok {
 		return Member{}, ErrInvitationEnded
 	}
-	if found, err = a.keys.lookup(ctx, []digest{of}); err != nil {
+	found, err := a.keys.lookup(ctx, []digest{of})
+	if err != nil {
 		return Member{}, err
 	}
 	if found.records[0] == "" {

@@ -31,11 +31,6 @@ const (
 	// MaxPortalSessions bounds the sessions of a tenant that were opened with links, so that there is room for its members.
 	MaxPortalSessions = MaxSessions / 2
 
-	// sweepEvery is how often each server forgets links that are over, so that these leave Redis with them in the end, also
-	// those of tenants that make no others; maxSweep bounds how many one call forgets.
-	sweepEvery = time.Minute
-	maxSweep   = 100
-
 	linkPrefix   = "slp_"
 	linkIDPrefix = "lnk_"
 )
@@ -154,32 +149,39 @@ func newPortalLink(d digest, r record) PortalLink {
 // PortalLink returns the portal link with a text that is shown from an address. ErrPortalLinkEnded is the answer to those
 // that hold no more, ErrAddressNotAllowed to those that may not be used from there, which hold on.
 func (a *Authenticator) PortalLink(ctx context.Context, text, address string) (PortalLink, error) {
-	if len(text) != keyLength || text[:prefixLength] != linkPrefix || !wellFormed(text) {
-		return PortalLink{}, ErrPortalLinkEnded
-	}
-	d := a.keys.hasher.digest(text)
-	found, err := a.keys.lookup(ctx, []digest{d})
-	if err != nil {
-		return PortalLink{}, err
-	}
-	if found.records[0] == "" {
-		return PortalLink{}, ErrPortalLinkEnded
-	}
-	r, err := parseRecord(found.records[0])
+	d, r, err := a.once(ctx, text, linkPrefix, ErrPortalLinkEnded)
 	if err == nil && len(r.Scopes) != 1 {
 		err = engine.ErrBroken.Because(fmt.Errorf("record of portal link %s is damaged", r.ID))
 	}
 	if err != nil {
 		return PortalLink{}, err
 	}
-	if r.ExpiresAt <= found.now {
-		return PortalLink{}, ErrPortalLinkEnded
-	}
 	g, err := r.grants()
 	if err == nil && !g.admits(address) {
 		err = ErrAddressNotAllowed
 	}
 	return newPortalLink(d, r), err
+}
+
+// once returns the record behind a text that somebody was given to use once, such as a portal link. ended is the answer to those
+// that hold no more.
+func (a *Authenticator) once(ctx context.Context, text, prefix string, ended error) (digest, record, error) {
+	if len(text) != keyLength || text[:prefixLength] != prefix || !wellFormed(text) {
+		return digest{}, record{}, ended
+	}
+	d := a.keys.hasher.digest(text)
+	found, err := a.keys.lookup(ctx, []digest{d})
+	if err != nil {
+		return digest{}, record{}, err
+	}
+	if found.records[0] == "" {
+		return digest{}, record{}, ended
+	}
+	r, err := parseRecord(found.records[0])
+	if err == nil && r.ExpiresAt <= found.now {
+		err = ended
+	}
+	return d, r, err
 }
 
 // Principal returns what whoever follows a portal link is and may.
@@ -234,31 +236,6 @@ func (a *Authenticator) PortalLinks(ctx context.Context, t tenants.ID) ([]Portal
 func (a *Authenticator) EndPortalLink(ctx context.Context, l PortalLink) error {
 	_, err := a.keys.run(ctx, endPortalLinkScript, linkKeys, l.entry)
 	return err
-}
-
-// sweepPortalLinks forgets what is over of the portal links of all tenants. What is left after an error, which the engine
-// has logged, comes with the next sweep.
-func (a *Authenticator) sweepPortalLinks(ctx context.Context) {
-	for {
-		got, err := a.keys.run(ctx, sweepLinksScript, linkKeys, maxSweep)
-		if err != nil || got[0] != "more" || ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// linked returns what the record of a session gives that was opened with a portal link.
-func (r record) linked() (Principal, error) {
-	g, err := r.grants()
-	if err != nil {
-		return Principal{}, err
-	}
-	p := Principal{Kind: KindTenant, LinkID: r.Session.Link, TenantName: r.TenantName, Grants: g}
-	var ok bool
-	if p.Tenant, ok = tenants.ParseID(r.Tenant); !ok || r.Kind != KindTenant {
-		return p, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
-	}
-	return p, nil
 }
 
 // EndPortalLinks ends all portal links of a tenant. Sessions that were opened with some go on.

@@ -386,7 +386,7 @@ func TestPortalLinksThatAreOverLeaveNothingBehind(t *testing.T) {
 	_, holds := w.link(t, auth.NewPortalLink{Role: "viewer", By: by})
 	w.clock.Advance(auth.MinPortalLink)
 	w.net.lose.Store(1)
-	w.auth.SweepPortalLinks(t.Context())
+	w.auth.Sweep(t.Context())
 	if got := records() - before; got != 1 {
 		t.Errorf("%d records are left, want that of the link that holds", got)
 	}

@@ -18,12 +18,14 @@ var tenantScopes = []string{
 	"messages:send", "messages:consume", "messages:peek", "messages:read_body", "messages:change", "messages:delete",
 	"schedules:read", "schedules:write", "schedules:run",
 	"topics:read", "topics:write", "topics:publish", "topics:consume", "topics:replay",
+	"alarms:read", "alarms:write", "alarms:mute",
 	"tasks:read", "tasks:write",
 	"keys:read", "keys:write",
 	"members:read", "members:write",
 	"portal_links:read", "portal_links:write",
 	"audit:read",
 	"usage:read",
+	"request_log:read",
 }
 
 // operatorScopes are those for what belongs to the installation. Only operators' keys have them.
@@ -42,8 +44,8 @@ const everything = "*"
 // roles are names for sets of scopes. A wildcard in one holds what later versions add.
 var roles = map[string][]string{
 	"owner":                 {everything},
-	"developer":             {"queues:*", "messages:*", "schedules:*", "topics:*", "tasks:*"},
-	"operator":              {"*:read", "queues:pause", "queues:purge", "queues:redrive", "messages:peek", "messages:read_body", "messages:change", "messages:delete", "schedules:run", "topics:consume", "topics:replay", "tasks:*"},
+	"developer":             {"queues:*", "messages:*", "schedules:*", "topics:*", "alarms:*", "tasks:*"},
+	"operator":              {"*:read", "queues:pause", "queues:purge", "queues:redrive", "messages:peek", "messages:read_body", "messages:change", "messages:delete", "schedules:run", "topics:consume", "topics:replay", "alarms:mute", "tasks:*"},
 	"viewer":                {"*:read", "messages:peek", "messages:read_body", "topics:consume"},
 	"viewer_without_bodies": {"*:read", "messages:peek"},
 }

@@ -30,6 +30,7 @@ var (
 	openSessionScript    = engine.MustLoad(scripts, "open_session")
 	endSessionsScript    = engine.MustLoad(scripts, "end_sessions")
 	changeSessionScript  = engine.MustLoad(scripts, "change_session")
+	sweepSessionsScript  = engine.MustLoad(scripts, "sweep_sessions")
 	listEntriesScript    = engine.MustLoad(scripts, "list_entries")
 	putPortalLinkScript  = engine.MustLoad(scripts, "put_portal_link")
 	endPortalLinkScript  = engine.MustLoad(scripts, "end_portal_link")

@@ -17,7 +17,8 @@ import (
 
 // A session is what a browser holds in the place of a key. Its record lies among those of the keys, so what confirms and
 // ends them confirms and ends sessions too: a request with one that is known costs no call to Redis. It gives what its owner
-// may at that time, and ends with its owner. One that was opened with a portal link is its own owner.
+// may at that time, and ends with its owner. One that was opened with a portal link, or by who has signed in with an identity
+// provider, is its own owner.
 const (
 	// SessionLife is how long a session holds, at most.
 	SessionLife = 7 * 24 * time.Hour
@@ -56,11 +57,12 @@ type Session struct {
 	ID         string
 	Kind       Kind
 	Tenant     tenants.ID // zero for an operator's
-	OwnerID    string     // of the key, the member or the portal link
+	OwnerID    string     // of the key, the member, the portal link or the identity
 	OwnerName  string     // as it is now
 	Email      string     // of a member, or ""
 	Role       string     // of a member, as it is now
 	Linked     bool       // opened with a portal link
+	Identity   *Identity  // who has signed in with an identity provider, nil for others
 	Agent      string     // what the browser called itself
 	Address    string     // from which it was opened
 	CreatedAt  time.Time
@@ -80,8 +82,10 @@ type sessionRecord struct {
 	Agent   string      `json:"agent,omitempty"`
 	Address string      `json:"address,omitempty"`
 	Epoch   string      `json:"epoch,omitempty"` // of the password of a member
-	Link    string      `json:"link,omitempty"`  // id of the portal link with which it was opened, or ""
+	Link    string      `json:"link,omitempty"`  // id of the portal link with which it was opened, or of the identity, or ""
 	View    *viewRecord `json:"view,omitempty"`  // of an operator who views a tenant
+
+	Identity *identityRecord `json:"identity,omitempty"` // who has signed in with an identity provider
 }
 
 // sessionState is what a server knows of a session.
@@ -117,11 +121,12 @@ func (a *Authenticator) OpenSession(ctx context.Context, key string, by Principa
 
 // opening is how a session is opened.
 type opening struct {
-	owner          digest // of the key or the member, or of the portal link that ends with it
+	owner          digest // of the key or the member, or of the portal link that ends with it; zero for an identity
 	by             Principal
 	epoch          string // of the password of a member
 	agent, address string
 	link           *PortalLink // nil for none
+	arrival        *Arrival    // from an identity provider, nil for others
 }
 
 func (a *Authenticator) openSession(ctx context.Context, o opening) (Session, Secret, error) {
@@ -131,28 +136,38 @@ func (a *Authenticator) openSession(ctx context.Context, o opening) (Session, Se
 	if err != nil {
 		return Session{}, "", err
 	}
-	ends := now + SessionLife.Milliseconds()
-	if g := by.Grants; g != nil && !g.ExpiresAt.IsZero() {
-		ends = min(ends, g.ExpiresAt.UnixMilli())
-	}
-	r := record{ID: d.sessionID(), Kind: by.Kind, Of: o.owner.String(), CreatedAt: now, ExpiresAt: ends,
+	r := record{ID: d.sessionID(), Kind: by.Kind, Of: o.owner.String(), CreatedAt: now, ExpiresAt: now + SessionLife.Milliseconds(),
 		Session: &sessionRecord{Agent: o.agent[:min(len(o.agent), maxAgent)], Address: o.address, Epoch: o.epoch}}
-	group, entry := groupOf(by.Tenant), ""
+	if g := by.Grants; g != nil && !g.ExpiresAt.IsZero() {
+		r.ExpiresAt = min(r.ExpiresAt, g.ExpiresAt.UnixMilli())
+	}
+	group, owner, entry := groupOf(by.Tenant), o.owner.String(), ""
 	if !by.Tenant.IsZero() {
 		r.Tenant, r.TenantName = by.Tenant.String(), by.TenantName
 	}
 	if l := o.link; l != nil {
 		entry = l.entry
 		l.give(&r, d, now)
-		ends = r.ExpiresAt
+	}
+	if i := o.arrival; i != nil {
+		owner = ""
+		i.give(&r, d, now, a.providers)
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return Session{}, "", err
 	}
-	got, err := a.keys.run(ctx, openSessionScript, append(sessionKeys[:4:4], portalLinksKey, portalLinkEndsKey),
-		d.String(), string(body), o.owner.String(), group+"/", by.ID()+"/", fmt.Sprintf("%013d", ends), newMark(), MaxSessionsOfOne, MaxSessions,
-		entry, linkIDPrefix, MaxPortalSessions)
+	open := func() ([]string, error) {
+		return a.keys.run(ctx, openSessionScript, append(sessionKeys[:4:4], portalLinksKey, portalLinkEndsKey, tenantIDsKey),
+			d.String(), string(body), owner, group, by.ID()+"/", fmt.Sprintf("%013d", r.ExpiresAt), newMark(), MaxSessionsOfOne, MaxSessions,
+			entry, linkIDPrefix, MaxPortalSessions)
+	}
+	got, err := open()
+	if err == nil && got[0] == "full" {
+		if err = a.endDeadSessions(ctx, group); err == nil {
+			got, err = open()
+		}
+	}
 	switch {
 	case err != nil:
 		return Session{}, "", err
@@ -187,6 +202,9 @@ func (a *Authenticator) Session(ctx context.Context, text, address string) (Prin
 		return Principal{}, sessionError(err)
 	}
 	owner, err := a.entryOf(ctx, e.session.owner)
+	if err == nil && owner.principal.Identity != nil && !a.signsIn(owner.principal.Identity.Issuer) {
+		err = ErrSessionEnded // with the provider
+	}
 	if err == nil && owner.epoch != e.session.epoch {
 		err = ErrSessionEnded // with the password
 	}
@@ -228,7 +246,7 @@ func newSessionEntry(d digest, r record, mark string, began time.Duration) (*ent
 	}
 	e := &entry{session: &sessionState{id: r.ID, owner: owner, epoch: r.Session.Epoch, view: r.Session.View.view(), created: r.CreatedAt}, expires: r.ExpiresAt, mark: mark, read: began, key: d}
 	if owner == d {
-		p, err := r.linked()
+		p, err := r.selfOwned()
 		if err != nil {
 			return nil, err
 		}
@@ -236,6 +254,25 @@ func newSessionEntry(d digest, r record, mark string, began time.Duration) (*ent
 	}
 	e.asked.Store(int64(began))
 	return e, nil
+}
+
+// selfOwned returns what the record of a session gives that is its own owner.
+func (r record) selfOwned() (Principal, error) {
+	p := Principal{Kind: KindTenant, TenantName: r.TenantName, Identity: r.Session.Identity.identity()}
+	if p.Identity == nil {
+		p.LinkID = r.Session.Link
+	} else {
+		r.ExpiresAt = 0 // of the session, and not of what he makes with it
+	}
+	var err error
+	if p.Grants, err = r.grants(); err != nil {
+		return Principal{}, err
+	}
+	var ok bool
+	if p.Tenant, ok = tenants.ParseID(r.Tenant); !ok || r.Kind != KindTenant {
+		return p, engine.ErrBroken.Because(fmt.Errorf("record of session %s is damaged: %s of tenant %q", r.ID, r.Kind, r.Tenant))
+	}
+	return p, nil
 }
 
 // unlessIdle returns the entry of a session that was just read, and nil when nobody has used it for too long, on any server.
@@ -281,6 +318,12 @@ func (a *Authenticator) sessions(ctx context.Context, group, ownerID string) ([]
 	if err != nil {
 		return nil, err
 	}
+	list = slices.DeleteFunc(list, func(s Session) bool { return s.Identity != nil && !a.signsIn(s.Identity.Issuer) })
+	return a.holding(ctx, list, now)
+}
+
+// holding returns those of a list that hold at a time by the clock of Redis, in milliseconds since 1970.
+func (a *Authenticator) holding(ctx context.Context, list []Session, now int64) ([]Session, error) {
 	list = slices.DeleteFunc(list, func(s Session) bool {
 		return s.ExpiresAt.UnixMilli() <= now || now-s.LastUsedAt.UnixMilli() >= SessionIdle.Milliseconds()
 	})
@@ -313,7 +356,8 @@ func newSession(f listed) (Session, error) {
 	}
 	s := Session{ID: r.ID, Kind: r.Kind, OwnerID: parts[1], Agent: r.Session.Agent, Address: r.Session.Address,
 		CreatedAt: instant(r.CreatedAt), LastUsedAt: instant(max(r.CreatedAt, f.used.millis)), ExpiresAt: instant(r.ExpiresAt),
-		Linked: r.Session.Link != "", View: r.Session.View.view(), text: f.text, entry: f.entry, owner: owner, epoch: r.Session.Epoch}
+		Identity: r.Session.Identity.identity(), View: r.Session.View.view(), text: f.text, entry: f.entry, owner: owner, epoch: r.Session.Epoch}
+	s.Linked = r.Session.Link != "" && s.Identity == nil
 	s.Tenant, _ = tenants.ParseID(r.Tenant)
 	return s, nil
 }
@@ -377,6 +421,24 @@ func (k *KeyStore) EndSessions(ctx context.Context, list ...Session) error {
 		k.tell(ended)
 	}
 	return nil
+}
+
+// endDeadSessions ends the sessions of a group that hold no more, but of which Redis still knows: those whose owner has gone, or
+// has another password, and those that nobody has used for too long.
+func (a *Authenticator) endDeadSessions(ctx context.Context, group string) error {
+	list, now, err := a.keys.readSessions(ctx, group+"/")
+	if err != nil {
+		return err
+	}
+	alive, err := a.holding(ctx, slices.Clone(list), now)
+	if err != nil {
+		return err
+	}
+	held := make(map[string]bool, len(alive))
+	for _, s := range alive {
+		held[s.ID] = true
+	}
+	return a.keys.EndSessions(ctx, slices.DeleteFunc(list, func(s Session) bool { return held[s.ID] })...)
 }
 
 // endSessionsOf ends all sessions of a tenant.

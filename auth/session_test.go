@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -204,11 +206,6 @@ func TestASessionEndsByItself(t *testing.T) {
 		w.clock.Advance(time.Hour)
 		here.checkSession(t, "after 7 days of use", used, auth.ErrSessionEnded)
 		there.checkSession(t, "after 7 days of use", used, auth.ErrSessionEnded)
-		// Whoever opens one later clears away what is over.
-		w.open(t, w.newKey(t).Secret)
-		if kept := w.entries(t); len(kept) != 1 {
-			t.Errorf("Redis keeps %v, want the latest", kept)
-		}
 	})
 }
 
@@ -256,8 +253,60 @@ func TestATenantHasALimitOfSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open(t, operator.Secret) // who is in no tenant
+	if _, _, err := w.tryOpen(t, late.Secret); !errors.Is(err, auth.ErrTooManySessions) {
+		t.Errorf("one more: %v, want %v", err, auth.ErrTooManySessions)
+	}
+	// Those of a key that is revoked make room, and no others.
+	if err := w.Revoke(t.Context(), w.tenant.ID, keys[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	w.open(t, late.Secret)
+	if got, want := len(w.entries(t)), auth.MaxSessions-auth.MaxSessionsOfOne+1; got != want {
+		t.Errorf("Redis keeps %d sessions, want %d", got, want)
+	}
 	w.clock.Advance(auth.SessionLife)
-	w.open(t, late.Secret) // all others are over
+	for range auth.MaxSessionsOfOne {
+		w.open(t, late.Secret) // all others are over
+	}
+}
+
+// More than one call of the sweep forgets, of two tenants, on two servers at once.
+func TestSessionsThatAreOverLeaveRedis(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]engine.Options{
+		"redis":  {URL: redistest.Start(t, redistest.Options{}).URL()}, // of its own, because its time runs ahead
+		"memory": {URL: redistest.Memory(t), Memory: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, opt)
+			others := w.another()
+			others.tenant = w.newTenant(t)
+			for _, server := range []*world{w, others} {
+				for range 4 {
+					key := server.newKey(t)
+					for range auth.MaxSessionsOfOne {
+						server.open(t, key.Secret)
+					}
+				}
+			}
+			w.clock.Advance(auth.SessionLife - time.Second)
+			_, late := w.open(t, w.newKey(t).Secret)
+			w.auth.Sweep(t.Context())
+			if a, b := len(w.entries(t)), len(others.entries(t)); a != 81 || b != 80 {
+				t.Errorf("a second before the end there are %d and %d, want 81 and 80", a, b)
+			}
+			w.clock.Advance(time.Second)
+			var over sync.WaitGroup
+			for _, server := range []*world{w, others} {
+				over.Go(func() { server.auth.Sweep(t.Context()) })
+			}
+			over.Wait()
+			if a, b := len(w.entries(t)), len(others.entries(t)); a != 1 || b != 0 {
+				t.Errorf("after the sweep there are %d and %d, want 1 and none", a, b)
+			}
+			w.checkSession(t, "after the sweep", late, nil)
+		})
+	}
 }
 
 func TestALostAnswerOpensOneSession(t *testing.T) {
