@@ -28,13 +28,14 @@ const module = "github.com/sluicemq/sluice"
 //
 // A new package gets a line here, on the lowest floor on which it can live.
 var floors = [][]string{
-	{"internal/errs", "internal/clock", "internal/addr", "internal/cron", "internal/rawjson", "internal/reach", "internal/suggest", "auth/sigv4", "openapi", "web"},
+	{"internal/errs", "internal/clock", "internal/addr", "internal/cron", "internal/policy", "internal/rawjson", "internal/reach", "internal/suggest", "auth/sigv4", "openapi", "web"},
 	tools,
 	{"tenants"},
 	{"queues", "auth"},
 	{"topics"},
 	{"topics/webhook"},
 	{"monitor"},
+	{"monitor/alarms"},
 	{"handlers", "handlers/aws"},
 	{"server"},
 	{"."},
@@ -52,6 +53,7 @@ var tools = []string{
 	"internal/keyring",  // installation secret and what is derived from it
 	"internal/oidc",     // tokens of identity providers
 	"internal/room",     // memory of requests and answers
+	"internal/schema",   // JSON Schemas, and how they follow each other
 	"internal/search",   // search language
 	"internal/tasks",    // work in steps that survives a crash
 }
@@ -59,10 +61,11 @@ var tools = []string{
 // kits are packages for tests. Only test files and other kits import them; they may import every lower floor.
 // The number is the index of the highest floor that a kit may import.
 var kits = map[string]int{
-	"internal/faultnet":      floorOf("internal/engine"),
-	"internal/oidc/oidctest": floorOf("internal/engine"),
-	"internal/redistest":     floorOf("internal/engine"),
-	"server/servertest":      floorOf("server"),
+	"internal/faultnet":          floorOf("internal/engine"),
+	"internal/oidc/oidctest":     floorOf("internal/engine"),
+	"internal/egress/egresstest": floorOf("internal/engine"),
+	"internal/redistest":         floorOf("internal/engine"),
+	"server/servertest":          floorOf("server"),
 }
 
 // alone are programs and tests that stand outside of the house: nobody imports them. Tests of the whole repository,

@@ -39,10 +39,20 @@ type Delivered struct {
 //
 // A source is a name of at most 64 letters, digits and dots. ForgetSource removes what is remembered of it.
 func (s *Store) Deliver(ctx context.Context, t tenants.ID, queue, source string, list []Delivery, end int64) (Delivered, error) {
+	return s.deliverTo(ctx, t, queue, source, list, end, false)
+}
+
+// DeliverFitting is Deliver, but it stops before the first message that the queue never takes, which is then the only one of
+// Refused: so its source can keep it before anything remembers that it has come past.
+func (s *Store) DeliverFitting(ctx context.Context, t tenants.ID, queue, source string, list []Delivery, end int64) (Delivered, error) {
+	return s.deliverTo(ctx, t, queue, source, list, end, true)
+}
+
+func (s *Store) deliverTo(ctx context.Context, t tenants.ID, queue, source string, list []Delivery, end int64, stop bool) (Delivered, error) {
 	var out Delivered
 	err := s.with(ctx, t, queue, func(d *desk) error {
 		var err error
-		out, err = d.deliver(ctx, source, list, end)
+		out, err = d.deliver(ctx, source, list, end, stop)
 		return err
 	})
 	return out, err
@@ -65,7 +75,7 @@ func (s *Store) ForgetSource(ctx context.Context, t tenants.ID, queue, source st
 // sourceLane is the lane of a source among those of servers and tasks.
 func sourceLane(source string) string { return "S" + source }
 
-func (d *desk) deliver(ctx context.Context, source string, list []Delivery, end int64) (Delivered, error) {
+func (d *desk) deliver(ctx context.Context, source string, list []Delivery, end int64, stop bool) (Delivered, error) {
 	var out Delivered
 	c := d.config.Load()
 	fits := func(m *Delivery) bool { return m.Size <= c.MaxMessageSize }
@@ -85,15 +95,26 @@ func (d *desk) deliver(ctx context.Context, source string, list []Delivery, end 
 				kept = append(kept, list[i])
 			} else {
 				out.Refused = append(out.Refused, list[i].Sequence)
+				if stop {
+					end = list[i].Sequence - 1
+					break
+				}
 			}
 		}
 		list = kept
+	}
+	if stop && len(list) == 0 && len(out.Refused) > 0 {
+		out.Reached = end
+		return out, nil
 	}
 	var err error
 	if d.shards == nil {
 		out.Reached, out.Full, err = d.deliverHere(ctx, source, list, end)
 	} else {
 		out.Reached, out.Full, err = d.deliverSpread(ctx, source, list, end)
+	}
+	if stop && out.Reached >= end {
+		return out, err
 	}
 	out.Refused = slices.DeleteFunc(out.Refused, func(n int64) bool { return n > out.Reached })
 	return out, err
@@ -199,8 +220,15 @@ func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids 
 // end, retries and priority.
 func (m *Outgoing) Record() []byte {
 	plain := Outgoing{Body: m.Body, ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
-		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: m.Subject}
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: m.Subject, Hops: m.Hops}
 	return appendRecord(make([]byte, 0, len(m.Body)+64), &plain, nil)
+}
+
+// Letter is Record for a message that comes from somewhere else.
+func (m *Outgoing) Letter(o *Origin) []byte {
+	plain := Outgoing{Body: m.Body, ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Hops: m.Hops}
+	return appendRecord(make([]byte, 0, len(m.Body)+128), &plain, o)
 }
 
 // ParseRecord reads what Record returned. The texts share its memory.
@@ -211,7 +239,7 @@ func ParseRecord(record string) (Outgoing, error) {
 		return Outgoing{}, fmt.Errorf("read a record: %w", err)
 	}
 	return Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
-		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: f.subject}, nil
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: f.subject, Hops: m.Hops}, nil
 }
 
 // noStamp stands where scripts write the stamp of a record.

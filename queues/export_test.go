@@ -157,7 +157,7 @@ func ScriptNames() map[string]string {
 	names := map[string]string{}
 	for _, s := range []*engine.Script{
 		sendScript, receiveScript, settleScript, outboxScript, acceptScript, deliverScript, restoreScript, departScript, deleteScript, delayScript, peekScript, tailScript, messageScript, statsScript, passScript, pausedScript,
-		purgeScript, initScript, settingsScript, configureScript, followScript, retireScript, eraseScript, seriesDropScript, registerScript,
+		waitScript, waitsScript, purgeScript, initScript, settingsScript, configureScript, followScript, retireScript, eraseScript, seriesDropScript, registerScript,
 		confirmScript, unregisterScript, forgetScript, lookupScript, listScript, unfinishedScript, checkScript, fieldsScript, quitScript, stateReadScript, statePutScript, stateDropScript,
 		scheduleReadScript, scheduleNamesScript, schedulePutScript, scheduleSaveScript, scheduleDropScript,
 		scheduleIndexScript, scheduleDueScript,
@@ -255,11 +255,11 @@ func (c *Consumer) Armed() bool {
 // TickDue does what is due of all schedules, in as many steps as that takes.
 func (s *Store) TickDue(ctx context.Context) error {
 	for {
-		wait, err := s.tickDue(ctx)
+		wait, err := s.RunDue(ctx)
 		if err != nil {
 			return err
 		}
-		reply, err := s.engine.Do(ctx, scheduleDueScript, []string{scheduleIndexKey()}, 1)
+		reply, err := s.engine.Do(ctx, scheduleDueScript, []string{scheduleIndexKey("schedules")}, 1)
 		if list, _ := reply.([]any); err != nil || len(list) <= 2 {
 			return err
 		}
@@ -272,7 +272,7 @@ func (s *Store) TickDue(ctx context.Context) error {
 // IndexSize returns how many schedules the index has.
 func (s *Store) IndexSize(tb testing.TB) int64 {
 	tb.Helper()
-	n, err := s.engine.Single().ZCard(tb.Context(), scheduleIndexKey()).Result()
+	n, err := s.engine.Single().ZCard(tb.Context(), scheduleIndexKey("schedules")).Result()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func (s *Store) IndexSize(tb testing.TB) int64 {
 // LoseIndex removes the index of schedules.
 func (s *Store) LoseIndex(tb testing.TB) {
 	tb.Helper()
-	if err := s.engine.Single().Del(tb.Context(), scheduleIndexKey()).Err(); err != nil {
+	if err := s.engine.Single().Del(tb.Context(), scheduleIndexKey("schedules")).Err(); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -101,51 +101,58 @@ func TestQ121_AGroupWaitsForOneTurnOfEachOther(t *testing.T) {
 	})
 }
 
-// TestQ121_ANoisyGroupDoesNotSlowTheOthers has the same receives at the same times take the same messages of twenty quiet
-// groups, alone and beside one that sends a hundred times as much as each of them and more than can be received.
+// dwell has the same receives at the same times take the same messages of twenty quiet groups, beside what feed sends at each
+// tick, of another group. It acks what it receives, and settles as fate says what is of that group. It returns how long the
+// quiet groups' messages have waited at the 99th percentile, how many there were, and the longest wait in the other group.
+func (b *bench) dwell(t *testing.T, q, other string, feed func(tick int) []string, fate queues.Settlement) (p99 time.Duration, n int, longest time.Duration) {
+	t.Helper()
+	const ticks, tick, most, groups, chance = 150, 10 * time.Millisecond, 10, 20, 20
+	random := rand.New(rand.NewPCG(1, 121))
+	var quiet []time.Duration
+	for i := range ticks {
+		batch := feed(i) // before the others, so that it has nothing from them
+		for g := range groups {
+			if random.IntN(100) < chance {
+				batch = append(batch, fmt.Sprintf("g%d:%d.%d", g, g, i))
+			}
+		}
+		if len(batch) > 0 {
+			b.post(t, q, batch...)
+		}
+		b.clock.Advance(tick)
+		var acks []queues.Settlement
+		for _, m := range b.receive(t, q, most) {
+			dwell, one := b.clock.Now().Sub(m.SentAt), queues.Settlement{Verb: queues.Ack}
+			if m.GroupID == other {
+				longest, one = max(longest, dwell), fate
+			} else {
+				quiet = append(quiet, dwell)
+			}
+			one.ReceiptHandle = m.ReceiptHandle
+			acks = append(acks, one)
+		}
+		if len(acks) > 0 {
+			b.settle(t, q, acks...)
+		}
+	}
+	b.healthy(t, q)
+	slices.Sort(quiet)
+	return quiet[len(quiet)*99/100], len(quiet), longest
+}
+
+// TestQ121_ANoisyGroupDoesNotSlowTheOthers has twenty quiet groups alone and beside one that sends a hundred times as much as
+// each of them and more than can be received.
 func TestQ121_ANoisyGroupDoesNotSlowTheOthers(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
-		const ticks, tick, most, groups, chance, noise = 150, 10 * time.Millisecond, 10, 20, 20, 100
-		play := func(noisy bool) (p99 time.Duration, n int, loud time.Duration) {
-			q := b.queue(t, func(s *queues.Settings) { s.VisibilityTimeout = time.Hour })
-			random := rand.New(rand.NewPCG(1, 121))
-			var quiet []time.Duration
-			for i := range ticks {
-				var batch []string
-				if noisy { // before the others, so that it has nothing from them
-					for k := range noise * chance / 100 {
-						batch = append(batch, fmt.Sprintf("noisy:%d-%d", i, k))
-					}
-				}
-				for g := range groups {
-					if random.IntN(100) < chance {
-						batch = append(batch, fmt.Sprintf("g%d:%d", g, i))
-					}
-				}
-				if len(batch) > 0 {
-					b.post(t, q, batch...)
-				}
-				b.clock.Advance(tick)
-				var acks []queues.Settlement
-				for _, m := range b.receive(t, q, most) {
-					dwell := b.clock.Now().Sub(m.SentAt)
-					if m.GroupID == "noisy" {
-						loud = max(loud, dwell)
-					} else {
-						quiet = append(quiet, dwell)
-					}
-					acks = append(acks, queues.Settlement{Verb: queues.Ack, ReceiptHandle: m.ReceiptHandle})
-				}
-				if len(acks) > 0 {
-					b.settle(t, q, acks...)
-				}
+		ack := queues.Settlement{Verb: queues.Ack}
+		lasting := func(s *queues.Settings) { s.VisibilityTimeout = time.Hour }
+		alone, n, _ := b.dwell(t, b.queue(t, lasting), "noisy", func(int) []string { return nil }, ack)
+		beside, m, loud := b.dwell(t, b.queue(t, lasting), "noisy", func(tick int) (batch []string) {
+			for k := range 20 {
+				batch = append(batch, fmt.Sprintf("noisy:%d-%d", tick, k))
 			}
-			b.healthy(t, q)
-			slices.Sort(quiet)
-			return quiet[len(quiet)*99/100], len(quiet), loud
-		}
-		alone, n, _ := play(false)
-		beside, m, loud := play(true)
+			return batch
+		}, ack)
 		ratio := float64(beside) / float64(alone)
 		t.Logf("Q-121: dwell p99 of %d messages of quiet groups: alone %v, beside the noisy one %v (%d messages), ratio %.2f; the noisy one waited up to %v",
 			n, alone, beside, m, ratio, loud)

@@ -18,7 +18,7 @@ import (
 
 // groupDeed is what a client did in one group of a FIFO queue. What a receive got of several groups is one deed in each.
 type groupDeed struct {
-	verb, group string        // the verbs are those of deed, "dead_letter" and, of a look at the dead-letter queue at the end, "dead"
+	verb, group string        // those of deed, "dead_letter", "dead" for a look at the dead-letter queue at the end, "late_ack" (markLate)
 	messages    []string      // one, or all that a receive got of the group, as they came
 	receipts    []string      // of each; of a look at the dead-letter queue why each is there
 	span        time.Duration // of the lease, the extension or the delay
@@ -107,15 +107,16 @@ func (s row) step(d groupDeed, r groupResult) (bool, row) {
 	}
 	at := slices.IndexFunc(s.live, func(p spot) bool { return p.message == d.messages[0] })
 	if at < 0 {
-		return r.ok == (d.verb == "ack"), s // acknowledged before
+		return r.ok == (d.verb == "ack" || d.verb == "late_ack"), s // acknowledged before
 	}
 	p := &s.live[at]
 	mine := p.held && p.receipt == d.receipts[0]
 	switch {
 	case !r.ok:
 		return !mine || r.latest >= p.until, s
-	case d.verb == "ack" && !(mine && s.clock < p.until):
-		return s.wearOut(at + 1), s // it had left
+	case d.verb == "late_ack":
+		ok := !slices.ContainsFunc(s.live[:at+1], func(p spot) bool { return p.until > r.latest })
+		return s.wearOut(at+1) && ok, s
 	case d.verb == "dead_letter":
 		ok := mine && s.clock < p.until
 		s.rejected = append(slices.Clip(s.rejected), p.message)
@@ -132,11 +133,32 @@ func (s row) step(d groupDeed, r groupResult) (bool, row) {
 	}
 }
 
+// markLate gives another verb to each ack that was confirmed of a message which the last look found in the dead-letter
+// queue: it came when the message had left, since what was acknowledged in time is in no queue. The ack itself names no
+// instant, so nothing else tells the two apart where a lease ends while it is on its way.
+func markLate(ops []porcupine.Operation) {
+	dead := map[string]bool{}
+	for _, op := range ops {
+		if d := op.Input.(groupDeed); d.verb == "dead" {
+			for _, m := range d.messages {
+				dead[m] = true
+			}
+		}
+	}
+	for i, op := range ops {
+		if d := op.Input.(groupDeed); d.verb == "ack" && op.Output.(groupResult).ok && dead[d.messages[0]] {
+			d.verb = "late_ack"
+			ops[i].Input = d
+		}
+	}
+}
+
 // fifoPromises is the model of a FIFO queue from which messages leave that were received most times, or never: a product of
 // groups that have nothing to do with each other.
 func fifoPromises(most int) porcupine.Model {
 	return porcupine.Model{
 		Partition: func(ops []porcupine.Operation) [][]porcupine.Operation {
+			markLate(ops)
 			byGroup := map[string][]porcupine.Operation{}
 			for _, op := range ops {
 				g := op.Input.(groupDeed).group
@@ -425,6 +447,23 @@ func TestTheFIFOHistoryCheckerFindsPlantedFaults(t *testing.T) {
 				t.Errorf("balance: %+v", b)
 			}
 		})
+	}
+}
+
+// TestTheFIFOHistoryCheckerKnowsALateAck: one that was confirmed of a message that is a dead letter came after its last lease.
+func TestTheFIFOHistoryCheckerKnowsALateAck(t *testing.T) {
+	t.Parallel()
+	last := row{most: 3, live: []spot{{message: "m", receipt: "r", held: true, until: 50, count: 3}}}
+	first := row{most: 3, live: []spot{{message: "m", receipt: "r", held: true, until: 50, count: 1}}}
+	for _, c := range []struct {
+		row
+		latest int64
+		may    bool
+	}{{last, 50, true}, {last, 49, false}, {first, 50, false}, {row{most: 3}, 0, true}} {
+		d := groupDeed{verb: "late_ack", messages: []string{"m"}, receipts: []string{"r"}}
+		if may, _ := c.step(d, groupResult{result: result{ok: true, latest: c.latest}}); may != c.may {
+			t.Errorf("%+v, at most %d: %v, want %v", c.live, c.latest, may, c.may)
+		}
 	}
 }
 

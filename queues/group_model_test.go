@@ -558,13 +558,7 @@ func TestGroupModel(t *testing.T) {
 
 func playGroups(t *testing.T, b *bench, fifo bool) {
 	servers := []*bench{b, b.another(t)}
-	checks, latest := 0, b.clock.Now()
-	rapid.Check(t, func(rt *rapid.T) {
-		if b.engine.Memory() && checks >= memoryChecks && !checksGiven {
-			return
-		}
-		checks++
-		b.clock.Set(latest.Add(24 * time.Hour))
+	play(t, b, modelChecks, memoryChecks, []string{"Send", "Receive", "Settle", "AdvanceToEdge"}, func(rt *rapid.T) (rapid.StateMachine, []string) {
 		set := queues.DefaultSettings()
 		set.Retention = time.Duration(rapid.SampledFrom([]int{60, 3600}).Draw(rt, "retention")) * time.Second
 		set.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 5}).Draw(rt, "delay")) * time.Second
@@ -578,22 +572,6 @@ func playGroups(t *testing.T, b *bench, fifo bool) {
 		if _, _, err := b.Put(context.Background(), b.tenant, name, set, queues.Condition{}); err != nil {
 			rt.Fatalf("put: %v", err)
 		}
-		s := &groupMachine{servers: servers, queue: name, fifo: fifo, set: set, keys: map[string]*grouped{}}
-		actions := rapid.StateMachineActions(s)
-		for _, often := range []string{"Send", "Receive", "Settle", "AdvanceToEdge"} {
-			actions[often+" "] = actions[often]
-		}
-		check := actions[""]
-		actions[""] = func(rt *rapid.T) {
-			if now := b.clock.Now(); now.After(latest) {
-				latest = now
-			}
-			check(rt)
-		}
-		rt.Repeat(actions)
-		if err := b.Delete(context.Background(), b.tenant, name, queues.Condition{}); err != nil {
-			rt.Fatalf("delete the queue: %v", err)
-		}
+		return &groupMachine{servers: servers, queue: name, fifo: fifo, set: set, keys: map[string]*grouped{}}, []string{name}
 	})
-	t.Logf("%d histories", checks)
 }

@@ -29,6 +29,8 @@ var (
 	statsScript      = engine.MustLoad(files, "stats")
 	passScript       = engine.MustLoad(files, "pass")
 	pausedScript     = engine.MustLoad(files, "paused")
+	waitScript       = engine.MustLoad(files, "wait")
+	waitsScript      = engine.MustLoad(files, "waits")
 	purgeScript      = engine.MustLoad(files, "purge")
 	stateReadScript  = engine.MustLoad(files, "state_read")
 	statePutScript   = engine.MustLoad(files, "state_put")
@@ -97,8 +99,8 @@ func timelineKeys(t tenants.ID, uid string) []string {
 	return []string{engine.Key(t.String(), uid, "l"), engine.Key(t.String(), uid, "n")}
 }
 
-// scheduleIndexKey is the key that says which schedules of all tenants are due when.
-func scheduleIndexKey() string { return engine.SystemKey("schedules") }
+// scheduleIndexKey is the key that says which schedules of all tenants, of owners of one kind, are due when.
+func scheduleIndexKey(part string) string { return engine.SystemKey(part) }
 
 // SeriesKey is the key of what package monitor remembers of a queue: one of the queue's slot, which is removed with it, and
 // none of its parts, because no call of the queue's looks at it.

@@ -177,6 +177,13 @@ func (s *Store) forwardable(ctx context.Context, t tenants.ID, name, to string) 
 		case n == MaxForwards:
 			return errs.Invalidf("/forward_to", "A message is forwarded at most %d times; from %q it would go on.", MaxForwards, next)
 		}
+		if topic, ok := CutTopicTarget(next); ok {
+			err := s.forwardableTo(ctx, t, name, topic)
+			if n > 0 && errs.KindOf(err) == errs.NotFound {
+				return nil
+			}
+			return asFault(err)
+		}
 		q, err := s.Get(ctx, t, next)
 		if errors.Is(err, ErrQueueNotFound) {
 			if n == 0 {
@@ -411,7 +418,7 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 			return err
 		}
 	}
-	if err := s.dropSchedules(ctx, t, uid); err != nil {
+	if err := s.DropSchedules(ctx, t, uid); err != nil {
 		return err
 	}
 	if err := s.erase(ctx, t, uid); err != nil {

@@ -122,7 +122,7 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 				err = s.relevel(ctx, t, after)
 			}
 			if err == nil {
-				err = s.reindex(ctx, t, after)
+				err = s.ReindexSchedules(ctx, t, after)
 			}
 			if err == nil {
 				err = s.tidyTimelines(ctx, t, after)

@@ -1,6 +1,10 @@
 package queues
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // Bounds of one script call; see lua/lib/queue.lua.
 const (
@@ -8,6 +12,14 @@ const (
 	callBytes    = 512 << 10
 	// aloneBytes is the size from which a message is not joined with others: its transfer would delay theirs.
 	aloneBytes = 64 << 10
+)
+
+// What comes to a queue faster than it goes is refused, or it would wait ever longer, and keep others from being let in: once
+// lateCalls calls in a row have left behind what would wait longer than maxBehind. While Redis does not answer no call
+// leaves, so that refuses nothing.
+const (
+	maxBehind = 500 * time.Millisecond
+	lateCalls = 3
 )
 
 // merger joins callers. While a lane is free a call leaves at once, so a lone caller waits for nobody; calls that come
@@ -20,7 +32,12 @@ type merger[T any] struct {
 	mu      sync.Mutex
 	pending []T
 	free    []*lane
+	left    time.Time    // when the last call left
+	late    atomic.Int32 // calls in a row that left behind more than goes in maxBehind
 }
+
+// crowded reports whether what is added now would wait for long.
+func (m *merger[T]) crowded() bool { return m.late.Load() >= lateCalls }
 
 // add carries out item, in this goroutine or another. It may return before or after the item is done.
 func (m *merger[T]) add(item T) {
@@ -94,5 +111,12 @@ func (m *merger[T]) take() []T {
 	if len(m.pending) == 0 {
 		m.pending = nil
 	}
+	now := time.Now()
+	if behind := now.Sub(m.left) * time.Duration(len(m.pending)) / time.Duration(n); behind > maxBehind {
+		m.late.Add(1)
+	} else if m.late.Load() > 0 {
+		m.late.Store(0)
+	}
+	m.left = now
 	return batch
 }

@@ -46,6 +46,8 @@ type Outgoing struct {
 	TTL time.Duration
 	// Subject is what the log of a topic keeps for subscriptions whose format has one. No queue keeps it.
 	Subject string
+	// Hops is how many topics have got the message from another topic or a queue; see package topics. Clients do not set it.
+	Hops int
 }
 
 // Attribute is a typed value beside the body.
@@ -84,11 +86,12 @@ type Message struct {
 	Retry     *Retry    // its own retry policy; nil: the queue's
 	Priority  int       // 0 to 9
 	ExpiresAt time.Time // its own end; zero: it has none
+	Hops      int       // as in Outgoing
 }
 
 // outgoing returns the message as it would be sent again. A deduplication id that follows from the body stays out.
 func (m *Message) outgoing() Outgoing {
-	o := Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent, GroupID: m.GroupID}
+	o := Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent, GroupID: m.GroupID, Hops: m.Hops}
 	if m.DeduplicationID != "" && m.DeduplicationID != contentID([]byte(m.Body)) {
 		o.DeduplicationID = m.DeduplicationID
 	}
@@ -113,6 +116,7 @@ const (
 	optionPriority             // a byte
 	optionTTL                  // milliseconds that it lives
 	optionSubject              // length and text, only in the log of a topic
+	optionHops                 // a byte: how many topics have got it from another topic or a queue
 )
 
 const (
@@ -187,6 +191,9 @@ func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 	if m.Subject != "" {
 		dst = appendText(dst, m.Subject)
 	}
+	if m.Hops != 0 {
+		dst = append(dst, byte(m.Hops))
+	}
 	return append(dst, m.Body...)
 }
 
@@ -204,6 +211,9 @@ func (m *Outgoing) options() byte {
 	}
 	if m.Subject != "" {
 		options |= optionSubject
+	}
+	if m.Hops != 0 {
+		options |= optionHops
 	}
 	return options
 }
@@ -317,6 +327,11 @@ func (r *recordReader) options(m *Message) (subject string) {
 	}
 	if b[0]&optionSubject != 0 {
 		subject = r.text()
+	}
+	if b[0]&optionHops != 0 {
+		if n := r.take(1); n != "" {
+			m.Hops = int(n[0])
+		}
 	}
 	return subject
 }
@@ -456,6 +471,9 @@ func (m *Outgoing) validateContent(s Settings) error {
 		}
 	}
 	if err := m.validateTTL(s); err != nil {
+		return err
+	}
+	if err := m.validateForTopic(s); err != nil {
 		return err
 	}
 	switch {

@@ -1058,24 +1058,37 @@ func playModel(t *testing.T, b *bench) {
 	other := b.queue(t, nil)
 	b.send(t, other, "m")
 	foreign := b.receive(t, other, 1)[0].ReceiptHandle
-	began, steps, checks := time.Now(), 0, 0
-	latest := b.clock.Now() // of all histories so far
-	rapid.Check(t, func(rt *rapid.T) {
-		if b.engine.Memory() && checks >= memoryChecks && !checksGiven {
-			return
-		}
-		checks++
-		// Each history begins a day after all others, so that it goes the same way when it is played again.
-		b.clock.Set(latest.Add(24 * time.Hour))
+	play(t, b, modelChecks, memoryChecks, []string{"Send", "SendBatch", "Receive", "Settle", "AdvanceToEdge"}, func(rt *rapid.T) (rapid.StateMachine, []string) {
 		s := &machine{servers: servers, foreign: foreign, m: model{
 			set: queues.DefaultSettings(), all: map[engine.ID]*letter{}, keys: map[string]keyed{},
 		}}
 		// Timelines change nothing else, and Check holds them against where the messages are.
 		s.m.set.TraceRetention = time.Duration(rapid.SampledFrom([]int{0, 60, 14 * 86400}).Draw(rt, "trace retention")) * time.Second
 		s.queue = b.queue(t, func(set *queues.Settings) { *set = s.m.set })
+		return s, []string{s.queue}
+	})
+}
+
+// play plays random histories on the machines that begin makes, at most so many on real Redis and in memory, unless the
+// command line says it. The actions in often are drawn more often, once more for each time that they are named. The queues
+// of a history are deleted after it.
+func play(t *testing.T, b *bench, most, memoryMost int, often []string, begin func(*rapid.T) (rapid.StateMachine, []string)) {
+	if b.engine.Memory() {
+		most = memoryMost
+	}
+	began, steps, checks := time.Now(), 0, 0
+	latest := b.clock.Now() // of all histories so far
+	rapid.Check(t, func(rt *rapid.T) {
+		if checks >= most && !checksGiven {
+			return
+		}
+		checks++
+		// Each history begins a day after all others, so that it goes the same way when it is played again.
+		b.clock.Set(latest.Add(24 * time.Hour))
+		s, list := begin(rt)
 		actions := rapid.StateMachineActions(s)
-		for _, often := range []string{"Send", "SendBatch", "Receive", "Settle", "AdvanceToEdge"} {
-			actions[often+" "] = actions[often]
+		for i, name := range often {
+			actions[fmt.Sprint(i, " ", name)] = actions[name] // the first ones by name are drawn more often
 		}
 		check := actions[""]
 		actions[""] = func(rt *rapid.T) {
@@ -1086,8 +1099,10 @@ func playModel(t *testing.T, b *bench) {
 			check(rt)
 		}
 		rt.Repeat(actions)
-		if err := b.Delete(context.Background(), b.tenant, s.queue, queues.Condition{}); err != nil {
-			rt.Fatalf("delete the queue: %v", err)
+		for _, name := range list {
+			if err := b.Delete(context.Background(), b.tenant, name, queues.Condition{}); err != nil {
+				rt.Fatalf("delete the queue: %v", err)
+			}
 		}
 	})
 	t.Logf("%d histories, %d steps in %s", checks, steps, time.Since(began).Round(time.Millisecond))

@@ -699,6 +699,37 @@ func (s *networkMachine) Purge(t *rapid.T) {
 	}
 }
 
+// Replace deletes the dead-letter queue or the one behind it with all that is in it, and makes another one of that name, to
+// which what comes next goes.
+func (s *networkMachine) Replace(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
+		t.Skip("not now")
+	}
+	s.settle(t)
+	n, b := s.draw(t, s.dead, s.spare), s.server(t)
+	if err := b.Delete(context.Background(), b.tenant, n.name, queues.Condition{}); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	for _, m := range append(s.in(n), s.waiting(n)...) {
+		s.remove(m)
+	}
+	b = s.server(t)
+	if _, _, err := b.Put(context.Background(), b.tenant, n.name, n.set, queues.Condition{}); err != nil {
+		t.Fatalf("create again: %v", err)
+	}
+	n.dead, n.moved, n.dropped, n.ended = 0, 0, 0, 0
+	s.slips = slices.DeleteFunc(s.slips, func(by lent) bool {
+		if by.at != n {
+			return false
+		}
+		got, err := b.Settle(context.Background(), b.tenant, n.name, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: by.handle}})
+		if err != nil || !errors.Is(got[0].Err, queues.ErrReceiptInvalid) {
+			t.Fatalf("a receipt of the deleted queue: %v, %v", got, err)
+		}
+		return true
+	})
+}
+
 // Pause pauses or resumes the queue to which front forwards.
 func (s *networkMachine) Pause(t *rapid.T) {
 	dir := rapid.SampledFrom([]queues.Direction{queues.DirectionReceive, queues.DirectionSend}).Draw(t, "direction")
@@ -842,43 +873,21 @@ func TestNetworkModel(t *testing.T) {
 }
 
 func playNetwork(t *testing.T, b *bench, kind string) {
-	servers := []*bench{b, b.another(t)}
-	checks, steps, went, latest := 0, 0, map[queues.Reason]int{}, b.clock.Now()
-	most := networkChecks
-	if b.engine.Memory() {
-		most = networkMemoryChecks
-	}
+	servers, went := []*bench{b, b.another(t)}, map[queues.Reason]int{}
+	most, memoryMost := networkChecks, networkMemoryChecks
 	if kind == "shards" { // ten queues to look at
-		most /= 2
+		most, memoryMost = most/2, memoryMost/2
 	}
-	rapid.Check(t, func(rt *rapid.T) {
-		if checks >= most && !checksGiven {
-			return
-		}
-		checks++
-		b.clock.Set(latest.Add(24 * time.Hour))
+	play(t, b, most, memoryMost, []string{"Receive", "Settle", "Send", "Receive", "Settle", "Redrive"}, func(rt *rapid.T) (rapid.StateMachine, []string) {
 		s := &networkMachine{tb: t, servers: servers, fifo: kind == "FIFO", sharded: kind == "shards", went: went}
 		s.make(rt)
-		actions := rapid.StateMachineActions(s)
-		for i, often := range []string{"Receive", "Settle", "Send", "Receive", "Settle", "Redrive"} {
-			actions[fmt.Sprint(i, " ", often)] = actions[often] // the first ones by name are drawn more often
-		}
-		check := actions[""]
-		actions[""] = func(rt *rapid.T) {
-			steps++
-			if now := b.clock.Now(); now.After(latest) {
-				latest = now
-			}
-			check(rt)
-		}
-		rt.Repeat(actions)
+		var list []string
 		for _, n := range s.nodes() {
-			if err := b.Delete(context.Background(), b.tenant, n.name, queues.Condition{}); err != nil {
-				rt.Fatalf("delete the queue: %v", err)
-			}
+			list = append(list, n.name)
 		}
+		return s, list
 	})
-	t.Logf("%d histories, %d steps; went to another queue: %v", checks, steps, went)
+	t.Logf("went to another queue: %v", went)
 }
 
 // make makes the queues.

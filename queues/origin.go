@@ -2,6 +2,7 @@ package queues
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -16,18 +17,24 @@ const (
 	Rejected    Reason = "rejected"     // its consumer gave it up
 	Overflow    Reason = "overflow"     // the queue was full and it was the oldest
 	Moved       Reason = "moved"        // someone moved it
+	Undelivered Reason = "undelivered"  // a topic could not deliver it for good
 )
 
 // reasons by the letters of lua/outbox.lua, which also stand in records.
-var reasons = map[byte]Reason{'x': MaxReceives, 'd': Rejected, 'o': Overflow, 'm': Moved}
+var reasons = map[byte]Reason{'x': MaxReceives, 'd': Rejected, 'o': Overflow, 'm': Moved, undelivered: Undelivered}
+
+// undelivered is the letter of a message that no queue had before, but a subscription of a topic.
+const undelivered = 'u'
 
 // Origin says where a message came from that was not sent to the queue in which it is.
 type Origin struct {
-	Queue  string // the name of the queue in which it was before
-	Reason Reason
-	Error  string    // what a consumer said of it last, or ""
-	At     time.Time // when it left that queue
-	ID     engine.ID // the message's id there
+	Queue string // the name of the queue in which it was before, or "" where it comes from a topic
+	// Topic and Subscription say which topic could not deliver it to which of its subscriptions, where the reason is Undelivered.
+	Topic, Subscription string
+	Reason              Reason
+	Error               string    // what a consumer said of it last, or why it was not delivered, or ""
+	At                  time.Time // when it left that queue or topic
+	ID                  engine.ID // the message's id there
 	// Receives is how often it was received before, and FirstReceivedAt when for the first time. A message that was moved
 	// begins anew: then they are zero.
 	Receives        int
@@ -41,7 +48,11 @@ func appendOrigin(dst []byte, o *Origin) []byte {
 			letter = l
 		}
 	}
-	dst = appendText(append(dst, letter), o.Queue)
+	from := o.Queue
+	if letter == undelivered {
+		from = o.Topic + "/" + o.Subscription
+	}
+	dst = appendText(append(dst, letter), from)
 	dst = appendText(dst, o.Error)
 	dst = append(dst, o.ID[:]...)
 	first := uint64(0)
@@ -64,6 +75,10 @@ func (r *recordReader) origin() *Origin {
 		return nil
 	}
 	o.Reason, o.At, o.Receives = reasons[letter[0]], time.UnixMilli(at).UTC(), int(receives)
+	if o.Reason == Undelivered {
+		o.Topic, o.Subscription, _ = strings.Cut(o.Queue, "/")
+		o.Queue = ""
+	}
 	if first > 0 {
 		o.FirstReceivedAt = time.UnixMilli(first).UTC()
 	}

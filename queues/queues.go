@@ -15,8 +15,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/policy"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -36,14 +39,18 @@ type Config struct {
 
 // Store is the queues of all tenants.
 type Store struct {
+	*Schedules // of the queues
+
 	engine     *engine.Engine
 	clock      clock.Clock
 	logger     *slog.Logger
+	topics     Topics // nil: none
 	receiptKey []byte
 	terms      func(context.Context, tenants.ID) (*tenants.Terms, error)
 	storage    *tenants.Storage
 	meter      *tenants.Meter
 	session    uint32
+	renewing   singleflight.Group // reads settings whose policy is asked for
 
 	desks    sync.Map // address → *desk
 	byUID    sync.Map // uid → *desk, to find the desk of a wake-up
@@ -63,8 +70,6 @@ type Store struct {
 
 	// timelineRoom is MaxTimelineBytes, or what a test makes of it.
 	timelineRoom int64
-
-	scheduleCounts scheduleCounts
 }
 
 // address names a queue among all tenants'.
@@ -89,6 +94,8 @@ func New(c Config) *Store {
 	s.alive.Store(&none)
 	s.step = func(string) error { return nil }
 	s.timelineRoom = MaxTimelineBytes
+	s.Schedules = NewSchedules(SchedulesConfig{Engine: c.Engine, Owners: queueOwners{s}, Kind: "queue", Index: "schedules", Terms: c.Terms, Clock: c.Clock, Logger: c.Logger,
+		Step: func(done string) error { return s.step(done) }})
 	s.life, s.end = context.WithCancel(context.Background())
 	c.Storage.Register(holderKind, s)
 	return s
@@ -153,6 +160,7 @@ type desk struct {
 
 	config atomic.Pointer[config]
 	used   atomic.Int64 // when it was last called, ms, for forgetting it
+	policy policy.Known
 
 	sends    merger[*sendCall]
 	receives merger[*receiveCall]
@@ -297,7 +305,7 @@ func (d *desk) call(ctx context.Context, s *engine.Script, ln *lane, args func(*
 // numbered is call for a call that has its number in the lane already.
 func (d *desk) numbered(ctx context.Context, s *engine.Script, ln *lane, args func(*config) []any) ([]any, error) {
 	for range maxStale {
-		c := d.config.Load()
+		c, asked := d.config.Load(), d.store.clock.Now()
 		list := args(c)
 		if list == nil {
 			return nil, errStale
@@ -309,6 +317,9 @@ func (d *desk) numbered(ctx context.Context, s *engine.Script, ln *lane, args fu
 		answer, err := d.read(reply)
 		if err == nil && answer == nil {
 			continue
+		}
+		if err == nil && d.front == nil { // a shard may hear of a change later than the first
+			d.policy.Confirm(asked)
 		}
 		return answer, err
 	}

@@ -1,6 +1,7 @@
 package queues
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -30,7 +31,7 @@ const (
 	receiptMAC     = 12                    // bytes: 96 bits of HMAC-SHA-256
 )
 
-// signer writes and reads the receipt handles of one queue. Its key comes from the installation's master key, the
+// signer writes and reads the receipt handles of one queue. Its key comes from the installation's root secret, the
 // tenant and the queue's uid, so a handle of another queue, tenant or installation is just a wrong handle.
 type signer struct{ macs sync.Pool }
 
@@ -84,6 +85,16 @@ func (s *signer) read(handle string) (receipt, error) {
 	r.received = time.UnixMilli(int64(ms))
 	r.size = int(b[23])<<16 | int(b[24])<<8 | int(b[25])
 	return r, nil
+}
+
+// replaced is for a handle that is none of the queue's: errGone when the queue of that name is another one by now, to which
+// the handle may belong. Another server may have given it out before this one has heard of that queue.
+func (d *desk) replaced(ctx context.Context) error {
+	uid, err := d.store.lookup(ctx, d.at.tenant, d.at.name)
+	if err == nil && uid != d.first().uid {
+		return errGone
+	}
+	return err
 }
 
 // receiptID returns the id in a handle, which may be anybody's. It only says where to look.

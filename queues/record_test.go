@@ -25,7 +25,7 @@ func FuzzRecord(f *testing.F) {
 			m.Attributes = append(m.Attributes, queues.Attribute{Name: name + string(rune('a'+i)), Type: kind, Value: value})
 		}
 		ms %= 1 << 48
-		m.Priority, m.TTL = int(n%(queues.MaxPriority+1)), time.Duration(ms%(14*86400_000))*time.Millisecond
+		m.Priority, m.Hops, m.TTL = int(n%(queues.MaxPriority+1)), int(n%7), time.Duration(ms%(14*86400_000))*time.Millisecond
 		if n%2 == 1 {
 			policy := queues.DefaultRetry()
 			policy.Backoff, policy.Jitter = queues.LinearBackoff, float64(n)/1000
@@ -38,7 +38,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		want := queues.Message{
 			Body: string(body), ContentType: m.ContentType, TraceParent: trace, Attributes: m.Attributes,
-			SentAt: time.UnixMilli(int64(ms)).UTC(), Priority: m.Priority, Retry: m.Retry,
+			SentAt: time.UnixMilli(int64(ms)).UTC(), Priority: m.Priority, Retry: m.Retry, Hops: m.Hops,
 		}
 		if m.TTL > 0 {
 			want.ExpiresAt = want.SentAt.Add(m.TTL)

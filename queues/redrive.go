@@ -28,7 +28,7 @@ const (
 // The errors of moving messages.
 var (
 	ErrNoOrigin = &errs.Error{Kind: errs.Conflict, Code: "no_source_queue",
-		Message: "The message was sent to this queue, so there is no queue to which it could go back.",
+		Message: "The message came from no other queue, so there is none to which it could go back.",
 		Fix:     `Name one: {"to":"orders"}.`}
 	ErrHeld = &errs.Error{Kind: errs.Conflict, Code: "message_in_flight",
 		Message: "Somebody holds the message, or in a FIFO queue the first one of its group, or that is delayed.",
@@ -235,7 +235,7 @@ func (d *desk) departures(ctx context.Context, to string, found []Message) (list
 // itself, through one that forwards, is where it would go.
 func (d *desk) destination(ctx context.Context, to string, m *Message) (*desk, error) {
 	if to == "" {
-		if m.Origin == nil || m.Origin.Queue == d.at.name {
+		if m.Origin == nil || m.Origin.Queue == "" || m.Origin.Queue == d.at.name {
 			return nil, ErrNoOrigin
 		}
 		to = m.Origin.Queue

@@ -78,6 +78,26 @@ func (r Registry) Unfinished(ctx context.Context, t tenants.ID, cursor string) (
 	return named(list[1:]), engine.Text(list, 0), nil
 }
 
+// Each calls f for each live thing, by name, until it returns an error.
+func (r Registry) Each(ctx context.Context, t tenants.ID, f func(Named) error) error {
+	const page = 100
+	for after := ""; ; {
+		found, err := r.List(ctx, t, "", after, page)
+		if err != nil {
+			return err
+		}
+		for _, n := range found {
+			after = n.Name
+			if err := f(n); err != nil {
+				return err
+			}
+		}
+		if len(found) < page {
+			return nil
+		}
+	}
+}
+
 // Page returns up to limit names of live things that begin with prefix and come after the name after, and the name after
 // which the next part goes on, or "".
 func (r Registry) Page(ctx context.Context, t tenants.ID, prefix, after string, limit int) (names []string, next string, err error) {

@@ -2,6 +2,7 @@ package queues_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -23,6 +24,8 @@ func TestWhatQueuesDoOutlivesARestart(t *testing.T) {
 	begin := map[string]func(*testing.T, *bench) check{
 		"groups": beginGroups, "deduplication": beginDeduplication, "attempts": beginAttempt, "fairness": beginFairness, "dead letters": beginDeadLetters,
 		"redrive": beginRedrive, "back-off": beginBackoff, "ends": beginEnds, "priorities": beginPriorities, "forwarding": beginForwarding,
+		"caps": beginCaps, "pause": beginPause, "at most once": beginAtMostOnce, "state of a group": beginGroupState, "holders": beginHolders,
+		"browsing": beginBrowsing, "search": beginSearch, "purge by age": beginPurge,
 	}
 	checks := map[string]check{}
 	for name := range begin {
@@ -198,5 +201,134 @@ func beginForwarding(t *testing.T, b *bench) func(*testing.T, *bench) {
 		b.take(t, to, 10, "1", "2", "3")
 		b.healthy(t, from)
 		b.healthy(t, to)
+	}
+}
+
+// A full queue is full, counted in messages and in bytes.
+func beginCaps(t *testing.T, b *bench) func(*testing.T, *bench) {
+	count, size := b.queue(t, capped(2, 0, queues.Reject)), b.queue(t, capped(0, 4000, queues.Reject))
+	large := queues.Outgoing{Body: make([]byte, queues.MinMessageSize)}
+	b.post(t, count, ":1", ":2")
+	for range 3 {
+		if err := b.one(t, size, large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(t *testing.T, b *bench) {
+		if err := b.one(t, count, queues.Outgoing{Body: []byte("3")}); !errors.Is(err, queues.ErrMessagesFull) {
+			t.Errorf("the third message of two: %v", err)
+		}
+		if err := b.one(t, size, large); !errors.Is(err, queues.ErrBytesFull) {
+			t.Errorf("the message for which the bytes do not suffice: %v", err)
+		}
+		b.ack(t, count, b.take(t, count, 1, "1")...)
+		b.post(t, count, ":4")
+		b.healthy(t, count)
+		b.healthy(t, size)
+	}
+}
+
+// A paused queue is paused, with its reason.
+func beginPause(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.queue(t, nil)
+	b.post(t, q, ":m")
+	b.pause(t, q, queues.DirectionReceive, "")
+	b.pause(t, q, queues.DirectionSend, "a bad release")
+	return func(t *testing.T, b *bench) {
+		b.refused(t, q, "a bad release")
+		b.take(t, q, 10)
+		b.resume(t, q, queues.DirectionReceive)
+		b.take(t, q, 10, "m")
+	}
+}
+
+// What was given at most once does not come again.
+func beginAtMostOnce(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.fifo(t, nil)
+	b.post(t, q, "g:1", "g:2")
+	b.takeOnce(t, q, 1)
+	return func(t *testing.T, b *bench) {
+		b.take(t, q, 10, "2")
+		b.healthy(t, q)
+	}
+}
+
+// A group has its state, and who held it may read and write it.
+func beginGroupState(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.fifo(t, func(s *queues.Settings) { s.VisibilityTimeout = time.Hour })
+	b.post(t, q, "g:1", "g:2")
+	first := b.take1(t, q, "1")
+	if err := b.putState(t, q, first, "step 1"); err != nil {
+		t.Fatal(err)
+	}
+	return func(t *testing.T, b *bench) {
+		if got := b.state(t, q, first); got != "step 1" {
+			t.Errorf("its holder reads %q", got)
+		}
+		b.ack(t, q, first)
+		if got := b.state(t, q, b.take1(t, q, "2")); got != "step 1" {
+			t.Errorf("the next holder reads %q", got)
+		}
+	}
+}
+
+// Who holds what is known.
+func beginHolders(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.queue(t, nil)
+	b.post(t, q, ":1", ":2")
+	b.receiveAs(t, q, "worker-1", 1, 3600)
+	b.receiveAs(t, q, "", 1, 3600)
+	want := b.held(t, q)
+	return func(t *testing.T, b *bench) { b.wantHeld(t, q, "after the restart", want...) }
+}
+
+// A page goes on behind the one before.
+func beginBrowsing(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.queue(t, nil)
+	b.post(t, q, ":1", ":2", ":3")
+	page := b.peek(t, q, queues.PeekOptions{Limit: 2})
+	return func(t *testing.T, b *bench) {
+		rest := b.peek(t, q, queues.PeekOptions{Limit: 2, Cursor: page.Next})
+		if got := append(bodies(page.Messages), bodies(rest.Messages)...); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Errorf("the pages have %q", got)
+		}
+	}
+}
+
+// A search goes on where it was.
+func beginSearch(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.queue(t, nil)
+	b.post(t, q, ":red 1", ":blue 2", ":red 3")
+	filter, bad := queues.ParseFilter("red")
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	opt := queues.SearchOptions{PeekOptions: queues.PeekOptions{Limit: 1}, Match: filter.Match}
+	found, err := b.Search(t.Context(), b.tenant, q, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(t *testing.T, b *bench) {
+		opt.Cursor = found.Next
+		rest, err := b.Search(t.Context(), b.tenant, q, opt)
+		if got := append(bodies(found.Messages), bodies(rest.Messages)...); err != nil || !slices.Equal(got, []string{"red 1", "red 3"}) {
+			t.Errorf("found %q, %v", got, err)
+		}
+	}
+}
+
+// A purge by age goes on after its first step, and takes nothing that came later.
+func beginPurge(t *testing.T, b *bench) func(*testing.T, *bench) {
+	q := b.queue(t, nil)
+	b.post(t, q, ":1", ":2", ":3")
+	run := b.planPurge(t, q, 0)
+	run.work.Most = 1
+	run.step(t, b)
+	return func(t *testing.T, b *bench) {
+		b.clock.Advance(time.Second)
+		b.post(t, q, ":4")
+		run.run(t, b)
+		b.take(t, q, 10, "4")
+		b.healthy(t, q)
 	}
 }

@@ -44,6 +44,55 @@ func TestQ69_ABadReceiptHarmsNoOtherOfItsBatch(t *testing.T) {
 	})
 }
 
+// A server that has not heard yet that a queue is another one by now takes its receipts all the same, and refuses those of
+// the one before.
+func TestReceiptsOfANewQueueAreKnownOnEachServer(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		for _, q := range []string{b.queue(t, nil), b.fifo(t, fifoSettings), b.sharded(t, 3)} {
+			settle := func(other *bench, q, handle string) error { return other.say(t, q, queues.Ack, handle, 0) }
+			state := func(other *bench, q, handle string) error {
+				_, err := other.GroupState(t.Context(), other.tenant, q, handle)
+				return err
+			}
+			calls := []func(*bench, string, string) error{settle}
+			made, err := b.Get(t.Context(), b.tenant, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if queues.IsFIFOName(q) {
+				calls = append(calls, state)
+			}
+			for i, call := range calls {
+				other := b.another(t)
+				b.post(t, q, "g:old")
+				old := other.lend(t, q, time.Hour)
+				if err := b.Delete(t.Context(), b.tenant, q, queues.Condition{}); err != nil {
+					t.Fatal(err)
+				}
+				if _, _, err := b.Put(t.Context(), b.tenant, q, made.Settings, queues.Condition{}); err != nil {
+					t.Fatal(err)
+				}
+				b.post(t, q, "g:new")
+				if err := call(other, q, b.lend(t, q, time.Hour).ReceiptHandle); err != nil {
+					t.Errorf("call %d on %s with a receipt of the new queue: %v", i, q, err)
+				}
+				if err := call(b.another(t), q, old.ReceiptHandle); !errors.Is(err, queues.ErrReceiptInvalid) {
+					t.Errorf("call %d on %s with a receipt of the old one: %v", i, q, err)
+				}
+			}
+			late := b.another(t)
+			late.counts(t, q)
+			if err := b.Delete(t.Context(), b.tenant, q, queues.Condition{}); err != nil {
+				t.Fatal(err)
+			}
+			_, err = late.Settle(t.Context(), b.tenant, q, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: "rh_nonsense"}})
+			if !errors.Is(err, queues.ErrQueueNotFound) {
+				t.Errorf("settled in a deleted queue: %v", err)
+			}
+		}
+	})
+}
+
 func TestQ82_EachReceiveGivesANewReceipt(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {
 		other := b.another(t)

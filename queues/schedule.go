@@ -116,9 +116,39 @@ var (
 
 // Validate names every setting that is not allowed on a queue with the settings q.
 func (s *ScheduleSettings) Validate(q Settings) error {
-	bad := &errs.Error{Kind: errs.Invalid, Code: "validation_failed"}
+	fields := s.timingFaults()
+	if s.Missed != MissedSkip && s.Missed != MissedRunOnce && s.Missed != MissedRunAll {
+		fields = append(fields, errs.Field{Pointer: "/missed", Code: "not_allowed", Message: "must be one of skip, run_once, run_all"})
+	}
+	fields = append(fields, s.messageFaults(q)...)
+	return notAllowed(append(fields, checkLabels(s.Labels)...))
+}
+
+// Coming returns at most ShownRuns ticks that a schedule would have which is made now, in its time zone. Only the settings that
+// say when count; each of them that is not allowed is named.
+func (s *ScheduleSettings) Coming(now time.Time) ([]time.Time, error) {
+	if err := notAllowed(s.timingFaults()); err != nil {
+		return nil, err
+	}
+	t, err := s.timing(now.Truncate(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	return t.coming(now, ShownRuns), nil
+}
+
+func notAllowed(fields []errs.Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	return &errs.Error{Kind: errs.Invalid, Code: "validation_failed", Fields: fields,
+		Message: "One or more settings are not allowed: " + fields[0].Pointer + " " + fields[0].Message + "."}
+}
+
+// timingFaults says what is wrong with when it is due.
+func (s *ScheduleSettings) timingFaults() (fields []errs.Field) {
 	add := func(pointer, code, format string, args ...any) {
-		bad.Fields = append(bad.Fields, errs.Field{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
+		fields = append(fields, errs.Field{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
 	switch {
 	case s.Cron == "" && s.Every == 0:
@@ -152,16 +182,7 @@ func (s *ScheduleSettings) Validate(q Settings) error {
 	if !s.StartsAt.IsZero() && !s.EndsAt.IsZero() && s.EndsAt.Before(s.StartsAt) {
 		add("/ends_at", "out_of_range", "must not be before starts_at")
 	}
-	if s.Missed != MissedSkip && s.Missed != MissedRunOnce && s.Missed != MissedRunAll {
-		add("/missed", "not_allowed", "must be one of skip, run_once, run_all")
-	}
-	bad.Fields = append(bad.Fields, s.messageFaults(q)...)
-	bad.Fields = append(bad.Fields, checkLabels(s.Labels)...)
-	if len(bad.Fields) == 0 {
-		return nil
-	}
-	bad.Message = "One or more settings are not allowed: " + bad.Fields[0].Pointer + " " + bad.Fields[0].Message + "."
-	return bad
+	return fields
 }
 
 // messageFaults says why the queue would refuse the message.

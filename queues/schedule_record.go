@@ -217,8 +217,3 @@ func (e entry) born() time.Time {
 	id, _ := engine.ParseID(e.life)
 	return id.Time()
 }
-
-// entryOf returns the entry of a schedule of a queue.
-func (d *desk) entryOf(r *scheduleRecord) entry {
-	return entry{d.at.tenant, d.uid, r.name, r.state.Life}
-}

@@ -19,24 +19,23 @@ import (
 // errScheduleChanged says that another change of a schedule came first.
 var errScheduleChanged = errors.New("the schedule has changed")
 
-// PutSchedule creates a schedule of a queue or replaces its settings, and reports whether it was created. A tick that is
+// PutSchedule creates a schedule of an owner or replaces its settings, and reports whether it was created. A tick that is
 // due already is dealt with first, by the settings as they were.
 //
-// A schedule lies in the slot of its queue and the index of what is due in another. The index gets its entry first: one
+// A schedule lies in the slot of its owner and the index of what is due in another. The index gets its entry first: one
 // without a schedule does nothing and goes.
-func (s *Store) PutSchedule(ctx context.Context, t tenants.ID, queue, name string, set ScheduleSettings, cond Condition) (Schedule, bool, error) {
+func (s *Schedules) PutSchedule(ctx context.Context, t tenants.ID, owner, name string, set ScheduleSettings, cond Condition) (Schedule, bool, error) {
 	var out Schedule
 	created := false
 	if err := ValidScheduleName(name); err != nil {
 		return out, false, err
 	}
-	err := s.changeSchedule(ctx, t, queue, name, cond, func(d *desk, r *scheduleRecord, now time.Time) error {
-		c, err := s.load(ctx, t, d.uid)
+	err := s.changeSchedule(ctx, t, owner, name, cond, func(o ScheduleOwner, r *scheduleRecord, now time.Time) error {
+		rules, err := o.Rules(ctx)
 		if err != nil {
 			return err
 		}
-		d.config.Store(c)
-		if err := set.Validate(c.Settings); err != nil {
+		if err := set.Validate(rules); err != nil {
 			return err
 		}
 		def := define(&set)
@@ -45,20 +44,20 @@ func (s *Store) PutSchedule(ctx context.Context, t tenants.ID, queue, name strin
 			return nil
 		}
 		if r != nil && r.due(now) {
-			if err := s.catchUp(ctx, d.entryOf(r)); err != nil {
+			if err := s.catchUp(ctx, o.entryOf(r)); err != nil {
 				return err
 			}
 			return errScheduleChanged
 		}
-		out, created, err = s.putSchedule(ctx, d, name, r, def, now)
+		out, created, err = s.putSchedule(ctx, o, name, r, def, now)
 		return err
 	})
 	return out, created, err
 }
 
 // putSchedule stores a definition in place of the schedule old, or nil for none.
-func (s *Store) putSchedule(ctx context.Context, d *desk, name string, old *scheduleRecord, def definition, now time.Time) (Schedule, bool, error) {
-	def.Queue, def.UID, def.Created, def.Updated = d.at.name, newUID(), now.UnixMilli(), now.UnixMilli()
+func (s *Schedules) putSchedule(ctx context.Context, o ScheduleOwner, name string, old *scheduleRecord, def definition, now time.Time) (Schedule, bool, error) {
+	def.Queue, def.UID, def.Created, def.Updated = o.Name, newUID(), now.UnixMilli(), now.UnixMilli()
 	if def.Every != 0 && def.Starts == nil {
 		def.Anchor = now.Truncate(time.Second).UnixMilli()
 	}
@@ -79,23 +78,23 @@ func (s *Store) putSchedule(ctx context.Context, d *desk, name string, old *sche
 	if err != nil {
 		return Schedule{}, false, engine.ErrBroken.Because(err)
 	}
-	terms, err := s.terms(ctx, d.at.tenant)
+	terms, err := s.terms(ctx, o.Tenant)
 	if err != nil {
 		return Schedule{}, false, err
 	}
 	most := terms.Limits[tenants.LimitSchedules]
 	next.state = state
 	s.revive(next, now)
-	if err := s.announce(ctx, d, next); err != nil {
+	if err := s.announce(ctx, o, next); err != nil {
 		return Schedule{}, false, err
 	}
-	reply, err := s.engine.Do(ctx, schedulePutScript, d.scheduleKeys(), name, was, string(raw), next.encode(s), most)
+	reply, err := s.engine.Do(ctx, schedulePutScript, s.keys(o.Tenant, o.UID), name, was, string(raw), next.encode(s), most)
 	if err != nil {
 		return Schedule{}, false, err
 	}
 	err = verdict(reply)
 	if errors.Is(err, ErrScheduleQuota) {
-		err = tenants.LimitSchedules.Reached(ErrScheduleQuota, most, most)
+		err = s.quota(most)
 	}
 	if err != nil {
 		return Schedule{}, false, err
@@ -104,23 +103,23 @@ func (s *Store) putSchedule(ctx context.Context, d *desk, name string, old *sche
 		return Schedule{}, false, err
 	}
 	if old != nil && old.state.Life != "" {
-		if err := s.index(ctx, leave(d.entryOf(old))); err != nil {
+		if err := s.index(ctx, leave(o.entryOf(old))); err != nil {
 			return Schedule{}, false, err
 		}
 	}
 	return next.schedule(now), old == nil, nil
 }
 
-// GetSchedule returns a schedule of a queue.
-func (s *Store) GetSchedule(ctx context.Context, t tenants.ID, queue, name string) (Schedule, error) {
+// GetSchedule returns a schedule of an owner.
+func (s *Schedules) GetSchedule(ctx context.Context, t tenants.ID, owner, name string) (Schedule, error) {
 	var out Schedule
-	err := s.with(ctx, t, queue, func(d *desk) error {
-		list, now, err := d.readSchedules(ctx, name)
+	err := s.owners.WithOwner(ctx, t, owner, func(o ScheduleOwner) error {
+		list, now, err := s.read(ctx, s.keys(o.Tenant, o.UID), name)
 		if err != nil {
 			return err
 		}
 		if list[0] == nil {
-			return scheduleNotFound(queue, name)
+			return s.notFound(owner, name)
 		}
 		out = list[0].schedule(now)
 		return nil
@@ -131,14 +130,14 @@ func (s *Store) GetSchedule(ctx context.Context, t tenants.ID, queue, name strin
 // maxListBytes bounds the definitions that one list reads.
 const maxListBytes = 4 << 20
 
-// ListSchedules returns up to limit schedules of a queue whose names begin with prefix and come after the name after, by
+// ListSchedules returns up to limit schedules of an owner whose names begin with prefix and come after the name after, by
 // name, and the name after which the next page goes on, or "". A page may be short because schedules are large.
-func (s *Store) ListSchedules(ctx context.Context, t tenants.ID, queue, prefix, after string, limit int) ([]Schedule, string, error) {
+func (s *Schedules) ListSchedules(ctx context.Context, t tenants.ID, owner, prefix, after string, limit int) ([]Schedule, string, error) {
 	var out []Schedule
 	next := ""
-	err := s.with(ctx, t, queue, func(d *desk) error {
+	err := s.owners.WithOwner(ctx, t, owner, func(o ScheduleOwner) error {
 		out, next = []Schedule{}, ""
-		names, err := d.scheduleNames(ctx)
+		names, err := s.names(ctx, o.Tenant, o.UID)
 		if err != nil {
 			return err
 		}
@@ -149,7 +148,7 @@ func (s *Store) ListSchedules(ctx context.Context, t tenants.ID, queue, prefix, 
 		}
 		bytes := 0
 		for first := true; first || len(names) > 0; first = false {
-			list, now, err := d.readSchedules(ctx, names[:min(len(names), callMessages)]...)
+			list, now, err := s.read(ctx, s.keys(o.Tenant, o.UID), names[:min(len(names), callMessages)]...)
 			if err != nil {
 				return err
 			}
@@ -173,40 +172,40 @@ func (s *Store) ListSchedules(ctx context.Context, t tenants.ID, queue, prefix, 
 	return out, next, err
 }
 
-// DeleteSchedule deletes a schedule of a queue.
-func (s *Store) DeleteSchedule(ctx context.Context, t tenants.ID, queue, name string, cond Condition) error {
-	return s.changeSchedule(ctx, t, queue, name, cond, func(d *desk, r *scheduleRecord, _ time.Time) error {
+// DeleteSchedule deletes a schedule of an owner.
+func (s *Schedules) DeleteSchedule(ctx context.Context, t tenants.ID, owner, name string, cond Condition) error {
+	return s.changeSchedule(ctx, t, owner, name, cond, func(o ScheduleOwner, r *scheduleRecord, _ time.Time) error {
 		if r == nil {
-			return scheduleNotFound(queue, name)
+			return s.notFound(owner, name)
 		}
-		if err := s.storeState(ctx, d.scheduleKeys(), r, ""); err != nil {
+		if err := s.storeState(ctx, s.keys(o.Tenant, o.UID), r, ""); err != nil {
 			return err
 		}
 		if err := s.step("schedule removed"); err != nil {
 			return err
 		}
-		return s.index(ctx, leave(d.entryOf(r)))
+		return s.index(ctx, leave(o.entryOf(r)))
 	})
 }
 
 // PauseSchedule ends the ticks of a schedule until it is resumed. A pause of one that is paused replaces the reason.
-func (s *Store) PauseSchedule(ctx context.Context, t tenants.ID, queue, name, reason string) (Schedule, error) {
+func (s *Schedules) PauseSchedule(ctx context.Context, t tenants.ID, owner, name, reason string) (Schedule, error) {
 	if len(reason) > MaxPauseReason {
 		return Schedule{}, errs.Invalidf("/reason", "A reason has at most %d bytes, got %d.", MaxPauseReason, len(reason))
 	}
 	var out Schedule
-	err := s.changeSchedule(ctx, t, queue, name, Condition{}, func(d *desk, r *scheduleRecord, now time.Time) error {
+	err := s.changeSchedule(ctx, t, owner, name, Condition{}, func(o ScheduleOwner, r *scheduleRecord, now time.Time) error {
 		if r == nil {
-			return scheduleNotFound(queue, name)
+			return s.notFound(owner, name)
 		}
-		entry := d.entryOf(r)
+		entry := o.entryOf(r)
 		pause := storedPause{At: now.UnixMilli(), Reason: reason}
 		if r.state.Paused != nil {
 			pause.At = r.state.Paused.At
 		}
 		r.state.Paused, r.state.Life = &pause, ""
 		out = r.schedule(now)
-		if err := s.saveSchedule(ctx, d.scheduleKeys(), r); err != nil {
+		if err := s.saveSchedule(ctx, s.keys(o.Tenant, o.UID), r); err != nil {
 			return err
 		}
 		if err := s.step("schedule paused"); err != nil {
@@ -218,19 +217,19 @@ func (s *Store) PauseSchedule(ctx context.Context, t tenants.ID, queue, name, re
 }
 
 // ResumeSchedule lets the ticks of a paused schedule go on with the next one from now. Those of the pause do not happen.
-func (s *Store) ResumeSchedule(ctx context.Context, t tenants.ID, queue, name string) (Schedule, error) {
+func (s *Schedules) ResumeSchedule(ctx context.Context, t tenants.ID, owner, name string) (Schedule, error) {
 	var out Schedule
-	err := s.changeSchedule(ctx, t, queue, name, Condition{}, func(d *desk, r *scheduleRecord, now time.Time) error {
+	err := s.changeSchedule(ctx, t, owner, name, Condition{}, func(o ScheduleOwner, r *scheduleRecord, now time.Time) error {
 		if r == nil {
-			return scheduleNotFound(queue, name)
+			return s.notFound(owner, name)
 		}
 		if r.state.Paused != nil {
 			r.state.Paused = nil
 			s.revive(r, now)
-			if err := s.announce(ctx, d, r); err != nil {
+			if err := s.announce(ctx, o, r); err != nil {
 				return err
 			}
-			if err := s.saveSchedule(ctx, d.scheduleKeys(), r); err != nil {
+			if err := s.saveSchedule(ctx, s.keys(o.Tenant, o.UID), r); err != nil {
 				return err
 			}
 		}
@@ -242,17 +241,17 @@ func (s *Store) ResumeSchedule(ctx context.Context, t tenants.ID, queue, name st
 
 // RunSchedule sends the message of a schedule once, now. Its ticks stay as they are. The same key sends nothing twice as
 // long as the queue remembers it: five minutes, or a FIFO queue's deduplication window; "": no key.
-func (s *Store) RunSchedule(ctx context.Context, t tenants.ID, queue, name, key string) (Sent, Outgoing, error) {
+func (s *Schedules) RunSchedule(ctx context.Context, t tenants.ID, owner, name, key string) (Sent, Outgoing, error) {
 	var sent Sent
 	var m Outgoing
-	err := s.with(ctx, t, queue, func(d *desk) error {
-		list, now, err := d.readSchedules(ctx, name)
+	err := s.owners.WithOwner(ctx, t, owner, func(o ScheduleOwner) error {
+		list, now, err := s.read(ctx, s.keys(o.Tenant, o.UID), name)
 		if err != nil {
 			return err
 		}
 		r := list[0]
 		if r == nil {
-			return scheduleNotFound(queue, name)
+			return s.notFound(owner, name)
 		}
 		name := s.engine.NewID(0).String()
 		if key != "" {
@@ -260,7 +259,7 @@ func (s *Store) RunSchedule(ctx context.Context, t tenants.ID, queue, name, key 
 			name = hex.EncodeToString(sum[:16])
 		}
 		m = r.message("run-" + name)
-		results, err := d.sendBatch(callerOf(ctx), []Outgoing{m}, false)
+		results, err := o.Send(ctx, []Outgoing{m})
 		if err != nil {
 			return err
 		}
@@ -270,14 +269,14 @@ func (s *Store) RunSchedule(ctx context.Context, t tenants.ID, queue, name, key 
 		if sent.Replayed {
 			return nil
 		}
-		s.scheduleCounts.runs.Add(1)
-		err = s.amend(ctx, d.scheduleKeys(), r, func(st *scheduleState) bool {
+		s.counts.runs.Add(1)
+		err = s.amend(ctx, s.keys(o.Tenant, o.UID), r, func(st *scheduleState) bool {
 			st.Runs++
 			st.LastRun = &storedRun{At: now.UnixMilli(), ID: sent.ID.String()}
 			return true
 		})
 		if err != nil { // the message is sent all the same
-			s.logger.Warn("a run of a schedule was not recorded", "tenant", t.String(), "queue", queue, "error", err.Error())
+			s.logger.Warn("a run of a schedule was not recorded", "tenant", t.String(), s.kind, owner, "error", err.Error())
 		}
 		return nil
 	})
@@ -285,10 +284,10 @@ func (s *Store) RunSchedule(ctx context.Context, t tenants.ID, queue, name, key 
 }
 
 // changeSchedule calls f with a schedule as it is, or nil for none, until no other change comes between.
-func (s *Store) changeSchedule(ctx context.Context, t tenants.ID, queue, name string, cond Condition, f func(*desk, *scheduleRecord, time.Time) error) error {
-	return s.with(ctx, t, queue, func(d *desk) error {
+func (s *Schedules) changeSchedule(ctx context.Context, t tenants.ID, owner, name string, cond Condition, f func(ScheduleOwner, *scheduleRecord, time.Time) error) error {
+	return s.owners.WithOwner(ctx, t, owner, func(o ScheduleOwner) error {
 		for range maxStale {
-			list, now, err := d.readSchedules(ctx, name)
+			list, now, err := s.read(ctx, s.keys(o.Tenant, o.UID), name)
 			if err != nil {
 				return err
 			}
@@ -298,7 +297,7 @@ func (s *Store) changeSchedule(ctx context.Context, t tenants.ID, queue, name st
 				cond.ETag != "" && cond.ETag != "*" && (r == nil || cond.ETag != etag(r.def.UID, r.state.Version)):
 				return ErrSchedulePrecondition
 			}
-			if err := f(d, r, now); !errors.Is(err, errScheduleChanged) {
+			if err := f(o, r, now); !errors.Is(err, errScheduleChanged) {
 				return err
 			}
 		}
@@ -307,7 +306,7 @@ func (s *Store) changeSchedule(ctx context.Context, t tenants.ID, queue, name st
 }
 
 // revive sets when a schedule is due next, and gives it a new life in the index. A paused one has neither.
-func (s *Store) revive(r *scheduleRecord, now time.Time) {
+func (s *Schedules) revive(r *scheduleRecord, now time.Time) {
 	r.state.Next, r.state.Tried, r.state.Life = 0, 0, ""
 	if r.state.Paused != nil {
 		return
@@ -318,30 +317,30 @@ func (s *Store) revive(r *scheduleRecord, now time.Time) {
 }
 
 // announce puts a schedule that is about to be stored into the index.
-func (s *Store) announce(ctx context.Context, d *desk, r *scheduleRecord) error {
+func (s *Schedules) announce(ctx context.Context, o ScheduleOwner, r *scheduleRecord) error {
 	if r.state.Life == "" {
 		return nil
 	}
-	if err := s.index(ctx, enter(d.entryOf(r), r.state.Next)); err != nil {
+	if err := s.index(ctx, enter(o.entryOf(r), r.state.Next)); err != nil {
 		return err
 	}
 	return s.step("schedule entered")
 }
 
 // encode returns the state as it is to be stored, a text that was never stored before.
-func (r *scheduleRecord) encode(s *Store) string {
+func (r *scheduleRecord) encode(s *Schedules) string {
 	r.state.Rev = s.engine.NewID(0).String()
 	text, _ := json.Marshal(r.state) // never fails
 	return string(text)
 }
 
 // saveSchedule stores the state of a schedule.
-func (s *Store) saveSchedule(ctx context.Context, keys []string, r *scheduleRecord) error {
+func (s *Schedules) saveSchedule(ctx context.Context, keys []string, r *scheduleRecord) error {
 	return s.storeState(ctx, keys, r, r.encode(s))
 }
 
 // storeState stores a state in place of the one that was read, or with "" deletes the schedule.
-func (s *Store) storeState(ctx context.Context, keys []string, r *scheduleRecord, text string) error {
+func (s *Schedules) storeState(ctx context.Context, keys []string, r *scheduleRecord, text string) error {
 	reply, err := s.engine.Do(ctx, scheduleSaveScript, keys, r.name, r.was, text)
 	if err == nil {
 		err = verdict(reply)
@@ -354,7 +353,7 @@ func (s *Store) storeState(ctx context.Context, keys []string, r *scheduleRecord
 
 // amend changes the state of a schedule by a function of it, whatever others change meanwhile. f returns false where
 // there is nothing to do. A schedule that is gone is left so.
-func (s *Store) amend(ctx context.Context, keys []string, r *scheduleRecord, f func(*scheduleState) bool) error {
+func (s *Schedules) amend(ctx context.Context, keys []string, r *scheduleRecord, f func(*scheduleState) bool) error {
 	for range maxStale {
 		if !f(&r.state) {
 			return nil
@@ -363,7 +362,7 @@ func (s *Store) amend(ctx context.Context, keys []string, r *scheduleRecord, f f
 		if !errors.Is(err, errScheduleChanged) {
 			return err
 		}
-		list, _, err := s.readSchedules(ctx, keys, r.name)
+		list, _, err := s.read(ctx, keys, r.name)
 		if err != nil {
 			return err
 		}
@@ -393,22 +392,9 @@ func verdict(reply any) error {
 	return unexpected(reply)
 }
 
-func scheduleNotFound(queue, name string) error {
-	e := *ErrScheduleNotFound
-	e.Message = fmt.Sprintf("The queue %q has no schedule %q.", queue, name)
-	e.Fix = "Create it: PUT /v1/queues/{queue}/schedules/{schedule}."
-	return &e
-}
-
-func (d *desk) scheduleKeys() []string { return []string{d.keys[0], schedulesKey(d.at.tenant, d.uid)} }
-
-// readSchedules returns schedules of a queue, nil for names that have none, and the time. There may be fewer than names
-// when they are large, but at least one.
-func (d *desk) readSchedules(ctx context.Context, names ...string) ([]*scheduleRecord, time.Time, error) {
-	return d.store.readSchedules(ctx, d.scheduleKeys(), names...)
-}
-
-func (s *Store) readSchedules(ctx context.Context, keys []string, names ...string) ([]*scheduleRecord, time.Time, error) {
+// read returns schedules, nil for names that have none, and the time. There may be fewer than names when they are large, but
+// at least one.
+func (s *Schedules) read(ctx context.Context, keys []string, names ...string) ([]*scheduleRecord, time.Time, error) {
 	args := make([]any, len(names))
 	for i, n := range names {
 		args[i] = n
@@ -434,8 +420,8 @@ func (s *Store) readSchedules(ctx context.Context, keys []string, names ...strin
 	return records, at(engine.Number(list, 1)), nil
 }
 
-func (d *desk) scheduleNames(ctx context.Context) ([]string, error) {
-	reply, err := d.store.engine.Do(ctx, scheduleNamesScript, d.scheduleKeys()[1:])
+func (s *Schedules) names(ctx context.Context, t tenants.ID, uid string) ([]string, error) {
+	reply, err := s.engine.Do(ctx, scheduleNamesScript, s.keys(t, uid)[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -447,9 +433,9 @@ func (d *desk) scheduleNames(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// dropSchedules deletes the schedules of a queue that is retired: out of the index first, so that whoever finds the
+// DropSchedules deletes the schedules of an owner that is retired: out of the index first, so that whoever finds the
 // deletion half done finds those whose entries are left. It can be repeated.
-func (s *Store) dropSchedules(ctx context.Context, t tenants.ID, uid string) error {
+func (s *Schedules) DropSchedules(ctx context.Context, t tenants.ID, uid string) error {
 	var gone []any
 	for {
 		reply, err := s.engine.Do(ctx, scheduleDropScript, []string{schedulesKey(t, uid)}, gone...)
@@ -480,23 +466,23 @@ func (s *Store) dropSchedules(ctx context.Context, t tenants.ID, uid string) err
 	}
 }
 
-// reindex puts the schedules of a queue back into the index where their entries were lost: when Redis lost one slot and
+// ReindexSchedules puts the schedules of an owner back into the index where their entries were lost: when Redis lost one slot and
 // not the other.
-func (s *Store) reindex(ctx context.Context, t tenants.ID, queue string) error {
-	return s.with(ctx, t, queue, func(d *desk) error {
-		names, err := d.scheduleNames(ctx)
+func (s *Schedules) ReindexSchedules(ctx context.Context, t tenants.ID, owner string) error {
+	return s.owners.WithOwner(ctx, t, owner, func(o ScheduleOwner) error {
+		names, err := s.names(ctx, o.Tenant, o.UID)
 		if err != nil {
 			return err
 		}
 		for len(names) > 0 {
-			list, _, err := d.readSchedules(ctx, names[:min(len(names), callMessages)]...)
+			list, _, err := s.read(ctx, s.keys(o.Tenant, o.UID), names[:min(len(names), callMessages)]...)
 			if err != nil {
 				return err
 			}
 			var changes []indexChange
 			for _, r := range list {
 				if r != nil && r.state.Life != "" {
-					changes = append(changes, enter(d.entryOf(r), r.state.Next))
+					changes = append(changes, enter(o.entryOf(r), r.state.Next))
 				}
 			}
 			if err := s.index(ctx, changes...); err != nil {

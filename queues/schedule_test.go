@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -762,20 +763,28 @@ var errKilled = errors.New("killed")
 func (b *bench) dying(t *testing.T, step string) *bench {
 	t.Helper()
 	victim := b.another(t)
-	killed := false
-	victim.SetStep(func(done string) error {
-		if done == step || killed {
-			killed = true
-			return errKilled
-		}
-		return nil
-	})
+	killed := victim.dies(step)
 	t.Cleanup(func() {
-		if !killed {
+		if !killed() {
 			t.Errorf("no step %q came by", step)
 		}
 	})
 	return victim
+}
+
+// dies has a server stop dead behind a step, and returns whether it has.
+func (b *bench) dies(step string) (killed func() bool) {
+	var dead atomic.Bool
+	b.SetStep(func(done string) error {
+		if done == step {
+			dead.Store(true)
+		}
+		if dead.Load() {
+			return errKilled
+		}
+		return nil
+	})
+	return dead.Load
 }
 
 // A server that dies between any two steps of a tick: another one finishes it, and the message is there once.

@@ -36,24 +36,24 @@ type scheduleCounts struct{ runs, missed, errors atomic.Int64 }
 
 // ScheduleCounts returns how many messages this server has sent for schedules, how many ticks it left out because they
 // were missed, and how many messages queues refused.
-func (s *Store) ScheduleCounts() (runs, missed, errors int64) {
-	c := &s.scheduleCounts
+func (s *Schedules) ScheduleCounts() (runs, missed, errors int64) {
+	c := &s.counts
 	return c.runs.Load(), c.missed.Load(), c.errors.Load()
 }
 
 // TickSchedules sends what schedules ask for until ctx ends. One server of the installation does it at a time; two that
 // believe so at once do each tick once all the same.
-func (s *Store) TickSchedules(ctx context.Context) error {
+func (s *Schedules) TickSchedules(ctx context.Context) error {
 	mine, asked := false, time.Time{}
 	for {
 		wait := schedulePoll
 		if time.Since(asked) >= scheduleLease/2 {
 			asked = time.Now()
-			got, err := s.engine.Lease(ctx, "schedules", scheduleLease)
+			got, err := s.engine.Lease(ctx, s.part, scheduleLease)
 			mine = err == nil && got
 		}
 		if mine {
-			if next, err := s.tickDue(ctx); err == nil {
+			if next, err := s.RunDue(ctx); err == nil {
 				wait = next
 			}
 		}
@@ -63,16 +63,16 @@ func (s *Store) TickSchedules(ctx context.Context) error {
 			if mine { // another server need not wait for the lease to end
 				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 				defer cancel()
-				_, _ = s.engine.Lease(last, "schedules", 0)
+				_, _ = s.engine.Lease(last, s.part, 0)
 			}
 			return nil
 		}
 	}
 }
 
-// tickDue deals with schedules that are due, and returns how long nothing more is.
-func (s *Store) tickDue(ctx context.Context) (time.Duration, error) {
-	reply, err := s.engine.Do(ctx, scheduleDueScript, []string{scheduleIndexKey()}, dueAtOnce)
+// RunDue deals with schedules that are due, at most a hundred, and returns how long nothing more is.
+func (s *Schedules) RunDue(ctx context.Context) (time.Duration, error) {
+	reply, err := s.engine.Do(ctx, scheduleDueScript, []string{scheduleIndexKey(s.part)}, dueAtOnce)
 	if err != nil {
 		return 0, err
 	}
@@ -108,7 +108,7 @@ func (s *Store) tickDue(ctx context.Context) (time.Duration, error) {
 }
 
 // dealWith does what is due of the schedule behind an entry, and says what becomes of the entry.
-func (s *Store) dealWith(ctx context.Context, raw string, now time.Time) indexChange {
+func (s *Schedules) dealWith(ctx context.Context, raw string, now time.Time) indexChange {
 	e, ok := parseEntry(raw)
 	if !ok {
 		s.logger.Error("an entry of the index of schedules is damaged", "entry", raw)
@@ -131,7 +131,7 @@ func (s *Store) dealWith(ctx context.Context, raw string, now time.Time) indexCh
 }
 
 // catchUp is tick for whoever is about to change a schedule that is due.
-func (s *Store) catchUp(ctx context.Context, e entry) error {
+func (s *Schedules) catchUp(ctx context.Context, e entry) error {
 	next, err := s.tick(ctx, e)
 	if errors.Is(err, errNoSchedule) {
 		return nil // it has changed already
@@ -158,10 +158,10 @@ var errNoSchedule = errors.New("there is no such schedule")
 // It notes that it begins, sends, and notes what became of it. Whoever finds a tick that was begun and not finished does
 // the same again: the messages have keys made of the schedule and the tick, so those that are stored are not stored
 // twice. After triedFor that is not certain any more, and the tick is missed.
-func (s *Store) tick(ctx context.Context, e entry) (time.Time, error) {
-	keys := []string{queueKeys(e.tenant, e.uid)[0], schedulesKey(e.tenant, e.uid)}
+func (s *Schedules) tick(ctx context.Context, e entry) (time.Time, error) {
+	keys := s.keys(e.tenant, e.uid)
 	for range maxStale {
-		list, now, err := s.readSchedules(ctx, keys, e.name)
+		list, now, err := s.read(ctx, keys, e.name)
 		if errors.Is(err, errGone) || err == nil && (list[0] == nil || list[0].state.Life != e.life) {
 			return time.Time{}, errNoSchedule
 		}
@@ -202,19 +202,34 @@ func (s *Store) tick(ctx context.Context, e entry) (time.Time, error) {
 }
 
 // doubtful reports whether a tick was begun so long ago that nobody can know whether it was sent.
-func (s *Store) doubtful(ctx context.Context, e entry, r *scheduleRecord, now time.Time) (bool, error) {
+func (s *Schedules) doubtful(ctx context.Context, e entry, r *scheduleRecord, now time.Time) (bool, error) {
 	if r.state.Tried == 0 {
 		return false, nil
 	}
-	c, err := s.load(ctx, e.tenant, e.uid)
-	if errors.Is(err, errGone) {
-		return false, errNoSchedule
+	var rules Settings
+	err := s.withOwner(ctx, e, r, func(o ScheduleOwner) (err error) {
+		rules, err = o.Rules(ctx)
+		return err
+	})
+	return err == nil && now.Sub(at(r.state.Tried)) >= rules.triedFor(), err
+}
+
+// withOwner calls f with the owner of a schedule, or returns errNoSchedule where it is being deleted, or is another one by now.
+func (s *Schedules) withOwner(ctx context.Context, e entry, r *scheduleRecord, f func(ScheduleOwner) error) error {
+	err := s.owners.WithOwner(ctx, e.tenant, r.def.Queue, func(o ScheduleOwner) error {
+		if o.UID != e.uid {
+			return errNoSchedule
+		}
+		return f(o)
+	})
+	if errs.KindOf(err) == errs.NotFound {
+		return errNoSchedule
 	}
-	return err == nil && now.Sub(at(r.state.Tried)) >= c.triedFor(), err
+	return err
 }
 
 // carryOut sends for the ticks of a schedule that were begun, and notes it. Doubtful ones are only counted as missed.
-func (s *Store) carryOut(ctx context.Context, e entry, keys []string, r *scheduleRecord, now time.Time, doubtful bool) error {
+func (s *Schedules) carryOut(ctx context.Context, e entry, keys []string, r *scheduleRecord, now time.Time, doubtful bool) error {
 	first, tried := r.state.Next, r.state.Tried
 	p := r.timing.plan(at(first), at(tried))
 	if doubtful {
@@ -250,9 +265,9 @@ func (s *Store) carryOut(ctx context.Context, e entry, keys []string, r *schedul
 		return err
 	}
 	if noted {
-		s.scheduleCounts.runs.Add(done.runs)
-		s.scheduleCounts.missed.Add(p.missed)
-		s.scheduleCounts.errors.Add(done.errors)
+		s.counts.runs.Add(done.runs)
+		s.counts.missed.Add(p.missed)
+		s.counts.errors.Add(done.errors)
 	}
 	return s.step("tick noted")
 }
@@ -266,17 +281,10 @@ type sentTicks struct {
 
 // sendScheduled sends a schedule's message for each of the ticks. What the queue refuses is part of the result; an error
 // says that the ticks are to be tried again.
-func (s *Store) sendScheduled(ctx context.Context, e entry, r *scheduleRecord, ticks []time.Time, now time.Time) (sentTicks, error) {
+func (s *Schedules) sendScheduled(ctx context.Context, e entry, r *scheduleRecord, ticks []time.Time, now time.Time) (sentTicks, error) {
 	var out sentTicks
 	if len(ticks) == 0 {
 		return out, nil
-	}
-	d, err := s.desk(ctx, e.tenant, r.def.Queue)
-	if err != nil && !errors.Is(err, ErrQueueNotFound) {
-		return out, err
-	}
-	if err != nil || d.uid != e.uid {
-		return out, errNoSchedule // the queue is being deleted, or is another one by now
 	}
 	terms, err := s.terms(ctx, e.tenant)
 	if err != nil {
@@ -290,11 +298,11 @@ func (s *Store) sendScheduled(ctx context.Context, e entry, r *scheduleRecord, t
 	for i, tick := range ticks {
 		batch[i] = r.message(tickName(tick))
 	}
-	results, err := d.sendBatch(func() Actor { return Actor{Kind: BySchedule, Name: r.name} }, batch, false)
-	if errors.Is(err, errGone) {
-		s.forget(d)
-		return out, errNoSchedule
-	}
+	var results []SendResult
+	err = s.withOwner(ctx, e, r, func(o ScheduleOwner) (err error) {
+		results, err = o.Send(By(ctx, func() Actor { return Actor{Kind: BySchedule, Name: r.name} }), batch)
+		return err
+	})
 	if err != nil {
 		return out, err
 	}
@@ -335,7 +343,7 @@ func move(e entry, next time.Time) indexChange { return indexChange{"=", next.Un
 func leave(e entry) indexChange                { return indexChange{"-", 0, e.String()} }
 
 // index changes at most dueAtOnce entries of the index.
-func (s *Store) index(ctx context.Context, changes ...indexChange) error {
+func (s *Schedules) index(ctx context.Context, changes ...indexChange) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -343,6 +351,6 @@ func (s *Store) index(ctx context.Context, changes ...indexChange) error {
 	for _, c := range changes {
 		args = append(args, c.verb, c.at, c.entry)
 	}
-	_, err := s.engine.Do(ctx, scheduleIndexScript, []string{scheduleIndexKey()}, args...)
+	_, err := s.engine.Do(ctx, scheduleIndexScript, []string{scheduleIndexKey(s.part)}, args...)
 	return err
 }

@@ -1,6 +1,7 @@
 package queues
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ var language = &search.Language[Message]{
 			if m.Origin == nil {
 				return ""
 			}
-			return m.Origin.Queue
+			return cmp.Or(m.Origin.Queue, m.Origin.Topic)
 		}},
 		{Name: "deduplication_id", Text: func(m *Message) string { return m.DeduplicationID }},
 		{Name: "traceparent", Text: func(m *Message) string { return m.TraceParent }},

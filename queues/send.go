@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -60,25 +61,31 @@ func (s *Store) SendBatch(ctx context.Context, t tenants.ID, queue string, batch
 		results, err = d.sendBatch(callerOf(ctx), batch, atomic)
 		return err
 	})
+	return results, err
+}
+
+// sendBatch stores messages and counts those that were for the usage of the tenant.
+func (d *desk) sendBatch(who caller, batch []Outgoing, atomic bool) (results []SendResult, err error) {
+	if d.shards != nil {
+		results, err = d.sendSpread(who, batch, atomic)
+	} else {
+		results, err = d.sendHere(who, batch, atomic)
+	}
 	stored := int64(0)
 	for i := range results {
 		if err == nil && results[i].Err == nil && !results[i].Replayed {
 			stored++
 		}
 	}
-	s.meter.Add(t, tenants.KindQueue, queue, tenants.MetricSent, stored)
+	d.store.meter.Add(d.at.tenant, tenants.KindQueue, d.at.name, tenants.MetricSent, stored)
 	return results, err
-}
-
-func (d *desk) sendBatch(who caller, batch []Outgoing, atomic bool) ([]SendResult, error) {
-	if d.shards != nil {
-		return d.sendSpread(who, batch, atomic)
-	}
-	return d.sendHere(who, batch, atomic)
 }
 
 // sendHere stores messages in this shard.
 func (d *desk) sendHere(who caller, batch []Outgoing, atomic bool) ([]SendResult, error) {
+	if d.sends.crowded() {
+		return nil, room.Overloaded()
+	}
 	terms, err := d.store.terms(context.Background(), d.at.tenant)
 	if err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ type Settings struct {
 	FIFO              FIFO              // of a FIFO queue; zero for a standard one
 	Redrive           Redrive           // what becomes of messages that fail; zero: they stay
 	RedriveAllow      RedriveAllow      // which queues may have this one as their dead-letter queue
-	ForwardTo         string            // the queue of the same tenant and type to which messages go on that come to this one; "": they stay
+	ForwardTo         string            // the queue, or topic (see TopicTarget), of the same tenant and type to which messages go on that come to this one; "": they stay
 	Retry             Retry             // how long a message that failed waits
 	PriorityStep      time.Duration     // the head start that each step of a priority gives; 1 s to 1 d, default 1 min; no use in a FIFO queue
 	// Shards is over how many hash slots the queue is spread, 1 to MaxShards, 1 for a FIFO queue, default 1. It is settled when
@@ -73,15 +73,17 @@ type Settings struct {
 	AWS            AWS // what only clients of the AWS protocols say of a queue
 }
 
-// AWS is what clients of the AWS protocols say of a queue and nobody else. It is kept for them and has no effect. Who
-// replaces the settings by Put leaves it as it is.
+// AWS is what clients of the AWS protocols say of a queue and nobody else. It is kept for them, and all but the policy has
+// no effect. Who replaces the settings by Put leaves it as it is.
 type AWS struct {
-	Policy    string `json:"policy,omitempty"`     // JSON, as it was given; at most MaxPolicy bytes
-	KMSKey    string `json:"kms_key,omitempty"`    // names a key, at most MaxKMSKey bytes
-	KMSReuse  int    `json:"kms_reuse,omitempty"`  // seconds for which a data key is used; 0: nothing was said
-	NoSSE     bool   `json:"no_sse,omitempty"`     // encryption with keys of the service was switched off
-	PerGroup  bool   `json:"per_group,omitempty"`  // the limit of the throughput is to count by groups
-	AllowsAll bool   `json:"allows_all,omitempty"` // that all queues may name this one was said, and is not the default
+	Policy string `json:"policy,omitempty"` // JSON, as it was given; at most MaxPolicy bytes; see Store.Policy
+	// PolicyHolds: the policy was set when policies held. One from before, whose owner did not mean to open anything, does not.
+	PolicyHolds bool   `json:"policy_holds,omitempty"`
+	KMSKey      string `json:"kms_key,omitempty"`    // names a key, at most MaxKMSKey bytes
+	KMSReuse    int    `json:"kms_reuse,omitempty"`  // seconds for which a data key is used; 0: nothing was said
+	NoSSE       bool   `json:"no_sse,omitempty"`     // encryption with keys of the service was switched off
+	PerGroup    bool   `json:"per_group,omitempty"`  // the limit of the throughput is to count by groups
+	AllowsAll   bool   `json:"allows_all,omitempty"` // that all queues may name this one was said, and is not the default
 }
 
 // Bounds of AWS.
@@ -209,12 +211,14 @@ func (s Settings) validateFor(name string) error {
 	}
 	if s.ForwardTo != "" {
 		switch {
-		case ValidName(s.ForwardTo) != nil:
-			return errs.Invalidf("/forward_to", "%q is no name of a queue.", s.ForwardTo)
+		case ValidName(s.ForwardTo) != nil && !s.toTopic():
+			return errs.Invalidf("/forward_to", "%q is no name of a queue. A topic is named with %s before it.", s.ForwardTo, topicTarget)
 		case s.ForwardTo == name:
 			return errs.Invalidf("/forward_to", "A queue cannot forward to itself.")
 		case IsFIFOName(s.ForwardTo) != IsFIFOName(name):
-			return errs.Invalidf("/forward_to", "A FIFO queue forwards to a FIFO queue, and a standard queue to a standard one.")
+			return errs.Invalidf("/forward_to", "A FIFO queue forwards to a FIFO queue or topic, and a standard queue to a standard one.")
+		case s.toTopic() && s.Delay > 0:
+			return errs.Invalidf("/delay", "A queue that forwards to a topic has no delay: what is published has none. Set it on the queues that subscribe.")
 		}
 	}
 	return s.Validate()

@@ -99,9 +99,15 @@ func (d *desk) settleHere(who caller, list []Settlement) ([]Settled, error) {
 		call = &settleCall{who: who, items: rest, done: make(chan struct{})}
 		return nil
 	}
-	c, renewed := d.config.Load(), false
+	c, renewed, sure := d.config.Load(), false, false
 	for i, one := range list {
 		r, err := d.sign.read(one.ReceiptHandle)
+		if err != nil && !sure {
+			if err := d.replaced(context.Background()); err != nil {
+				return nil, err // nothing is done: no call before has found the queue
+			}
+			sure = true
+		}
 		if err == nil && one.Verb == DeadLetter && c.Redrive.DeadLetterQueue == "" && !renewed {
 			// Make sure that these are the settings of now.
 			renewed = true

@@ -101,6 +101,9 @@ func (s *Store) ofHolder(ctx context.Context, t tenants.ID, queue, handle string
 		case !IsFIFOName(d.at.name):
 			return ErrNoGroupState
 		case err != nil:
+			if gone := d.replaced(ctx); gone != nil {
+				return gone
+			}
 			return err
 		}
 		if reply, err = call(d, []any{string(r.id[:]) + r.place, r.delivery}); err != nil {

@@ -60,7 +60,7 @@ func (w *drawer) run(ctx context.Context, made int, call func() ([]any, error)) 
 func (w *drawer) draw(ctx context.Context, reply []any) error {
 	d := w.desk
 	w.draws++
-	has := tenants.Holding{Grant: engine.Number(reply, 2), Number: engine.Number(reply, 3), Used: engine.Number(reply, 4)}
+	has := tenants.ReadHolding(reply, 2)
 	how := w.how
 	if engine.Text(reply, 7) == "1" {
 		how = tenants.DrawAll
@@ -91,44 +91,23 @@ func (w *drawer) err() error {
 
 // Holders calls f for each shard of each queue of a tenant.
 func (s *Store) Holders(ctx context.Context, t tenants.ID, f func(uid string) error) error {
-	for after := ""; ; {
-		found, err := s.registry().List(ctx, t, "", after, 100)
+	return s.registry().Each(ctx, t, func(q Named) error {
+		others, err := s.others(ctx, t, q.UID)
 		if err != nil {
 			return err
 		}
-		for _, q := range found {
-			after = q.Name
-			others, err := s.others(ctx, t, q.UID)
-			if err != nil {
+		for _, uid := range append(others, q.UID) {
+			if err := f(uid); err != nil {
 				return err
 			}
-			for _, uid := range append(others, q.UID) {
-				if err := f(uid); err != nil {
-					return err
-				}
-			}
 		}
-		if len(found) < 100 {
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // Holding returns what a shard of a queue may fill and what it has stored; see tenants.Keeper.
 func (s *Store) Holding(ctx context.Context, t tenants.ID, uid string, trim bool, above int64) (tenants.Holding, error) {
-	flag := 0
-	if trim {
-		flag = 1
-	}
-	reply, err := s.engine.Do(ctx, holdingScript, queueKeys(t, uid), flag, above)
-	if err != nil {
-		return tenants.Holding{}, err
-	}
-	list, _ := reply.([]any)
-	if engine.Text(list, 0) != "ok" {
-		return tenants.Holding{}, tenants.ErrNoHolder
-	}
-	return tenants.Holding{Grant: engine.Number(list, 1), Number: engine.Number(list, 2), Used: engine.Number(list, 3)}, nil
+	return tenants.AskHolding(ctx, s.engine, holdingScript, queueKeys(t, uid), trim, above)
 }
 
 // gaveBack tells the tenant what a queue has given back, as outbox.lua says it. When that does not get there the tenant has

@@ -35,7 +35,7 @@ type Actor struct {
 	Member  string // id of the member who had signed in, or ""
 	Link    string // id of the portal link with which the session was opened, or ""
 	Address string // from where the request came, or ""
-	Name    string // of the topic, the schedule or the task
+	Name    string // of the topic, the schedule or the task, or the number of the account
 }
 
 // ActorKind is what somebody is who takes a step.
@@ -48,6 +48,7 @@ const (
 	ByTopic    ActorKind = "topic"
 	BySchedule ActorKind = "schedule"
 	ByTask     ActorKind = "task"
+	ByAccount  ActorKind = "account" // of another tenant, which the queue's policy lets in
 )
 
 // Event is what happened to a message.

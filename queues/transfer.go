@@ -102,6 +102,7 @@ type parcel struct {
 	group  []byte    // its group's digest there, or nil
 	parts  string    // what a forwarded one took along, see lua/lib/enter.lua
 	record []byte    // as it is stored there, without the stamp
+	hops   int       // of one that goes on to a topic: through how many it came
 	from   string    // the queue that it left
 	was    engine.ID // its id there
 }
@@ -223,6 +224,10 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 	if len(filed.place) > 0 && (p.letter == forwarded || IsFIFOName(d.at.name)) {
 		p.group = []byte(filed.place[:groupSize])
 	}
+	if _, ok := CutTopicTarget(p.to); ok && p.letter == forwarded {
+		p.published(m)
+		return p, nil
+	}
 	if p.letter == forwarded {
 		p.sent, p.parts, p.record = m.SentAt, nextHop(sideRecord), []byte(r.rest[stampSize+len(filed.place):])
 		return p, nil
@@ -261,6 +266,9 @@ func (d *desk) parseParcel(value string) (parcel, error) {
 // be brought again, in their order.
 func (d *desk) bring(ctx context.Context, journey, low int64, group []parcel) (here []parcel, err error) {
 	to, s := group[0].to, d.store
+	if topic, ok := CutTopicTarget(to); ok {
+		return d.bringToTopic(ctx, topic, journey, group)
+	}
 	err = s.with(ctx, d.at.tenant, to, func(there *desk) error {
 		if there.uid == d.first().uid {
 			return notFound(to) // a message leaves for another queue
@@ -306,6 +314,15 @@ func (d *desk) takeBack(ctx context.Context, journey int64, group []parcel, miss
 		d.orphaned.Store(s.clock.Now().Add(orphanPause).UnixMilli())
 		s.logger.Warn("the dead-letter queue is missing: messages stay where they are", "queue", d.at.name, "dead_letter_queue", to)
 	}
+	err := d.restore(ctx, journey, back)
+	if err == nil && len(back) < len(group) {
+		err = missing
+	}
+	return back, err
+}
+
+// restore takes messages back into the queue that were on their way.
+func (d *desk) restore(ctx context.Context, journey int64, back []parcel) error {
 	flag := d.waiters.flag()
 	reply, err := d.alone(ctx, restoreScript, func(*config) []any {
 		args := []any{flag, journey}
@@ -315,10 +332,7 @@ func (d *desk) takeBack(ctx context.Context, journey int64, group []parcel, miss
 		return args
 	})
 	d.wakeOwn(flag, reply)
-	if err == nil && len(back) < len(group) {
-		err = missing
-	}
-	return back, err
+	return err
 }
 
 // nextHop returns what a forwarded message takes along, one hop further than its side record says.
