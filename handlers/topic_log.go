@@ -95,7 +95,7 @@ func (a *API) readTopicMessages(c echo.Context) error {
 		}
 	}
 	ctx, t, _ := scope(c)
-	page, err := a.Topics.Read(ctx, t, c.Param("topic"), from, limit, patience)
+	page, err := a.Topics.Read(ctx, t, c.Param("topic"), topics.ReadOptions{Place: from, Limit: limit, Wait: patience})
 	if err != nil {
 		return a.guessTopic(c, err)
 	}
@@ -213,7 +213,7 @@ func (a *API) replaySubscription(c echo.Context) error {
 	}
 	ctx, t, _ := scope(c)
 	topic, name := c.Param("topic"), c.Param("subscription")
-	n, err := a.Topics.PlanReplay(ctx, t, topic, name, from)
+	n, err := a.Topics.PlanReplay(ctx, t, topic, name, topics.ReplayOptions{From: from})
 	if err != nil {
 		return a.guessTopic(c, err)
 	}

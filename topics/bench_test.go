@@ -77,3 +77,33 @@ func cpu(tb testing.TB, s *redistest.Server) time.Duration {
 	must(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &own))
 	return total + time.Duration(own.Utime.Nano()+own.Stime.Nano())
 }
+
+// BenchmarkPublishWithSchema publishes messages one by one from many callers, to a topic without a schema and to one with.
+func BenchmarkPublishWithSchema(b *testing.B) {
+	redis := redistest.Start(b, redistest.Options{})
+	w := newWorld(b, engine.Options{URL: redis.URL()})
+	const order = `{"type":"object","required":["id","items"],"additionalProperties":false,"properties":{"id":{"type":"string","pattern":"^[a-z0-9-]+$"},
+		"total":{"type":"number","minimum":0},"items":{"type":"array","items":{"type":"object","required":["sku"],"properties":{"sku":{"type":"string"},"count":{"type":"integer"}}}}}}`
+	body := []byte(`{"id":"order-12345","total":99.5,"items":[{"sku":"lamp","count":2},{"sku":"chair","count":4},{"sku":"table","count":1}]}`)
+	for _, name := range []string{"without", "with"} {
+		b.Run(name, func(b *testing.B) {
+			tp := w.topic(b, topics.Settings{})
+			if name == "with" {
+				w.schema(b, tp, order)
+			}
+			before := cpu(b, redis)
+			b.SetParallelism(16)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := w.Publish(b.Context(), w.tenant, tp, queues.Outgoing{Body: body}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.StopTimer()
+			b.ReportMetric(float64((cpu(b, redis)-before).Microseconds())/float64(b.N), "CPU-ms/1000")
+		})
+	}
+}

@@ -66,7 +66,7 @@ func Wrap(topicName, subscription string, l *Logged) []byte {
 // wrapped is what a queue gets in the place of a message: JSON that has it. It is recognised by what is in it.
 func (r *round) wrapped(body []byte, p *published, toFIFO bool) queues.Delivery {
 	m := &p.message
-	out := queues.Outgoing{Body: body, ContentType: "application/json", GroupID: m.GroupID, TraceParent: m.TraceParent}
+	out := queues.Outgoing{Body: body, ContentType: "application/json", GroupID: m.GroupID, TraceParent: m.TraceParent, Hops: m.Hops}
 	if toFIFO {
 		if out.DeduplicationID = m.DeduplicationID; out.DeduplicationID == "" && r.config.ContentBased {
 			out.DeduplicationID = queues.ContentID(m.Body)

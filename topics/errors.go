@@ -41,6 +41,20 @@ var (
 		Message: "A message for this FIFO topic needs a deduplication id, because the topic does not derive one from the body.",
 		Fix:     `Give one (curl … -H 'Message-Deduplication-Id: 8c1f'), or set {"fifo":{"content_based_deduplication":true}} on the topic.`,
 		Fields:  []errs.Field{{Pointer: "/deduplication_id", Code: "required", Message: "must be given unless the topic derives it from the body"}}}
+	// ErrSchemaMismatch says that a message is not as the topic's schema says.
+	ErrSchemaMismatch = &errs.Error{Kind: errs.Invalid, Code: "schema_mismatch",
+		Message: "The message is not as the topic's schema says.",
+		Fix:     "Read the schema: GET /v1/topics/{topic}/schemas/current. Try a message: POST /v1/topics/{topic}/schemas/test."}
+	// ErrSchemaIncompatible says that a new version of a schema does not follow the current one as the topic asks for.
+	ErrSchemaIncompatible = &errs.Error{Kind: errs.Conflict, Code: "schema_incompatible",
+		Message: "The schema is not compatible with the current version.",
+		Fix:     "Change the schema at the places named, or, if you know that nobody is hurt, set another compatibility: PATCH /v1/topics/{topic}/schemas {\"compatibility\":\"none\"}."}
+	ErrSchemaNotFound = &errs.Error{Kind: errs.NotFound, Code: "schema_not_found", Message: "The topic has no such version of a schema.",
+		Fix: "List them: GET /v1/topics/{topic}/schemas."}
+	ErrSchemaCurrent = &errs.Error{Kind: errs.Conflict, Code: "schema_current", Message: "The version is the current one, by which messages are checked.",
+		Fix: "Make another one current first, or none: PATCH /v1/topics/{topic}/schemas {\"current\":null}."}
+	ErrSchemaQuota = &errs.Error{Kind: errs.Quota, Code: "quota_exceeded",
+		Message: fmt.Sprintf("The topic has %d versions of its schema, and no more are allowed.", MaxSchemas), Fix: "Delete versions that no message in use has."}
 	// ErrDataLost says that the registry names a topic whose keys are not there.
 	ErrDataLost = &errs.Error{Kind: errs.Unavailable, Code: "data_lost",
 		Message: "The topic is registered but its data is missing from the storage."}

@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
@@ -75,3 +76,14 @@ func (s *Store) Waiting(t tenants.ID, name string) int {
 
 // SigningKeyKey is the key of Redis that holds what notifications are signed with.
 func SigningKeyKey() string { return signingKeyKey() }
+
+// TickOnce does what is due of schedules, whoever else does so.
+func (s *Store) TickOnce(ctx context.Context) error {
+	for range 100 { // bounded, because what cannot be reached stays due
+		wait, err := s.RunDue(ctx)
+		if err != nil || wait > 100*time.Millisecond { // while something is due it asks again sooner
+			return err
+		}
+	}
+	return nil
+}

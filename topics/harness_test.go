@@ -102,8 +102,7 @@ func (w *world) newNotifier(tb testing.TB, key string) *topics.Notifier {
 	tb.Helper()
 	master, _, err := keyring.Open(tb.TempDir(), key, nil)
 	must(tb, err)
-	ring := master.Keyring()
-	return topics.NewNotifier(topics.NotifierConfig{Engine: w.engine, Keys: ring, Region: "eu-test-1", Origin: "https://sluice.example", Clock: w.clock,
+	return topics.NewNotifier(topics.NotifierConfig{Engine: w.engine, Keys: master.Keyring(), Region: "eu-test-1", Origin: "https://sluice.example", Clock: w.clock,
 		Account: func(ctx context.Context, id tenants.ID) (string, error) {
 			t, err := w.tenants.ByID(ctx, id)
 			return t.AccountNumber, err

@@ -14,9 +14,13 @@ var files embed.FS
 // The scripts, named like their files in lua/. docs/redis.md says what the keys hold.
 var (
 	publishScript       = engine.MustLoad(files, "publish")
+	acceptScript        = engine.MustLoad(files, "accept")
+	quitScript          = engine.MustLoad(files, "quit")
 	initScript          = engine.MustLoad(files, "init")
 	loadScript          = engine.MustLoad(files, "load")
 	configureScript     = engine.MustLoad(files, "configure")
+	setSchemasScript    = engine.MustLoad(files, "set_schemas")
+	schemaTextScript    = engine.MustLoad(files, "schema_text")
 	retireScript        = engine.MustLoad(files, "retire")
 	eraseScript         = engine.MustLoad(files, "erase")
 	trimScript          = engine.MustLoad(files, "trim")

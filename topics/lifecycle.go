@@ -174,7 +174,7 @@ func (c *config) topic(uid string, st Stats) Topic {
 	return Topic{Name: c.name, Settings: c.Settings, Created: c.created, Updated: c.updated, ETag: etag(uid, c.version), Stats: st}
 }
 
-// Put creates a topic or replaces its settings, all but Settings.AWS, and reports whether it was created.
+// Put creates a topic or replaces its settings, all but AWS and Schemas, and reports whether it was created.
 func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings, cond Condition) (Topic, bool, error) {
 	if err := set.validateFor(name); err != nil {
 		return Topic{}, false, err
@@ -183,7 +183,7 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 		if !cond.Missing {
 			out, err := s.change(ctx, t, name, cond, func(have Settings) Settings {
 				next := set
-				next.AWS = have.AWS
+				next.AWS, next.Schemas = have.AWS, have.Schemas
 				return next
 			})
 			if !errors.Is(err, ErrTopicNotFound) {
@@ -365,6 +365,9 @@ func (s *Store) bury(ctx context.Context, t tenants.ID, name, uid string) error 
 			return err
 		}
 	}
+	if err := s.DropSchedules(ctx, t, uid); err != nil {
+		return err
+	}
 	if err := s.releaseAll(ctx, t, uid, keys); err != nil {
 		return err
 	}
@@ -446,7 +449,7 @@ func (s *Store) Erase(ctx context.Context, t tenants.ID, most int) (left int64, 
 const sweepRate = 20
 
 // Sweep walks a tenant's topics: it finishes creations and deletions that a crash left half done, and frees what is not
-// kept any more of topics to which nobody publishes. It makes at most sweepRate calls a second.
+// kept any more of topics to which nobody publishes, and brings the index of schedules up to date. It makes at most sweepRate calls a second.
 func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 	if alive, err := s.engine.Beat(ctx); err == nil {
 		s.noteAlive(alive)
@@ -468,7 +471,11 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 				return ctx.Err()
 			case <-pace.C:
 			}
-			if err := s.tidy(ctx, t, n.Name); err != nil && !errors.Is(err, ErrTopicNotFound) && !errors.Is(err, ErrDataLost) {
+			err := s.tidy(ctx, t, n.Name)
+			if err == nil {
+				err = s.ReindexSchedules(ctx, t, n.Name)
+			}
+			if err != nil && !errors.Is(err, ErrTopicNotFound) && !errors.Is(err, ErrDataLost) {
 				return err
 			}
 		}

@@ -18,7 +18,7 @@ import (
 
 // Notification is the JSON that SNS sends, but for what differs between subscriptions: For adds that.
 type Notification struct {
-	sender     *sender
+	sender     *Sender
 	head, tail []byte // what stands before UnsubscribeURL, and behind it
 }
 
@@ -28,22 +28,22 @@ const timeForm = "2006-01-02T15:04:05.000Z"
 // BodyEncoding is the attribute that says of a body that it stands there in base64, because it is no text.
 const BodyEncoding = "Sluice-Body-Encoding"
 
-// notification packs a message and signs it. Messages of FIFO topics have a sequence number and no signature, as in SNS.
-func (s *sender) notification(p *published) *Notification {
-	m := &p.message
+// Notification packs a message and signs it. Messages of FIFO topics have a sequence number and no signature, as in SNS.
+func (s *Sender) Notification(l *Logged) *Notification {
+	m := &l.Message
 	message, attributes := string(m.Body), m.Attributes
 	if !utf8.Valid(m.Body) {
 		message = base64.StdEncoding.EncodeToString(m.Body)
 		attributes = append(attributes[:len(attributes):len(attributes)], queues.Attribute{Name: BodyEncoding, Type: "String", Value: "base64"})
 	}
-	signed := []member{{"Message", message}, {"MessageId", p.id.UUID()}, {"Subject", m.Subject},
-		{"Timestamp", publishedAt(p.sequence).Format(timeForm)}, {"TopicArn", s.arn}, {"Type", "Notification"}}
+	signed := []member{{"Message", message}, {"MessageId", l.ID.UUID()}, {"Subject", m.Subject},
+		{"Timestamp", l.PublishedAt.UTC().Format(timeForm)}, {"TopicArn", s.arn}, {"Type", "Notification"}}
 	note := &Notification{sender: s, head: []byte("{")}
 	add := func(name, value string) { note.head = appendMember(note.head, name, value) }
 	add("Type", "Notification")
-	add("MessageId", p.id.UUID())
+	add("MessageId", l.ID.UUID())
 	if s.fifo {
-		add("SequenceNumber", fmt.Sprintf("%020d", p.sequence))
+		add("SequenceNumber", fmt.Sprintf("%020d", l.Sequence))
 	}
 	add("TopicArn", s.arn)
 	if m.Subject != "" {
@@ -52,13 +52,7 @@ func (s *sender) notification(p *published) *Notification {
 	add("Message", message)
 	add("Timestamp", signed[3].value)
 	if !s.fifo {
-		version := "1"
-		if s.version == "2" {
-			version = "2"
-		}
-		add("SignatureVersion", version)
-		add("Signature", s.key.sign(version, signed))
-		add("SigningCertURL", s.notifier.Origin+s.key.path)
+		s.sign(add, signed)
 	}
 	if len(attributes) > 0 {
 		note.tail = appendAttributes(note.tail, attributes)
@@ -69,12 +63,23 @@ func (s *sender) notification(p *published) *Notification {
 // For returns the body for a subscription that was created at an instant.
 func (n *Notification) For(subscription string, created time.Time) []byte {
 	s := n.sender
-	arn := s.arn + ":" + subscription
+	arn := s.SubscriptionARN(subscription)
 	body := make([]byte, 0, len(n.head)+len(n.tail)+2*len(arn)+200)
 	body = append(body, n.head...)
 	body = appendMember(body, "UnsubscribeURL", s.notifier.Origin+"/?Action=Unsubscribe&SubscriptionArn="+arn+
 		"&Token="+s.notifier.unsubscribeToken(s.tenant, arn, created))
 	return append(append(body, n.tail...), "\n}"...)
+}
+
+// sign adds the members that have the signature of others.
+func (s *Sender) sign(add func(name, value string), signed []member) {
+	version := "1"
+	if s.version == "2" {
+		version = "2"
+	}
+	add("SignatureVersion", version)
+	add("Signature", s.key.sign(version, signed))
+	add("SigningCertURL", s.notifier.Origin+s.key.path)
 }
 
 // member is a name and a value of a notification.

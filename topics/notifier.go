@@ -32,11 +32,12 @@ const (
 	// signingBits is the size of the key of notifications, as SNS has it. A signature takes almost two milliseconds.
 	signingBits = 2048
 	// certificateLife is how long the certificate holds. Who verifies a notification of long ago wants it to hold still, and
-	// nothing but the master key could renew the trust in it.
+	// nothing but the installation's secret could renew the trust in it.
 	certificateLife = 30 * 365 * 24 * time.Hour
 
 	signingPurpose     = "sns-signing-key"
 	unsubscribePurpose = "sns-unsubscribe-links"
+	confirmPurpose     = "sns-confirmations"
 )
 
 // NotifierConfig is what a Notifier needs.
@@ -55,7 +56,8 @@ type NotifierConfig struct {
 type Notifier struct {
 	NotifierConfig
 	sealer   cipher.AEAD
-	links    []byte // key of the tokens in links that end a subscription
+	links    []byte      // key of the tokens in links that end a subscription
+	tokens   cipher.AEAD // seals the tokens that confirm one
 	accounts sync.Map
 
 	making sync.Mutex
@@ -74,15 +76,20 @@ func NewNotifier(c NotifierConfig) *Notifier {
 	if c.Clock == nil {
 		c.Clock = clock.Real{}
 	}
-	block, err := aes.NewCipher(c.Keys.Derive(signingPurpose))
+	return &Notifier{NotifierConfig: c, sealer: newSealer(c.Keys, signingPurpose), links: c.Keys.Derive(unsubscribePurpose), tokens: newSealer(c.Keys, confirmPurpose)}
+}
+
+// newSealer seals by a key of the installation.
+func newSealer(ring *keyring.Keyring, purpose string) cipher.AEAD {
+	block, err := aes.NewCipher(ring.Derive(purpose))
 	if err != nil {
-		panic("seal the key of notifications: " + err.Error()) // only for lengths that keyring.KeySize is not
+		panic("seal " + purpose + ": " + err.Error()) // only for lengths that keyring.KeySize is not
 	}
 	sealer, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic("seal the key of notifications: " + err.Error())
+		panic("seal " + purpose + ": " + err.Error())
 	}
-	return &Notifier{NotifierConfig: c, sealer: sealer, links: c.Keys.Derive(unsubscribePurpose)}
+	return sealer
 }
 
 // key returns the key, which the first server that needs one makes.
@@ -223,22 +230,46 @@ func (n *Notifier) OpenUnsubscribeToken(token, arn string) (owner tenants.ID, cr
 // errNoNotifier says that the program was put together wrongly.
 var errNoNotifier = errors.New("a subscription wants notifications, and there is no notifier")
 
-// sender makes the notifications of one topic.
-type sender struct {
+// Sender makes what SNS sends of one topic: notifications, and what asks an endpoint whether it wants them.
+type Sender struct {
 	notifier *Notifier
 	key      *signingKey // nil: they are not signed
 	tenant   tenants.ID
 	arn      string // of the topic
 	fifo     bool
 	version  string // by which they are signed
+	delivery string // the delivery policy of the topic
 }
 
-// senderFor returns the sender of a topic, and nil when none of the subscriptions needs one.
-func (n *Notifier) senderFor(ctx context.Context, t tenants.ID, c *config, subs ...*carried) (*sender, error) {
+// TopicARN returns the ARN of the topic.
+func (s *Sender) TopicARN() string { return s.arn }
+
+// DeliveryPolicy returns what the topic's owner said of how web endpoints are tried, as it was given, or "".
+func (s *Sender) DeliveryPolicy() string { return s.delivery }
+
+// SignatureVersion returns by which rules it signs, as the topic has it.
+func (s *Sender) SignatureVersion() string { return s.version }
+
+// sender returns the sender of a topic, with a key only where its notifications are signed.
+func (n *Notifier) sender(ctx context.Context, t tenants.ID, c *config, signs bool) (*Sender, error) {
+	account, err := n.account(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sender{notifier: n, tenant: t, arn: ARN(n.Region, account, c.name), fifo: IsFIFOName(c.name), version: c.AWS.SignatureVersion,
+		delivery: c.AWS.DeliveryPolicy}
+	if signs {
+		s.key, err = n.key(ctx)
+	}
+	return s, err
+}
+
+// senderFor returns the sender of a topic, and nil when none of the subscriptions needs one. Webhooks have one of their own.
+func (n *Notifier) senderFor(ctx context.Context, t tenants.ID, c *config, subs ...*carried) (*Sender, error) {
 	needed := false
 	for _, s := range subs {
 		for i := range s.rules {
-			needed = needed || s.rules[i].format == Notified
+			needed = needed || s.rules[i].format == Notified && s.last().Endpoint == ""
 		}
 	}
 	switch {
@@ -247,16 +278,62 @@ func (n *Notifier) senderFor(ctx context.Context, t tenants.ID, c *config, subs 
 	case n == nil:
 		return nil, engine.ErrBroken.Because(errNoNotifier)
 	}
-	account, err := n.account(ctx, t)
+	return n.sender(ctx, t, c, !IsFIFOName(c.name))
+}
+
+// senderAge is for how long what a topic says of its notifications is remembered, so that a webhook reads no settings for each
+// request. A change of them holds after as long at the latest.
+const senderAge = time.Second
+
+// keptSender is a sender, and when it was made.
+type keptSender struct {
+	sender *Sender
+	at     time.Time
+}
+
+// Sender returns what makes the messages of SNS of a topic, by settings that are a second old at most. Where they cannot be
+// read, older ones do.
+func (s *Store) Sender(ctx context.Context, t tenants.ID, topicName string) (*Sender, error) {
+	if s.notifier == nil {
+		return nil, engine.ErrBroken.Because(errNoNotifier)
+	}
+	var out *Sender
+	err := s.with(ctx, t, topicName, func(tp *topic) error {
+		known := tp.sender.Load()
+		now := s.clock.Now()
+		if known == nil || now.Sub(known.at) >= senderAge {
+			fresh, err := tp.newSender(ctx, now)
+			switch {
+			case errors.Is(err, errGone) || known == nil && err != nil:
+				return err
+			case err == nil:
+				known = fresh
+			}
+		}
+		out = known.sender
+		return nil
+	})
+	return out, err
+}
+
+// newSender reads the topic's settings, unless another caller has just done it.
+func (tp *topic) newSender(ctx context.Context, now time.Time) (*keptSender, error) {
+	tp.senders.Lock()
+	defer tp.senders.Unlock()
+	if known := tp.sender.Load(); known != nil && now.Sub(known.at) < senderAge {
+		return known, nil
+	}
+	c, _, err := tp.store.load(ctx, tp.keys, nil)
 	if err != nil {
 		return nil, err
 	}
-	s := &sender{notifier: n, tenant: t, arn: ARN(n.Region, account, c.name), fifo: IsFIFOName(c.name), version: c.AWS.SignatureVersion}
-	if s.fifo {
-		return s, nil
+	sender, err := tp.store.notifier.sender(ctx, tp.at.tenant, c, true)
+	if err != nil {
+		return nil, err
 	}
-	s.key, err = n.key(ctx)
-	return s, err
+	fresh := &keptSender{sender, now}
+	tp.sender.Store(fresh)
+	return fresh, nil
 }
 
 // ARN returns the ARN of a topic.

@@ -58,7 +58,7 @@ func TestNotificationsHaveTheFormOfSNS(t *testing.T) {
 		if got := w.drain(t, raw)[0]; got.Body != "hello" {
 			t.Errorf("raw is %+v", got)
 		}
-		page, err := w.Read(t.Context(), w.tenant, tp, topics.Place{}, 10, 0)
+		page, err := w.Read(t.Context(), w.tenant, tp, topics.ReadOptions{Limit: 10})
 		must(t, err)
 		if page.Messages[0].Message.Subject != "news" {
 			t.Errorf("the log has %+v", page.Messages[0].Message)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,12 @@ func (s *Store) PublishBatch(ctx context.Context, t tenants.ID, name string, bat
 		results, err = tp.publishBatch(ctx, batch, atomic)
 		return err
 	})
+	s.count(t, name, results, err)
+	return results, err
+}
+
+// count counts what was published.
+func (s *Store) count(t tenants.ID, name string, results []PublishResult, err error) {
 	stored := int64(0)
 	for i := range results {
 		if err == nil && results[i].Err == nil && !results[i].Replayed {
@@ -63,7 +70,6 @@ func (s *Store) PublishBatch(ctx context.Context, t tenants.ID, name string, bat
 		}
 	}
 	s.meter.Add(t, tenants.KindTopic, name, tenants.MetricPublished, stored)
-	return results, err
 }
 
 func (tp *topic) publishBatch(ctx context.Context, batch []queues.Outgoing, atomic bool) ([]PublishResult, error) {
@@ -71,41 +77,39 @@ func (tp *topic) publishBatch(ctx context.Context, batch []queues.Outgoing, atom
 	if err != nil {
 		return nil, err
 	}
-	c, err := tp.settings(ctx, batch, terms)
+	c, k, verdicts, err := tp.judge(ctx, batch, terms)
 	if err != nil {
 		return nil, err
 	}
 	results := make([]PublishResult, len(batch))
 	storable := tp.store.storage.Most(ctx, tp.at.tenant, terms)
-	call := &publishCall{config: c, most: storable, atomic: atomic, done: make(chan struct{})}
+	call := &publishCall{check: k, most: storable, atomic: atomic, done: make(chan struct{})}
 	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
 	var broken error
 	flush := func() error {
 		if len(call.items) == 0 {
 			return nil
 		}
-		tp.publishes.add(call)
-		<-call.done
-		err := call.err
+		err := tp.publish(ctx, call)
 		if atomic || errors.Is(err, errGone) {
 			return err
 		}
 		if IsFIFOName(tp.at.name) {
 			broken = err
 		}
-		call = &publishCall{config: c, most: storable, done: make(chan struct{})}
+		call = &publishCall{check: k, most: storable, done: make(chan struct{})}
 		return nil
 	}
 	for i := range batch {
 		m := &batch[i]
-		if err := c.admit(m, terms); err != nil {
+		if verdicts != nil && verdicts[i] != nil {
 			if atomic {
-				return nil, err
+				return nil, verdicts[i]
 			}
-			results[i].Err = err
+			results[i].Err = verdicts[i]
 			continue
 		}
-		item := tp.pack(m, c, &results[i])
+		item := tp.pack(m, c, k, &results[i])
 		if n := len(call.items); !atomic && n > 0 && (n == callMessages || call.size+len(item.record) > callBytes) {
 			if err := flush(); err != nil {
 				return nil, err
@@ -124,22 +128,76 @@ func (tp *topic) publishBatch(ctx context.Context, batch []queues.Outgoing, atom
 	return results, flush()
 }
 
-// settings returns the settings by which to judge messages: before one is refused, those of now.
-func (tp *topic) settings(ctx context.Context, batch []queues.Outgoing, terms *tenants.Terms) (*config, error) {
-	c := tp.config.Load()
-	for i := range batch {
-		if c.admit(&batch[i], terms) == nil {
-			continue
+// judge returns the settings by which messages are judged, and why each is refused, nil when none is: before one is, the settings
+// of now are asked.
+func (tp *topic) judge(ctx context.Context, batch []queues.Outgoing, terms *tenants.Terms) (c *config, k check, verdicts []error, err error) {
+	c = tp.config.Load()
+	for fresh := false; ; fresh = true {
+		if c, k, err = tp.checked(ctx, c); err != nil {
+			return nil, check{}, nil, err
+		}
+		verdicts = nil
+		for i := range batch {
+			err := c.admit(&batch[i], terms)
+			if err == nil {
+				err = k.admit(ctx, tp.store, &batch[i])
+			}
+			if err != nil && verdicts == nil {
+				verdicts = make([]error, len(batch))
+			}
+			if err != nil {
+				verdicts[i] = err
+			}
+		}
+		if verdicts == nil || fresh {
+			return c, k, verdicts, nil
 		}
 		now, _, err := tp.store.load(ctx, tp.keys, nil)
 		if err != nil {
-			return nil, err
+			return nil, check{}, nil, err
 		}
 		tp.config.Store(now)
-		return now, nil
+		if now.version == c.version {
+			return c, k, verdicts, nil
+		}
+		c = now
 	}
-	return c, nil
 }
+
+// publish carries out a call. Its messages are judged again when the topic has got another schema meanwhile.
+func (tp *topic) publish(ctx context.Context, call *publishCall) error {
+	for range maxStale {
+		tp.publishes.add(call)
+		<-call.done
+		if !errors.Is(call.err, errOtherSchema) {
+			return call.err
+		}
+		_, k, err := tp.checked(ctx, tp.config.Load())
+		if err != nil {
+			return call.fail(err)
+		}
+		items := call.items[:0]
+		for _, item := range call.items {
+			err := k.admit(ctx, tp.store, item.message)
+			switch {
+			case err != nil && call.atomic:
+				return err
+			case err != nil:
+				item.result.Err = err
+			default:
+				item.record = k.record(item.message)
+				items = append(items, item)
+			}
+		}
+		if call = (&publishCall{check: k, most: call.most, items: items, size: call.size, atomic: call.atomic, done: make(chan struct{})}); len(items) == 0 {
+			return nil
+		}
+	}
+	return call.fail(engine.ErrUnavailable)
+}
+
+// errOtherSchema says that the messages of a call were checked by another schema than the topic has.
+var errOtherSchema = errors.New("the topic has another schema by now")
 
 // admit checks a message of a tenant with these terms. Errors point at the part at fault.
 func (c *config) admit(m *queues.Outgoing, terms *tenants.Terms) error {
@@ -179,8 +237,8 @@ func sizeOf(m *queues.Outgoing) int {
 
 // publishCall is one caller's messages for one script call.
 type publishCall struct {
-	config *config // by which they were prepared
-	most   int64   // bytes that the tenant may store; 0: any number
+	check  check // by which they were admitted
+	most   int64 // bytes that the tenant may store; 0: any number
 	items  []publishItem
 	size   int
 	atomic bool
@@ -191,21 +249,30 @@ type publishCall struct {
 // publishItem is one message on its way.
 type publishItem struct {
 	head, record []byte
+	message      *queues.Outgoing
 	result       *PublishResult
+}
+
+// fail gives a call up whose messages are certainly not stored.
+func (c *publishCall) fail(err error) error {
+	for i := range c.items {
+		c.items[i].result.Err = err
+	}
+	return err
 }
 
 // pack prepares a message as publish.lua takes it. Its id is made here, before the call, so that a call that is repeated
 // stores the same message.
-func (tp *topic) pack(m *queues.Outgoing, c *config, result *PublishResult) publishItem {
+func (tp *topic) pack(m *queues.Outgoing, c *config, k check, result *PublishResult) publishItem {
 	result.ID = tp.store.engine.NewID(0)
 	head := append(make([]byte, 0, 36), result.ID[:]...)
-	return publishItem{head: append(head, m.RecognisedBy(c.asQueue())...), record: m.Record(), result: result}
+	return publishItem{head: append(head, m.RecognisedBy(c.asQueue())...), record: k.record(m), message: m, result: result}
 }
 
 // runPublishes appends the messages of several callers in one script call.
 func (tp *topic) runPublishes(batch []*publishCall) {
 	// The numbers are those of the whole server: a topic that it forgot and meets again must not begin anew.
-	reply, err := tp.append(context.Background(), tp.store.calls.Add(1), batch)
+	batch, reply, err := tp.append(context.Background(), tp.store.calls.Add(1), batch)
 	now, verdicts := engine.Number(reply, 1), engine.Text(reply, 2)
 	for _, c := range batch {
 		for i := range c.items {
@@ -224,7 +291,7 @@ func (tp *topic) runPublishes(batch []*publishCall) {
 		c.err = err
 		close(c.done)
 	}
-	if err != nil {
+	if err != nil || len(batch) == 0 {
 		return
 	}
 	tp.readers.tell()
@@ -233,50 +300,73 @@ func (tp *topic) runPublishes(batch []*publishCall) {
 	}
 }
 
-// append runs publish.lua for a batch of calls, of which all were prepared by the same settings or are by those of now.
-func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([]any, error) {
+// append runs publish.lua for a batch of calls, and returns those that it was run for: the others were checked by another schema
+// than that of now.
+func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([]*publishCall, []any, error) {
 	s, entry, draws := tp.store, int64(0), 0
 	for range maxStale {
-		c := tp.config.Load()
+		c, asked := tp.config.Load(), s.clock.Now()
+		if batch = c.checkedBy(batch); len(batch) == 0 {
+			return nil, nil, nil
+		}
 		args := tp.publishArgs(c, seq, entry, batch)
 		reply, err := s.engine.Do(ctx, publishScript, tp.keys, args...)
 		if err != nil {
-			return nil, err
+			return batch, nil, err
 		}
 		list, err := verdict(reply)
 		if err != nil {
-			return nil, err
+			return batch, nil, err
 		}
 		switch engine.Text(list, 0) {
 		case "ok":
-			return list, nil
+			tp.policy.Confirm(asked)
+			return batch, list, nil
 		case "stale":
 			now, err := decodeConfig(engine.Text(list, 1), engine.Text(list, 2))
 			if err != nil {
-				return nil, engine.ErrBroken.Because(err)
+				return batch, nil, engine.ErrBroken.Because(err)
 			}
 			tp.config.Store(now)
 		case "idle":
 			if entry, err = s.enter(ctx, tp.at.tenant, tp.uid, engine.Number(list, 1)); err != nil {
-				return nil, err
+				return batch, nil, err
 			}
 		case "short":
 			if draws++; draws > maxDraws {
-				return nil, engine.ErrUnavailable // others fill what is drawn
+				return batch, nil, engine.ErrUnavailable // others fill what is drawn
 			}
-			if err := tp.draw(ctx, batch[len(batch)-1].most, list); err != nil {
-				return nil, err
+			if err := tp.draw(ctx, batch[len(batch)-1].most, tenants.DrawNone, list); err != nil {
+				return batch, nil, err
 			}
 		default:
-			return nil, refused(engine.Text(list, 0))
+			return batch, nil, refused(engine.Text(list, 0))
 		}
 	}
-	return nil, engine.ErrUnavailable
+	return batch, nil, engine.ErrUnavailable
+}
+
+// checkedBy returns the calls whose messages were checked by the schema of these settings, and ends the others.
+func (c *config) checkedBy(batch []*publishCall) []*publishCall {
+	v, _ := c.Schemas.version(ofNoVersion)
+	if !slices.ContainsFunc(batch, func(p *publishCall) bool { return p.check.version != v }) {
+		return batch
+	}
+	var same []*publishCall
+	for _, p := range batch {
+		if p.check.version == v {
+			same = append(same, p)
+			continue
+		}
+		p.err = errOtherSchema
+		close(p.done)
+	}
+	return same
 }
 
 func (tp *topic) publishArgs(c *config, seq, entry int64, batch []*publishCall) []any {
 	s := tp.store
-	atomic, most := 0, MaxLogMessages
+	atomic := 0
 	if batch[0].atomic {
 		atomic = 1
 	}
@@ -284,19 +374,24 @@ func (tp *topic) publishArgs(c *config, seq, entry int64, batch []*publishCall) 
 	if batch[len(batch)-1].most > 0 {
 		tell = "1"
 	}
-	if s.engine.Memory() {
-		most = memoryMessages
-	}
 	session := s.engine.Session().Number()
 	args := make([]any, 0, 14+2*callMessages)
 	args = append(args, c.version, fmt.Sprintf("L%d.0", session), seq, session, entry, leaseTime.Milliseconds(),
-		c.Retention.Milliseconds(), Hold.Milliseconds(), dedupWindow.Milliseconds(), c.maxKeys(), most, MaxLogBytes, atomic, tell)
+		c.Retention.Milliseconds(), Hold.Milliseconds(), dedupWindow.Milliseconds(), c.maxKeys(), s.maxLog(), MaxLogBytes, atomic, tell)
 	for _, call := range batch {
 		for i := range call.items {
 			args = append(args, call.items[i].head, call.items[i].record)
 		}
 	}
 	return args
+}
+
+// maxLog is how many messages the log of a topic may hold.
+func (s *Store) maxLog() int {
+	if s.engine.Memory() {
+		return memoryMessages
+	}
+	return MaxLogMessages
 }
 
 func refused(word string) error {
@@ -351,6 +446,9 @@ func PublishedAt(sequence int64) time.Time { return publishedAt(sequence) }
 // publishedAt returns when the message with a sequence number was published. After more than 4,096 publishes in one
 // millisecond it is a little later.
 func publishedAt(sequence int64) time.Time { return at(sequence/fence + epoch) }
+
+// maxSequence is behind all sequence numbers: what Lua's numbers hold exactly.
+const maxSequence = 1<<53 - 1
 
 // sequenceAt returns the smallest sequence number that a message published at an instant may have.
 func sequenceAt(t time.Time) int64 { return max(t.UnixMilli()-epoch, 0) * fence }

@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -22,11 +23,14 @@ var ErrNotRetained = &errs.Error{Kind: errs.Conflict, Code: "not_retained",
 type Place struct {
 	After *int64    // behind the message with this sequence number, or where it would be
 	Since time.Time // with what was published from then on
+	End   bool      // with what will be published
 }
 
 // after returns the sequence number behind which to begin, and "" for the oldest message.
 func (p Place) after() string {
 	switch {
+	case p.End:
+		return fmt.Sprint(int64(maxSequence))
 	case p.After != nil:
 		return fmt.Sprint(*p.After)
 	case !p.Since.IsZero():
@@ -50,14 +54,25 @@ type Page struct {
 	Now      time.Time
 }
 
-// Read returns messages of a topic's log in their order, at most MaxRead of them. Where there is none it waits for one.
+// ReadOptions says what to read of a log.
+type ReadOptions struct {
+	Place
+	Group string        // only messages of this group; "": all
+	Limit int           // how many at most, 1 to MaxRead
+	Wait  time.Duration // how long to wait for a message where there is none
+}
+
+// maxLooks bounds the parts of a log through which one read looks for messages of a group.
+const maxLooks = 20
+
+// Read returns messages of a topic's log in their order. There may be none of a group although some come behind Page.Next.
 // Who reads keeps the place: Read changes nothing.
-func (s *Store) Read(ctx context.Context, t tenants.ID, name string, from Place, limit int, wait time.Duration) (Page, error) {
+func (s *Store) Read(ctx context.Context, t tenants.ID, name string, opt ReadOptions) (Page, error) {
 	var page Page
 	var over <-chan time.Time
-	if wait > 0 {
+	if opt.Wait > 0 {
 		timer := make(chan time.Time, 1)
-		stop := s.clock.AfterFunc(wait, func() { timer <- time.Time{} })
+		stop := s.clock.AfterFunc(opt.Wait, func() { timer <- time.Time{} })
 		defer stop.Stop()
 		over = timer
 	}
@@ -66,12 +81,24 @@ func (s *Store) Read(ctx context.Context, t tenants.ID, name string, from Place,
 			tp.readers.join(tp)
 			defer tp.readers.leave()
 		}
-		for {
+		from := opt.Place
+		for looks := 1; ; looks++ {
 			changed := tp.readers.next()
+			var more bool
 			var err error
-			if page, err = tp.read(ctx, from, limit); err != nil || len(page.Messages) > 0 || over == nil {
+			if page, more, err = tp.part(ctx, from, opt); err != nil || len(page.Messages) > 0 || looks == maxLooks && more {
 				return err
 			}
+			if next := page.Next; more || from.End {
+				from = Place{After: &next}
+			}
+			switch {
+			case more:
+				continue
+			case over == nil:
+				return nil
+			}
+			looks = 0
 			select {
 			case <-changed:
 				continue
@@ -83,6 +110,22 @@ func (s *Store) Read(ctx context.Context, t tenants.ID, name string, from Place,
 		}
 	})
 	return page, err
+}
+
+// part reads once, and reports whether there may be more messages behind what it has read.
+func (tp *topic) part(ctx context.Context, from Place, opt ReadOptions) (Page, bool, error) {
+	if opt.Group == "" {
+		page, err := tp.read(ctx, from, opt.Limit)
+		return page, len(page.Messages) > 0, err
+	}
+	page, err := tp.read(ctx, from, MaxRead)
+	more := len(page.Messages) > 0
+	page.Messages = slices.DeleteFunc(page.Messages, func(l Logged) bool { return l.Message.GroupID != opt.Group })
+	if len(page.Messages) > opt.Limit {
+		page.Messages = page.Messages[:opt.Limit]
+		page.Next = page.Messages[opt.Limit-1].Sequence
+	}
+	return page, more, err
 }
 
 func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) {

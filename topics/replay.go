@@ -14,8 +14,15 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// ReplayTask is the type of the task that PlanReplay plans.
+// ReplayTask is the type of the task that brings what a topic keeps once more; for the others see recover.go.
 const ReplayTask = "replay"
+
+// ReplayOptions says what a replay brings.
+type ReplayOptions struct {
+	What  Recovery
+	From  Place
+	Until time.Time // only what was published before, or failed before for Failed; zero: up to now
+}
 
 // replayPause is how long a replay waits when its queue is full or paused.
 const replayPause = time.Second
@@ -26,49 +33,82 @@ type replay struct {
 	UID          string `json:"uid"` // of the topic, so that one that is made anew under the same name is left alone
 	Subscription string `json:"subscription"`
 	SubUID       string `json:"sub_uid"`
-	Queue        string `json:"queue"` // "": to its webhook
+	Queue        string `json:"queue"` // or a topic, as queues.TopicTarget names it; "": to its webhook
 	From         int64  `json:"from"`  // the sequence number behind which it begins
 	Until        int64  `json:"until"` // that of the last message
 }
 
 // PlanReplay returns the task that brings messages of a topic's log to one of its subscriptions once more, from a place
-// up to now, as far as its filter policy, as it is now, lets them through.
-func (s *Store) PlanReplay(ctx context.Context, t tenants.ID, topicName, name string, from Place) (tasks.NewTask, error) {
+// up to another one, as far as its filter policy, as it is now, lets them through.
+func (s *Store) PlanReplay(ctx context.Context, t tenants.ID, topicName, name string, opt ReplayOptions) (tasks.NewTask, error) {
+	switch opt.What {
+	case Failed:
+		return s.planFailed(ctx, t, topicName, name, opt)
+	case Missing:
+		return s.planMissing(ctx, t, topicName, name, opt)
+	}
 	n := tasks.NewTask{Type: ReplayTask}
 	err := s.with(ctx, t, topicName, func(tp *topic) error {
-		snap, err := tp.subscriptions(ctx, name)
+		rec, err := tp.find(ctx, name)
 		if err != nil {
 			return err
 		}
-		if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
-			return subscriptionNotFound(topicName, name)
+		v := rec.last()
+		set, err := v.settings()
+		if err != nil {
+			return engine.ErrBroken.Because(err)
 		}
-		v := snap.list[0].last()
-		if err := s.findQueue(ctx, t, SubscriptionSettings{Queue: v.Queue}); err != nil {
+		if err := s.there(ctx, t, set); err != nil {
 			return err
 		}
-		page, err := tp.read(ctx, from, 1)
-		if err != nil {
-			return err
-		}
-		plan := replay{Topic: topicName, UID: tp.uid, Subscription: name, SubUID: v.UID, Queue: v.Queue, From: snap.last, Until: snap.last}
-		if len(page.Messages) > 0 {
-			plan.From = page.Messages[0].Sequence - 1
-		}
-		params, err := json.Marshal(plan)
-		if err != nil {
+		plan := replay{Topic: topicName, UID: tp.uid, Subscription: name, SubUID: v.UID, Queue: v.Queue}
+		if err := tp.bound(ctx, &plan, opt); err != nil {
 			return err
 		}
 		_, st, err := s.load(ctx, tp.keys, tp.config.Load())
-		n.Params, n.Total = string(params), st.Kept
-		return err
+		n.Total = st.Kept
+		return plan.into(&n, err)
 	})
 	return n, err
 }
 
+// bound finds the places between which a replay is.
+func (tp *topic) bound(ctx context.Context, plan *replay, opt ReplayOptions) error {
+	snap, err := tp.subscriptions(ctx, plan.Subscription)
+	if err != nil {
+		return err
+	}
+	page, err := tp.read(ctx, opt.From, 1)
+	if err != nil {
+		return err
+	}
+	plan.From, plan.Until = snap.last, snap.last
+	if len(page.Messages) > 0 {
+		plan.From = page.Messages[0].Sequence - 1
+	}
+	if !opt.Until.IsZero() {
+		plan.Until = min(plan.Until, sequenceAt(opt.Until)-1)
+	}
+	return nil
+}
+
+// into writes a plan down in a task, unless there is an error.
+func (plan replay) into(n *tasks.NewTask, err error) error {
+	if err != nil {
+		return err
+	}
+	params, err := json.Marshal(plan)
+	n.Params = string(params)
+	return err
+}
+
 // Replaying is how the tasks of PlanReplay are worked on. A replay is a source of its own for the queue, which remembers
 // how far it was brought, so a step that is made again stores nothing twice.
-func (s *Store) Replaying() tasks.Kind { return tasks.Kind{Step: s.replayStep, End: s.endReplay} }
+func (s *Store) Replaying() tasks.Kind {
+	return tasks.Kind{End: s.endReplay, Step: func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+		return s.replayStep(ctx, w, (*topic).replay)
+	}}
+}
 
 func readReplay(w tasks.Work) (tenants.ID, replay, error) {
 	var plan replay
@@ -80,7 +120,7 @@ func readReplay(w tasks.Work) (tenants.ID, replay, error) {
 }
 
 // replayStep brings a page of the log. Its state is the sequence number up to which all was brought.
-func (s *Store) replayStep(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+func (s *Store) replayStep(ctx context.Context, w tasks.Work, bring func(*topic, context.Context, tasks.Work, replay, int64) (tasks.Result, error)) (tasks.Result, error) {
 	t, plan, err := readReplay(w)
 	if err != nil {
 		return tasks.Result{}, err
@@ -99,7 +139,7 @@ func (s *Store) replayStep(ctx context.Context, w tasks.Work) (tasks.Result, err
 		if tp.uid != plan.UID {
 			return notFound(plan.Topic)
 		}
-		res, err = tp.replay(ctx, w, plan, from)
+		res, err = bring(tp, ctx, w, plan, from)
 		return err
 	})
 	return res, err
@@ -107,18 +147,10 @@ func (s *Store) replayStep(ctx context.Context, w tasks.Work) (tasks.Result, err
 
 func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int64) (tasks.Result, error) {
 	res := tasks.Result{State: strconv.FormatInt(from, 10)}
-	snap, err := tp.subscriptions(ctx, plan.Subscription)
+	sub, err := tp.replayed(ctx, plan)
 	if err != nil {
 		return res, err
 	}
-	if len(snap.list) == 0 || snap.list[0].last().UID != plan.SubUID {
-		return res, subscriptionNotFound(plan.Topic, plan.Subscription)
-	}
-	sub := &carried{record: *snap.list[0]}
-	if err := sub.compile(); err != nil {
-		return res, err
-	}
-	sub.rules = sub.rules[len(sub.rules)-1:]
 	page, err := tp.read(ctx, Place{After: &from}, w.Most)
 	if err != nil {
 		return res, err
@@ -127,12 +159,7 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 	if r.sender, err = tp.store.notifier.senderFor(ctx, tp.at.tenant, r.config, sub); err != nil {
 		return res, err
 	}
-	var list []published
-	for _, m := range page.Messages {
-		if m.Sequence <= plan.Until {
-			list = append(list, published{sequence: m.Sequence, id: m.ID, record: string(m.Message.Record()), message: m.Message})
-		}
-	}
+	list := page.upTo(plan.Until)
 	if len(list) == 0 {
 		res.Finished = true
 		return res, nil
@@ -146,8 +173,7 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 	if v := sub.last(); v.Endpoint != "" {
 		return tp.replayToWebhook(ctx, plan, v, p)
 	}
-	ctx = queues.By(ctx, func() queues.Actor { return queues.Actor{Kind: queues.ByTopic, Name: tp.at.name} })
-	got, err := tp.store.queues.Deliver(ctx, tp.at.tenant, p.queue, p.source, p.list, p.to)
+	got, err := tp.store.bring(ctx, tp.at.tenant, r.config, &p)
 	if errors.Is(err, queues.ErrQueuePaused) {
 		res.Pause = replayPause
 		return res, nil
@@ -161,15 +187,43 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 	done := p.count(max(got.Reached, from), len(got.Refused))
 	res.State, res.Looked, res.Done, res.Failed = strconv.FormatInt(done.to, 10), done.delivered+done.filtered+done.failed, done.delivered, done.failed
 	res.Finished = done.to >= plan.Until
+	code, message := refusal(p.queue)
 	for _, n := range got.Refused {
 		for i := range list {
 			if list[i].sequence == n {
-				res.Errors = append(res.Errors, tasks.ItemError{Item: "msg_" + list[i].id.String(), Code: queues.ErrMessageTooLarge.Code,
-					Message: "The message is larger than the queue's max_message_size.", At: tp.store.clock.Now()})
+				res.Errors = append(res.Errors, tasks.ItemError{Item: "msg_" + list[i].id.String(), Code: code, Message: message, At: tp.store.clock.Now()})
 			}
 		}
 	}
 	return res, nil
+}
+
+// replayed returns the subscription of a replay, with the filter policy that it has now for all messages.
+func (tp *topic) replayed(ctx context.Context, plan replay) (*carried, error) {
+	rec, err := tp.find(ctx, plan.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	if rec.last().UID != plan.SubUID {
+		return nil, subscriptionNotFound(plan.Topic, plan.Subscription)
+	}
+	sub := &carried{record: *rec}
+	if err := sub.compile(); err != nil {
+		return nil, err
+	}
+	sub.rules = sub.rules[len(sub.rules)-1:]
+	return sub, nil
+}
+
+// upTo returns the messages of a page up to a sequence number.
+func (p *Page) upTo(last int64) []published {
+	var list []published
+	for _, m := range p.Messages {
+		if m.Sequence <= last {
+			list = append(list, published{sequence: m.Sequence, id: m.ID, record: string(m.Message.Record()), message: m.Message})
+		}
+	}
+	return list
 }
 
 // replayToWebhook brings a page to a webhook, which takes no second time what it has still to send.
@@ -192,7 +246,7 @@ func (tp *topic) replayToWebhook(ctx context.Context, plan replay, v *version, p
 	return res, nil
 }
 
-// endReplay has the queue forget a replay that has ended.
+// endReplay has the queue or topic forget a replay that has ended.
 func (s *Store) endReplay(ctx context.Context, w tasks.Work) error {
 	t, plan, err := readReplay(w)
 	if err != nil {
@@ -201,5 +255,5 @@ func (s *Store) endReplay(ctx context.Context, w tasks.Work) error {
 	if plan.Queue == "" {
 		return nil
 	}
-	return s.queues.ForgetSource(ctx, t, plan.Queue, source(plan.UID, w.Task.ID))
+	return s.forgetSource(ctx, t, plan.Queue, source(plan.UID, w.Task.ID))
 }

@@ -38,7 +38,7 @@ type round struct {
 	wake   func() // asks for another turn
 
 	config  *config
-	sender  *sender // nil while no subscription needs one
+	sender  *Sender // nil while no subscription needs one
 	version string  // of the subscriptions; "": they must be read
 	subs    []*carried
 	last    int64 // the last sequence number that was published, as far as known
@@ -284,19 +284,28 @@ func (r *round) fetch(ctx context.Context, place int64) (fetched, error) {
 func parsePage(list []any) ([]published, error) {
 	page := make([]published, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
-		value := engine.Text(list, i+1)
-		if len(value) < engine.IDSize {
-			return nil, engine.ErrBroken.Because(fmt.Errorf("message %s of a topic is missing or damaged", engine.Text(list, i)))
-		}
-		p := published{sequence: engine.Number(list, i), record: value[engine.IDSize:]}
-		copy(p.id[:], value)
-		var err error
-		if p.message, err = queues.ParseRecord(p.record); err != nil {
-			return nil, engine.ErrBroken.Because(err)
+		p, err := parsePublished(list, i)
+		if err != nil {
+			return nil, err
 		}
 		page = append(page, p)
 	}
 	return page, nil
+}
+
+// parsePublished reads the message of which a script tells at a place of its answer.
+func parsePublished(list []any, i int) (published, error) {
+	value := engine.Text(list, i+1)
+	if len(value) < engine.IDSize {
+		return published{}, engine.ErrBroken.Because(fmt.Errorf("message %s of a topic is missing or damaged", engine.Text(list, i)))
+	}
+	p := published{sequence: engine.Number(list, i), record: value[engine.IDSize:]}
+	copy(p.id[:], value)
+	var err error
+	if p.message, err = queues.ParseRecord(p.record); err != nil {
+		return published{}, engine.ErrBroken.Because(err)
+	}
+	return p, nil
 }
 
 // launch begins to deliver a page to the subscriptions that are at its place, and returns how many deliveries are under
@@ -353,9 +362,9 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 
 // parcel is what a subscription gets of a page.
 type parcel struct {
-	queue, source string
-	way           Way // instead of queue and source, where settings have an endpoint
-	settings      WaySettings
+	queue, source string      // a topic, as queues.TopicTarget names it, is in the place of a queue
+	way           Way         // instead of queue and source, where settings have an endpoint
+	settings      WaySettings // of a subscription to a queue or topic, only the dead-letter queue
 	from, to      int64
 	page          []published
 	list          []queues.Delivery
@@ -383,8 +392,8 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 				}
 			}
 			toFIFO := queues.IsFIFOName(c.last().Queue)
-			if c.last().Endpoint != "" {
-				parcels[k].list = append(parcels[k].list, queues.Delivery{Sequence: p.sequence}) // see hand
+			if _, toTopic := queues.CutTopicTarget(c.last().Queue); toTopic || c.last().Endpoint != "" {
+				parcels[k].list = append(parcels[k].list, queues.Delivery{Sequence: p.sequence}) // see forward and hand
 				continue
 			}
 			switch rule.format {
@@ -393,7 +402,8 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 				continue
 			case Notified:
 				if note == nil {
-					note = r.sender.notification(p)
+					l := p.logged()
+					note = r.sender.Notification(&l)
 				}
 				parcels[k].list = append(parcels[k].list, r.wrapped(note.For(c.name, at(c.last().Created)), p, toFIFO))
 				continue
@@ -415,27 +425,27 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 	return parcels
 }
 
-// deliver brings a parcel to a subscription's queue.
+// deliver brings a parcel to where a subscription leads.
 func (r *round) deliver(ctx context.Context, p parcel) result {
-	if p.settings.Endpoint != "" {
-		return r.hand(ctx, p)
-	}
-	res := result{from: p.from, to: p.from, trouble: "="}
-	ctx = queues.By(ctx, func() queues.Actor { return queues.Actor{Kind: queues.ByTopic, Name: r.config.name} })
-	got, err := r.store.queues.Deliver(ctx, r.tenant, p.queue, p.source, p.list, p.to)
 	switch {
-	case errors.Is(err, queues.ErrQueueNotFound):
-		res.to, res.dropped = p.to, int64(len(p.list))
-		res.filtered = int64(len(p.page)) - res.dropped
-		res.trouble = r.trouble(p.trouble, Broken, queues.ErrQueueNotFound.Code, fmt.Sprintf("There is no queue %q. What is published meanwhile is dropped.", p.queue))
-		return res
-	case err != nil:
-		code, message := explain(err)
-		res.retry, res.grave = true, errs.KindOf(err) != errs.Conflict
-		res.trouble = r.trouble(p.trouble, Retrying, code, message)
-		return res
+	case p.settings.Endpoint != "":
+		return r.hand(ctx, p)
+	case p.settings.DeadLetterQueue != "":
+		return r.deliverOrBury(ctx, p)
 	}
-	res = p.count(max(got.Reached, p.from), len(got.Refused))
+	got, err := r.store.bring(ctx, r.tenant, r.config, &p)
+	switch {
+	case errors.Is(err, queues.ErrQueueNotFound) || errors.Is(err, ErrTopicNotFound):
+		return r.nowhere(p, err)
+	case err != nil:
+		return r.again(p, err)
+	}
+	return r.came(p, got)
+}
+
+// came says what became of a parcel that a queue or topic has taken as far as it goes.
+func (r *round) came(p parcel, got queues.Delivered) result {
+	res := p.count(max(got.Reached, p.from), len(got.Refused))
 	switch {
 	case res.to < p.to && got.Full != nil:
 		code, message := explain(got.Full)
@@ -445,13 +455,37 @@ func (r *round) deliver(ctx context.Context, p parcel) result {
 		res.retry = true
 		res.trouble = r.trouble(p.trouble, Retrying, queues.ErrMessagesFull.Code, "The queue is full: it holds as many messages or bytes as it may.")
 	case res.failed > 0:
-		res.trouble = r.trouble(p.trouble, "", queues.ErrMessageTooLarge.Code, "A message is larger than the queue's max_message_size.")
-	case p.trouble != nil && p.trouble.State != "":
-		over := *p.trouble
-		over.State = ""
-		res.trouble = over.encode()
+		code, message := refusal(p.queue)
+		res.trouble = r.trouble(p.trouble, "", code, message)
+	default:
+		res.trouble = over(p.trouble)
 	}
 	return res
+}
+
+// nowhere is what becomes of a parcel whose queue or topic is missing.
+func (r *round) nowhere(p parcel, missing error) result {
+	code, message := explain(missing)
+	res := result{from: p.from, to: p.to, dropped: int64(len(p.list))}
+	res.filtered = int64(len(p.page)) - res.dropped
+	res.trouble = r.trouble(p.trouble, Broken, code, message+" What is published meanwhile is dropped.")
+	return res
+}
+
+// again is what becomes of a parcel that could not be brought and is tried again.
+func (r *round) again(p parcel, err error) result {
+	code, message := explain(err)
+	return result{from: p.from, to: p.from, retry: true, grave: errs.KindOf(err) != errs.Conflict, trouble: r.trouble(p.trouble, Retrying, code, message)}
+}
+
+// over is what is noted of a trouble that has ended.
+func over(old *Trouble) string {
+	if old == nil || old.State == "" {
+		return "="
+	}
+	ended := *old
+	ended.State = ""
+	return ended.encode()
 }
 
 // count says what became of a parcel that has come up to a sequence number, but for messages that were refused.

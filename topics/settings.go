@@ -48,17 +48,20 @@ type Settings struct {
 	ContentBased bool
 	Labels       map[string]string // at most 50; keys up to 128, values up to 256 characters
 	AWS          AWS               // what only clients of SNS say of a topic
+	Schemas      Schemas           // changed by AddSchema and its like only
 }
 
 // AWS is what clients of SNS say of a topic and nobody else. Who replaces the settings by Put leaves it as it is.
 type AWS struct {
 	DisplayName    string `json:"display_name,omitempty"`    // at most MaxDisplayName characters
-	Policy         string `json:"policy,omitempty"`          // JSON, as it was given; at most MaxPolicy bytes; has no effect
-	DeliveryPolicy string `json:"delivery_policy,omitempty"` // likewise
+	Policy         string `json:"policy,omitempty"`          // JSON, as it was given; at most MaxPolicy bytes; see Store.Policy
+	DeliveryPolicy string `json:"delivery_policy,omitempty"` // likewise; has no effect
 	KMSKey         string `json:"kms_key,omitempty"`         // names a key, at most MaxKMSKey bytes; has no effect
 	Tracing        string `json:"tracing,omitempty"`         // PassThrough, Active or "" for what was not said; has no effect
 	// SignatureVersion is by which rules notifications are signed: "2", or "1" and "" for the other.
 	SignatureVersion string `json:"signature_version,omitempty"`
+	// PolicyHolds: the policy was set when policies held. One from before, whose owner did not mean to open anything, does not.
+	PolicyHolds bool `json:"policy_holds,omitempty"`
 	// PerGroup: deduplication ids are told apart by group.
 	PerGroup bool `json:"per_group,omitempty"`
 }
@@ -106,7 +109,7 @@ func (s Settings) validateFor(name string) error {
 }
 
 func (s Settings) same(o Settings) bool {
-	return s.Retention == o.Retention && s.ContentBased == o.ContentBased && s.AWS == o.AWS && maps.Equal(s.Labels, o.Labels)
+	return s.Retention == o.Retention && s.ContentBased == o.ContentBased && s.AWS == o.AWS && s.Schemas.same(o.Schemas) && maps.Equal(s.Labels, o.Labels)
 }
 
 // stored are a topic's settings as they lie in Redis. Times are in milliseconds.
@@ -118,6 +121,7 @@ type stored struct {
 	ContentBased bool              `json:"content_based,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
 	AWS          *AWS              `json:"aws,omitempty"`
+	Schemas      *Schemas          `json:"schemas,omitempty"`
 }
 
 // config is what a server knows of a topic: its settings and their version.
@@ -134,6 +138,9 @@ func (s Settings) encode(name string, created, updated time.Time) (string, error
 	if s.AWS != (AWS{}) {
 		st.AWS = &s.AWS
 	}
+	if !s.Schemas.same(Schemas{}) {
+		st.Schemas = &s.Schemas
+	}
 	raw, err := json.Marshal(st)
 	return string(raw), err
 }
@@ -147,6 +154,9 @@ func decodeConfig(version, raw string) (*config, error) {
 		Retention: time.Duration(st.Retention) * time.Millisecond, ContentBased: st.ContentBased, Labels: st.Labels}}
 	if st.AWS != nil {
 		c.AWS = *st.AWS
+	}
+	if st.Schemas != nil {
+		c.Schemas = *st.Schemas
 	}
 	return c, nil
 }

@@ -33,7 +33,7 @@ func (s *Store) PutSubscription(ctx context.Context, t tenants.ID, topicName, na
 		if have != nil {
 			return set, nil
 		}
-		return set, s.findQueue(ctx, t, set)
+		return set, s.findTarget(ctx, t, topicName, set)
 	})
 }
 
@@ -56,6 +56,21 @@ func (s *Store) UpdateSubscription(ctx context.Context, t tenants.ID, topicName,
 		return f(*have), nil
 	})
 	return out, err
+}
+
+// Finish does what is left to do for a subscription whose storing has not come to its end. It is ErrSubscriptionNotFound when there
+// is none with this uid any more.
+func (s *Store) Finish(ctx context.Context, w Way) error {
+	return s.with(ctx, w.Tenant, w.Topic, func(tp *topic) error {
+		have, err := tp.find(ctx, w.Subscription)
+		if err != nil {
+			return err
+		}
+		if have.last().UID != w.UID {
+			return subscriptionNotFound(w.Topic, w.Subscription)
+		}
+		return tp.configure(ctx, w.Subscription, &have.last().storedSubscription)
+	})
 }
 
 // changeSubscription stores what f makes of the settings, nil for a subscription that is not there.
@@ -100,7 +115,7 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 		err = set.validateFor(tp.at.name)
 	}
 	if err == nil {
-		err = tp.checkEndpoint(&set)
+		err = tp.checkEndpoint(&set, before)
 	}
 	switch {
 	case err != nil:
@@ -109,38 +124,37 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 		return Subscription{}, false, errs.Invalidf("/secret", "The subscription has a secret. To change it: POST …/rotate_secret.")
 	case before != nil && *before == set:
 		return shown, false, tp.configure(ctx, name, &have.last().storedSubscription) // whoever stored it may have died before
-	case before != nil && (before.Endpoint == "") != (set.Endpoint == ""):
-		return Subscription{}, false, errs.Invalidf("/protocol", "A subscription stays one to a queue, or one to a webhook: make another subscription.")
+	case before != nil && ((before.Endpoint == "") != (set.Endpoint == "") || (before.Topic == "") != (set.Topic == "")):
+		return Subscription{}, false, errs.Invalidf("/protocol", "A subscription stays one to a queue, to a webhook or to a topic: make another subscription.")
+	case before != nil && before.Topic != set.Topic:
+		return Subscription{}, false, errs.Invalidf("/target_topic", "A subscription keeps its topic, %q: make another subscription for another topic.", before.Topic)
+	case before != nil && before.Account != set.Account:
+		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, which is one of account %s here: change the subscription by the protocol of SNS, or make another one.", before.Account)
 	case before != nil && before.Queue != set.Queue:
 		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, %q: make another subscription for another queue.", before.Queue)
+	}
+	if err := tp.findDeadLetters(ctx, set, before); err != nil {
+		return Subscription{}, false, err
 	}
 	return tp.storeSubscription(ctx, name, have, set)
 }
 
-// findQueue refuses the settings of a subscription whose queue is not there.
-func (s *Store) findQueue(ctx context.Context, t tenants.ID, set SubscriptionSettings) error {
-	if set.Queue == "" {
-		return nil // there is none: it leads to an endpoint, or is refused for another reason
-	}
-	_, err := s.queues.Get(ctx, t, set.Queue)
-	if errors.Is(err, queues.ErrQueueNotFound) {
-		e := errs.Invalidf("/queue", "There is no queue %q.", set.Queue)
-		e.Fix = "Create it: PUT /v1/queues/{queue}."
-		return e
-	}
-	return err
-}
-
 func (tp *topic) storeSubscription(ctx context.Context, name string, have *record, set SubscriptionSettings) (Subscription, bool, error) {
 	s, now := tp.store, tp.store.clock.Now().UnixMilli()
-	st := storedSubscription{UID: newUID(), Queue: set.Queue, Envelope: set.Format == Enveloped, Notify: set.Format == Notified, Policy: set.FilterPolicy,
+	st := storedSubscription{UID: newUID(), Queue: set.target(), Dead: set.DeadLetterQueue, Envelope: set.Format == Enveloped, Notify: set.Format == Notified, Policy: set.FilterPolicy,
 		Created: now, Updated: now, Rev: s.engine.NewID(0).String()}
+	if set.Format.isEvent() {
+		st.Event = set.Format.String()
+	}
 	if set.FilterScope != filter.Attributes {
 		st.Scope = set.FilterScope.String()
 	}
-	was := ""
+	was, left := "", "" // left: the dead-letter queue that it had, and has no more
 	if have != nil {
 		was, st.UID, st.Created = have.last().raw, have.last().UID, have.last().Created
+		if have.last().Dead != st.Dead {
+			left = have.last().Dead
+		}
 	}
 	if st.Endpoint = set.Endpoint; st.Endpoint != "" {
 		switch st.Secret = set.Secret; {
@@ -159,7 +173,7 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 		return Subscription{}, false, err
 	}
 	most := terms.Limits[tenants.LimitSubscriptions]
-	reply, err := s.engine.Do(ctx, subscribeScript, tp.keys, name, was, string(raw), st.UID, most, MaxVersions)
+	reply, err := s.engine.Do(ctx, subscribeScript, tp.keys, name, was, string(raw), st.UID, most, MaxVersions, left)
 	if err != nil {
 		return Subscription{}, false, err
 	}
@@ -177,6 +191,11 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 	}
 	if err := tp.configure(ctx, name, &st); err != nil {
 		return Subscription{}, false, err
+	}
+	if left != "" {
+		if err := s.releaseLetters(ctx, tp.at.tenant, tp.uid, tp.keys, st.UID, left); err != nil {
+			return Subscription{}, false, err
+		}
 	}
 	out, err := tp.getSubscription(ctx, name)
 	return out, have == nil, err
@@ -271,7 +290,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 			if cond.ETag != "" && cond.ETag != "*" {
 				was = v.raw
 			}
-			reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, name, v.UID, was, v.Queue)
+			reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, name, v.UID, was, v.Queue, v.Dead)
 			if err != nil {
 				return err
 			}
@@ -283,14 +302,37 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 				if err := s.step("unsubscribed"); err != nil {
 					return err
 				}
-				return s.release(ctx, t, tp.uid, tp.keys, v.UID, v.Queue)
+				if err := s.release(ctx, t, tp.uid, tp.keys, v.UID, v.Queue); err != nil || v.Dead == "" {
+					return err
+				}
+				return s.releaseLetters(ctx, t, tp.uid, tp.keys, v.UID, v.Dead)
 			}
 		}
 		return engine.ErrUnavailable
 	})
 }
 
-// release has the queue of a subscription that has ended forget it, and then the topic. It can be repeated.
+// EndSubscription deletes the subscription with a uid, whatever its settings are, and is content when there is none.
+func (s *Store) EndSubscription(ctx context.Context, w Way) error {
+	for range maxStale {
+		have, err := s.GetSubscription(ctx, w.Tenant, w.Topic, w.Subscription)
+		if err == nil {
+			if have.Way.UID != w.UID {
+				return nil
+			}
+			err = s.DeleteSubscription(ctx, w.Tenant, w.Topic, w.Subscription, Condition{ETag: have.ETag})
+		}
+		switch {
+		case errs.KindOf(err) == errs.NotFound:
+			return nil
+		case !errors.Is(err, ErrSubscriptionPrecondition):
+			return err
+		}
+	}
+	return engine.ErrUnavailable
+}
+
+// release has the place where a subscription led that has ended forget it, and then the topic. It can be repeated.
 func (s *Store) release(ctx context.Context, t tenants.ID, topicUID string, keys []string, uid, queue string) error {
 	if err := s.forgetEnd(ctx, t, topicUID, uid, queue); err != nil {
 		return err
@@ -312,7 +354,13 @@ func (s *Store) releaseAll(ctx context.Context, t tenants.ID, uid string, keys [
 		return err
 	}
 	for _, r := range snap.list {
-		snap.ended[r.last().UID] = r.last().Queue
+		v := r.last()
+		snap.ended[v.UID] = v.Queue
+		for _, kind := range letterKinds {
+			if v.Dead != "" {
+				snap.ended[v.UID+kind] = v.Dead
+			}
+		}
 	}
 	for sub, queue := range snap.ended {
 		if err := s.forgetEnd(ctx, t, uid, sub, queue); err != nil && !errors.Is(err, queues.ErrDataLost) {

@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,14 +43,20 @@ var (
 
 // SubscriptionSettings are what the owner of a subscription decides.
 type SubscriptionSettings struct {
-	Queue string // of the same tenant. It stays as long as the subscription
-	// Endpoint is the settings of the webhook to which the messages go instead, JSON of package topics/webhook; "": to Queue.
+	Queue string // It stays as long as the subscription
+	// Account is the number of another tenant's account to which Queue belongs; "": it is of the same tenant. It stays, too.
+	Account string
+	// Topic is another one of the same tenant, to which the messages go on instead; "": to Queue. It stays, too.
+	Topic string
+	// Endpoint is the settings of the webhook to which the messages go instead, JSON of package topics/webhook; "": to none.
 	Endpoint string
 	// Secret is what a new webhook signs with, sealed; "": one that is made. It is never read back.
-	Secret       string
-	Format       Format
-	FilterPolicy string // which messages; "": all
-	FilterScope  filter.Scope
+	Secret string
+	// DeadLetterQueue is a queue of the same tenant that gets what cannot be delivered for good; "": nothing does.
+	DeadLetterQueue string
+	Format          Format
+	FilterPolicy    string // which messages; "": all
+	FilterScope     filter.Scope
 }
 
 // Format says how messages arrive.
@@ -57,13 +64,15 @@ type Format uint8
 
 // The formats.
 const (
-	Raw       Format = iota // as if they had been sent to the queue
-	Enveloped               // in a JSON object with all that is known of them; see Envelope
-	Notified                // in the JSON object that SNS sends; see Notification
+	Raw             Format = iota // as if they had been sent to the queue
+	Enveloped                     // in a JSON object with all that is known of them; see Envelope
+	Notified                      // in the JSON object that SNS sends; see Notification
+	EventBinary                   // to a webhook: as they were published, with what is known of them in headers, as CloudEvents defines it
+	EventStructured               // to a webhook: in the JSON object that CloudEvents defines
 )
 
 // formats are their names, in the API and in Redis.
-var formats = [...]string{Raw: "raw", Enveloped: "envelope", Notified: "sns"}
+var formats = [...]string{Raw: "raw", Enveloped: "envelope", Notified: "sns", EventBinary: "cloudevents_binary", EventStructured: "cloudevents_structured"}
 
 // String returns the name of the format in the API.
 func (f Format) String() string { return formats[f] }
@@ -73,6 +82,8 @@ func ParseFormat(name string) (Format, bool) {
 	i := slices.Index(formats[:], name)
 	return Format(max(i, 0)), i >= 0
 }
+
+func (f Format) isEvent() bool { return f == EventBinary || f == EventStructured }
 
 // State says how a subscription fares.
 type State string
@@ -125,12 +136,14 @@ func ValidSubscriptionName(name string) error {
 // storedSubscription are the settings of a subscription as they lie in Redis. Times are in milliseconds.
 type storedSubscription struct {
 	UID      string `json:"uid"`
-	Queue    string `json:"queue,omitempty"`
+	Queue    string `json:"queue,omitempty"`    // or a topic, as queues.TopicTarget names it
 	Endpoint string `json:"endpoint,omitempty"` // of a webhook, and then there is no queue
 	Secret   string `json:"secret,omitempty"`   // the first one of a webhook, sealed
 	Version  int64  `json:"version,omitempty"`  // of a webhook: how often it was changed
+	Dead     string `json:"dead,omitempty"`     // the dead-letter queue
 	Envelope bool   `json:"envelope,omitempty"`
 	Notify   bool   `json:"sns,omitempty"`
+	Event    string `json:"event,omitempty"` // name of one of the two formats of CloudEvents, or ""
 	Policy   string `json:"policy,omitempty"`
 	Scope    string `json:"scope,omitempty"`
 	Created  int64  `json:"created"`
@@ -139,8 +152,17 @@ type storedSubscription struct {
 }
 
 func (st *storedSubscription) settings() (SubscriptionSettings, error) {
-	out := SubscriptionSettings{Queue: st.Queue, Endpoint: st.Endpoint, FilterPolicy: st.Policy}
+	out := SubscriptionSettings{Endpoint: st.Endpoint, DeadLetterQueue: st.Dead, FilterPolicy: st.Policy}
+	if topic, ok := queues.CutTopicTarget(st.Queue); ok {
+		out.Topic = topic
+	} else if account, queue, ok := cutAbroad(st.Queue); ok {
+		out.Account, out.Queue = account, queue
+	} else {
+		out.Queue = st.Queue
+	}
 	switch {
+	case st.Event != "":
+		out.Format, _ = ParseFormat(st.Event)
 	case st.Notify:
 		out.Format = Notified
 	case st.Envelope:
@@ -281,17 +303,28 @@ func (r *record) subscription(published int64) (Subscription, error) {
 // validateFor checks the settings of a subscription of a topic of this name.
 func (s SubscriptionSettings) validateFor(topic string) error {
 	switch {
-	case s.Queue == "" && s.Endpoint == "":
-		return errs.Invalidf("/queue", "A subscription needs a queue, or an endpoint, to which the messages go.")
-	case s.Queue != "" && s.Endpoint != "":
-		return errs.Invalidf("/endpoint", "A subscription leads to a queue or to an endpoint, not to both.")
-	case s.Endpoint != "" && s.Format == Notified:
-		return errs.Invalidf("/format", "A webhook gets its messages raw or in an envelope.")
+	case s.target() == "" && s.Endpoint == "":
+		return errs.Invalidf("/queue", "A subscription needs a queue, an endpoint or a topic, to which the messages go.")
+	case s.target() != "" && s.Endpoint != "":
+		return errs.Invalidf("/endpoint", "A subscription leads to a queue, to an endpoint or to a topic, not to several.")
+	case s.Queue != "" && s.Topic != "":
+		return errs.Invalidf("/target_topic", "A subscription leads to a queue, to an endpoint or to a topic, not to several.")
 	case s.Endpoint != "":
+	case s.Topic != "":
+		if err := s.validateTopic(topic); err != nil {
+			return err
+		}
+	case s.Format.isEvent():
+		return errs.Invalidf("/format", "CloudEvents are for webhooks: a queue gets its messages raw, in an envelope or as SNS sends them.")
+	case strings.Trim(s.Account, "0123456789") != "" || s.Account != "" && len(s.Account) != 12:
+		return errs.Invalidf("/queue", "An account number has 12 digits.")
 	case queues.ValidName(s.Queue) != nil:
 		return errs.Invalidf("/queue", "There is no queue %q.", s.Queue)
 	case queues.IsFIFOName(s.Queue) && !IsFIFOName(topic):
 		return errs.Invalidf("/queue", "A FIFO queue cannot subscribe to a standard topic, whose messages need no group: subscribe a standard queue, or publish to a FIFO topic.")
+	}
+	if err := s.validateDeadLetters(topic); err != nil {
+		return err
 	}
 	_, err := filter.Compile(s.FilterPolicy, s.FilterScope)
 	if e, ok := errors.AsType[*errs.Error](err); ok {
@@ -303,4 +336,63 @@ func (s SubscriptionSettings) validateFor(topic string) error {
 		return &moved
 	}
 	return err
+}
+
+// validateTopic checks the settings of a subscription that leads to a topic.
+func (s SubscriptionSettings) validateTopic(from string) error {
+	pointer := s.pointer()
+	switch {
+	case ValidName(s.Topic) != nil:
+		return errs.Invalidf(pointer, "There is no topic %q.", s.Topic)
+	case s.Topic == from:
+		return errs.Invalidf(pointer, "A topic cannot subscribe to itself: messages would go round.")
+	case IsFIFOName(s.Topic) && !IsFIFOName(from):
+		return errs.Invalidf(pointer, "A FIFO topic cannot subscribe to a standard one, whose messages need no group: forward to a standard topic, or publish to a FIFO topic.")
+	case s.Format != Raw:
+		return errs.Invalidf("/format", "A topic gets messages as they were published: leave format out, and set it on the subscriptions of %q.", s.Topic)
+	}
+	return nil
+}
+
+// validateDeadLetters checks the dead-letter queue.
+func (s SubscriptionSettings) validateDeadLetters(topic string) error {
+	const pointer = "/dead_letter_queue"
+	name, fifo := s.DeadLetterQueue, queues.IsFIFOName(s.DeadLetterQueue)
+	switch {
+	case name == "":
+	case queues.ValidName(name) != nil:
+		return errs.Invalidf(pointer, "There is no queue %q.", name)
+	case name == s.Queue:
+		return errs.Invalidf(pointer, "A queue cannot be the dead-letter queue of its own subscription: what it does not take has to go elsewhere.")
+	case fifo && !IsFIFOName(topic):
+		return errs.Invalidf(pointer, "A FIFO queue cannot be the dead-letter queue for a standard topic, whose messages need no group: take a standard queue.")
+	case !fifo && s.isFIFO(topic):
+		return errs.Invalidf(pointer, "A FIFO subscription to a FIFO topic needs a FIFO queue as its dead-letter queue, so that the order stays.")
+	}
+	return nil
+}
+
+// isFIFO reports whether a subscription of a topic of this name keeps the order of groups all the way.
+func (s SubscriptionSettings) isFIFO(topic string) bool {
+	to := cmp.Or(s.Queue, s.Topic)
+	return IsFIFOName(topic) && (to == "" || queues.IsFIFOName(to))
+}
+
+// target names the queue or topic to which a subscription leads, and "" for a webhook.
+func (s SubscriptionSettings) target() string {
+	if s.Topic != "" {
+		return queues.TopicTarget(s.Topic)
+	}
+	if s.Account != "" {
+		return queueAbroad(s.Account, s.Queue)
+	}
+	return s.Queue
+}
+
+// pointer is where the settings say that.
+func (s SubscriptionSettings) pointer() string {
+	if s.Topic != "" {
+		return "/target_topic"
+	}
+	return "/queue"
 }

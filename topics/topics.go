@@ -10,12 +10,16 @@ package topics
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/policy"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -28,6 +32,9 @@ type Config struct {
 	Terms func(context.Context, tenants.ID) (*tenants.Terms, error)
 	// Notifier makes what subscriptions of the format Notified get. Without it there are none.
 	Notifier *Notifier
+	// ByAccount returns the tenant with an account number: tenants.Store.ByAccount. With it, and a Notifier, which knows how topics
+	// are called, messages go to queues of other tenants that let them in.
+	ByAccount func(context.Context, string) (tenants.ID, error)
 	// Storage keeps what is stored within the tenants' limits. Default: nothing does.
 	Storage *tenants.Storage
 	// Meter counts what is published and delivered. Default: nothing is counted.
@@ -38,19 +45,24 @@ type Config struct {
 
 // Store is the topics of all tenants.
 type Store struct {
-	engine   *engine.Engine
-	queues   *queues.Store
-	terms    func(context.Context, tenants.ID) (*tenants.Terms, error)
-	clock    clock.Clock
-	logger   *slog.Logger
-	registry queues.Registry
-	notifier *Notifier
-	storage  *tenants.Storage
-	meter    *tenants.Meter
-	webhooks Webhooks // nil: none
+	*queues.Schedules // of the topics
+
+	engine    *engine.Engine
+	queues    *queues.Store
+	terms     func(context.Context, tenants.ID) (*tenants.Terms, error)
+	clock     clock.Clock
+	logger    *slog.Logger
+	registry  queues.Registry
+	notifier  *Notifier
+	byAccount func(context.Context, string) (tenants.ID, error)
+	storage   *tenants.Storage
+	meter     *tenants.Meter
+	webhooks  Webhooks      // nil: none
+	checking  chan struct{} // holds a place for each message that is checked against a schema now
 
 	topics   sync.Map // address → *topic
 	carriers *carriers
+	renewing singleflight.Group                      // reads settings whose policy is asked for
 	calls    atomic.Int64                            // numbers the calls of all topics; see runPublishes
 	steps    atomic.Pointer[func(done string) error] // called between the steps of what goes over several slots; for tests
 	life     context.Context                         //nolint:containedctx // of what goes on in the background; ends with Run
@@ -75,13 +87,16 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier, storage: c.Storage, meter: c.Meter,
-		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names"}}
+	s := &Store{engine: c.Engine, queues: c.Queues, terms: c.Terms, clock: c.Clock, logger: c.Logger, notifier: c.Notifier, byAccount: c.ByAccount, storage: c.Storage, meter: c.Meter,
+		registry: queues.Registry{Engine: c.Engine, Part: "topics", Names: "topic-names"}, checking: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	s.carriers = newCarriers(s)
 	none := ""
 	s.alive.Store(&none)
 	s.life, s.end = context.WithCancel(context.Background())
 	c.Storage.Register(holderKind, s)
+	c.Queues.Connect(s)
+	s.Schedules = queues.NewSchedules(queues.SchedulesConfig{Engine: c.Engine, Owners: owners{s}, Kind: "topic", Index: "topic-schedules", Terms: c.Terms,
+		Step: s.step, Clock: c.Clock, Logger: c.Logger})
 	return s
 }
 
@@ -101,9 +116,14 @@ type topic struct {
 	keys  []string
 
 	config    atomic.Pointer[config]
-	used      atomic.Int64 // when it was last called, ms, for forgetting it
+	schema    atomic.Pointer[compiled] // the last one that was needed
+	used      atomic.Int64             // when it was last called, ms, for forgetting it
+	policy    policy.Known
 	publishes gatherer
 	readers   readers
+
+	senders sync.Mutex // held by who makes a sender
+	sender  atomic.Pointer[keptSender]
 }
 
 func (s *Store) newTopic(at address, uid string, c *config) *topic {

@@ -123,9 +123,9 @@ func TestTheLogForgetsWhatIsOlderThanTheRetention(t *testing.T) {
 		if got, err = w.Get(t.Context(), w.tenant, tp); err != nil || got.Kept != 1 || got.Oldest != last.Sequence {
 			t.Errorf("at the hour: %+v, %v", got, err)
 		}
-		_, err = w.Read(t.Context(), w.tenant, tp, topics.Place{After: &first[149].Sequence}, 10, 0)
+		_, err = w.Read(t.Context(), w.tenant, tp, topics.ReadOptions{Place: topics.Place{After: &first[149].Sequence}, Limit: 10})
 		must(t, err) // all behind that is kept
-		if _, err = w.Read(t.Context(), w.tenant, tp, topics.Place{After: &first[148].Sequence}, 10, 0); !errors.Is(err, topics.ErrNotRetained) {
+		if _, err = w.Read(t.Context(), w.tenant, tp, topics.ReadOptions{Place: topics.Place{After: &first[148].Sequence}, Limit: 10}); !errors.Is(err, topics.ErrNotRetained) {
 			t.Errorf("a read from before: got %v, want %v", err, topics.ErrNotRetained)
 		}
 		must(t, w.Sweep(t.Context(), w.tenant))
@@ -283,7 +283,7 @@ func TestAWaitingReadHearsOfAPublishElsewhere(t *testing.T) {
 		other := w.another(t)
 		got := make(chan topics.Page, 1)
 		go func() {
-			page, err := w.Read(t.Context(), w.tenant, tp, topics.Place{After: &sent.Sequence}, 10, time.Hour)
+			page, err := w.Read(t.Context(), w.tenant, tp, topics.ReadOptions{Place: topics.Place{After: &sent.Sequence}, Limit: 10, Wait: time.Hour})
 			if err != nil {
 				t.Error(err)
 			}

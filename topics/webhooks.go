@@ -4,25 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
 
 // Webhooks is where subscriptions lead that are not to a queue: package topics/webhook, which stands above this one.
 type Webhooks interface {
-	// Check returns an endpoint's settings in the one form in which they are stored. Errors point at what is wrong.
-	Check(endpoint string) (string, error)
+	// Check returns an endpoint's settings in the one form in which they are stored; was are those that are there, or "".
+	// Errors point at what is wrong.
+	Check(endpoint, was string) (string, error)
 	// NewSecret returns a secret for a new subscription, sealed.
 	NewSecret() string
 	// Configure makes what a subscription needs, or gives it these settings where they are newer than those it has.
 	Configure(ctx context.Context, w Way, set WaySettings) error
 	// Deliver takes messages, in their order, up to a sequence number; what it was brought before it takes no second time.
-	// It is ErrNotConfigured where Configure has to come first, with settings of this version.
-	Deliver(ctx context.Context, w Way, version int64, list []Logged, to int64) (Handed, error)
+	// It is ErrNotConfigured where Configure has to come first, with these settings. Where they name a dead-letter queue it
+	// drops nothing, but stops before the first message that it has to refuse.
+	Deliver(ctx context.Context, w Way, set WaySettings, list []Logged, to int64) (Handed, error)
+	// Content returns a message as the endpoint would get it, but for what goes into headers.
+	Content(ctx context.Context, w Way, set WaySettings, l *Logged) (queues.Outgoing, error)
 	// Replay takes messages once more, with their bodies.
 	Replay(ctx context.Context, w Way, list []Logged) (Handed, error)
+	// Missed returns what a subscription has missed, the lowest sequence numbers first.
+	Missed(ctx context.Context, w Way) ([]Gap, error)
+	// Restore takes what was missed behind a sequence number up to another one, with bodies, and nothing twice.
+	Restore(ctx context.Context, w Way, list []Logged, after, to int64) (Handed, error)
+	// Revive has messages sent again that failed from an instant on and before another one, or with zero before now, at most 100.
+	Revive(ctx context.Context, w Way, since, before time.Time, most int) (Revived, error)
 	// Suspend stops sending, or ends that.
 	Suspend(ctx context.Context, w Way, paused bool) error
 	// Forget removes all that is known of a subscription that has ended.
@@ -40,10 +52,13 @@ type Way struct {
 
 // WaySettings are what a webhook has to know of its subscription.
 type WaySettings struct {
-	Version   int64  // grows with each change
-	Endpoint  string // as Webhooks.Check returned it
-	Enveloped bool
-	Secret    string // the first one, sealed; later ones are the webhook's own
+	Version  int64  // grows with each change
+	Endpoint string // as Webhooks.Check returned it
+	Format   Format
+	Secret   string // the first one, sealed; later ones are the webhook's own
+	Created  time.Time
+	// DeadLetterQueue gets what was sent and failed for good, by DeadLetter; "": nothing does.
+	DeadLetterQueue string
 }
 
 // Handed is what became of a Deliver.
@@ -51,10 +66,24 @@ type Handed struct {
 	Reached int64 // the sequence number up to which all has come
 	// Mark is the sequence number up to which the log need not keep anything for the subscription.
 	Mark int64
-	// Disabled: the endpoint gets nothing until somebody enables it again. What was brought is dropped.
+	// Disabled: the endpoint gets nothing until somebody enables it again. What was brought is dropped, or refused.
 	Disabled bool
 	// Overflowed are how many messages were dropped because the subscription holds as many as it may.
 	Overflowed int64
+	// Early are how many were dropped because they were published before the endpoint had confirmed that it wants any.
+	Early int64
+}
+
+// Gap is a part of a topic's log of which a webhook has taken nothing, because it was disabled or held as many messages as it may.
+type Gap struct {
+	First, Last int64 // sequence numbers
+	Count       int64 // how many messages matched the filter policy; an estimate once a part of them was brought
+}
+
+// Revived is what became of a Revive.
+type Revived struct {
+	Count, Left int64     // how many messages are sent again, and how many are left
+	Now         time.Time // by the clock by which messages fail
 }
 
 // ErrNotConfigured says that a webhook does not know a subscription, or knows it by older settings.
@@ -69,32 +98,31 @@ func (st *storedSubscription) way(t tenants.ID, topicUID, topicName, name string
 }
 
 func (st *storedSubscription) waySettings() WaySettings {
-	return WaySettings{Version: st.Version, Endpoint: st.Endpoint, Enveloped: st.Envelope, Secret: st.Secret}
+	set, _ := st.settings() // its format can always be read
+	return WaySettings{Version: st.Version, Endpoint: st.Endpoint, Format: set.Format, Secret: st.Secret, Created: at(st.Created), DeadLetterQueue: st.Dead}
 }
 
 // hand brings a parcel to a subscription's webhook. All of the page is brought, so that it knows how far the log is done.
 func (r *round) hand(ctx context.Context, p parcel) result {
-	res := result{from: p.from, to: p.from, trouble: "="}
 	got, err := r.store.handOver(ctx, p.way, p.settings, p.messages(), p.to)
 	if err != nil {
-		code, message := explain(err)
-		res.retry, res.grave = true, true
-		res.trouble = r.trouble(p.trouble, Retrying, code, message)
-		return res
+		return r.again(p, err)
 	}
-	res = p.count(max(got.Reached, p.from), 0)
+	if p.settings.DeadLetterQueue != "" && got.Reached < p.to {
+		return r.buryRefused(ctx, p, got)
+	}
+	res := p.count(max(got.Reached, p.from), 0)
 	res.mark = got.Mark
+	res.delivered, res.dropped = res.delivered-got.Early, res.dropped+got.Early
 	switch {
 	case got.Disabled:
-		res.dropped, res.delivered = res.delivered, 0
+		res.dropped, res.delivered = res.dropped+res.delivered, 0
 		res.trouble = r.trouble(p.trouble, Disabled, "endpoint_disabled", "The endpoint is disabled. What is published meanwhile is dropped, and can be replayed while the topic keeps it.")
 	case got.Overflowed > 0:
-		res.delivered, res.dropped = res.delivered-got.Overflowed, got.Overflowed
+		res.delivered, res.dropped = res.delivered-got.Overflowed, res.dropped+got.Overflowed
 		res.trouble = r.trouble(p.trouble, "", "storage_full", "The webhook holds as many messages as it may, and more were dropped.")
-	case p.trouble != nil && p.trouble.State != "":
-		over := *p.trouble
-		over.State = ""
-		res.trouble = over.encode()
+	default:
+		res.trouble = over(p.trouble)
 	}
 	return res
 }
@@ -112,10 +140,10 @@ func (p *parcel) messages() []Logged {
 
 // handOver delivers to a webhook, which is configured first where that was not done, or was not finished.
 func (s *Store) handOver(ctx context.Context, w Way, set WaySettings, list []Logged, to int64) (Handed, error) {
-	got, err := s.webhooks.Deliver(ctx, w, set.Version, list, to)
+	got, err := s.webhooks.Deliver(ctx, w, set, list, to)
 	if errors.Is(err, ErrNotConfigured) {
 		if err = s.webhooks.Configure(ctx, w, set); err == nil {
-			got, err = s.webhooks.Deliver(ctx, w, set.Version, list, to)
+			got, err = s.webhooks.Deliver(ctx, w, set, list, to)
 		}
 	}
 	return got, err
@@ -125,32 +153,41 @@ func (p *published) logged() Logged {
 	return Logged{ID: p.id, Sequence: p.sequence, PublishedAt: publishedAt(p.sequence), Message: p.message}
 }
 
-// Fetch returns messages of a topic's log by their sequence numbers, at most MaxRead of them, and of how many of the numbers
-// the answer tells: where messages are large, not of the later ones. What the log does not keep any more is left out.
-func (s *Store) Fetch(ctx context.Context, t tenants.ID, topicUID string, sequences []int64) (found []Logged, told int, err error) {
+// Fetched is what Fetch found.
+type Fetched struct {
+	Messages []Logged
+	Damaged  []int64 // sequence numbers of messages that the log keeps and nobody can read
+	Told     int     // of how many of the numbers this tells: where messages are large, not of the later ones
+}
+
+// Fetch returns messages of a topic's log by their sequence numbers, at most MaxRead of them. What the log does not keep any
+// more is left out.
+func (s *Store) Fetch(ctx context.Context, t tenants.ID, topicUID string, sequences []int64) (Fetched, error) {
 	args := make([]any, len(sequences))
 	for i, n := range sequences {
 		args[i] = n
 	}
 	reply, err := s.engine.Do(ctx, pickScript, topicKeys(t, topicUID), args...)
 	if err != nil {
-		return nil, 0, err
+		return Fetched{}, err
 	}
 	list, err := verdict(reply)
 	if errors.Is(err, errGone) {
-		return nil, len(sequences), nil
+		return Fetched{Told: len(sequences)}, nil
 	}
 	if err != nil {
-		return nil, 0, err
+		return Fetched{}, err
 	}
-	page, err := parsePage(list[2:])
-	if err != nil {
-		return nil, 0, err
+	out := Fetched{Told: int(engine.Number(list, 1))}
+	for i := 2; i+1 < len(list); i += 2 {
+		p, err := parsePublished(list, i)
+		if err != nil { // one that is damaged says nothing of the others
+			out.Damaged = append(out.Damaged, engine.Number(list, i))
+			continue
+		}
+		out.Messages = append(out.Messages, p.logged())
 	}
-	for i := range page {
-		found = append(found, page[i].logged())
-	}
-	return found, int(engine.Number(list, 1)), nil
+	return out, nil
 }
 
 // Release says up to which sequence number a topic's log need not keep anything for webhooks, by the uids of their
@@ -172,16 +209,20 @@ func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID s
 // errNoWebhooks is for a program without them.
 var errNoWebhooks = errs.Invalidf("/endpoint", "This server delivers no webhooks.")
 
-// checkEndpoint brings the settings of a webhook into their stored form.
-func (tp *topic) checkEndpoint(set *SubscriptionSettings) error {
+// checkEndpoint brings the settings of a webhook into their stored form. before is nil for one that is made.
+func (tp *topic) checkEndpoint(set, before *SubscriptionSettings) error {
 	if set.Endpoint == "" {
 		return nil
 	}
 	if tp.store.webhooks == nil {
 		return errNoWebhooks
 	}
+	was := ""
+	if before != nil {
+		was = before.Endpoint
+	}
 	var err error
-	set.Endpoint, err = tp.store.webhooks.Check(set.Endpoint)
+	set.Endpoint, err = tp.store.webhooks.Check(set.Endpoint, was)
 	return err
 }
 
@@ -196,7 +237,7 @@ func (tp *topic) configure(ctx context.Context, name string, st *storedSubscript
 	return tp.store.webhooks.Configure(ctx, st.way(tp.at.tenant, tp.uid, tp.at.name, name), st.waySettings())
 }
 
-// forgetEnd has the queue or webhook of a subscription that has ended forget it.
+// forgetEnd has the queue, topic or webhook of a subscription that has ended forget it.
 func (s *Store) forgetEnd(ctx context.Context, t tenants.ID, topicUID, uid, queue string) error {
 	if queue == "" {
 		if s.webhooks == nil {
@@ -204,7 +245,25 @@ func (s *Store) forgetEnd(ctx context.Context, t tenants.ID, topicUID, uid, queu
 		}
 		return s.webhooks.Forget(ctx, Way{Tenant: t, TopicUID: topicUID, UID: uid})
 	}
-	return s.queues.ForgetSource(ctx, t, queue, source(topicUID, uid))
+	return s.forgetSource(ctx, t, queue, source(topicUID, uid))
+}
+
+// forgetSource has a queue or a topic forget a source that brings nothing any more.
+func (s *Store) forgetSource(ctx context.Context, t tenants.ID, target, source string) error {
+	if name, ok := queues.CutTopicTarget(target); ok {
+		return s.quit(ctx, t, name, source)
+	}
+	if account, queue, ok := cutAbroad(target); ok {
+		owner, err := s.ownerOf(ctx, account)
+		if errs.KindOf(err) == errs.NotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.queues.ForgetSource(ctx, owner, queue, source)
+	}
+	return s.queues.ForgetSource(ctx, t, target, source)
 }
 
 // Of returns the way to the webhook of a subscription. One that leads to a queue is an error of the kind errs.Conflict.
@@ -217,7 +276,11 @@ func (s *Store) Of(ctx context.Context, t tenants.ID, topicName, name string) (W
 		}
 		v := rec.last()
 		if v.Endpoint == "" {
-			return errs.New(errs.Conflict, "not_a_webhook", fmt.Sprintf("The subscription %q leads to the queue %q, not to a webhook.", name, v.Queue))
+			kind, to := "queue", v.Queue
+			if other, ok := queues.CutTopicTarget(v.Queue); ok {
+				kind, to = "topic", other
+			}
+			return errs.New(errs.Conflict, "not_a_webhook", fmt.Sprintf("The subscription %q leads to the %s %q, not to a webhook.", name, kind, to))
 		}
 		w = v.way(t, tp.uid, topicName, name)
 		return nil

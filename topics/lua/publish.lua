@@ -18,6 +18,7 @@
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/topic"
+--- @include "lib/append"
 --- @include "lib/forget"
 --- @include "lib/rouse"
 --- @include "lib/stored"
@@ -86,7 +87,7 @@ if ARGV[16] == '1' and bytes > 0 then
   end
 end
 
-local records, entries, appended = {}, {}, 0
+local records, entries = {}, {}
 for i = 1, count do
   if not twins[i] then
     local head = ARGV[15 + 2 * i]
@@ -96,7 +97,6 @@ for i = 1, count do
     records[#records + 1] = record
     entries[#entries + 1] = num(places[i])
     entries[#entries + 1] = entry
-    appended = appended + 1
     if kept[i] then
       local key = string.sub(head, 13, 28)
       redis.call('HSET', DEDUP, key, kept[i])
@@ -104,13 +104,7 @@ for i = 1, count do
     end
   end
 end
-if appended > 0 then
-  redis.call('HSET', LOG, unpack(records))
-  redis.call('ZADD', INDEX, unpack(entries))
-  set(q, 'sq', seq)
-  set(q, 'in', q['in'] + appended)
-  set(q, 'by', q.by + bytes)
-end
+if #entries > 0 then append_log(q, records, entries, bytes) end
 if fresh > 0 then forget_keys(q, window, 2 * fresh + 1) end
 local mine = rouse(q, session, tonumber(ARGV[8]))
 local all = table.concat(verdicts)

@@ -5,6 +5,7 @@
 -- ARGV[6] uid
 -- ARGV[7] how many subscriptions the topic may have
 -- ARGV[8] how many versions of one may be kept
+-- ARGV[9] name of the dead-letter queue that it has no more, or "": what that remembers of it is still to be forgotten
 -- Returns: "ok" and the subscription's versions; "changed" when it is not as the caller saw it; "full" when there are too many; "busy" when it is too far behind to be changed so often; or "absent" or "gone"
 -- Flags: none
 -- Again: the last version is the new one already.
@@ -32,6 +33,7 @@ local lines = {}
 for i, v in ipairs(versions) do lines[i] = num(v[1]) .. ' ' .. v[2] end
 local all = table.concat(lines, '\n')
 redis.call('HSET', SUBSCRIPTIONS, ARGV[3], all)
+note_letters(ARGV[6], ARGV[9])
 set(q, 'sv', q.sv + 1)
 close_topic(q)
 return { 'ok', all }

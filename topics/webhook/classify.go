@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -45,6 +46,9 @@ const (
 
 // judge says what an answer means, or an error where there is none.
 func judge(res *egress.Response, err error, now time.Time) verdict {
+	if e, ok := errors.AsType[*tokenError](err); ok {
+		return e.judge()
+	}
 	if err != nil {
 		return judgeError(err)
 	}

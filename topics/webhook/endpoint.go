@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicemq/sluice/internal/egress"
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 )
 
@@ -44,20 +45,31 @@ type Endpoint struct {
 	MaxInFlight int             // 0: DefaultMaxInFlight
 	Retries     []time.Duration // waits before the second attempt and so on; nil: DefaultRetries
 	OnExhausted Exhausted       // "": Skip. For FIFO topics only
+	Headers     []Header        // that are added to each request, by name
+	Auth        *Auth           // nil: none but the signature
+	Verify      Verification    // "": no verification
+	TLS         *TLS            // nil: no certificate of its own, and the authorities of the system are trusted
+	SNS         *SNS            // nil: it was not subscribed as SNS does it
 }
 
 // stored is an Endpoint as it lies in Redis. Times are in milliseconds.
 type stored struct {
-	URL         string    `json:"url"`
-	Timeout     int64     `json:"timeout,omitempty"`
-	MaxInFlight int       `json:"max_in_flight,omitempty"`
-	Retries     []int64   `json:"retries"` // null: the default; empty: none
-	OnExhausted Exhausted `json:"on_exhausted,omitempty"`
+	URL         string       `json:"url"`
+	Timeout     int64        `json:"timeout,omitempty"`
+	MaxInFlight int          `json:"max_in_flight,omitempty"`
+	Retries     []int64      `json:"retries"` // null: the default; empty: none
+	OnExhausted Exhausted    `json:"on_exhausted,omitempty"`
+	Headers     []Header     `json:"headers,omitempty"`
+	Auth        *Auth        `json:"auth,omitempty"`
+	Verify      Verification `json:"verify,omitempty"`
+	TLS         *TLS         `json:"tls,omitempty"`
+	SNS         *SNS         `json:"sns,omitempty"`
 }
 
 // Encode returns the settings as text, which Check brings into the form in which they are stored.
 func (e Endpoint) Encode() string {
-	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted}
+	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted, Headers: e.Headers, Auth: e.Auth,
+		Verify: e.Verify, TLS: e.TLS, SNS: e.SNS}
 	if e.Retries != nil {
 		st.Retries = make([]int64, len(e.Retries))
 	}
@@ -77,7 +89,8 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	if err := json.Unmarshal([]byte(text), &st); err != nil {
 		return Endpoint{}, fmt.Errorf("read the settings of a webhook: %w", err)
 	}
-	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, OnExhausted: st.OnExhausted}
+	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, OnExhausted: st.OnExhausted,
+		Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS}
 	if st.Retries != nil {
 		e.Retries = make([]time.Duration, len(st.Retries))
 	}
@@ -104,22 +117,22 @@ func (e Endpoint) Filled() Endpoint {
 	return e
 }
 
-// Check returns an endpoint's settings in the one form in which they are stored.
-func (s *Store) Check(text string) (string, error) {
+// Check returns an endpoint's settings in the one form in which they are stored, with what is hidden sealed. was are those
+// that are there, or "".
+func (s *Store) Check(text, was string) (string, error) {
 	e, err := ParseEndpoint(text)
 	if err != nil {
 		return "", errs.Invalidf("/endpoint", "The settings of the endpoint are damaged.")
 	}
-	u, err := s.egress.Policy().CheckURL(e.URL)
-	switch {
-	case egress.KindOf(err) == egress.NotAllowed:
-		return "", &errs.Error{Kind: errs.Invalid, Code: string(egress.NotAllowed), Message: err.Error(),
-			Fix:    "Give an https:// URL of a public host. The operator allows others by SLUICE_EGRESS_ALLOW and SLUICE_EGRESS_ALLOW_HTTP.",
-			Fields: []errs.Field{{Pointer: "/endpoint", Code: string(egress.NotAllowed), Message: err.Error()}}}
-	case err != nil:
-		return "", errs.Invalidf("/endpoint", "%s", err.Error())
+	var before Endpoint
+	if was != "" {
+		if before, err = ParseEndpoint(was); err != nil {
+			return "", engine.ErrBroken.Because(err)
+		}
 	}
-	e.URL = u.String()
+	if e.URL, err = s.checkURL("/endpoint", e.URL); err != nil {
+		return "", err
+	}
 	total := time.Duration(0)
 	for _, wait := range e.Retries {
 		if wait < time.Second || wait > MaxRetryWait {
@@ -138,6 +151,31 @@ func (s *Store) Check(text string) (string, error) {
 		return "", errs.Invalidf("/retry_schedule", "The waits must not be more than %d days together.", int(MaxRetryTime.Hours()/24))
 	case e.OnExhausted != "" && e.OnExhausted != Skip && e.OnExhausted != Block:
 		return "", errs.Invalidf("/on_exhausted", "on_exhausted must be %s or %s.", Skip, Block)
+	case e.Verify != "" && e.Verify != ByEcho && e.Verify != ByCloudEvents && e.Verify != BySNS:
+		return "", errs.Invalidf("/verification", "verification must be none, %s, %s or %s.", ByEcho, ByCloudEvents, BySNS)
+	}
+	if err := e.checkSNS(before); err != nil {
+		return "", err
+	}
+	if err := s.checkCredentials(&e, before); err != nil {
+		return "", err
+	}
+	if err := s.checkTLS(&e, before); err != nil {
+		return "", err
 	}
 	return e.Encode(), nil
+}
+
+// checkURL returns a URL of the settings in its one form.
+func (s *Store) checkURL(pointer, raw string) (string, error) {
+	u, err := s.egress.Policy().CheckURL(raw)
+	switch {
+	case egress.KindOf(err) == egress.NotAllowed:
+		return "", &errs.Error{Kind: errs.Invalid, Code: string(egress.NotAllowed), Message: err.Error(),
+			Fix:    "Give an https:// URL of a public host. The operator allows others by SLUICE_EGRESS_ALLOW and SLUICE_EGRESS_ALLOW_HTTP.",
+			Fields: []errs.Field{{Pointer: pointer, Code: string(egress.NotAllowed), Message: err.Error()}}}
+	case err != nil:
+		return "", errs.Invalidf(pointer, "%s", err.Error())
+	}
+	return u.String(), nil
 }

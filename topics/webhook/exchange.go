@@ -17,7 +17,20 @@ type exchanged struct {
 	old      bool // messages should be copied out of the log
 	disabled bool
 	more     bool // there is more due that may be sent
-	lent     []lent
+	// challenge: the endpoint is to be challenged, which takes one of the attempts that were asked for.
+	challenge bool
+	letters   bool // dead letters are to be brought to their queue
+	// over: the subscription is to end, because its endpoint did not confirm it in time.
+	over bool
+	lent []lent
+}
+
+// taken is how many attempts begin now.
+func (e *exchanged) taken() int {
+	if e.challenge {
+		return len(e.lent) + 1
+	}
+	return len(e.lent)
 }
 
 // exchange notes results and borrows up to n entries with their messages.
@@ -50,38 +63,61 @@ func (s *Store) exchange(ctx context.Context, id identity, known *config, result
 }
 
 func (s *Store) readExchanged(ctx context.Context, id identity, known *config, list []any) (exchanged, error) {
-	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Number(list, 7) > 0}
+	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Number(list, 7) > 0,
+		challenge: engine.Text(list, 10) == "1", over: engine.Text(list, 10) == "2", letters: engine.Text(list, 11) == "1"}
 	c := known
 	if engine.Text(list, 8) != "" {
 		var err error
-		if c, err = s.parseConfig(engine.Number(list, 2), engine.Text(list, 8), engine.Text(list, 9)); err != nil {
+		if c, err = s.parseConfig(id, engine.Number(list, 2), engine.Text(list, 8), engine.Text(list, 9)); err != nil {
 			return exchanged{}, err
 		}
 		out.config = c
 	}
-	for i := 10; i+2 < len(list); i += 3 {
-		l, err := parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2))
-		if err != nil {
-			return exchanged{}, err
-		}
-		out.lent = append(out.lent, l)
+	for i := 12; i+2 < len(list); i += 3 {
+		out.lent = append(out.lent, parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2)))
 	}
 	s.fill(ctx, id, c, out.lent)
 	return out, nil
 }
 
-func parseLent(entry, lease, state string) (lent, error) {
+// parseLent reads what is lent. What cannot be read says so, and is no reason not to send the rest.
+func parseLent(entry, lease, state string) lent {
 	l := lent{entry: entry, lease: lease}
-	head, message, _ := strings.Cut(state, "|")
-	tries, _, _ := strings.Cut(head, ",")
-	l.tries, _ = strconv.ParseInt(tries, 10, 64)
-	if message == "" {
-		return l, nil
+	sequence, ok := sequenceOf(entry)
+	if !ok {
+		l.lacks = damaged
+		return l
 	}
-	sequence, _ := sequenceOf(entry)
+	if state == "" {
+		return l
+	}
+	head, message, whole := strings.Cut(state, "|")
+	fields := strings.Split(head, ",")
+	if !whole || len(fields) != 3 || fields[2] == damaged {
+		l.lacks = damaged
+		return l
+	}
+	var err error
+	if l.tries, err = strconv.ParseInt(fields[0], 10, 64); err != nil {
+		l.lacks = damaged
+		return l
+	}
+	if times, ok := strings.CutPrefix(fields[2], "lost_"); ok {
+		if n, _ := strconv.ParseInt(times, 10, 64); n >= maxLost {
+			l.lacks = noResult
+			return l
+		}
+	}
+	if message == "" {
+		return l
+	}
 	m, err := unpack(sequence, message)
+	if err != nil {
+		l.lacks = damaged
+		return l
+	}
 	l.message, l.stored = &m, true
-	return l, err
+	return l
 }
 
 // fill finds the messages of entries that are pointers to the topic's log.
@@ -90,41 +126,45 @@ func (s *Store) fill(ctx context.Context, id identity, c *config, list []lent) {
 	at := map[int64]*lent{}
 	for i := range list {
 		l := &list[i]
-		if l.message != nil {
+		if l.message != nil || l.lacks != "" {
 			continue
 		}
-		sequence, _ := sequenceOf(l.entry)
-		if l.message = s.bodies.get(c.settings.TopicUID, sequence); l.message == nil {
+		sequence, ok := sequenceOf(l.entry)
+		if !ok {
+			l.lacks = damaged
+		} else if l.message = s.bodies.get(c.settings.TopicUID, sequence); l.message == nil {
 			asked = append(asked, sequence)
 			at[sequence] = l
 		}
 	}
 	for len(asked) > 0 {
-		found, told, err := s.fetch(ctx, id, c, asked)
-		if err != nil || told == 0 {
+		found, err := s.fetch(ctx, id, c, asked)
+		if err != nil || found.Told == 0 {
 			s.logger.Warn("messages for a webhook could not be read; they are kept", "tenant", id.tenant.String(), "uid", id.uid)
 			return
 		}
-		for i := range found {
-			at[found[i].Sequence].message = &found[i]
+		for i := range found.Messages {
+			at[found.Messages[i].Sequence].message = &found.Messages[i]
 		}
-		for _, sequence := range asked[:told] {
-			at[sequence].missing = at[sequence].message == nil
+		for _, sequence := range found.Damaged {
+			at[sequence].lacks = damaged
 		}
-		asked = asked[told:]
+		for _, sequence := range asked[:found.Told] {
+			if l := at[sequence]; l.message == nil && l.lacks == "" {
+				l.lacks = notRetained
+			}
+		}
+		asked = asked[found.Told:]
 	}
 }
 
 // fetch reads messages of the log, as many as one call gives, and remembers them.
-func (s *Store) fetch(ctx context.Context, id identity, c *config, sequences []int64) ([]topics.Logged, int, error) {
-	found, told, err := s.topics.Fetch(ctx, id.tenant, c.settings.TopicUID, sequences[:min(len(sequences), topics.MaxRead)])
-	if err != nil {
-		return nil, 0, err
+func (s *Store) fetch(ctx context.Context, id identity, c *config, sequences []int64) (topics.Fetched, error) {
+	found, err := s.topics.Fetch(ctx, id.tenant, c.settings.TopicUID, sequences[:min(len(sequences), topics.MaxRead)])
+	for i := range found.Messages {
+		s.bodies.put(c.settings.TopicUID, &found.Messages[i])
 	}
-	for i := range found {
-		s.bodies.put(c.settings.TopicUID, &found[i])
-	}
-	return found, told, nil
+	return found, err
 }
 
 // maxKeeps bounds the calls by which one visit copies messages out of the log, a hundred each.
@@ -176,7 +216,7 @@ func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark in
 		var m []byte
 		if entries[i].message != nil {
 			m = pack(entries[i].message)
-		} else if !entries[i].missing {
+		} else if entries[i].lacks == "" {
 			return mark, engine.ErrUnavailable // it could not be read now
 		}
 		if size+len(m) > callBytes {
@@ -184,7 +224,7 @@ func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark in
 				return mark, err
 			}
 		}
-		args, size = append(args, entries[i].entry, m), size+len(m)
+		args, size = append(args, entries[i].entry, m, entries[i].lacks), size+len(m)
 	}
 	return mark, flush()
 }

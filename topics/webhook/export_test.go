@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/topics"
 )
@@ -32,12 +33,33 @@ func (s *Store) Age(ctx context.Context, w topics.Way, failures int, by time.Dur
 	return s.engine.Single().HSet(ctx, identity{w.Tenant, w.UID}.keys()[1], "cf", failures, "fs", s.clock.Now().Add(-by).UnixMilli()).Err()
 }
 
+// Outage is what a server sees of many hosts.
+type Outage struct{ o *outage }
+
+// NewOutage returns one that has seen nothing.
+func NewOutage(c clock.Clock) Outage { return Outage{newOutage(c)} }
+
+// See notes how a host fared, and returns how most of them fail now.
+func (o Outage) See(host, code string) string {
+	now, _ := o.o.see(host, code)
+	return now
+}
+
+// Known returns how many hosts are remembered, and how many notes of them.
+func (o Outage) Known() (hosts, notes int) { return len(o.o.hosts), len(o.o.order) }
+
 // The limits of the breaker.
 const (
 	BreakAfter = breakAfter
 	BreakFirst = breakFirst
 	LeaseSlack = leaseSlack
 	BeatLife   = beatLife
+	MaxLost    = maxLost
+	Entries    = 100_000
+	OutageMost = outageMost
 	Stale      = time.Minute
 	Host       = hostSlots
 )
+
+// Waits returns the times between attempts by a delivery policy of SNS.
+func Waits(p DeliveryPolicy) []time.Duration { return p.Retry.waits() }

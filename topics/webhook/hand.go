@@ -28,24 +28,53 @@ type settings struct {
 	TopicUID     string          `json:"topic_uid"`
 	Subscription string          `json:"subscription"`
 	Enveloped    bool            `json:"enveloped,omitempty"`
+	Event        string          `json:"event,omitempty"` // name of a format of CloudEvents, or ""
+	Notified     bool            `json:"sns,omitempty"`
+	Created      int64           `json:"created,omitempty"`      // ms
+	DeadLetters  string          `json:"dead_letters,omitempty"` // the dead-letter queue, or ""
 	Endpoint     json.RawMessage `json:"endpoint"`
+}
+
+func settingsOf(w topics.Way, set topics.WaySettings) settings {
+	out := settings{Topic: w.Topic, TopicUID: w.TopicUID, Subscription: w.Subscription, Enveloped: set.Format == topics.Enveloped,
+		Notified: set.Format == topics.Notified, Created: set.Created.UnixMilli(), DeadLetters: set.DeadLetterQueue, Endpoint: json.RawMessage(set.Endpoint)}
+	if set.Format == topics.EventBinary || set.Format == topics.EventStructured {
+		out.Event = set.Format.String()
+	}
+	return out
 }
 
 // Configure makes a webhook, or gives it newer settings.
 func (s *Store) Configure(ctx context.Context, w topics.Way, set topics.WaySettings) error {
-	raw, err := json.Marshal(settings{Topic: w.Topic, TopicUID: w.TopicUID, Subscription: w.Subscription, Enveloped: set.Enveloped, Endpoint: json.RawMessage(set.Endpoint)})
+	raw, err := json.Marshal(settingsOf(w, set))
 	if err != nil {
 		return engine.ErrBroken.Because(err)
 	}
 	first := encodeSecrets([]storedSecret{{Sealed: set.Secret, Created: s.clock.Now().UnixMilli()}})
-	_, err = s.call(ctx, configureScript, identity{w.Tenant, w.UID}, set.Version, string(raw), first, s.pusher.senderFor(w.UID))
+	e, err := ParseEndpoint(set.Endpoint)
+	if err != nil {
+		return engine.ErrBroken.Because(err)
+	}
+	id := identity{w.Tenant, w.UID}
+	letters := 0
+	if set.DeadLetterQueue != "" {
+		letters = 1
+	}
+	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), first, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds())
+	if err == nil {
+		s.pusher.due(id, engine.Number(list, 1))
+	}
 	return err
 }
 
 // Deliver takes what was published as pointers to the topic's log.
-func (s *Store) Deliver(ctx context.Context, w topics.Way, version int64, list []topics.Logged, to int64) (topics.Handed, error) {
-	args := make([]any, 0, 4+3*len(list))
-	args = append(args, version, to, s.pusher.senderFor(w.UID), 0)
+func (s *Store) Deliver(ctx context.Context, w topics.Way, set topics.WaySettings, list []topics.Logged, to int64) (topics.Handed, error) {
+	which := whatIsNew
+	if set.DeadLetterQueue != "" {
+		which = allThatIsNew
+	}
+	args := make([]any, 0, 5+3*len(list))
+	args = append(args, set.Version, to, s.pusher.senderFor(w.UID), which, 0)
 	for i := range list {
 		args = append(args, entryOf(list[i].Sequence, w.Topic, list[i].Message.GroupID), list[i].Sequence, "")
 		s.bodies.put(w.TopicUID, &list[i])
@@ -55,9 +84,29 @@ func (s *Store) Deliver(ctx context.Context, w topics.Way, version int64, list [
 
 // Replay takes messages once more, with their bodies, because the log may not keep them for long.
 func (s *Store) Replay(ctx context.Context, w topics.Way, list []topics.Logged) (topics.Handed, error) {
-	var out topics.Handed
-	for len(list) > 0 {
-		args, size, n := []any{0, 0, s.pusher.senderFor(w.UID), 1}, 0, 0
+	if len(list) == 0 {
+		return topics.Handed{}, nil
+	}
+	return s.again(ctx, w, onceMore, list, list[0].Sequence-1, list[len(list)-1].Sequence)
+}
+
+// Restore takes what was missed behind a sequence number up to another one, and nothing twice.
+func (s *Store) Restore(ctx context.Context, w topics.Way, list []topics.Logged, after, to int64) (topics.Handed, error) {
+	return s.again(ctx, w, whatWasMissed, list, after, to)
+}
+
+// What enqueue.lua is to take of messages that are brought.
+const (
+	whatIsNew     = 0
+	onceMore      = 1
+	whatWasMissed = 2
+	allThatIsNew  = 3 // none is to be dropped
+)
+
+// again brings messages with their bodies, as many calls as their sizes ask for.
+func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topics.Logged, after, to int64) (topics.Handed, error) {
+	for {
+		args, size, n := []any{0, to, s.pusher.senderFor(w.UID), which, after}, 0, 0
 		for n < len(list) && n < callEntries {
 			m := pack(&list[n])
 			if size += len(m); n > 0 && size > callBytes {
@@ -66,21 +115,22 @@ func (s *Store) Replay(ctx context.Context, w topics.Way, list []topics.Logged) 
 			args = append(args, entryOf(list[n].Sequence, w.Topic, list[n].Message.GroupID), list[n].Sequence, m)
 			n++
 		}
-		end := list[n-1].Sequence
-		args[1] = end
+		end := to
+		if n < len(list) {
+			end = list[n-1].Sequence
+			args[1] = end
+		}
 		got, err := s.enqueue(ctx, w, args)
-		if err != nil {
-			return out, err
+		switch {
+		case err != nil:
+			return got, err
+		case got.Disabled:
+			return got, ErrDisabled
+		case got.Reached < end || n == len(list):
+			return got, nil
 		}
-		if got.Disabled {
-			return out, ErrDisabled
-		}
-		if out.Reached = got.Reached; out.Reached < end {
-			return out, nil
-		}
-		list = list[n:]
+		list, after = list[n:], end
 	}
-	return out, nil
 }
 
 func (s *Store) enqueue(ctx context.Context, w topics.Way, args []any) (topics.Handed, error) {
@@ -90,7 +140,8 @@ func (s *Store) enqueue(ctx context.Context, w topics.Way, args []any) (topics.H
 		return topics.Handed{}, err
 	}
 	s.pusher.due(id, engine.Number(list, 5))
-	return topics.Handed{Reached: engine.Number(list, 1), Mark: engine.Number(list, 2), Overflowed: engine.Number(list, 3), Disabled: engine.Text(list, 4) == "1"}, nil
+	return topics.Handed{Reached: engine.Number(list, 1), Mark: engine.Number(list, 2), Overflowed: engine.Number(list, 3), Disabled: engine.Text(list, 4) == "1",
+		Early: engine.Number(list, 6)}, nil
 }
 
 // Suspend stops sending, or ends that.

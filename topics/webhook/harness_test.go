@@ -30,17 +30,22 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 // world is one server's webhooks with a fresh tenant, on a clock that the test moves.
 type world struct {
 	*webhook.Store
-	topics  *topics.Store
-	tenants *tenants.Store
-	engine  *engine.Engine
-	clock   *clock.Fake
-	tenant  tenants.ID
-	opt     engine.Options
-	keys    *keyring.Keyring
-	policy  egress.Policy
-	names   *net.Resolver // nil: that of the system
-	kill    func()        // ends the server as its death does
+	topics *topics.Store
+	// notifier makes what SNS sends; its addresses begin with origin.
+	notifier *topics.Notifier
+	queues   *queues.Store
+	tenants  *tenants.Store
+	engine   *engine.Engine
+	clock    *clock.Fake
+	tenant   tenants.ID
+	opt      engine.Options
+	keys     *keyring.Keyring
+	policy   egress.Policy
+	names    *net.Resolver // nil: that of the system
+	kill     func()        // ends the server as its death does
 }
+
+const origin = "https://sluice.example"
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -64,6 +69,12 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 	return newWorldWith(tb, opt, policy)
 }
 
+// newMemoryWorld is for what does not depend on the engine.
+func newMemoryWorld(tb testing.TB) *world {
+	tb.Helper()
+	return newWorld(tb, engine.Options{URL: redistest.Memory(tb), Memory: true})
+}
+
 func newWorldWith(tb testing.TB, opt engine.Options, policy egress.Policy) *world {
 	tb.Helper()
 	w := &world{}
@@ -77,9 +88,9 @@ func (w *world) start(tb testing.TB, opt engine.Options, policy egress.Policy) {
 	fake := clock.NewFake(start)
 	opt.Clock = fake
 	opt.TestNow = func() int64 { return fake.Now().UnixMilli() }
-	master, _, err := keyring.Open(tb.TempDir(), "", nil)
+	keys, err := keyring.New(nil)
 	must(tb, err)
-	w.clock, w.opt, w.keys, w.policy = fake, opt, master.Keyring(), policy
+	w.clock, w.opt, w.keys, w.policy = fake, opt, keys, policy
 	w.open(tb)
 	w.tenant = w.newTenant(tb)
 }
@@ -115,7 +126,14 @@ func (w *world) open(tb testing.TB) {
 	}
 	w.tenants = tenants.New(e, clk)
 	q := queues.New(queues.Config{Engine: e, ReceiptKey: []byte("0123456789abcdef0123456789abcdef"), Clock: clk})
-	w.topics = topics.New(topics.Config{Engine: e, Queues: q, Clock: clk})
+	w.queues = q
+	notifier := topics.NewNotifier(topics.NotifierConfig{Engine: e, Keys: w.keys, Region: "eu-test-1", Origin: origin, Clock: clk,
+		Account: func(ctx context.Context, id tenants.ID) (string, error) {
+			t, err := w.tenants.ByID(ctx, id)
+			return t.AccountNumber, err
+		}})
+	w.topics = topics.New(topics.Config{Engine: e, Queues: q, Clock: clk, Notifier: notifier})
+	w.notifier = notifier
 	client := egress.New(egress.Config{Policy: w.policy, Resolver: w.names})
 	tb.Cleanup(client.Close)
 	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Clock: clk})
@@ -162,8 +180,25 @@ func (w *world) forward(tb testing.TB, most time.Duration, what string, ok func(
 	}
 }
 
+// slowly waits for a condition, for at most a minute, while the clock goes on by some twenty seconds in one: on a busy machine no
+// lease ends before what it is for could be done.
+func (w *world) slowly(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	last := time.Now()
+	for deadline := last.Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not in a minute: %s", what)
+		}
+		if time.Since(last) > 50*time.Millisecond {
+			w.clock.Advance(time.Second)
+			last = time.Now()
+		}
+	}
+}
+
 // received is a request that came to a receiver.
 type received struct {
+	method string
 	header http.Header
 	body   string
 	path   string
@@ -183,7 +218,7 @@ func newReceiver(tb testing.TB, answer func(r received, w http.ResponseWriter)) 
 	rc := &receiver{answer: answer}
 	rc.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got := received{header: r.Header, body: string(body), path: r.URL.Path}
+		got := received{method: r.Method, header: r.Header, body: string(body), path: r.URL.Path}
 		rc.mu.Lock()
 		rc.list = append(rc.list, got)
 		f := rc.answer

@@ -88,7 +88,7 @@ func TestAReplayGoesToAWebhookOnceMore(t *testing.T) {
 		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
 		w.publish(t, tp, "one", "two")
 		w.reaches(t, way, "both are delivered", func(s webhook.Status) bool { return s.Delivered == 2 })
-		page, err := w.topics.Read(t.Context(), w.tenant, tp, topics.Place{}, 10, 0)
+		page, err := w.topics.Read(t.Context(), w.tenant, tp, topics.ReadOptions{Limit: 10})
 		must(t, err)
 		for range 2 { // as a step that is made again
 			_, err = w.Replay(t.Context(), way, page.Messages)

@@ -77,6 +77,7 @@ type hook struct {
 	sending                int
 	window                 int
 	mark                   int64 // the last one that was noted
+	paced                  int   // requests a second that its delivery policy allows, as Redis has been told; -1: it was not told
 	used                   int64 // when it last had its turn, ms
 }
 
@@ -102,13 +103,23 @@ func (p *pusher) load() (sending, owned int64) {
 	return sending, p.fleet.owned()
 }
 
+// known returns the settings of a webhook that this server knows, or nil.
+func (p *pusher) known(id identity) *config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.hooks[id]; h != nil {
+		return h.config
+	}
+	return nil
+}
+
 // wake has a webhook take its turn.
 func (p *pusher) wake(id identity) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hooks[id]
 	if h == nil {
-		h = &hook{id: id, window: firstWindow}
+		h = &hook{id: id, window: firstWindow, paced: -1}
 		p.hooks[id] = h
 	}
 	p.enter(h)
@@ -271,7 +282,7 @@ func (p *pusher) turn(h *hook, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.running, h.used = false, s.clock.Now().UnixMilli()
-	p.reserve(h, len(got.lent)-n)
+	p.reserve(h, got.taken()-n)
 	if known != nil {
 		p.onHost(known.host, -n) // those that were lent count below, at the host as it is now
 	}
@@ -302,6 +313,16 @@ func (p *pusher) turn(h *hook, n int) {
 	if got.old && !h.keeping {
 		h.keeping = true
 		go p.keep(h, h.config)
+	}
+	if got.letters {
+		go s.post(h.id, h.config)
+	}
+	if got.challenge {
+		p.onHost(h.config.host, 1)
+		go p.challenge(h, h.config)
+	}
+	if got.over {
+		go s.expire(h.id, h.config)
 	}
 	for _, l := range got.lent {
 		p.onHost(h.config.host, 1)
@@ -342,8 +363,8 @@ type lent struct {
 	entry, lease string
 	tries        int64 // that were made before
 	message      *topics.Logged
-	stored       bool // the webhook has the message, not the log
-	missing      bool // nobody has it any more
+	stored       bool   // the webhook has the message, not the log
+	lacks        string // why there is nothing to send: a code of lacking; "": there is, or it could not be read now
 }
 
 // deliver makes an attempt.
@@ -352,19 +373,25 @@ func (p *pusher) deliver(h *hook, c *config, l lent) {
 	res := result{entry: l.entry, lease: l.lease}
 	var died error
 	switch {
-	case l.missing:
-		res.verdict = verdict{outcome: dead, code: "not_retained", words: "The topic does not keep the message any more."}
-		a := Attempt{At: s.clock.Now().UTC(), Entry: l.entry, Try: l.tries, Outcome: Failed, Code: res.verdict.code, Error: res.verdict.words}
-		res.log = a.encode()
+	case l.lacks != "":
+		res.verdict, res.log = s.setAside(h.id, c, &l)
 	case l.message == nil: // it could not be read now
 		res.verdict = verdict{outcome: free, wait: soon}
 	default:
 		if died = s.step("leased"); died != nil {
 			break
 		}
-		v, a := s.attempt(s.life, c, l.message, l.tries+1)
+		st, err := s.styleOf(s.life, h.id.tenant, c)
+		if err == nil {
+			err = p.pace(h, c, st)
+		}
+		if err != nil {
+			res.verdict = verdict{outcome: free, wait: soon}
+			break
+		}
+		v, a := s.attempt(s.life, c, st, l.message, l.tries+1)
 		a.Entry = l.entry
-		c.plan(&v, &a)
+		c.plan(st, &v, &a)
 		res.verdict, res.log = v, a.encode()
 		if v.outcome == free && !v.charged && v.code == "canceled" {
 			res.log = ""
@@ -385,6 +412,10 @@ func (p *pusher) deliver(h *hook, c *config, l lent) {
 			h.window = min(h.window+1, c.endpoint.MaxInFlight)
 		case failing, disabling:
 			h.window = max(h.window/2, 1)
+		case neutral:
+			if res.verdict.peace > 0 {
+				h.window = max(h.window/2, 1)
+			}
 		}
 		h.results = append(h.results, res)
 		p.unnoted++

@@ -33,10 +33,8 @@ func (s *Store) Attempts(ctx context.Context, w topics.Way, before int64, limit 
 		}
 		for i := 1; i+1 < len(list); i += 2 {
 			var a Attempt
-			if err := json.Unmarshal([]byte(engine.Text(list, i+1)), &a); err != nil {
-				return nil, 0, engine.ErrBroken.Because(err)
-			}
-			if a.Number = engine.Number(list, i); wanted != nil && !wanted(&a) {
+			err := json.Unmarshal([]byte(engine.Text(list, i+1)), &a) // one that is damaged is left out
+			if a.Number = engine.Number(list, i); err != nil || wanted != nil && !wanted(&a) {
 				before = a.Number
 				continue
 			}
@@ -57,19 +55,19 @@ func (s *Store) Resend(ctx context.Context, w topics.Way, entry string) error {
 	if !ok {
 		return ErrDeliveryNotFound
 	}
-	n, err := s.revive(ctx, w, 0, entry)
-	if err != nil || n > 0 {
+	got, err := s.revive(ctx, w, time.Time{}, time.Time{}, 1, entry)
+	if err != nil || got.Count > 0 {
 		return err
 	}
-	found, _, err := s.topics.Fetch(ctx, w.Tenant, w.TopicUID, []int64{sequence})
+	found, err := s.topics.Fetch(ctx, w.Tenant, w.TopicUID, []int64{sequence})
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 || entryOf(sequence, w.Topic, found[0].Message.GroupID) != entry {
+	if len(found.Messages) == 0 || entryOf(sequence, w.Topic, found.Messages[0].Message.GroupID) != entry {
 		return ErrDeliveryNotFound
 	}
-	got, err := s.Replay(ctx, w, found)
-	if err == nil && got.Reached < sequence {
+	brought, err := s.Replay(ctx, w, found.Messages)
+	if err == nil && brought.Reached < sequence {
 		err = ErrFull
 	}
 	return gone(err)
@@ -84,28 +82,29 @@ const maxRevives = 1000
 // ResendFailed sends all messages again that failed since an instant, and returns how many.
 func (s *Store) ResendFailed(ctx context.Context, w topics.Way, since time.Time) (int64, error) {
 	total := int64(0)
-	from := int64(0)
-	if !since.IsZero() {
-		from = since.UnixMilli()
-	}
 	for range maxRevives {
-		n, err := s.revive(ctx, w, from, "")
-		total += n
-		if err != nil || n < callEntries {
+		got, err := s.revive(ctx, w, since, time.Time{}, callEntries, "")
+		total += got.Count
+		if err != nil || got.Count < callEntries {
 			return total, err
 		}
 	}
 	return total, nil
 }
 
-func (s *Store) revive(ctx context.Context, w topics.Way, since int64, entry string) (int64, error) {
+// Revive sends messages again that failed from an instant on and before another one, at most so many.
+func (s *Store) Revive(ctx context.Context, w topics.Way, since, before time.Time, most int) (topics.Revived, error) {
+	return s.revive(ctx, w, since, before, most, "")
+}
+
+func (s *Store) revive(ctx context.Context, w topics.Way, since, before time.Time, most int, entry string) (topics.Revived, error) {
 	id := identity{w.Tenant, w.UID}
-	list, err := s.call(ctx, reviveScript, id, since, entry, s.pusher.senderFor(w.UID))
+	list, err := s.call(ctx, reviveScript, id, millis(since), millis(before), most, entry, s.pusher.senderFor(w.UID))
 	if err != nil {
-		return 0, gone(err)
+		return topics.Revived{}, gone(err)
 	}
 	s.pusher.due(id, engine.Number(list, 2))
-	return engine.Number(list, 1), nil
+	return topics.Revived{Count: engine.Number(list, 1), Left: engine.Number(list, 3), Now: moment(engine.Number(list, 4))}, nil
 }
 
 // ErrBusy says that a test would take what the messages of others need.
@@ -119,7 +118,10 @@ func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, gone(err)
 	}
-	c, err := s.parseConfig(engine.Number(list, 21), engine.Text(list, 22), engine.Text(list, 23))
+	if engine.Number(list, 24) != 0 {
+		return Attempt{}, ErrUnverified
+	}
+	c, err := s.configOf(id, list)
 	if err != nil {
 		return Attempt{}, err
 	}
@@ -130,7 +132,11 @@ func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	now := s.clock.Now()
 	body := fmt.Sprintf(`{"type":"sluice.test","topic":%q,"subscription":%q}`, w.Topic, w.Subscription)
 	l := topics.Logged{ID: s.engine.NewID(0), PublishedAt: now, Message: queues.Outgoing{Body: []byte(body), ContentType: "application/json"}}
-	v, a := s.attempt(ctx, c, &l, 1)
+	st, err := s.styleOf(ctx, id.tenant, c)
+	if err != nil {
+		return Attempt{}, err
+	}
+	v, a := s.attempt(ctx, c, st, &l, 1)
 	if a.Outcome = Tested; v.outcome == done {
 		a.Code, a.Error = "", ""
 	}

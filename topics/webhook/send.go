@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -32,10 +33,14 @@ type config struct {
 	endpoint Endpoint // filled
 	host     string   // of the URL
 	secrets  []storedSecret
-	keys     [][]byte // of secrets, opened
+	keys     [][]byte         // of secrets, opened
+	header   http.Header      // that goes with each request: what users add
+	hidden   []string         // what of it may not be shown
+	tokens   *tokens          // nil: it needs none
+	identity *egress.Identity // nil: connections show no certificate
 }
 
-func (s *Store) parseConfig(number int64, set, secrets string) (*config, error) {
+func (s *Store) parseConfig(id identity, number int64, set, secrets string) (*config, error) {
 	c := &config{number: number}
 	err := json.Unmarshal([]byte(set), &c.settings)
 	if err == nil {
@@ -56,7 +61,19 @@ func (s *Store) parseConfig(number int64, set, secrets string) (*config, error) 
 		}
 		c.keys = append(c.keys, key)
 	}
-	return c, nil
+	if err := s.openCredentials(c); err != nil {
+		return nil, err
+	}
+	return c, s.openTLS(id, c)
+}
+
+// configOf returns the settings that status.lua has told, the known ones where they are the same.
+func (s *Store) configOf(id identity, list []any) (*config, error) {
+	number := engine.Number(list, 21)
+	if c := s.pusher.known(id); c != nil && c.number == number {
+		return c, nil
+	}
+	return s.parseConfig(id, number, engine.Text(list, 22), engine.Text(list, 23))
 }
 
 // hostOf returns host and port of a URL that Check has brought into its form.
@@ -104,21 +121,46 @@ const (
 	Retrying  = "retrying"
 	Failed    = "failed"
 	Tested    = "test"
+	// Challenged is for a request that verifies an endpoint.
+	Challenged = "challenge"
 )
 
 // request returns the request of an attempt.
-func (c *config) request(l *topics.Logged, try int64, now time.Time) egress.Request {
-	id, body, contentType := "msg_"+l.ID.String(), l.Message.Body, l.Message.ContentType
-	if c.settings.Enveloped {
-		body, contentType = topics.Wrap(c.settings.Topic, c.settings.Subscription, l), "application/json"
+func (c *config) request(st *style, l *topics.Logged, try int64, now time.Time) egress.Request {
+	if st.shapes(c) {
+		return c.notified(st, l, try, now)
 	}
-	h := http.Header{
-		"Content-Type":      {contentType},
-		"Webhook-Id":        {id},
-		"Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)},
-		"Webhook-Signature": {sign(c.live(now), id, now, body)},
-		"Webhook-Attempt":   {strconv.FormatInt(try, 10)},
+	r := c.signed(c.settings.packed(l), try, now)
+	if c.settings.Event == topics.EventBinary.String() {
+		eventOf(c.settings.Topic, l).binary(r.Header)
 	}
+	return r
+}
+
+// packed returns a message with the body that the format asks for.
+func (set *settings) packed(l *topics.Logged) *topics.Logged {
+	out := *l
+	switch {
+	case set.Enveloped:
+		out.Message.Body, out.Message.ContentType = topics.Wrap(set.Topic, set.Subscription, l), "application/json"
+	case set.Event == topics.EventStructured.String():
+		out.Message.Body, out.Message.ContentType = eventOf(set.Topic, l).structured(), structuredType
+	default:
+		return l
+	}
+	return &out
+}
+
+// signed returns a request with the body of a message as it is.
+func (c *config) signed(l *topics.Logged, try int64, now time.Time) egress.Request {
+	id, body := "msg_"+l.ID.String(), l.Message.Body
+	h := make(http.Header, len(c.header)+6)
+	maps.Copy(h, c.header)
+	h["Content-Type"] = []string{l.Message.ContentType}
+	h["Webhook-Id"] = []string{id}
+	h["Webhook-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
+	h["Webhook-Signature"] = []string{sign(c.live(now), id, now, body)}
+	h["Webhook-Attempt"] = []string{strconv.FormatInt(try, 10)}
 	if l.Message.TraceParent != "" {
 		h.Set("Traceparent", l.Message.TraceParent)
 	}
@@ -126,24 +168,40 @@ func (c *config) request(l *topics.Logged, try int64, now time.Time) egress.Requ
 }
 
 // attempt makes one request, and says what it means and what the log keeps of it.
-func (s *Store) attempt(ctx context.Context, c *config, l *topics.Logged, try int64) (verdict, Attempt) {
-	now, began := s.clock.Now(), time.Now()
-	res, err := s.egress.Do(ctx, c.request(l, try, now))
-	a := Attempt{At: now.UTC(), MessageID: "msg_" + l.ID.String(), Try: try, Millis: time.Since(began).Milliseconds()}
+func (s *Store) attempt(ctx context.Context, c *config, st *style, l *topics.Logged, try int64) (verdict, Attempt) {
+	now := s.clock.Now()
+	res, a, err := s.do(ctx, c, c.request(st, l, try, now), now)
 	v := judge(res, err, now)
-	a.Code, a.Error = v.code, v.words
-	if res != nil {
-		a.Status, a.Resent = res.Status, res.Resent
-		excerpt := res.Body[:min(len(res.Body), keptAtMost)]
-		a.Response, a.Truncated = strings.ToValidUTF8(string(excerpt), "\uFFFD"), res.Truncated || len(res.Body) > keptAtMost
+	s.excuse(ctx, c.host, err, &v)
+	if c.endpoint.SNS != nil {
+		v.asSNS(res)
 	}
+	a.MessageID, a.Try, a.Code, a.Error = "msg_"+l.ID.String(), try, v.code, v.words
 	return v, a
 }
 
+// do makes a request, and says what the log keeps of the answer, which is nil where there is an error.
+func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Time) (*egress.Response, Attempt, error) {
+	began := time.Now()
+	r.Identity = c.identity
+	res, err := s.send(ctx, c, r)
+	a := Attempt{At: now.UTC(), Millis: time.Since(began).Milliseconds()}
+	if res != nil {
+		a.Status, a.Resent = res.Status, res.Resent
+		body := res.Body
+		if len(c.hidden) > 0 {
+			body = c.mask(body, r.Header.Get("Authorization"))
+		}
+		excerpt := body[:min(len(body), keptAtMost)]
+		a.Response, a.Truncated = strings.ToValidUTF8(string(excerpt), "\uFFFD"), res.Truncated || len(body) > keptAtMost
+	}
+	return res, a, err
+}
+
 // plan says when the next attempt is, if there is one, and completes what the log keeps.
-func (c *config) plan(v *verdict, a *Attempt) {
+func (c *config) plan(st *style, v *verdict, a *Attempt) {
 	if v.outcome == retry {
-		switch waits := c.endpoint.Retries; {
+		switch waits := c.waits(st); {
 		case a.Try <= int64(len(waits)):
 			v.wait = max(v.wait, waits[a.Try-1])
 		case len(waits) > 0 && c.endpoint.OnExhausted == Block && queues.IsFIFOName(c.settings.Topic):

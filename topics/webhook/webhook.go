@@ -34,6 +34,8 @@ type Config struct {
 	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	Keys   *keyring.Keyring
 	Egress *egress.Client
+	// Origin is the name by which this installation asks endpoints whether it may send to them. Default "sluice".
+	Origin string
 	Clock  clock.Clock  // default: the machine's
 	Logger *slog.Logger // default: nothing
 }
@@ -45,11 +47,14 @@ type Store struct {
 	terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	egress *egress.Client
 	sealer cipher.AEAD
+	origin string
 	clock  clock.Clock
 	logger *slog.Logger
 
 	pusher  *pusher
+	outage  *outage
 	bodies  bodies
+	notes   notes
 	counted counters
 	steps   atomic.Pointer[func(done string) error] // called between the steps of a delivery; for tests
 	life    context.Context                         //nolint:containedctx // of requests that are under way; ends a while after Run
@@ -64,12 +69,16 @@ func New(c Config) *Store {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Origin == "" {
+		c.Origin = "sluice"
+	}
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, topics: c.Topics, terms: c.Terms, egress: c.Egress, sealer: newSealer(c.Keys), clock: c.Clock, logger: c.Logger}
+	s := &Store{engine: c.Engine, topics: c.Topics, terms: c.Terms, egress: c.Egress, sealer: newSealer(c.Keys), origin: c.Origin, clock: c.Clock, logger: c.Logger}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.pusher = newPusher(s)
+	s.outage = newOutage(c.Clock)
 	c.Topics.Connect(s)
 	return s
 }
@@ -100,18 +109,22 @@ type Outcomes struct {
 	Refused int64
 	// Disabled are endpoints that were disabled because of what they answered, or did not.
 	Disabled int64
-	Sending  int64 // now
-	Shards   int64 // for which this server sends now
+	// SetAside are messages that could not be read, or were taken up too often without a result.
+	SetAside int64
+	// Outages is how often most endpoints failed at the same time, Excused how many attempts were not charged because of that.
+	Outages, Excused int64
+	Sending          int64 // now
+	Shards           int64 // for which this server sends now
 }
 
-type counters struct{ delivered, retried, failed, released, refused, disabled atomic.Int64 }
+type counters struct{ delivered, retried, failed, released, refused, disabled, setAside, outages, excused atomic.Int64 }
 
 // Outcomes returns the counts of this server.
 func (s *Store) Outcomes() Outcomes {
 	c := &s.counted
 	sending, shards := s.pusher.load()
 	return Outcomes{Delivered: c.delivered.Load(), Retried: c.retried.Load(), Failed: c.failed.Load(), Released: c.released.Load(),
-		Refused: c.refused.Load(), Disabled: c.disabled.Load(), Sending: sending, Shards: shards}
+		Refused: c.refused.Load(), Disabled: c.disabled.Load(), SetAside: c.setAside.Load(), Outages: c.outages.Load(), Excused: c.excused.Load(), Sending: sending, Shards: shards}
 }
 
 // identity names a webhook among all tenants'.

@@ -17,3 +17,9 @@ local function write_progress(uid, p)
   redis.call('HSET', PROGRESS, uid, string.format('%.0f,%.0f,%.0f,%.0f,%.0f,%.0f,%.0f|', p.cursor, p.base, p.delivered, p.filtered,
     p.dropped, p.failed, p.paused) .. p.trouble)
 end
+
+-- Notes that what a dead-letter queue remembers of a subscription, under two sources, is still to be forgotten.
+local function note_letters(uid, queue)
+  if queue == '' then return end
+  redis.call('HSET', SUBSCRIPTIONS, '~' .. uid .. '.dead', queue, '~' .. uid .. '.sent', queue)
+end

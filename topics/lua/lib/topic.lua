@@ -5,7 +5,7 @@
 -- KEYS[3] ZSET index: the entries of `log` by their sequence numbers
 -- KEYS[4] HASH dedup: digest of a deduplication id or idempotency key to "time|" id, digest of the body, place
 -- KEYS[5] LIST order: the digests of `dedup` and their times, oldest first
--- KEYS[6] HASH subscriptions: name to its versions, see lib/subscription.lua; "~" and uid to the queue of one that is being deleted
+-- KEYS[6] HASH subscriptions: name to its versions, see lib/subscription.lua; "~" and uid to the queue of one that is being deleted, "~", uid and ".dead" or ".sent" to the dead-letter queue of one that has it no more
 -- KEYS[7] HASH progress: uid of a subscription to how far it is, see lib/subscription.lua
 -- KEYS[8] ZSET marks: uids of subscriptions by the sequence number up to which they have all
 --- @include "lib/clock"

@@ -3,26 +3,56 @@
 -- ARGV[4] settings, JSON
 -- ARGV[5] its first secrets, JSON
 -- ARGV[6] session of the server that sends for the shard, or 0
--- Returns: "ok"
+-- ARGV[7] what has to be verified of the endpoint, or "": another text than before has it challenged anew
+-- ARGV[8] "1" where there is a dead-letter queue, else "0"
+-- ARGV[9] milliseconds after which the subscription ends unless that has come, or 0
+-- Returns: "ok", in how many milliseconds to look at it next, or -1
 -- Flags: none
 -- Again: settings of this version are there already.
 --- @include "lib/hook"
 local q = open_hook()
+local function verify()
+  if (redis.call('HGET', HEAD, 'vw') or '') == ARGV[7] then return end
+  redis.call('HSET', HEAD, 'vw', ARGV[7])
+  redis.call('HDEL', HEAD, 'va')
+  for _, name in ipairs({ 'uv', 'vn', 'vc', 'rl', 'ra', 'vd', 'vb', 'vu', 'vx' }) do set(q, name, 0) end
+  if ARGV[7] == '' then return end
+  set(q, 'uv', q.time)
+  set(q, 'vn', q.now + calm(q))
+  if ARGV[9] ~= '0' then set(q, 'vd', q.now + tonumber(ARGV[9])) end
+end
+-- What had failed before there was a dead-letter queue stays where it is.
+local function letters()
+  local on = tonumber(ARGV[8])
+  if on == 1 and q.lt == 0 then
+    set(q, 'dl', math.max(q.time, q.dl))
+    set(q, 'df', q.dl)
+  end
+  set(q, 'lt', on)
+  set(q, 'dw', 0)
+end
 if q.refusal then
   redis.call('ZADD', READY, '+inf', '')
   for _, key in ipairs({ QUEUE, SENDING, FRESH, DEAD }) do redis.call('ZADD', key, '+inf', '') end
   redis.call('ZADD', GROUPS, 0, '')
   for _, key in ipairs({ STATES, LOG }) do redis.call('HSET', key, '', '') end
-  redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1')
-  return { 'ok' }
+  redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1', 'lt', ARGV[8])
+  if ARGV[7] == '' then return { 'ok', '-1' } end
+  q = open_hook()
+  verify()
+  local next = close_hook(q)
+  tell(ARGV[6])
+  return { 'ok', num(next) }
 end
-if q.v >= tonumber(ARGV[3]) then return { 'ok' } end
+if q.v >= tonumber(ARGV[3]) then return { 'ok', '-1' } end
 redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4])
 set(q, 'cv', q.cv + 1)
 set(q, 'bo', 0)
 set(q, 'bt', 0)
 set(q, 'cf', 0)
 set(q, 'th', 0)
-close_hook(q)
+letters()
+verify()
+local next = close_hook(q)
 tell(ARGV[6])
-return { 'ok' }
+return { 'ok', num(next) }

@@ -2,25 +2,39 @@
 -- ARGV[3] version of the settings that there must be at least
 -- ARGV[4] sequence number up to which messages are brought
 -- ARGV[5] session of the server that sends for the shard, or 0
--- ARGV[6] "1" for messages that are brought once more: only what is not waiting already is taken, with its message
--- ARGV[7+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
--- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1; or "absent" or "stale"
+-- ARGV[6] "1" for messages that are brought once more: only what is not waiting already is taken, with its message; "2": and only what was missed; "3" for new ones of which none is to be dropped: it stops before the first that is not taken
+-- ARGV[7] sequence number behind which those begin, for "1" and "2": the gaps from there on are closed
+-- ARGV[8+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
+-- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1, how many more were dropped because they were published before the endpoint had confirmed that it wants any; or "absent" or "stale"
 -- Flags: none
 -- Again: what has come is not taken again.
---- @include "lib/hook"
+--- @include "lib/gaps"
 local q = open_hook()
 if q.refusal then return q.refusal end
 if q.v < tonumber(ARGV[3]) then return { 'stale' } end
-local to, again = tonumber(ARGV[4]), ARGV[6] == '1'
-local reached, dropped, taken = math.max(to, q.wm), 0, 0
+local to, missed, whole = tonumber(ARGV[4]), ARGV[6] == '2', ARGV[6] == '3'
+local again = missed or ARGV[6] == '1'
+local gaps = again and read_gaps() or nil
+local opened
+local reached, dropped, taken, early = math.max(to, q.wm), 0, 0, 0
 if again then reached = to end
 local room = ENTRIES - pending() - redis.call('ZCARD', DEAD)
-for i = 7, #ARGV, 3 do
+for i = 8, #ARGV, 3 do
   local id, sequence, message = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local group = string.sub(id, 15)
   local wanted = again or sequence > q.wm
+  if whole and wanted and (q.dz ~= 0 or room <= 0) then
+    reached = sequence - 1
+    break
+  end
+  if missed and not in_gap(gaps, sequence) then wanted = false end
+  local lost = false
   if q.dz ~= 0 then
-    if wanted then dropped = dropped + 1 end
+    lost = wanted
+    wanted = false
+  end
+  if wanted and (q.vd ~= 0 or q.vb ~= 0 and not again and published(id) < q.vb) then
+    early = early + 1
     wanted = false
   end
   local waits = redis.call('ZSCORE', QUEUE, id) or redis.call('ZSCORE', SENDING, id) or redis.call('ZSCORE', GROUPS, group .. id)
@@ -30,11 +44,20 @@ for i = 7, #ARGV, 3 do
       reached = sequence - 1
       break
     end
-    dropped = dropped + 1
+    lost = true
     wanted = false
+  end
+  if lost then
+    dropped = dropped + 1
+    if not again then
+      gaps = gaps or read_gaps()
+      miss(q, gaps, sequence)
+      opened = true
+    end
   end
   if wanted then
     taken = taken + 1
+    if not again and q.go ~= 0 then set(q, 'go', 0) end
     room = room - 1
     if again then
       local _, _, _, had = read_state(id)
@@ -48,12 +71,17 @@ for i = 7, #ARGV, 3 do
     if alone then redis.call('ZADD', QUEUE, num(q.now), id) end
   end
 end
-if not again then set(q, 'wm', reached) end
-if q.dz ~= 0 then
-  set(q, 'ms', q.ms + dropped)
-elseif dropped > 0 then
-  set(q, 'ov', q.ov + dropped)
+if opened then write_gaps(gaps) end
+if again then
+  if q.dz == 0 then close_gaps(q, gaps, tonumber(ARGV[7]), reached) end
+else
+  set(q, 'wm', reached)
+  if q.dz ~= 0 then
+    set(q, 'ms', q.ms + dropped)
+  elseif dropped > 0 then
+    set(q, 'ov', q.ov + dropped)
+  end
 end
 local next = close_hook(q)
 if taken > 0 then tell(ARGV[5]) end
-return { 'ok', num(reached), num(mark_of(q)), num(dropped), q.dz ~= 0 and '1' or '0', num(next) }
+return { 'ok', num(reached), num(mark_of(q)), num(dropped), q.dz ~= 0 and '1' or '0', num(next), num(early) }

@@ -10,7 +10,7 @@
 -- ARGV[11] milliseconds without a success after which the webhook is disabled
 -- ARGV[12] how many failures in a row there must be then
 -- ARGV[13+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
--- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, how many are due still; then settings and secrets, or "" and "" when the caller knows them; then per entry that is lent three: entry, end of the lease, its state; or "absent"
+-- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, how many are due still; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent three: entry, end of the lease, its state; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
 --- @include "lib/hook"
@@ -50,14 +50,20 @@ for i = 13, #ARGV, 10 do
       set(q, 'na', q.na + 1)
     end
     if verdict ~= 'free' and message == '' then message = ARGV[i + 8] end
-    if verdict == 'done' then
+    local full = verdict ~= 'free' and q.sg + #message - had > STORED
+    if full and q.lt ~= 0 and verdict ~= 'done' then
+      -- Nothing may get lost on its way to the dead-letter queue: the topic's log keeps it until there is room.
+      redis.call('ZREM', SENDING, id)
+      write_state(q, id, attempts, first, ARGV[i + 7], '', had)
+      redis.call('ZADD', QUEUE, num(q.now + STALE), id)
+    elseif verdict == 'done' then
       finish(q, id)
       pass_on(q, id)
       set(q, 'nd', q.nd + 1)
     elseif verdict == 'dead' then
-      if q.sg + #message - had > STORED then message = '' end
+      if full then message = '' end
       bury(q, id, attempts, first, ARGV[i + 7], message, had)
-    elseif verdict == 'retry' and q.sg + #message - had > STORED then
+    elseif verdict == 'retry' and full then
       bury(q, id, attempts, first, 'storage_full', '', had)
     elseif verdict == 'retry' then
       redis.call('ZREM', SENDING, id)
@@ -71,6 +77,10 @@ for i = 13, #ARGV, 10 do
     local peace = tonumber(ARGV[i + 5])
     if peace > 0 then set(q, 'th', math.max(q.th, q.now + peace)) end
     if health == '+' then
+      if q.bt > 0 then
+        set(q, 'ru', q.now)
+        set(q, 'rn', 1) -- the probe
+      end
       set(q, 'cf', 0)
       set(q, 'fs', 0)
       set(q, 'bt', 0)
@@ -94,7 +104,12 @@ for i = 13, #ARGV, 10 do
 end
 
 -- What was lent to a server that is gone.
+local bytes = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', SENDING, '-inf', num(q.now), 'LIMIT', 0, MOST)) do
+  local size = redis.call('HSTRLEN', STATES, id)
+  if bytes > 0 and bytes + size > BYTES then break end
+  bytes = bytes + size
+  lose(q, id)
   redis.call('ZREM', SENDING, id)
   redis.call('ZADD', QUEUE, num(q.now), id)
 end
@@ -103,22 +118,36 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEAD, '-inf', num(q.now - HOLD),
 local cap = tonumber(ARGV[5])
 if q.bo ~= 0 then cap = 1 end -- one probe
 local free = cap - (redis.call('ZCARD', SENDING) - 1)
-local most = math.min(tonumber(ARGV[4]), free, MOST)
-if q.pz ~= 0 or q.dz ~= 0 or closed_until(q) ~= 0 then most = 0 end
-local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', disabled, '0', '', '' }
+local most = math.min(tonumber(ARGV[4]), free, allowed(q))
+local shut = q.pz ~= 0 or q.dz ~= 0 or q.uv ~= 0
+if shut or closed_until(q) ~= 0 then most = 0 end
+local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', disabled, '0', '', '', '0', '0' }
 if num(q.cv) ~= ARGV[6] then
   local h = redis.call('HMGET', HEAD, 'set', 'sec')
   out[9], out[10] = h[1], h[2]
 end
-local bytes = 0
+if q.uv ~= 0 and q.vn ~= 0 and q.vn <= q.now and (q.vd == 0 or q.vd > q.now) and q.pz == 0 and q.dz == 0 and tonumber(ARGV[4]) > 0 then
+  out[11] = '1'
+  begin_challenge(q)
+end
+if q.vd ~= 0 and q.vd <= q.now and not q.held then
+  out[11] = '2'
+  set(q, 'vx', q.time)
+end
+if first_letter(q) and q.dw <= q.now then
+  out[12] = '1'
+  set(q, 'dw', q.now + POSTED)
+end
+bytes = 0
 if most > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', QUEUE, '-inf', num(q.now), 'LIMIT', 0, most)) do
     local size = redis.call('HSTRLEN', STATES, id)
     if bytes > 0 and bytes + size > BYTES then break end
     bytes = bytes + size
-    if published(id) < q.now - HOLD then
+    local at = published(id)
+    if at ~= 0 and at < q.now - HOLD then
       local attempts, first, _, message = read_state(id)
-      bury(q, id, attempts, first, 'expired', '', #message)
+      bury(q, id, attempts, first, 'expired', q.lt ~= 0 and message or '', #message)
     else
       redis.call('ZREM', QUEUE, id)
       local over = num(q.now + tonumber(ARGV[3]))
@@ -130,7 +159,8 @@ if most > 0 then
     end
   end
 end
-if q.dz == 0 and q.pz == 0 and closed_until(q) == 0 and free > 0 and not q.held then
+pay(q, (#out - 12) / 3)
+if not shut and closed_until(q) == 0 and free > 0 and not q.held then
   out[8] = num(redis.call('ZCOUNT', QUEUE, '-inf', num(q.now)))
 end
 out[4] = num(close_hook(q, free <= 0))

@@ -17,7 +17,7 @@ elseif ARGV[3] == 'disable' then
     redis.call('HSET', HEAD, 'dr', 'by_request')
   end
 else
-  for _, name in ipairs({ 'dz', 'cf', 'fs', 'bo', 'bt', 'th', 'ms' }) do set(q, name, 0) end
+  for _, name in ipairs({ 'dz', 'cf', 'fs', 'bo', 'bt', 'th', 'ms', 'go' }) do set(q, name, 0) end
   redis.call('HDEL', HEAD, 'dr')
 end
 local next = close_hook(q)

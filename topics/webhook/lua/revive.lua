@@ -1,32 +1,37 @@
--- Has entries sent again that failed, at most 100 of them, with all of their attempts before them.
+-- Has entries sent again that failed, with all of their attempts before them.
 -- ARGV[3] milliseconds: only those that failed then or later
--- ARGV[4] entry, for that one alone, also when it waits for its next attempt; or ""
--- ARGV[5] session of the server that sends for the shard, or 0
--- Returns: "ok", how many, in how many milliseconds to look at it next, or -1; or "absent"
+-- ARGV[4] milliseconds: and before then; or 0 for now
+-- ARGV[5] how many at most, up to 100
+-- ARGV[6] entry, for that one alone, also when it waits for its next attempt; or ""
+-- ARGV[7] session of the server that sends for the shard, or 0
+-- Returns: "ok", how many, in how many milliseconds to look at it next, or -1, how many are left of them, the time; or "absent"
 -- Flags: allow-oom
 -- Again: what is to be sent has not failed.
 --- @include "lib/hook"
 local q = open_hook()
 if q.refusal then return q.refusal end
-local ids = { ARGV[4] }
-if ARGV[4] == '' then
-  ids = redis.call('ZRANGEBYSCORE', DEAD, ARGV[3], num(q.now), 'LIMIT', 0, MOST)
-elseif redis.call('ZSCORE', QUEUE, ARGV[4]) then
-  redis.call('ZADD', QUEUE, num(q.now), ARGV[4])
-elseif not redis.call('ZSCORE', DEAD, ARGV[4]) then
+local before = ARGV[4] == '0' and ENDLESS or ARGV[4]
+local ids = { ARGV[6] }
+if ARGV[6] == '' then
+  ids = redis.call('ZRANGEBYSCORE', DEAD, ARGV[3], '(' .. before, 'LIMIT', 0, math.min(tonumber(ARGV[5]), MOST))
+elseif redis.call('ZSCORE', QUEUE, ARGV[6]) then
+  redis.call('ZADD', QUEUE, num(q.now), ARGV[6])
+elseif not redis.call('ZSCORE', DEAD, ARGV[6]) then
   ids = {}
 end
 for _, id in ipairs(ids) do
   local group = string.sub(id, 15)
   if redis.call('ZREM', DEAD, id) == 1 then
-    local _, _, _, message = read_state(id)
-    write_state(q, id, 0, 0, '', message, #message)
-    if message == '' then redis.call('ZADD', FRESH, num(tonumber(string.sub(id, 1, 14), 16)), id) end
+    local _, _, why, message = read_state(id)
+    local had, sequence = #message, tonumber(string.sub(id, 1, 14), 16)
+    if why == 'damaged' then message = '' end -- the log may have it whole
+    write_state(q, id, 0, 0, '', message, had)
+    if message == '' and sequence then redis.call('ZADD', FRESH, num(sequence), id) end
     local alone = group == '' or #redis.call('ZRANGEBYLEX', GROUPS, '[' .. group, '(' .. group .. 'g', 'LIMIT', 0, 1) == 0
     if group ~= '' then redis.call('ZADD', GROUPS, 0, group .. id) end
     if alone then redis.call('ZADD', QUEUE, num(q.now), id) end
   end
 end
 local next = close_hook(q)
-tell(ARGV[5])
-return { 'ok', num(#ids), num(next) }
+tell(ARGV[7])
+return { 'ok', num(#ids), num(next), num(redis.call('ZCOUNT', DEAD, ARGV[3], '(' .. before)), num(q.time) }

@@ -21,14 +21,31 @@ local LOGGED = 500
 local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
 -- Milliseconds: how long until somebody looks again whether a tenant may act that may not.
 local HELD = 10000
+-- Milliseconds: how long until somebody looks again at dead letters that are being brought to their queue, or cannot be.
+local POSTED = 30000
+-- No number of a dead letter is so large: above it is the sentinel.
+local ENDLESS = '9007199254740992'
+-- An endpoint that is not verified is challenged so often, with these milliseconds behind the first time and twice as many behind
+-- each further one, up to the longest wait; and never twice within CALM.
+local CHALLENGES, CHALLENGE_FIRST, CHALLENGE_MOST, CALM = 12, 60000, 21600000, 10000
+-- An endpoint whose breaker has closed gets two requests in the first second, and twice as many each second, for so many seconds.
+local RAMP = 10
 local EPOCH, FENCE = 1735689600000, 4096
 
 local function num(n) return string.format('%.0f', n) end
 
 -- Returns the head as numbers, with `refusal` set where the webhook is not there. `sg` is how many bytes of messages it
 -- stores, `pz` and `dz` since when it is paused and disabled, `bo` until when the breaker is open, `bt` how often it opened
--- in a row, `cf` and `fs` how many attempts failed in a row and since when, `th` until when the endpoint wants peace.
-local NAMES = { 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs', 'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff' }
+-- in a row, `cf` and `fs` how many attempts failed in a row and since when, `th` until when the endpoint wants peace, `uv` since when it has to be verified, `vn` when it is
+-- challenged next, `rl` how many requests a minute it allows, `ra` up to when those that were sent are paid for, `ru` since when it
+-- works again, `rn` how many requests it got since then. `lt` is 1 where there is a dead-letter queue: what is in `dead` goes there
+-- in the order of its numbers, which are the times when it became so and each larger than the last one, `dl`; up to `df` that is
+-- done with, and until `dw` somebody is at it. Of one that is asked as SNS does: `vd` when its subscription ends unless it confirms,
+-- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over.
+local NAMES = {
+  'lt', 'dl', 'df', 'dw', 'vd', 'vb', 'vu', 'vx', 'uv', 'vn', 'rl', 'ra', 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs',
+  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn',
+}
 local function open_hook()
   local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
   local q = { f = {} }
@@ -48,11 +65,57 @@ local function set(q, name, value)
   q.f[name] = value
 end
 
-local function published(id) return tonumber(string.sub(id, 1, 14), 16) / FENCE + EPOCH end
+-- When the message of an entry was published; 0 for what is no entry.
+local function published(id)
+  local sequence = tonumber(string.sub(id, 1, 14), 16)
+  return sequence and sequence / FENCE + EPOCH or 0
+end
+
+-- Returns how long one request lasts at the rate that the endpoint allows, and how far ahead of it those may be that are sent
+-- at once: a second's worth.
+local function pace_of(q)
+  local each = 60000 / q.rl
+  return each, math.max(math.floor(q.rl / 60) - 1, 0) * each
+end
+
+-- Returns how many requests an endpoint gets now that works again, and when it gets more.
+local function ramp_of(q)
+  local seconds = math.floor((q.now - q.ru) / 1000)
+  if q.ru == 0 or seconds >= RAMP then return MOST, 0 end
+  return math.max(2 ^ (seconds + 2) - 2 - q.rn, 0), q.ru + (seconds + 1) * 1000
+end
+
+-- Returns how many requests the rate allows now.
+local function allowed(q)
+  local most = ramp_of(q)
+  if q.rl == 0 then return most end
+  local each, ahead = pace_of(q)
+  return math.max(math.min(math.floor((q.now + ahead - math.max(q.ra, q.now)) / each) + 1, most), 0)
+end
+
+-- Notes that requests are about to be sent.
+local function pay(q, requests)
+  if requests == 0 then return end
+  if q.ru ~= 0 then
+    if q.now - q.ru < RAMP * 1000 then
+      set(q, 'rn', q.rn + requests)
+    else
+      set(q, 'ru', 0)
+    end
+  end
+  if q.rl == 0 then return end
+  set(q, 'ra', math.max(q.ra, q.now) + requests * pace_of(q))
+end
 
 -- Returns the milliseconds until which nothing is sent, and 0 when something may be.
 local function closed_until(q)
   local till = math.max(q.bo, q.th)
+  if q.rl ~= 0 then
+    local _, ahead = pace_of(q)
+    till = math.max(till, q.ra - ahead)
+  end
+  local most, more = ramp_of(q)
+  if most == 0 then till = math.max(till, more) end
   return till > q.now and till or 0
 end
 
@@ -60,6 +123,12 @@ end
 local function mark_of(q)
   local first = redis.call('ZRANGE', FRESH, 0, 0, 'WITHSCORES')
   return first[1] == '' and q.wm or tonumber(first[2]) - 1
+end
+
+-- Returns the number of the first dead letter that is still to be brought to the dead-letter queue, or nil.
+local function first_letter(q)
+  if q.lt == 0 then return nil end
+  return redis.call('ZRANGEBYSCORE', DEAD, '(' .. num(q.df), ENDLESS, 'WITHSCORES', 'LIMIT', 0, 1)[2]
 end
 
 -- Writes the head, and when to look at the webhook next. `busy` says that no more may be sent until a lease ends, and
@@ -72,10 +141,17 @@ local function close_hook(q, busy)
     return first[1] == '' and math.huge or tonumber(first[2]) + add
   end
   if q.dz == 0 and q.pz == 0 then
-    if not busy then next = math.max(by(QUEUE, 0), closed_until(q), q.held and q.now + HELD or 0) end
+    local held = q.held and q.now + HELD or 0
+    if q.uv ~= 0 then
+      if q.vn ~= 0 then next = math.max(q.vn, held) end
+    elseif not busy then
+      next = math.max(by(QUEUE, 0), closed_until(q), held)
+    end
     next = math.min(next, by(SENDING, 0))
   end
+  if q.vd ~= 0 then next = math.min(next, math.max(q.vd, q.held and q.now + HELD or 0, q.vx ~= 0 and q.now + AGAIN or 0)) end
   next = math.min(next, by(DEAD, HOLD))
+  if first_letter(q) then next = math.min(next, math.max(q.dw, q.now)) end
   local first = redis.call('ZRANGE', FRESH, 0, 0)[1]
   -- What should be copied by now is being copied, or cannot be; then it is looked at again after a while.
   if first ~= '' then next = math.min(next, math.max(math.ceil(published(first)) + STALE, q.now + AGAIN)) end
@@ -108,15 +184,26 @@ local function pending()
   return math.max(grouped, redis.call('ZCARD', QUEUE) + redis.call('ZCARD', SENDING) - 2)
 end
 
--- Returns attempts, the time of the first, why it failed, and the message of an entry.
+-- Returns attempts, the time of the first, why it failed, and the message of an entry. Of a state that cannot be read all is
+-- message, so that it is kept for people to look at, and counted.
 local function read_state(id)
-  local attempts, first, why, message = string.match(redis.call('HGET', STATES, id) or '0,0,|', '^(%d+),(%d+),([%w_]*)|(.*)$')
+  local state = redis.call('HGET', STATES, id) or '0,0,|'
+  local attempts, first, why, message = string.match(state, '^(%d+),(%d+),([%w_]*)|(.*)$')
+  if not attempts then return 0, 0, 'damaged', state end
   return tonumber(attempts), tonumber(first), why, message
 end
 
 local function write_state(q, id, attempts, first, why, message, had)
   redis.call('HSET', STATES, id, num(attempts) .. ',' .. num(first) .. ',' .. why .. '|' .. message)
   if #message ~= had then set(q, 'sg', math.max(q.sg + #message - had, 0)) end
+end
+
+-- Notes that an entry was lent and nobody said what came of it. Who is lent it next sees how often that was.
+local function lose(q, id)
+  local attempts, first, why, message = read_state(id)
+  if why == 'damaged' then return end
+  local times = tonumber(string.match(why, '^lost_(%d+)$') or '0') + 1
+  write_state(q, id, attempts, first, 'lost_' .. num(times), message, #message)
 end
 
 -- Lets the next entry of a group have its turn. Only one of a group is in `queue` or `sending`.
@@ -145,7 +232,26 @@ local function bury(q, id, attempts, first, why, message, had)
   redis.call('ZREM', QUEUE, id)
   redis.call('ZREM', FRESH, id)
   write_state(q, id, attempts, first, why, message, had)
-  redis.call('ZADD', DEAD, num(q.time), id)
+  if q.lt == 0 then
+    redis.call('ZADD', DEAD, num(q.time), id)
+  else
+    set(q, 'dl', math.max(q.time, q.dl + 1))
+    redis.call('ZADD', DEAD, num(q.dl), id)
+  end
   set(q, 'nx', q.nx + 1)
   pass_on(q, id)
+end
+
+-- Notes that a challenge is about to be sent, and when the next one is.
+local function begin_challenge(q)
+  local made = (tonumber(redis.call('HGET', HEAD, 'vc')) or 0) + 1
+  set(q, 'vc', made)
+  set(q, 'vl', q.now)
+  if q.uv == 0 then return end
+  set(q, 'vn', made < CHALLENGES and q.now + math.min(CHALLENGE_FIRST * 2 ^ (made - 1), CHALLENGE_MOST) or 0)
+end
+
+-- Returns how many milliseconds have to go by before another challenge.
+local function calm(q)
+  return math.max((tonumber(redis.call('HGET', HEAD, 'vl')) or -CALM) + CALM - q.now, 0)
 end
