@@ -48,12 +48,21 @@ func splitQueueURL(text string) (account, name string, ok bool) {
 	return "", "", false
 }
 
-// arn returns the ARN of a queue of the caller.
-func (c *call) arn(queue string) string {
-	return "arn:aws:sqs:" + c.door.Region + ":" + c.account + ":" + queue
+// arn returns the ARN of a queue of the account that the action is about.
+func (c *call) arn(queue string) string { return c.arnIn(c.ownerAccount, queue) }
+
+func (c *call) arnIn(account, queue string) string {
+	return "arn:aws:sqs:" + c.door.Region + ":" + account + ":" + queue
 }
 
-// queueOfARN returns the name of a queue of the caller by its ARN, and false for all other ARNs.
+// splitQueueARN returns the account and the name of a queue of any account by its ARN, and false for what is none.
+func (c *call) splitQueueARN(text string) (account, name string, ok bool) {
+	rest, ok := strings.CutPrefix(text, "arn:aws:sqs:"+c.door.Region+":")
+	account, name, more := strings.Cut(rest, ":")
+	return account, name, ok && more && len(text) <= maxAddress && isAccount(account) && queues.ValidName(name) == nil
+}
+
+// queueOfARN returns the name of a queue of that account by its ARN, and false for all other ARNs.
 func (c *call) queueOfARN(text string) (string, bool) {
 	name, ok := strings.CutPrefix(text, c.arn(""))
 	return name, ok && queues.ValidName(name) == nil
@@ -71,5 +80,5 @@ func (d *Door) origin(r *http.Request) string {
 }
 
 func (c *call) queueURL(name string) string {
-	return c.door.origin(c.r) + "/" + c.account + "/" + name
+	return c.door.origin(c.r) + "/" + c.ownerAccount + "/" + name
 }

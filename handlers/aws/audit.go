@@ -30,7 +30,11 @@ var (
 	aTask         = &change{"task", func(*call) (string, string) { return "", "" }, nil}
 	aTopic        = &change{"topic", (*call).namedTopic, (*call).topicState}
 	aSubscription = &change{"subscription", (*call).namedSubscription, (*call).subscriptionState}
+	confirmation  = &change{"subscription", (*call).namedByToken, (*call).subscriptionState}
 )
+
+// actorAccount is the kind of a caller of another account.
+const actorAccount = "account"
 
 // auditBudget bounds what is still to be written down of a change once it was made, also when its client has gone.
 const auditBudget = 3 * time.Second
@@ -41,20 +45,27 @@ func (c *call) entry() *audit.Entry {
 	name, topic := c.act.changes.named(c)
 	c.flaws = was // what is wrong with a name the action will tell
 	e := &audit.Entry{ID: c.door.Audit.NewID(), Operation: c.service.scope + ":" + c.act.name, Request: c.id, Address: c.door.ClientAddress(c.r),
-		Tenant: c.who.TenantName, Actor: audit.Actor{Kind: string(c.who.Kind), Key: c.who.KeyID},
+		Tenant: c.who.TenantName, Actor: c.who.Actor(),
 		Target: audit.Target{Type: c.act.changes.kind, Name: name, Topic: topic}}
-	if c.link != nil {
+	switch {
+	case c.link != nil:
 		e.Actor.Kind = "link"
+	case c.abroad(): // whose keys the owner does not know
+		e.Tenant, e.Address = "", ""
+		e.Actor = audit.Actor{Kind: actorAccount, Account: c.account}
 	}
 	return e
 }
 
 // actor is who makes the request, for timelines of messages.
 func (c *call) actor() queues.Actor {
+	if c.abroad() {
+		return queues.Actor{Kind: queues.ByAccount, Name: c.account}
+	}
 	return queues.Actor{Kind: queues.ActorKind(c.who.Kind), Key: c.who.KeyID, Address: c.door.ClientAddress(c.r)}
 }
 
-func (c *call) log() audit.Log { return audit.Log(c.who.Tenant.String()) }
+func (c *call) log() audit.Log { return audit.Log(c.owner.String()) }
 
 // made notes the name that something new has got.
 func (c *call) made(name string) {
@@ -76,6 +87,9 @@ func (c *call) found(name string) {
 func (c *call) audited(run func(*call) error) error {
 	if c.act.changes == nil {
 		return run(c)
+	}
+	if err := c.locate(); err != nil {
+		return err
 	}
 	c.record = c.entry()
 	var err error
@@ -188,7 +202,7 @@ func (c *call) namedQueue() (name, topic string) {
 
 // queueState returns the attributes of a queue that are set, and its tags.
 func (c *call) queueState(name, _ string) (map[string]string, error) {
-	q, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name)
+	q, err := c.door.Queues.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return nil, err
 	}

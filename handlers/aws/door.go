@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/auth/sigv4"
@@ -31,6 +32,7 @@ import (
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 // Door is the AWS door. Fill its fields in, then call New.
@@ -41,6 +43,8 @@ type Door struct {
 	Tasks   *tasks.Store
 	Auth    *auth.Authenticator
 	Audit   *audit.Store
+	// Webhooks are the web endpoints that subscribe to topics.
+	Webhooks *webhook.Store
 	// Notifier has the certificate of notifications, and knows the links in them.
 	Notifier *topics.Notifier
 	// Limiter holds the rates of tenants. Default: tenants do as much as they like.
@@ -60,17 +64,23 @@ type Door struct {
 	Region string
 	// PublicURL is what addresses of queues begin with; its path does not count. Default: what the client used.
 	PublicURL *url.URL
+	// Waits has a client wait for a minute before it purges a queue again or makes one of the name of one that it has deleted, as
+	// SQS does. Default: nobody waits.
+	Waits bool
 	// MaxWaitingReceives bounds the receives that wait for a message at the same time. One more is answered at once.
 	// Default: 20,000.
 	MaxWaitingReceives int
 	// ClientAddress returns where a request came from. Default: the other end of the connection.
 	ClientAddress func(*http.Request) string
+	// IsLocal says that a request was made by a program on this machine and passed on by nobody. Default: none was.
+	IsLocal func(*http.Request) bool
 	// Doubt is asked before something is called missing. An error says that nobody knows. Default: it is missing.
 	Doubt func(context.Context) error
 
 	verifier sigv4.Verifier
 	waiting  atomic.Int64
 	accounts sync.Map // tenants.ID → account number, which never changes
+	warned   sync.Map // tenants.ID → time.Time of the last warning that a signature was not asked for
 }
 
 const (
@@ -105,6 +115,9 @@ func New(d *Door) *Door {
 			return host
 		}
 	}
+	if d.IsLocal == nil {
+		d.IsLocal = func(*http.Request) bool { return false }
+	}
 	if d.Doubt == nil {
 		d.Doubt = func(context.Context) error { return nil }
 	}
@@ -129,9 +142,11 @@ func Accepts(r *http.Request) bool {
 type Served struct {
 	ID        string
 	Action    string // "": none that there is
+	Service   string // of the action: sqs or sns
 	Queue     string // "": none
 	Principal auth.Principal
 	Status    int
+	Code      string // of the error with which it was answered, or ""
 	Size      int64
 }
 
@@ -155,10 +170,14 @@ type call struct {
 	terms   *tenants.Terms // what holds for the tenant
 	let     bool           // the request was let in, and counts
 	account string         // account number of the tenant
+	owner   tenants.ID     // of the queue or topic that the action is about: the caller's tenant, or one that lets him
 	name    string         // of the queue that the action is about, once it is known
 	link    *link          // by which the request is allowed; nil: by a signature
 	record  *audit.Entry   // of the audit log; nil: there is none
 	deliver func(sent bool)
+
+	ownerAccount string
+	ownerTerms   *tenants.Terms
 }
 
 // Refuse answers a request with an error, in the protocol that it came by.
@@ -201,8 +220,8 @@ func (c *call) count(queue string, out int64) {
 		return
 	}
 	kind := tenants.KindQueue
-	if queue == "" {
-		kind = tenants.KindTenant
+	if queue == "" || c.abroad() { // what the queue of another did is counted there
+		kind, queue = tenants.KindTenant, ""
 	}
 	c.door.Meter.AddRequest(c.who.Tenant, kind, queue, int64(len(c.body)), out)
 }
@@ -235,7 +254,7 @@ func (c *call) explain(err error) *Fault {
 	}
 	if f.sort == errInvalidParameter || f.sort == errMissingParameter || f.sort == errContents {
 		if c.name != "" {
-			if _, err := c.door.Queues.Get(c.ctx, c.who.Tenant, c.name); errors.Is(err, queues.ErrQueueNotFound) {
+			if _, err := c.door.Queues.Get(c.ctx, c.owner, c.name); errors.Is(err, queues.ErrQueueNotFound) {
 				f = fault(err)
 			}
 		}
@@ -319,7 +338,8 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	if err := c.door.verifier.Verify(c.r, s, sigv4.Payload{Body: c.body, Guarded: c.r.TLS != nil}, signer.Secret.Reveal()); err != nil {
+	err = c.door.verifier.Verify(c.r, s, sigv4.Payload{Body: c.body, Guarded: c.r.TLS != nil}, signer.Secret.Reveal())
+	if err != nil && !c.needsNone(signer) {
 		return err
 	}
 	c.key = s.AccessKeyID
@@ -329,6 +349,7 @@ func (c *call) authenticate() error {
 	if c.account, err = c.door.accountOf(c.ctx, c.who.Tenant); err != nil {
 		return err
 	}
+	c.owner, c.ownerAccount, c.ownerTerms = c.who.Tenant, c.account, c.terms
 	if !c.who.Grants.May(c.act.need) {
 		return errDenied.with("%s is not authorized to perform: %s:%s because its key does not have the scope %s",
 			c.user(), c.service.scope, c.act.name, c.act.scope)
@@ -344,6 +365,29 @@ func (c *call) authenticate() error {
 	return err
 }
 
+// warnEvery is how often the log says of a tenant that a signature was not asked for.
+const warnEvery = time.Minute
+
+// needsNone reports whether a request whose signature does not hold is let in all the same: it was made on this machine, for a
+// tenant that asks for no signatures from there.
+func (c *call) needsNone(signer auth.Signer) bool {
+	d, t := c.door, signer.Tenant()
+	if !d.IsLocal(c.r) {
+		return false
+	}
+	terms, err := d.Tenants.Terms(c.ctx, t)
+	if err != nil || !terms.AnySignature {
+		return false
+	}
+	now := d.Clock.Now()
+	if last, ok := d.warned.Load(t); !ok || now.Sub(last.(time.Time)) >= warnEvery {
+		d.warned.Store(t, now)
+		d.Logger.Warn("a request was let in whose signature does not hold, because its tenant has aws_any_signature: never leave that on where others use this machine",
+			"tenant", t.String(), "request_id", c.id)
+	}
+	return true
+}
+
 // admit lets the owner of a key in, unless its tenant may not act.
 func (c *call) admit(signer auth.Signer) (err error) {
 	if c.who, err = signer.Admit(c.door.ClientAddress(c.r)); err != nil {
@@ -352,19 +396,22 @@ func (c *call) admit(signer auth.Signer) (err error) {
 	if c.terms, err = c.door.Tenants.Terms(c.ctx, c.who.Tenant); err != nil {
 		return err
 	}
-	if c.act.scope == scopeSend || c.act.scope == scopePublish {
+	if c.act.brings() {
 		return c.terms.MaySend()
 	}
 	return c.terms.MayAct()
 }
 
-// recheck reports whether the request would still be let in: a receive may outlive a key.
+// recheck reports whether the request would still be let in: a receive may outlive a key, and what a policy said.
 func (c *call) recheck() error {
 	signer, err := c.door.Auth.AccessKey(c.ctx, c.key)
 	if err != nil {
 		return err
 	}
-	return c.admit(signer)
+	if err := c.admit(signer); err != nil {
+		return err
+	}
+	return c.permit(c.name)
 }
 
 // user is the ARN of the caller.
@@ -397,7 +444,7 @@ func (c *call) write(w http.ResponseWriter, status int) (Served, error) {
 	h["X-Content-Type-Options"] = noSniff
 	served := Served{ID: c.id, Queue: c.name, Principal: c.who, Status: status, Size: int64(len(c.out.b))}
 	if c.act != nil {
-		served.Action = c.act.name
+		served.Action, served.Service = c.act.name, c.service.scope
 	}
 	if c.r.Context().Err() != nil {
 		return served, errGone

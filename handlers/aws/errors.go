@@ -34,6 +34,8 @@ const (
 var (
 	errNoQueue          = sort{modelled + "QueueDoesNotExist", codePrefix + "NonExistentQueue", 400}
 	errQueueExists      = sort{modelled + "QueueNameExists", "QueueAlreadyExists", 400}
+	errDeletedRecently  = sort{modelled + "QueueDeletedRecently", codePrefix + "QueueDeletedRecently", 400}
+	errPurging          = sort{modelled + "PurgeQueueInProgress", codePrefix + "PurgeQueueInProgress", 403}
 	errIDsNotDistinct   = sort{modelled + "BatchEntryIdsNotDistinct", codePrefix + "BatchEntryIdsNotDistinct", 400}
 	errBatchTooLong     = sort{modelled + "BatchRequestTooLong", codePrefix + "BatchRequestTooLong", 400}
 	errEmptyBatch       = sort{modelled + "EmptyBatchRequest", codePrefix + "EmptyBatchRequest", 400}

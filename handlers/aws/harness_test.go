@@ -30,6 +30,7 @@ import (
 	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/audit"
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
 	"github.com/sluicemq/sluice/internal/redistest"
@@ -37,6 +38,7 @@ import (
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
@@ -61,6 +63,7 @@ type doorTest struct {
 	tenant  tenants.Tenant
 	pair    sdk.Credentials
 	url     string
+	web     *egress.Policy // where webhooks may go; nil: there are none
 	sqs     *sqs.Client
 	sns     *sns.Client
 }
@@ -115,7 +118,8 @@ func open(tb testing.TB, options ...option) *doorTest {
 			t, err := h.tenants.ByID(ctx, id)
 			return t.AccountNumber, err
 		}})
-	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: h.clock, Terms: h.tenants.Terms, Storage: storage, Notifier: d.Notifier})
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: h.clock, Terms: h.tenants.Terms, Storage: storage, Notifier: d.Notifier,
+		ByAccount: h.tenants.ByAccount})
 	d.Topics, d.Audit = h.topics, h.audit
 	d.Limiter = tenants.NewLimiter(h.tenants)
 	d.Queues, d.Tenants, d.Auth, d.Tasks, d.NewID = h.queues, h.tenants, auth.NewAuthenticator(h.keys, nil), tasks.New(e, h.clock), e.NewID
@@ -123,6 +127,13 @@ func open(tb testing.TB, options ...option) *doorTest {
 		h.tenant, _, err = h.tenants.Put(tb.Context(), fmt.Sprintf("a%d-%d", os.Getpid(), names.Add(1)), tenants.Settings{}, tenants.Condition{})
 		h.must(err)
 		h.pair = h.newPair(auth.NewKey{Name: "test"})
+	}
+	if h.web != nil {
+		client := egress.New(egress.Config{Policy: *h.web})
+		tb.Cleanup(client.Close)
+		d.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Terms: h.tenants.Terms, Keys: ring, Egress: client, Clock: h.clock})
+		h.run(d.Webhooks.Run)
+		h.run(h.topics.Run)
 	}
 	aws.New(d)
 	srv.Start()
@@ -166,10 +177,11 @@ func (h *doorTest) client(pair sdk.Credentials) *sqs.Client {
 	})
 }
 
-// snsClient is the same for SNS.
+// snsClient is the same for SNS, but that it signs at the time of the test's clock, which may be days ahead.
 func (h *doorTest) snsClient(pair sdk.Credentials) *sns.Client {
 	return sns.New(sns.Options{
-		Region: region, BaseEndpoint: &h.url, Credentials: credentials.StaticCredentialsProvider{Value: pair}, RetryMaxAttempts: 1,
+		HTTPSignerV4: movedSigner{v4.NewSigner(), h.clock},
+		Region:       region, BaseEndpoint: &h.url, Credentials: credentials.StaticCredentialsProvider{Value: pair}, RetryMaxAttempts: 1,
 	})
 }
 

@@ -171,5 +171,6 @@ func (c *call) fail(w http.ResponseWriter, e *Fault) Served {
 		c.out.close("ErrorResponse")
 	}
 	served, _ := c.write(w, e.status)
+	served.Code = e.code
 	return served
 }

@@ -100,7 +100,7 @@ func TestQ21_ValuesComeBack(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, c client) {
 		address := c.queue(map[string]string{"FifoQueue": "TRUE", "ContentBasedDeduplication": "True"})
 		diff(t, "truths", object{"FifoQueue": "true", "ContentBasedDeduplication": "true"}, c.attributesOf(address, "FifoQueue", "ContentBasedDeduplication"))
-		policy := `{ "Version":"2012-10-17",  "Statement":[{"Sid":"é <&>\"","Effect":"Allow"}] }`
+		policy := `{ "Version":"2012-10-17",  "Statement":[{"Sid":"é <&>\"","Effect":"Allow","Principal":"*","Action":"sqs:*","Condition":{"StringEquals":{"aws:PrincipalAccount":"000"}}}] }`
 		c.set(address, `"Policy":`+quoted(policy)).ok(nil)
 		c.set(address, `"DelaySeconds":"7"`).ok(nil)
 		diff(t, "policy, as it was written", object{"Policy": policy, "DelaySeconds": "7"}, c.attributesOf(address, "Policy", "DelaySeconds"))

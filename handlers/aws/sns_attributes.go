@@ -8,23 +8,36 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
-
-// usualDelivery is how web endpoints are tried, as SNS writes it, where nobody said otherwise.
-const usualDelivery = `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":20,"maxDelayTarget":20,"numRetries":3,"numMaxDelayRetries":0,` +
-	`"numNoDelayRetries":0,"numMinDelayRetries":0,"backoffFunction":"linear"},"disableSubscriptionOverrides":false,` +
-	`"defaultRequestPolicy":{"headerContentType":"text/plain; charset=UTF-8"}}}`
 
 func (c *call) getTopicAttributes() error {
 	name, err := c.topicIn("TopicArn")
 	if err != nil {
 		return err
 	}
-	t, err := c.door.Topics.Get(c.ctx, c.who.Tenant, name)
+	t, err := c.door.Topics.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return err
 	}
-	c.out.entries("Attributes", c.topicAttributes(&t))
+	list := c.topicAttributes(&t)
+	if t.Subscriptions > 0 {
+		pending, ended, err := c.countStates(name)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			switch list[i].key {
+			case "SubscriptionsConfirmed":
+				list[i].value = strconv.FormatInt(max(t.Subscriptions-pending-ended, 0), 10)
+			case "SubscriptionsPending":
+				list[i].value = strconv.FormatInt(pending, 10)
+			case "SubscriptionsDeleted":
+				list[i].value = strconv.FormatInt(ended, 10)
+			}
+		}
+	}
+	c.out.entries("Attributes", list)
 	return nil
 }
 
@@ -33,10 +46,10 @@ func (c *call) topicAttributes(t *topics.Topic) []pair {
 	set := &t.Settings
 	list := []pair{
 		{"TopicArn", c.topicARN(t.Name)},
-		{"Owner", c.account},
+		{"Owner", c.ownerAccount},
 		{"DisplayName", set.AWS.DisplayName},
 		{"Policy", c.topicPolicy(t.Name, set)},
-		{"EffectiveDeliveryPolicy", effectiveDelivery(set.AWS.DeliveryPolicy)},
+		{"EffectiveDeliveryPolicy", webhook.Effective(set.AWS.DeliveryPolicy, "").OfTopic()},
 		{"SubscriptionsConfirmed", strconv.FormatInt(t.Subscriptions, 10)},
 		{"SubscriptionsPending", "0"},
 		{"SubscriptionsDeleted", "0"},
@@ -77,30 +90,7 @@ func (c *call) topicPolicy(name string, set *topics.Settings) string {
 	}
 	return `{"Version":"2008-10-17","Id":"__default_policy_ID","Statement":[{"Sid":"__default_statement_ID","Effect":"Allow","Principal":{"AWS":"*"},` +
 		`"Action":["SNS:GetTopicAttributes","SNS:SetTopicAttributes","SNS:AddPermission","SNS:RemovePermission","SNS:DeleteTopic","SNS:Subscribe",` +
-		`"SNS:ListSubscriptionsByTopic","SNS:Publish"],"Resource":"` + c.topicARN(name) + `","Condition":{"StringEquals":{"AWS:SourceOwner":"` + c.account + `"}}}]}`
-}
-
-// effectiveDelivery returns the usual delivery policy with what was said otherwise, part by part.
-func effectiveDelivery(said string) string {
-	if said == "" {
-		return usualDelivery
-	}
-	var usual, own map[string]map[string]json.RawMessage
-	if json.Unmarshal([]byte(usualDelivery), &usual) != nil || json.Unmarshal([]byte(said), &own) != nil {
-		return said // it has another form; it was found to be an object
-	}
-	for part, value := range own["http"] {
-		var fallback, more map[string]json.RawMessage
-		if json.Unmarshal(usual["http"][part], &fallback) == nil && json.Unmarshal(value, &more) == nil {
-			for name, v := range more {
-				fallback[name] = v
-			}
-			value, _ = json.Marshal(fallback) // of parsed JSON
-		}
-		usual["http"][part] = value
-	}
-	text, _ := json.Marshal(usual) // of parsed JSON
-	return string(text)
+		`"SNS:ListSubscriptionsByTopic","SNS:Publish"],"Resource":"` + c.topicARN(name) + `","Condition":{"StringEquals":{"AWS:SourceOwner":"` + c.ownerAccount + `"}}}]}`
 }
 
 func (c *call) setTopicAttributes() error {
@@ -122,7 +112,7 @@ func (c *call) setTopicAttributes() error {
 // updateTopic changes the settings of a topic by a function of them. It may be called more than once.
 func (c *call) updateTopic(name string, change func(topics.Settings) (topics.Settings, error)) error {
 	var refused error
-	_, err := c.door.Topics.Update(c.ctx, c.who.Tenant, name, topics.Condition{}, func(have topics.Settings) topics.Settings {
+	_, err := c.door.Topics.Update(c.ctx, c.owner, name, topics.Condition{}, func(have topics.Settings) topics.Settings {
 		next, err := change(have)
 		if refused = err; err != nil {
 			return have
@@ -164,10 +154,16 @@ func (c *call) setTopic(set *topics.Settings, name string, p pair, creating bool
 			return bad("is too long")
 		}
 		if p.key == "Policy" {
-			set.AWS.Policy = p.value
-		} else {
-			set.AWS.DeliveryPolicy = p.value
+			if err := checkTopicPolicy(p.value); err != nil {
+				return err
+			}
+			set.AWS.Policy, set.AWS.PolicyHolds = p.value, p.value != ""
+			break
 		}
+		if err := webhook.CheckTopicPolicy(p.value); err != nil {
+			return bad(err.Error())
+		}
+		set.AWS.DeliveryPolicy = p.value
 	case "KmsMasterKeyId":
 		if len(p.value) > topics.MaxKMSKey {
 			return bad("is too long")
@@ -257,7 +253,7 @@ func readArchivePolicy(text string) (days int, ok bool) {
 
 // topicState returns the attributes of a topic that are set, and its tags.
 func (c *call) topicState(name, _ string) (map[string]string, error) {
-	t, err := c.door.Topics.Get(c.ctx, c.who.Tenant, name)
+	t, err := c.door.Topics.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return nil, err
 	}

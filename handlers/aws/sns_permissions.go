@@ -3,6 +3,7 @@ package aws
 import (
 	"slices"
 
+	policies "github.com/sluicemq/sluice/internal/policy"
 	"github.com/sluicemq/sluice/topics"
 )
 
@@ -87,6 +88,17 @@ func (c *call) topicLabel() (string, error) {
 	return label, err
 }
 
+// checkTopicPolicy refuses a policy by which a topic could not be judged, in the words of SNS. "" is none.
+func checkTopicPolicy(text string) error {
+	if text == "" {
+		return nil
+	}
+	if _, err := policies.Compile(text, policies.Limits{Statements: maxTopicStatements}); err != nil {
+		return parameter("Policy Reason: %s", err)
+	}
+	return nil
+}
+
 // changeTopicPolicy changes the statements of a topic's policy, of which one without any is the policy of a new topic.
 func (c *call) changeTopicPolicy(name string, change func(*policy) error) error {
 	return c.updateTopic(name, func(set topics.Settings) (topics.Settings, error) {
@@ -98,7 +110,10 @@ func (c *call) changeTopicPolicy(name string, change func(*policy) error) error 
 		if err != nil {
 			return set, parameter("Policy Reason: it would be longer than %d bytes", topics.MaxPolicy)
 		}
-		set.AWS.Policy = text
+		if err := checkTopicPolicy(text); err != nil {
+			return set, err
+		}
+		set.AWS.Policy, set.AWS.PolicyHolds = text, text != ""
 		return set, nil
 	})
 }

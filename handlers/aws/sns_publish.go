@@ -40,7 +40,7 @@ func (c *call) publish() error {
 	if err != nil {
 		return err
 	}
-	sent, err := c.door.Topics.Publish(c.ctx, c.who.Tenant, name, p.Outgoing)
+	sent, err := c.door.Topics.Publish(c.ctx, c.owner, name, p.Outgoing)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (c *call) publishBatch() error {
 	if size > topics.MaxMessageSize {
 		return errBatchTooLong.with("The length of all the messages put together is more than the limit.")
 	}
-	sent, err := c.door.Topics.PublishBatch(c.ctx, c.who.Tenant, name, batch, true)
+	sent, err := c.door.Topics.PublishBatch(c.ctx, c.owner, name, batch, true)
 	for i := range sent {
 		if err == nil {
 			err = sent[i].Err

@@ -14,6 +14,10 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluicemq/sluice/topics"
 )
 
 // ask calls an action of SNS. params are names and values in turn.
@@ -579,4 +583,63 @@ func TestN81_AnArchiveIsTheRetentionOfTheTopic(t *testing.T) {
 	if policy, there := h.attributesOf(topic)["ArchivePolicy"]; there {
 		t.Errorf("the policy is %s", policy)
 	}
+}
+
+// A standard topic hands the group of a message on to standard queues, raw and in notifications, where the groups take turns: one that
+// has much waiting holds up no other. So does a topic that subscribes to it.
+func TestQ122_AStandardTopicHandsGroupsOn(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	topic, behind := h.topic(nil), h.topic(nil)
+	_, _, err := h.topics.PutSubscription(t.Context(), h.tenant.ID, nameOfARN(topic), "on", topics.SubscriptionSettings{Topic: nameOfARN(behind)}, topics.Condition{})
+	h.must(err)
+	subscribed := map[string]string{} // topic and subscription to the queue
+	for _, from := range []string{topic, behind} {
+		for _, raw := range []string{"true", "false"} {
+			q := h.queue(nil)
+			subscribed[h.subscribe(from, q, map[string]string{"RawMessageDelivery": raw})] = q
+		}
+	}
+	for i := range 30 {
+		h.publish(topic, func(in *sns.PublishInput) {
+			in.Message, in.MessageGroupId = sdk.String(fmt.Sprint(i)), sdk.String("busy")
+		})
+	}
+	h.publish(topic, func(in *sns.PublishInput) { in.MessageGroupId = sdk.String("quiet") })
+	for arn, q := range subscribed {
+		name := nameOfARN(arn)
+		from := nameOfARN(strings.TrimSuffix(arn, ":"+name))
+		until(t, "all has arrived", func() bool {
+			s, err := h.topics.GetSubscription(t.Context(), h.tenant.ID, from, name)
+			h.must(err)
+			return s.Delivered == 31
+		})
+		got, err := h.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &q, MaxNumberOfMessages: 2, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
+		h.must(err)
+		var groups []string
+		for _, m := range got.Messages {
+			groups = append(groups, m.Attributes["MessageGroupId"])
+			if m.Attributes["SequenceNumber"] != "" || m.Attributes["MessageDeduplicationId"] != "" {
+				t.Errorf("a standard queue shows %v", m.Attributes)
+			}
+		}
+		slices.Sort(groups) // the order of groups whose messages came at one instant is not said
+		diff(t, "groups of the first two", []string{"busy", "quiet"}, groups)
+	}
+}
+
+func TestATopicWithASchemaRefusesInTheFormOfSNS(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	topic, q := h.topic(nil), h.queue(nil)
+	h.subscribe(topic, q, map[string]string{"RawMessageDelivery": "true"})
+	_, _, err := h.topics.AddSchema(h.Context(), h.tenant.ID, topic[strings.LastIndexByte(topic, ':')+1:], `{"type":"object","required":["order"]}`, false)
+	h.must(err)
+	h.refusesTo("Publish", "Invalid parameter: The message is not as version 1 of the topic's schema says: it lacks", "TopicArn", topic, "Message", `{}`)
+	h.refusesTo("Publish", "Invalid parameter: The message is not as version 1", "TopicArn", topic, "Message", `no JSON`)
+	h.publishes(topic, entry("a", `{"order":1}`), entry("b", "[]")).fails(400, "InvalidParameter", "", "it is array, must be object")
+	h.publish(topic, func(in *sns.PublishInput) { in.Message = sdk.String(`{"order":2}`) })
+	m := h.next(q)
+	diff(t, "the only one that was stored", `{"order":2}`, *m.Body)
+	diff(t, "its version", "1", *m.MessageAttributes[topics.SchemaAttribute].StringValue)
 }

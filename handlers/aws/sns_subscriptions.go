@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/filter"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
-	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 const (
@@ -44,7 +44,7 @@ func (c *call) subscriptionIn() (topic, name string, err error) {
 		return "", "", parameter("SubscriptionId")
 	case len(parts) != 7 || topics.ValidName(parts[5]) != nil || topics.ValidSubscriptionName(parts[6]) != nil:
 		return "", "", parameter("SubscriptionArn")
-	case parts[4] != c.account:
+	case parts[4] != c.ownerAccount:
 		return "", "", errNotFound.with(noSubscription)
 	}
 	return parts[5], parts[6], nil
@@ -79,11 +79,6 @@ func (c *call) subscribe() error {
 	return parameter("Amazon SNS does not support this protocol string: %s", clip(protocol))
 }
 
-// subscribeWeb subscribes a web endpoint.
-func (c *call) subscribeWeb(_, protocol string) error {
-	return parameter("Protocol Reason: %s is not supported here yet; subscribe a queue with the protocol sqs", protocol)
-}
-
 func (c *call) subscribeQueue(topic string) error {
 	endpoint, err := c.given("Endpoint")
 	if err != nil {
@@ -93,21 +88,26 @@ func (c *call) subscribeQueue(topic string) error {
 	if err := c.flaw(); err != nil {
 		return err
 	}
-	queue, ok := c.queueOfARN(endpoint)
+	account, queue, ok := c.splitQueueARN(endpoint)
 	switch {
 	case !strings.HasPrefix(endpoint, "arn:"):
 		return parameter("SQS endpoint ARN")
 	case !ok:
-		return parameter("Endpoint Reason: only queues of the same account and region can subscribe here")
+		return parameter("Endpoint Reason: only queues of the same region can subscribe here")
+	case c.abroad() && account != c.account:
+		return parameter("Endpoint Reason: only queues of your own account can subscribe to the topic of another one")
 	case queues.IsFIFOName(queue) && !topics.IsFIFOName(topic):
 		return parameter("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
 	}
-	set, err := applySubscription(topics.SubscriptionSettings{Queue: queue, Format: topics.Notified}, attributes)
+	if account == c.ownerAccount {
+		account = ""
+	}
+	set, err := c.applySubscription(topic, topics.SubscriptionSettings{Queue: queue, Account: account, Format: topics.Notified}, attributes)
 	if err != nil {
 		return parameter("Attributes Reason: %s", err)
 	}
 	for range maxSubscribe {
-		have, err := c.subscribed(topic, queue)
+		have, err := c.subscribed(topic, set)
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (c *call) subscribeQueue(topic string) error {
 			return c.sameSubscription(topic, have, attributes)
 		}
 		name := subscriptionName(topic, endpoint)
-		_, err = c.door.Topics.Subscribe(c.ctx, c.who.Tenant, topic, name, set)
+		_, err = c.door.Topics.Subscribe(c.ctx, c.owner, topic, name, set)
 		if errors.Is(err, topics.ErrSubscriptionPrecondition) {
 			continue // another one was faster
 		}
@@ -138,25 +138,36 @@ func subscriptionName(topic, endpoint string) string {
 }
 
 // subscribed returns the subscription of a queue to a topic, nil when there is none.
-func (c *call) subscribed(topic, queue string) (*topics.Subscription, error) {
-	list, _, err := c.door.Topics.ListSubscriptions(c.ctx, c.who.Tenant, topic, "", "", topics.MaxSubscriptions)
-	if i := slices.IndexFunc(list, func(s topics.Subscription) bool { return s.Settings.Queue == queue }); i >= 0 {
+func (c *call) subscribed(topic string, set topics.SubscriptionSettings) (*topics.Subscription, error) {
+	list, _, err := c.door.Topics.ListSubscriptions(c.ctx, c.owner, topic, "", "", topics.MaxSubscriptions)
+	if i := slices.IndexFunc(list, func(s topics.Subscription) bool {
+		return s.Settings.Queue == set.Queue && s.Settings.Account == set.Account
+	}); i >= 0 {
 		return &list[i], err
 	}
 	return nil, err
 }
 
-// sameSubscription compares a subscription with what a client wants to make. What it does not name may be anything.
+// sameSubscription answers with a subscription that is there, unless it differs from what a client wants to make.
 func (c *call) sameSubscription(topic string, have *topics.Subscription, attributes []pair) error {
-	for _, p := range attributes {
-		want := have.Settings
-		_ = setSubscription(&want, p) // it was found to be right
-		if want.Format != have.Settings.Format || want.FilterScope != have.Settings.FilterScope || !sameJSON(want.FilterPolicy, have.Settings.FilterPolicy) {
-			return parameter("Attributes Reason: Subscription already exists with different attributes")
-		}
+	if err := c.sameAttributes(topic, have, attributes); err != nil {
+		return err
 	}
 	c.found(have.Name)
 	c.answerSubscribed(topic, have.Name)
+	return nil
+}
+
+// sameAttributes compares a subscription with what a client wants to make. What it does not name may be anything.
+func (c *call) sameAttributes(topic string, have *topics.Subscription, attributes []pair) error {
+	for _, p := range attributes {
+		want := have.Settings
+		_ = c.setSubscription(topic, &want, p) // it was found to be right
+		if want.DeadLetterQueue != have.Settings.DeadLetterQueue || want.Format != have.Settings.Format || want.FilterScope != have.Settings.FilterScope || !sameJSON(want.FilterPolicy, have.Settings.FilterPolicy) ||
+			!sameJSON(ownPolicy(want), ownPolicy(have.Settings)) {
+			return parameter("Attributes Reason: Subscription already exists with different attributes")
+		}
+	}
 	return nil
 }
 
@@ -165,9 +176,9 @@ func (c *call) answerSubscribed(topic, name string) {
 }
 
 // applySubscription returns settings with attributes changed. Its errors are what SNS writes behind the name of the parameter.
-func applySubscription(set topics.SubscriptionSettings, list []pair) (topics.SubscriptionSettings, error) {
+func (c *call) applySubscription(topic string, set topics.SubscriptionSettings, list []pair) (topics.SubscriptionSettings, error) {
 	for _, p := range list {
-		if err := setSubscription(&set, p); err != nil {
+		if err := c.setSubscription(topic, &set, p); err != nil {
 			return set, err
 		}
 	}
@@ -179,8 +190,8 @@ func applySubscription(set topics.SubscriptionSettings, list []pair) (topics.Sub
 
 var errUnknownAttribute = errors.New("AttributeName")
 
-// setSubscription changes one attribute of a subscription.
-func setSubscription(set *topics.SubscriptionSettings, p pair) error {
+// setSubscription changes one attribute of a subscription of a topic.
+func (c *call) setSubscription(topic string, set *topics.SubscriptionSettings, p pair) error {
 	switch p.key {
 	case "RawMessageDelivery":
 		on, ok := boolean(p.value)
@@ -205,37 +216,18 @@ func setSubscription(set *topics.SubscriptionSettings, p pair) error {
 		}
 		set.FilterScope = scope
 	case "RedrivePolicy":
+		return c.setDeadLetters(topic, set, p.value)
+	case "DeliveryPolicy":
+		return setDelivery(set, p.value)
+	case "SubscriptionRoleArn", "ReplayPolicy":
 		if p.value != "" {
-			return errors.New("RedrivePolicy: a subscription has no dead-letter queue here; its queue may have one")
-		}
-	case "DeliveryPolicy", "SubscriptionRoleArn", "ReplayPolicy":
-		if p.value != "" {
-			return errors.New(p.key + ": is not supported here for a subscription of a queue")
+			return errors.New(p.key + ": is not supported here")
 		}
 	default:
 		return errUnknownAttribute
 	}
 	return nil
 }
-
-// confirmSubscription finds no subscription to confirm: those of queues need none.
-func (c *call) confirmSubscription() error {
-	arn, _ := c.in.text("TopicArn")
-	token, err := c.given("Token")
-	if err != nil {
-		return err
-	}
-	if parts, err := c.parts("Topic", arn); err != nil || len(parts) != 6 {
-		return parameter("Topic")
-	}
-	if len(token) < 64 || strings.Trim(token, "0123456789abcdef") != "" {
-		return errParameter.with("Invalid token")
-	}
-	return parameter("Token")
-}
-
-// anybody admits a request that changes nothing and shows nothing.
-func (c *call) anybody() error { return nil }
 
 // link is what an unsubscribe link says that has been verified.
 type link struct{ created int64 } // of its subscription, ms
@@ -252,7 +244,12 @@ func (c *call) byLink() error {
 		return errParameter.with("Invalid token")
 	}
 	c.link = &link{created.UnixMilli()}
-	c.who.Tenant = owner
+	return c.adopt(owner)
+}
+
+// adopt has a request act for a tenant that has not signed it.
+func (c *call) adopt(owner tenants.ID) error {
+	c.who.Tenant, c.owner = owner, owner
 	var err error
 	if c.terms, err = c.door.Tenants.Terms(c.ctx, owner); err != nil {
 		return err
@@ -260,8 +257,11 @@ func (c *call) byLink() error {
 	if err := c.terms.MayAct(); err != nil {
 		return err
 	}
-	if c.account, err = c.door.accountOf(c.ctx, owner); err != nil || c.door.Limiter == nil {
+	if c.account, err = c.door.accountOf(c.ctx, owner); err != nil {
 		return err
+	}
+	if c.ownerAccount, c.ownerTerms = c.account, c.terms; c.door.Limiter == nil {
+		return nil
 	}
 	_, err = c.door.Limiter.Admit(owner, c.terms, int64(len(c.body)))
 	return err
@@ -278,15 +278,18 @@ func (c *call) unsubscribe() error {
 	}
 	cond := topics.Condition{}
 	if c.link != nil { // which ends with its subscription, even if one of the same name follows
-		s, err := c.door.Topics.GetSubscription(c.ctx, c.who.Tenant, topic, name)
+		s, err := c.door.Topics.GetSubscription(c.ctx, c.owner, topic, name)
 		if err == nil && s.Created.UnixMilli() != c.link.created {
 			return nil
 		}
 		if err == nil {
 			cond.ETag = s.ETag
+			if done, err := c.endByLink(&s); done || err != nil {
+				return err
+			}
 		}
 	}
-	err = c.door.Topics.DeleteSubscription(c.ctx, c.who.Tenant, topic, name, cond)
+	err = c.door.Topics.DeleteSubscription(c.ctx, c.owner, topic, name, cond)
 	if errs.KindOf(err) == errs.NotFound {
 		return c.door.Doubt(c.ctx)
 	}
@@ -295,30 +298,49 @@ func (c *call) unsubscribe() error {
 
 // listed is a subscription in a list.
 type listed struct {
-	topic, name string
-	settings    topics.SubscriptionSettings
+	topic string
+	topics.Subscription
 }
 
-// leadsTo returns where a subscription leads, as SNS says it. Webhooks are made by REST.
+// leadsTo returns where a subscription leads, as SNS says it. Those that lead to topics are made by REST.
 func (c *call) leadsTo(set topics.SubscriptionSettings) (protocol, endpoint string) {
-	if set.Endpoint == "" {
+	switch {
+	case set.Topic != "":
+		return "sns", c.topicARN(set.Topic)
+	case set.Endpoint == "" && set.Account != "":
+		return "sqs", c.arnIn(set.Account, set.Queue)
+	case set.Endpoint == "":
 		return "sqs", c.arn(set.Queue)
 	}
-	e, _ := webhook.ParseEndpoint(set.Endpoint) // it was written by Encode
-	protocol, _, _ = strings.Cut(e.URL, ":")
-	return protocol, e.URL
+	return webAddress(endpointOf(set))
 }
 
-func (c *call) answerSubscriptions(list []listed) {
+func (c *call) answerSubscriptions(list []listed) error {
+	plain := make([]topics.Subscription, len(list))
+	for i := range list {
+		plain[i] = list[i].Subscription
+	}
+	states, err := c.statesOf(plain)
+	if err != nil {
+		return err
+	}
 	c.out.members("Subscriptions", len(list), func(i int) {
 		s := list[i]
-		c.out.text("SubscriptionArn", c.subscriptionARN(s.topic, s.name))
-		c.out.text("Owner", c.account)
-		protocol, endpoint := c.leadsTo(s.settings)
+		switch states[i] {
+		case pendingState:
+			c.out.text("SubscriptionArn", pendingARN)
+		case endedState:
+			c.out.text("SubscriptionArn", deletedARN)
+		default:
+			c.out.text("SubscriptionArn", c.subscriptionARN(s.topic, s.Name))
+		}
+		c.out.text("Owner", c.ownerAccount)
+		protocol, endpoint := c.leadsTo(s.Settings)
 		c.out.text("Protocol", protocol)
 		c.out.text("Endpoint", endpoint)
 		c.out.text("TopicArn", c.topicARN(s.topic))
 	})
+	return nil
 }
 
 func (c *call) listSubscriptionsByTopic() error {
@@ -330,18 +352,20 @@ func (c *call) listSubscriptionsByTopic() error {
 	if err != nil {
 		return err
 	}
-	found, next, err := c.door.Topics.ListSubscriptions(c.ctx, c.who.Tenant, topic, "", after, snsPage)
+	found, next, err := c.door.Topics.ListSubscriptions(c.ctx, c.owner, topic, "", after, snsPage)
 	if err != nil {
 		return err
 	}
-	c.answerSubscriptions(listedOf(nil, topic, found))
+	if err := c.answerSubscriptions(listedOf(nil, topic, found)); err != nil {
+		return err
+	}
 	c.next("subscriptions "+topic, next)
 	return nil
 }
 
 func listedOf(list []listed, topic string, found []topics.Subscription) []listed {
 	for _, s := range found {
-		list = append(list, listed{topic, s.Name, s.Settings})
+		list = append(list, listed{topic, s})
 	}
 	return list
 }
@@ -362,7 +386,7 @@ func (c *call) listSubscriptions() error {
 		}
 	}
 	if next == "" {
-		names, more, err := c.door.Topics.Names(c.ctx, c.who.Tenant, "", topic, maxTopicsLook)
+		names, more, err := c.door.Topics.Names(c.ctx, c.owner, "", topic, maxTopicsLook)
 		if err != nil {
 			return err
 		}
@@ -375,14 +399,16 @@ func (c *call) listSubscriptions() error {
 			next = more
 		}
 	}
-	c.answerSubscriptions(list)
+	if err := c.answerSubscriptions(list); err != nil {
+		return err
+	}
 	c.next("subscriptions", next)
 	return nil
 }
 
 // moreOf adds the subscriptions of a topic to a list, and returns where the list goes on when it is full.
 func (c *call) moreOf(list []listed, topic, after string) ([]listed, string, error) {
-	found, next, err := c.door.Topics.ListSubscriptions(c.ctx, c.who.Tenant, topic, "", after, max(snsPage-len(list), 1))
+	found, next, err := c.door.Topics.ListSubscriptions(c.ctx, c.owner, topic, "", after, max(snsPage-len(list), 1))
 	if errs.KindOf(err) == errs.NotFound {
 		return list, "", nil
 	}
@@ -404,32 +430,45 @@ func (c *call) getSubscriptionAttributes() error {
 	if err != nil {
 		return err
 	}
-	s, err := c.door.Topics.GetSubscription(c.ctx, c.who.Tenant, topic, name)
+	s, err := c.door.Topics.GetSubscription(c.ctx, c.owner, topic, name)
 	if errs.KindOf(err) == errs.NotFound {
 		return errNotFound.with(noSubscription)
 	}
 	if err != nil {
 		return err
 	}
+	how, err := c.stateOf(c.ctx, &s)
+	if err == nil && how == endedState {
+		return errNotFound.with(noSubscription)
+	}
+	if err != nil {
+		return err
+	}
+	web, err := c.webAttributes(topic, s.Settings)
+	if err != nil {
+		return err
+	}
 	protocol, endpoint := c.leadsTo(s.Settings)
-	c.out.entries("Attributes", append([]pair{
+	c.out.entries("Attributes", slices.Concat([]pair{
 		{"SubscriptionArn", c.subscriptionARN(topic, name)},
 		{"TopicArn", c.topicARN(topic)},
-		{"Owner", c.account},
+		{"Owner", c.ownerAccount},
 		{"Protocol", protocol},
 		{"Endpoint", endpoint},
-		{"PendingConfirmation", "false"},
-		{"ConfirmationWasAuthenticated", "true"},
-		{"SubscriptionPrincipal", "arn:aws:iam::" + c.account + ":root"},
-	}, subscriptionAttributes(s.Settings)...))
+	}, confirmationOf(how, s.Settings), []pair{
+		{"SubscriptionPrincipal", "arn:aws:iam::" + c.ownerAccount + ":root"},
+	}, c.subscriptionAttributes(s.Settings), web))
 	return nil
 }
 
 // subscriptionAttributes returns those that can be set.
-func subscriptionAttributes(set topics.SubscriptionSettings) []pair {
+func (c *call) subscriptionAttributes(set topics.SubscriptionSettings) []pair {
 	list := []pair{{"RawMessageDelivery", strconv.FormatBool(set.Format == topics.Raw)}}
 	if set.FilterPolicy != "" { // a scope without a policy is remembered and not shown
 		list = append(list, pair{"FilterPolicy", set.FilterPolicy}, pair{"FilterPolicyScope", set.FilterScope.String()})
+	}
+	if set.DeadLetterQueue != "" {
+		list = append(list, pair{"RedrivePolicy", `{"deadLetterTargetArn":"` + c.arn(set.DeadLetterQueue) + `"}`})
 	}
 	return list
 }
@@ -445,8 +484,8 @@ func (c *call) setSubscriptionAttributes() error {
 	}
 	value, _ := c.in.text("AttributeValue")
 	var refused error
-	_, err = c.door.Topics.UpdateSubscription(c.ctx, c.who.Tenant, topic, name, topics.Condition{}, func(have topics.SubscriptionSettings) topics.SubscriptionSettings {
-		next, err := applySubscription(have, []pair{{attribute, value}})
+	_, err = c.door.Topics.UpdateSubscription(c.ctx, c.owner, topic, name, topics.Condition{}, func(have topics.SubscriptionSettings) topics.SubscriptionSettings {
+		next, err := c.applySubscription(topic, have, []pair{{attribute, value}})
 		if refused = err; err != nil {
 			return have
 		}
@@ -463,13 +502,27 @@ func (c *call) setSubscriptionAttributes() error {
 
 // subscriptionState returns what is set of a subscription.
 func (c *call) subscriptionState(name, topic string) (map[string]string, error) {
-	s, err := c.door.Topics.GetSubscription(c.ctx, c.who.Tenant, topic, name)
+	s, err := c.door.Topics.GetSubscription(c.ctx, c.owner, topic, name)
 	if err != nil {
 		return nil, err
 	}
 	_, endpoint := c.leadsTo(s.Settings)
+	how, err := c.stateOf(c.ctx, &s)
+	if err != nil {
+		return nil, err
+	}
 	state := map[string]string{"Endpoint": endpoint}
-	for _, p := range subscriptionAttributes(s.Settings) {
+	list := c.subscriptionAttributes(s.Settings)
+	if s.Settings.Endpoint != "" {
+		list = append(list, confirmationOf(how, s.Settings)...)
+	}
+	if policy := ownPolicy(s.Settings); policy != "" {
+		list = append(list, pair{"DeliveryPolicy", policy})
+	}
+	if how == endedState {
+		list = append(list, pair{"Deleted", "true"})
+	}
+	for _, p := range list {
 		state[p.key] = p.value
 	}
 	return state, nil

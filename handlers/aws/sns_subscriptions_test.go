@@ -51,7 +51,7 @@ func TestN24_AQueueIsSubscribedAtOnce(t *testing.T) {
 	got := h.attributesOf(sub)
 	diff(t, "confirmed", []string{"false", "true"}, []string{got["PendingConfirmation"], got["ConfirmationWasAuthenticated"]})
 	h.subscribing(topic, "http://127.0.0.1/000000000000/q").fails(400, "InvalidParameter", "", "Invalid parameter: SQS endpoint ARN")
-	h.subscribing(topic, strings.Replace(endpoint, h.tenant.AccountNumber, "123456789012", 1)).fails(400, "InvalidParameter", "", "Endpoint")
+	h.subscribing(topic, strings.Replace(endpoint, region, "eu-test-2", 1)).fails(400, "InvalidParameter", "", "Endpoint")
 	h.subscribing(topic+"x", endpoint).fails(404, "NotFound", "", "Topic does not exist")
 	h.subscribing(topic, "").fails(400, "InvalidParameter", "", "Endpoint")
 }
@@ -84,6 +84,18 @@ func TestN26_SubscribingAgainIsNoErrorUnlessItDiffers(t *testing.T) {
 	diff(t, "by REST", topic+":by-rest", h.subscribe(topic, made, map[string]string{"RawMessageDelivery": "true"}))
 }
 
+// SNS has no topics that subscribe to topics. What REST has made is shown all the same, and stays raw.
+func TestASubscriptionOfATopicIsShown(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	topic, other := h.topic(nil), h.topic(nil)
+	_, _, err := h.topics.PutSubscription(t.Context(), h.tenant.ID, nameOfARN(topic), "on", topics.SubscriptionSettings{Topic: nameOfARN(other)}, topics.Condition{})
+	h.must(err)
+	got := h.attributesOf(topic + ":on")
+	diff(t, "where it leads", "sns "+other, got["Protocol"]+" "+got["Endpoint"])
+	h.ask("SetSubscriptionAttributes", "SubscriptionArn", topic+":on", "AttributeName", "RawMessageDelivery", "AttributeValue", "false").fails(400, "InvalidParameter", "", "")
+}
+
 func nameOfARN(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
 
 func TestN27_BadAttributesAreRefusedInTheWordsOfSNS(t *testing.T) {
@@ -94,8 +106,10 @@ func TestN27_BadAttributesAreRefusedInTheWordsOfSNS(t *testing.T) {
 	for _, c := range []struct{ name, value, words string }{
 		{"RawMessageDelivery", "maybe", "RawMessageDelivery: Invalid value [maybe]. Must be true or false."},
 		{"FilterPolicyScope", "x", "FilterPolicyScope: Invalid value [x]. Please use either MessageBody or MessageAttributes"},
-		{"RedrivePolicy", `{"deadLetterTargetArn":"x"}`, "RedrivePolicy: "},
-		{"DeliveryPolicy", `{}`, "DeliveryPolicy: "},
+		{"RedrivePolicy", `{"deadLetterTargetArn":"x"}`, "RedrivePolicy: deadLetterTargetArn is an invalid arn"},
+		{"RedrivePolicy", `{}`, "RedrivePolicy: deadLetterTargetArn is an invalid arn"},
+		{"RedrivePolicy", `[]`, "RedrivePolicy: "},
+		{"DeliveryPolicy", `{}`, "DeliveryPolicy: is only for subscriptions of web endpoints"},
 		{"ReplayPolicy", `{}`, "ReplayPolicy: "},
 		{"Unknown", "x", "AttributeName"},
 	} {
@@ -159,7 +173,7 @@ func TestN30_UnsubscribingAgainSucceeds(t *testing.T) {
 	diff(t, "subscriptions", "0", h.attributesOf(topic)["SubscriptionsConfirmed"])
 }
 
-func TestN33_ThereIsNothingToConfirm(t *testing.T) {
+func TestN33_WrongTokensConfirmNothing(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	topic := h.topic(nil)

@@ -97,7 +97,7 @@ func (c *call) listTopicTags() error {
 	if err != nil {
 		return err
 	}
-	t, err := c.door.Topics.Get(c.ctx, c.who.Tenant, name)
+	t, err := c.door.Topics.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return tagFault(err)
 	}

@@ -46,33 +46,46 @@ func (c *call) parts(param, arn string) ([]string, error) {
 	return parts, nil
 }
 
-// topicIn returns the name of the topic that a parameter names by its ARN. Topics of others do not exist for the caller.
+// topicIn returns the name of the topic that a parameter names by its ARN. Topics that the caller may not use do not exist
+// for him.
 func (c *call) topicIn(param string) (string, error) {
-	arn, err := c.given(param)
+	account, name, err := c.topicOf(param)
+	if err == nil {
+		err = c.reachTopic(account, name)
+	}
 	if err != nil {
 		return "", err
 	}
-	parts, err := c.parts(param, arn)
-	switch {
-	case err != nil:
-		return "", err
-	case len(parts) != 6 || topics.ValidName(parts[5]) != nil:
-		return "", parameter("%s", param)
-	case parts[4] != c.account:
-		return "", errNotFound.with(noTopic)
-	}
-	return parts[5], nil
+	return name, nil
 }
 
-// topicARN returns the ARN of a topic of the caller.
-func (c *call) topicARN(name string) string { return topics.ARN(c.door.Region, c.account, name) }
+// topicOf returns the account and the name in the ARN of a topic.
+func (c *call) topicOf(param string) (account, name string, err error) {
+	arn, err := c.given(param)
+	if err != nil {
+		return "", "", err
+	}
+	parts, err := c.parts(param, arn)
+	if err == nil && (len(parts) != 6 || topics.ValidName(parts[5]) != nil) {
+		err = parameter("%s", param)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return parts[4], parts[5], nil
+}
+
+// topicARN returns the ARN of a topic of the account that the action is about.
+func (c *call) topicARN(name string) string { return topics.ARN(c.door.Region, c.ownerAccount, name) }
 
 // namedTopic returns the name of the topic that a request is about, without a look whether there is one.
 func (c *call) namedTopic() (name, topic string) {
 	for _, param := range []string{"TopicArn", "ResourceArn"} {
 		if _, ok := c.in.text(param); ok {
-			name, _ = c.topicIn(param)
-			return name, ""
+			if account, name, err := c.topicOf(param); err == nil && account == c.ownerAccount {
+				return name, ""
+			}
+			return "", ""
 		}
 	}
 	name, _ = c.in.text("Name")
@@ -105,7 +118,7 @@ func (c *call) createTopic() error {
 	if set.Labels, err = withTopicTags(nil, tags); err != nil {
 		return err
 	}
-	_, _, err = c.door.Topics.Put(c.ctx, c.who.Tenant, name, set, topics.Condition{Missing: true})
+	_, _, err = c.door.Topics.Put(c.ctx, c.owner, name, set, topics.Condition{Missing: true})
 	if errors.Is(err, topics.ErrPrecondition) {
 		err = c.sameTopic(name, attributes, tags)
 	}
@@ -118,7 +131,7 @@ func (c *call) createTopic() error {
 
 // sameTopic compares a topic with what a client wants to create. What it does not name may be anything.
 func (c *call) sameTopic(name string, attributes, tags []pair) error {
-	t, err := c.door.Topics.Get(c.ctx, c.who.Tenant, name)
+	t, err := c.door.Topics.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return err
 	}
@@ -145,7 +158,7 @@ func (c *call) sameTopic(name string, attributes, tags []pair) error {
 func (c *call) deleteTopic() error {
 	name, err := c.topicIn("TopicArn")
 	if err == nil {
-		err = c.door.Topics.Delete(c.ctx, c.who.Tenant, name, topics.Condition{})
+		err = c.door.Topics.Delete(c.ctx, c.owner, name, topics.Condition{})
 	}
 	if isSort(err, errNotFound) || errs.KindOf(err) == errs.NotFound {
 		return c.door.Doubt(c.ctx)
@@ -179,7 +192,7 @@ func (c *call) listTopics() error {
 	if err != nil {
 		return err
 	}
-	names, next, err := c.door.Topics.Names(c.ctx, c.who.Tenant, "", after, snsPage)
+	names, next, err := c.door.Topics.Names(c.ctx, c.owner, "", after, snsPage)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (c *call) getQueueAttributes() error {
 	if err := c.flaw(); err != nil {
 		return err
 	}
-	q, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name)
+	q, err := c.door.Queues.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *call) getQueueAttributes() error {
 	}
 	var st queues.Stats
 	if counts {
-		if st, err = c.door.Queues.Stats(c.ctx, c.who.Tenant, name); err != nil {
+		if st, err = c.door.Queues.Stats(c.ctx, c.owner, name); err != nil {
 			return err
 		}
 	}
@@ -187,7 +187,7 @@ func (c *call) setQueueAttributes() error {
 	if len(list) == 0 {
 		return errMissingParameter.with("The request must contain the parameter Attributes.")
 	}
-	_, err = c.door.Queues.Update(c.ctx, c.who.Tenant, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
+	_, err = c.door.Queues.Update(c.ctx, c.owner, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
 		return c.apply(set, name, list)
 	})
 	return err
@@ -233,7 +233,10 @@ func (c *call) set(set *queues.Settings, name string, p pair) error {
 		if p.value != "" && (len(p.value) > queues.MaxPolicy || !isText(p.value) || !isObject(p.value)) {
 			return badAttribute(p.key)
 		}
-		set.AWS.Policy = p.value
+		if err := checkPolicy(p.value); err != nil {
+			return err
+		}
+		set.AWS.Policy, set.AWS.PolicyHolds = p.value, p.value != ""
 	case "RedrivePolicy":
 		return c.setRedrive(set, name, p.value)
 	case "RedriveAllowPolicy":
@@ -340,7 +343,7 @@ func (c *call) setRedrive(set *queues.Settings, name, text string) error {
 	case target == name:
 		return bad("Dead-letter queue must not be the source itself.")
 	}
-	if _, err := c.door.Queues.Get(context.WithoutCancel(c.ctx), c.who.Tenant, target); err != nil {
+	if _, err := c.door.Queues.Get(context.WithoutCancel(c.ctx), c.owner, target); err != nil {
 		if f := fault(err); f.sort != errNoQueue {
 			return err
 		}

@@ -33,9 +33,12 @@ func (c *call) queueIn(parameter, arn string) (string, error) {
 	if !ok || !c.who.Grants.Reaches(name) {
 		return "", noResource(parameter)
 	}
-	_, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name)
+	_, err := c.door.Queues.Get(c.ctx, c.owner, name)
 	if errors.Is(err, queues.ErrQueueNotFound) {
 		return "", noResource(parameter)
+	}
+	if err == nil {
+		err = c.permit(name)
 	}
 	return name, err
 }
@@ -70,7 +73,7 @@ func (c *call) startMove() error {
 	if err := c.isDeadLetterQueue(source); err != nil {
 		return err
 	}
-	n, err := c.door.Queues.PlanRedrive(c.ctx, c.who.Tenant, source, opt)
+	n, err := c.door.Queues.PlanRedrive(c.ctx, c.owner, source, opt)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (c *call) startMove() error {
 		return err
 	}
 	n.Scope, n.CreatedBy = string(shown), c.who.KeyID
-	t, err := c.door.Tasks.Start(c.ctx, c.who.Tenant.String(), n)
+	t, err := c.door.Tasks.Start(c.ctx, c.owner.String(), n)
 	if err != nil {
 		return err
 	}
@@ -91,7 +94,7 @@ func (c *call) startMove() error {
 // isDeadLetterQueue refuses a queue that no other one has as its dead-letter queue.
 func (c *call) isDeadLetterQueue(name string) error {
 	for after := ""; ; {
-		found, next, err := c.door.Queues.DeadLetterSources(c.ctx, c.who.Tenant, name, after, 1)
+		found, next, err := c.door.Queues.DeadLetterSources(c.ctx, c.owner, name, after, 1)
 		switch {
 		case err != nil:
 			return err
@@ -129,12 +132,12 @@ func (c *call) cancelMove() error {
 	if !ok || !c.who.Grants.Reaches(name) {
 		return noResource("SourceArn")
 	}
-	t, err := c.door.Tasks.Get(c.ctx, c.who.Tenant.String(), h.TaskID)
+	t, err := c.door.Tasks.Get(c.ctx, c.owner.String(), h.TaskID)
 	if err == nil && (t.Queue != name || t.Type != queues.RedriveTask) {
 		err = tasks.ErrNotFound
 	}
 	if err == nil {
-		t, err = c.door.Tasks.Cancel(c.ctx, c.who.Tenant.String(), h.TaskID)
+		t, err = c.door.Tasks.Cancel(c.ctx, c.owner.String(), h.TaskID)
 	}
 	if errors.Is(err, tasks.ErrNotFound) || errors.Is(err, tasks.ErrFinished) {
 		return errNoResource.with("Task does not exist.")
@@ -169,7 +172,7 @@ func (c *call) listMoves() error {
 	if err != nil {
 		return err
 	}
-	list, _, err := c.door.Tasks.List(c.ctx, c.who.Tenant.String(), tasks.Filter{Type: queues.RedriveTask, Queue: source}, max(int(most), 1), "")
+	list, _, err := c.door.Tasks.List(c.ctx, c.owner.String(), tasks.Filter{Type: queues.RedriveTask, Queue: source}, max(int(most), 1), "")
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	policies "github.com/sluicemq/sluice/internal/policy"
 	"github.com/sluicemq/sluice/queues"
 )
 
 const (
 	maxPermittedActions = 7
-	maxStatements       = 20
+	maxStatements       = 20 // of the policy of a queue
+	maxPrincipals       = 50
+	maxConditions       = 10
 )
 
 // grantable are the actions that an owner can let others do.
@@ -141,7 +144,7 @@ func labelled(label string) func(json.RawMessage) bool {
 
 // changePolicy changes the statements of a queue's policy. With the last of them the policy goes.
 func (c *call) changePolicy(name string, change func(*policy) error) error {
-	_, err := c.door.Queues.Update(c.ctx, c.who.Tenant, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
+	_, err := c.door.Queues.Update(c.ctx, c.owner, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
 		p := policy{Version: policyVersion, ID: c.arn(name) + "/SQSDefaultPolicy"}
 		if set.AWS.Policy != "" {
 			p = readPolicy(set.AWS.Policy)
@@ -150,12 +153,31 @@ func (c *call) changePolicy(name string, change func(*policy) error) error {
 		if err == nil {
 			set.AWS.Policy, err = p.text(queues.MaxPolicy)
 		}
+		if err == nil {
+			err = checkPolicy(set.AWS.Policy)
+		}
+		set.AWS.PolicyHolds = set.AWS.Policy != ""
 		return set, err
 	})
 	return err
 }
 
 const policyVersion = "2008-10-17"
+
+// checkPolicy refuses a policy by which a queue could not be judged, in the words of SQS. "" is none.
+func checkPolicy(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := policies.Compile(text, policies.Limits{Statements: maxStatements, Principals: maxPrincipals, Conditions: maxConditions})
+	switch {
+	case policies.IsLimit(err):
+		return errOverLimit.with("%s", err)
+	case err != nil:
+		return errAttributeValue.with("Invalid value for the parameter Policy. Reason: %s.", err)
+	}
+	return nil
+}
 
 // text returns the policy as JSON of at most so many bytes, and "" for one without statements.
 func (p *policy) text(most int) (string, error) {

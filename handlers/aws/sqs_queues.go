@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/sluicemq/sluice/queues"
 )
@@ -33,7 +34,10 @@ func (c *call) createQueue() error {
 	if set, err = c.apply(set, name, attributes); err != nil {
 		return err
 	}
-	_, _, err = c.door.Queues.Put(c.ctx, c.who.Tenant, name, set, queues.Condition{Missing: true})
+	if err := c.waits(queues.AfterDelete, name, errDeletedRecently.with("You must wait %d seconds after deleting a queue before you can create another with the same name.", waitSeconds)); err != nil {
+		return err
+	}
+	_, _, err = c.door.Queues.Put(c.ctx, c.owner, name, set, queues.Condition{Missing: true})
 	if errors.Is(err, queues.ErrPrecondition) {
 		err = c.sameQueue(name, attributes)
 	}
@@ -67,7 +71,7 @@ func (c *call) checkNew(name string, attributes []pair) error {
 
 // sameQueue compares a queue with what a client wants to create. What it does not name may be anything.
 func (c *call) sameQueue(name string, attributes []pair) error {
-	q, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name)
+	q, err := c.door.Queues.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return err
 	}
@@ -91,7 +95,32 @@ func (c *call) deleteQueue() error {
 	if err != nil {
 		return err
 	}
-	return c.door.Queues.Delete(c.ctx, c.who.Tenant, name, queues.Condition{})
+	if err := c.door.Queues.Delete(c.ctx, c.owner, name, queues.Condition{}); err != nil {
+		return err
+	}
+	return c.beginWait(queues.AfterDelete, name)
+}
+
+const waitSeconds = int(queues.WaitTime / time.Second)
+
+// waits refuses what SQS does not do yet, where clients are to wait as they do there.
+func (c *call) waits(w queues.Wait, name string, refusal error) error {
+	if !c.door.Waits {
+		return nil
+	}
+	waiting, err := c.door.Queues.IsWaiting(c.ctx, c.owner, w, name)
+	if err == nil && waiting {
+		err = refusal
+	}
+	return err
+}
+
+// beginWait has clients wait from now on.
+func (c *call) beginWait(w queues.Wait, name string) error {
+	if !c.door.Waits {
+		return nil
+	}
+	return c.door.Queues.BeginWait(c.ctx, c.owner, w, name)
 }
 
 func (c *call) getQueueURL() error {
@@ -103,10 +132,13 @@ func (c *call) getQueueURL() error {
 	if err := c.flaw(); err != nil {
 		return err
 	}
-	if given && owner != "" && owner != c.account || !c.who.Grants.Reaches(name) {
-		return errNoQueue.with(noQueue)
+	if !given || owner == "" {
+		owner = c.account
 	}
-	if _, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name); err != nil {
+	if err := c.reach(owner, name); err != nil {
+		return err
+	}
+	if _, err := c.door.Queues.Get(c.ctx, c.owner, name); err != nil {
 		return err
 	}
 	c.name = name
@@ -165,7 +197,7 @@ func (c *call) listQueues() error {
 	next := p.after
 	for last := false; !last && len(addresses) < p.most; {
 		var names []string
-		if names, next, err = c.door.Queues.Names(c.ctx, c.who.Tenant, prefix, next, p.most); err != nil {
+		if names, next, err = c.door.Queues.Names(c.ctx, c.owner, prefix, next, p.most); err != nil {
 			return err
 		}
 		last = next == ""
@@ -196,10 +228,10 @@ func (c *call) listDeadLetterSources() error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.door.Queues.Known(c.ctx, c.who.Tenant, name); err != nil {
+	if _, err := c.door.Queues.Known(c.ctx, c.owner, name); err != nil {
 		return err
 	}
-	found, next, err := c.door.Queues.DeadLetterSources(c.ctx, c.who.Tenant, name, p.after, p.most)
+	found, next, err := c.door.Queues.DeadLetterSources(c.ctx, c.owner, name, p.after, p.most)
 	if err != nil {
 		return err
 	}
@@ -219,6 +251,11 @@ func (c *call) purgeQueue() error {
 	if err != nil {
 		return err
 	}
-	_, err = c.door.Queues.Purge(c.ctx, c.who.Tenant, name)
-	return err
+	if err := c.waits(queues.AfterPurge, name, errPurging.with("Only one PurgeQueue operation on %s is allowed every %d seconds.", name, waitSeconds)); err != nil {
+		return err
+	}
+	if _, err := c.door.Queues.Purge(c.ctx, c.owner, name); err != nil {
+		return err
+	}
+	return c.beginWait(queues.AfterPurge, name)
 }

@@ -51,12 +51,12 @@ func (c *call) receiveMessage() error {
 		}
 	}
 	begun := c.door.Clock.Now()
-	messages, err := c.door.Queues.Receive(c.ctx, c.who.Tenant, name, opt)
+	messages, err := c.door.Queues.Receive(c.ctx, c.owner, name, opt)
 	if err != nil {
 		return err
 	}
 	if len(messages) > 0 && c.door.Clock.Now().Sub(begun) >= letInFor {
-		t := c.who.Tenant
+		t := c.owner
 		if err := c.recheck(); err != nil {
 			c.door.Queues.Unreceive(context.WithoutCancel(c.ctx), t, name, messages)
 			return err
@@ -66,7 +66,7 @@ func (c *call) receiveMessage() error {
 	if len(messages) > 0 {
 		c.deliver = func(sent bool) {
 			if !sent {
-				c.door.Queues.Unreceive(context.WithoutCancel(c.ctx), c.who.Tenant, name, messages)
+				c.door.Queues.Unreceive(context.WithoutCancel(c.ctx), c.owner, name, messages)
 				c.door.Logger.Debug("a consumer has gone; its messages are back", "queue", name, "count", len(messages))
 			}
 		}
@@ -194,7 +194,7 @@ func (c *call) system(m *queues.Message, asked []string) []pair {
 			list = append(list, pair{name, value})
 		}
 	}
-	add("SenderId", c.account)
+	add("SenderId", c.ownerAccount)
 	add("SentTimestamp", millis(m.SentAt))
 	add("ApproximateReceiveCount", strconv.Itoa(m.ReceiveCount))
 	add("ApproximateFirstReceiveTimestamp", millis(m.FirstReceivedAt))
@@ -204,7 +204,7 @@ func (c *call) system(m *queues.Message, asked []string) []pair {
 	if !isTraceParent(m.TraceParent) {
 		add(traceHeader, m.TraceParent)
 	}
-	if o := m.Origin; o != nil && o.Reason != queues.Moved {
+	if o := m.Origin; o != nil && o.Queue != "" && o.Reason != queues.Moved {
 		add("DeadLetterQueueSourceArn", c.arn(o.Queue))
 	}
 	return list

@@ -48,7 +48,7 @@ func (c *call) sendMessage() error {
 	if queues.IsFIFOName(name) && m.GroupID == "" {
 		return errMissingParameter.with(noGroup)
 	}
-	sent, err := c.door.Queues.Send(c.ctx, c.who.Tenant, name, m.Outgoing)
+	sent, err := c.door.Queues.Send(c.ctx, c.owner, name, m.Outgoing)
 	if err != nil {
 		return c.sendFault(err, name, "One or more parameters are invalid.")
 	}
@@ -78,8 +78,8 @@ func (c *call) sendFault(err error, name, begins string) error {
 		return err
 	}
 	most := queues.MaxMessageSize
-	if set, err := c.door.Queues.Known(c.ctx, c.who.Tenant, name); err == nil {
-		most = min(set.MaxMessageSize, int(c.terms.Limits[tenants.LimitMessageSize]))
+	if set, err := c.door.Queues.Known(c.ctx, c.owner, name); err == nil {
+		most = min(set.MaxMessageSize, int(c.ownerTerms.Limits[tenants.LimitMessageSize]))
 	}
 	return errInvalidParameter.with("%s Reason: Message must be shorter than %d bytes.", begins, most)
 }
@@ -253,10 +253,10 @@ func (c *call) sendMessageBatch() error {
 	}
 	var sent []queues.SendResult
 	if len(batch) > 0 {
-		if sent, err = c.door.Queues.SendBatch(c.ctx, c.who.Tenant, name, batch, false); err != nil {
+		if sent, err = c.door.Queues.SendBatch(c.ctx, c.owner, name, batch, false); err != nil {
 			return err
 		}
-	} else if _, err := c.door.Queues.Known(c.ctx, c.who.Tenant, name); err != nil {
+	} else if _, err := c.door.Queues.Known(c.ctx, c.owner, name); err != nil {
 		return err
 	}
 	next := 0
@@ -277,11 +277,11 @@ func (c *call) sendMessageBatch() error {
 // canDerive refuses a batch for a FIFO queue that has messages without a deduplication id and does not derive one from
 // their bodies. In SQS all of such a batch fails.
 func (c *call) canDerive(name string) error {
-	set, err := c.door.Queues.Known(c.ctx, c.who.Tenant, name)
+	set, err := c.door.Queues.Known(c.ctx, c.owner, name)
 	if err != nil || set.FIFO.ContentBased {
 		return err
 	}
-	q, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name) // it may have changed
+	q, err := c.door.Queues.Get(c.ctx, c.owner, name) // it may have changed
 	if err != nil || q.Settings.FIFO.ContentBased {
 		return err
 	}

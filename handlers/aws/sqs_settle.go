@@ -18,7 +18,7 @@ func (c *call) deleteMessage() error {
 	if err != nil {
 		return err
 	}
-	done, err := c.door.Queues.Settle(c.ctx, c.who.Tenant, name, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: handle}})
+	done, err := c.door.Queues.Settle(c.ctx, c.owner, name, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: handle}})
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (c *call) changeVisibility() error {
 	if err != nil {
 		return err
 	}
-	done, err := c.door.Queues.Settle(c.ctx, c.who.Tenant, name, []queues.Settlement{one})
+	done, err := c.door.Queues.Settle(c.ctx, c.owner, name, []queues.Settlement{one})
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (c *call) settleBatch(f field, action, element string, read func(input) (qu
 		}
 		list = append(list, one)
 	}
-	done, err := c.door.Queues.Settle(c.ctx, c.who.Tenant, name, list)
+	done, err := c.door.Queues.Settle(c.ctx, c.owner, name, list)
 	if err != nil {
 		return err
 	}

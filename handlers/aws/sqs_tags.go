@@ -57,7 +57,7 @@ func (c *call) changeTags(read func() ([]pair, error), change func(map[string]st
 	if err != nil {
 		return err
 	}
-	_, err = c.door.Queues.Update(c.ctx, c.who.Tenant, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
+	_, err = c.door.Queues.Update(c.ctx, c.owner, name, queues.Condition{}, func(set queues.Settings) (queues.Settings, error) {
 		var err error
 		set.Labels, err = change(set.Labels, list)
 		return set, err
@@ -96,7 +96,7 @@ func (c *call) listQueueTags() error {
 	if err != nil {
 		return err
 	}
-	q, err := c.door.Queues.Get(c.ctx, c.who.Tenant, name)
+	q, err := c.door.Queues.Get(c.ctx, c.owner, name)
 	if err != nil {
 		return err
 	}
