@@ -41,6 +41,9 @@ func convert(swagger []byte) (doc []byte, notes []string, err error) {
 		v3.Info.Contact = nil // swag writes an empty one
 	}
 	tidySchemas(v3)
+	if err := addExamples(v3); err != nil {
+		return nil, nil, err
+	}
 	if err := describeSecurity(v3); err != nil {
 		return nil, nil, err
 	}

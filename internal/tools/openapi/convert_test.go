@@ -179,6 +179,29 @@ func TestNullSurvivesTheConversion(t *testing.T) {
 	}
 }
 
+func TestFieldsShowWhatTheyMayHold(t *testing.T) {
+	t.Parallel()
+	b, _, err := convert(fixture(t, func(r map[string]any) {
+		fields := at(r, "definitions", "queues.Redrive", "properties").(map[string]any)
+		fields["at"] = map[string]any{"type": "string", "format": "date-time"}
+		fields["labels"] = map[string]any{"type": "object"}
+		fields["sent"] = map[string]any{"type": "array", "items": map[string]any{"type": "integer"}}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := doc.Components.Schemas["Redrive"].Value.Properties
+	for field, want := range map[string]any{"at": instant, "labels": map[string]any{"team": "billing"}, "sent": []any{12.0, 0.0, 7.0}, "to": "orders"} {
+		if diff := cmp.Diff(want, fields[field].Value.Example); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", field, diff)
+		}
+	}
+}
+
 func TestFormsThatSwagCannotExpress(t *testing.T) {
 	t.Parallel()
 	_, b := converted(t)
@@ -290,6 +313,11 @@ func TestConvertRefuses(t *testing.T) {
 					"description": "x", "schema": map[string]any{"$ref": "#/definitions/handlers.Problem"},
 				}
 			}, "202 has a body of application/problem+json",
+		},
+		{
+			"a field without an example", func(r map[string]any) {
+				delete(at(r, "definitions", "queues.Redrive", "properties", "to").(map[string]any), "example")
+			}, "Redrive.to: give it an example",
 		},
 		{"no success", func(r map[string]any) { delete(at(r, append(list, "responses")...).(map[string]any), "200") }, "no @Success"},
 		{

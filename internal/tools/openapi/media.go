@@ -45,8 +45,10 @@ var forms = []form{
 	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true, example: `{"id":"msg_0dw80tz1g00000800020","state":"available","body":"{\"order\":7}","body_encoding":"utf8","content_type":"application/json","size":11,"attributes":{},"group_id":null,"deduplication_id":null,"sequence_number":null,"receive_count":0,"failure_count":0,"priority":0,"retry":null,"expires_at":null,"sent_at":"2026-03-01T12:00:00.000Z","first_received_at":null,"available_at":null,"lease_expires_at":null,"held_since":null,"held_by":null,"cursor":"MXwwfDB8MHw"}`},
 	{operation: "GET /v1/queues/{queue}/ws", response: []body{frames}, status: "101", sole: true, either: true},
 	{operation: "GET /v1/audit/export", response: []body{lines}, sole: true},
+	{operation: "GET /v1/request_log/export", response: []body{lines}, sole: true},
 	{operation: "GET /v1/operator_audit/export", response: []body{lines}, sole: true},
 	{operation: "POST /v1/topics/{topic}/messages", request: []body{raw}, sole: true, example: `{"order":7}`},
+	{operation: "GET /v1/topics/{topic}/tail", response: []body{lines, events}, sole: true, either: true, example: `{"id":"msg_0dw80tz1g00000800020","sequence_number":"00000151018143744000","published_at":"2026-03-01T12:00:00.000Z","body":"{\"order\":7}","body_encoding":"utf8","content_type":"application/json","size":11,"attributes":{},"group_id":"customer-42"}`},
 	{operation: "POST /v1/topics/{topic}/messages/batch", request: []body{lines}, example: `{"body":"first"}`},
 }
 
