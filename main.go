@@ -22,6 +22,7 @@ Usage:
   sluice [serve] [flags]   run the server; "sluice serve --help" lists the settings
   sluice doctor [flags]    look for what is wrong with an installation, and change nothing
   sluice reset-operator [flags]  make a new operator's key in the place of that in the data directory
+  sluice rotate-master-key [flags]  put another master key in the place of the one that servers have
   sluice bench [flags]     measure and check a running Sluice; "sluice bench --help"
   sluice demo [flags]      fill a tenant with believable traffic; "sluice demo --help"
   sluice version           print the version
@@ -42,6 +43,8 @@ func run(args []string) int {
 		return server.DoctorCommand(context.Background(), args, os.Environ(), os.Stdout, os.Stderr)
 	case "reset-operator":
 		return server.ResetOperatorCommand(context.Background(), args, os.Environ(), os.Stdout, os.Stderr)
+	case "rotate-master-key":
+		return server.RotateMasterKeyCommand(context.Background(), args, os.Environ(), os.Stdout, os.Stderr)
 	case "bench":
 		return bench.Command(args, os.Stdout, os.Stderr, os.Getenv)
 	case "demo":

@@ -22,6 +22,7 @@ import (
 	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
+	"github.com/sluicemq/sluice/monitor/alarms"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -49,6 +50,7 @@ type API struct {
 	Meter   *tenants.Meter
 	Audit   *audit.Store
 	Monitor *monitor.Monitor
+	Alarms  *alarms.Store
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 
@@ -61,9 +63,9 @@ type API struct {
 	BasePath string
 	// HTTPS reports whether a client speaks TLS, perhaps to a proxy. Default: whether it does to this server.
 	HTTPS func(*http.Request) bool
-	// PublicHost is the host of the public address, with its port if it names one, so that a page from there is no other
-	// site. Default: none but that of each request.
-	PublicHost string
+	// PublicURL is the public address, so that a page from there is no other site, and identity providers send people back to it.
+	// Default: that of each request.
+	PublicURL *url.URL
 	// InsecureCookies lets browsers have sessions over connections without TLS. Default: only on the machine itself.
 	InsecureCookies bool
 	// MaxWaitingReceives bounds the receives that wait for a message at the same time, with the open streams. One more
@@ -127,6 +129,7 @@ type Request struct {
 	Operation string         // its id in the description of the API, or "" for none
 	Principal auth.Principal // zero until the caller is known
 	Tenant    tenants.ID     // zero for what belongs to no tenant
+	Code      string         // of the problem with which it was answered, or ""
 
 	route   *guarded
 	terms   *tenants.Terms // nil for what an operator asks
@@ -205,8 +208,8 @@ func (a *API) guard(r route) echo.HandlerFunc {
 			return err
 		}
 		if hr.URL.RawQuery != "" {
-			if err := refuseCredentials(hr.URL.RawQuery); err != nil {
-				return err
+			if credential, ok := credentialIn(hr.URL.RawQuery); ok {
+				return a.refuseExposed(c, rt, credential)
 			}
 		}
 		c.Response().Header()["Cache-Control"] = noStore
@@ -317,25 +320,7 @@ var (
 		Message: "Bodies are taken as they are: no Content-Encoding but identity is understood.",
 		Fix:     "Send the body uncompressed; to store compressed bytes say so in Content-Type only.",
 		Fields:  []errs.Field{{Header: "Content-Encoding", Code: "not_supported", Message: "must be identity or absent"}}}
-	errCredentialsInURL = &errs.Error{Kind: errs.Malformed, Code: "credentials_in_url",
-		Message: "A key in a URL ends up in logs and histories, so none is taken from there.",
-		Fix:     "Send it as a header, with curl as -u $KEY: , and replace the key that was in the URL."}
 )
-
-// credentialNames are parameters by which people try to send a key.
-var credentialNames = map[string]bool{
-	"key": true, "api_key": true, "apikey": true, "api-key": true, "access_token": true, "token": true, "authorization": true,
-}
-
-func refuseCredentials(rawQuery string) error {
-	for pair := range strings.SplitSeq(rawQuery, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if credentialNames[strings.ToLower(name)] {
-			return errCredentialsInURL
-		}
-	}
-	return nil
-}
 
 // link returns the address of a thing of the API, for answers.
 func (a *API) link(path string) string { return a.BasePath + path }

@@ -38,9 +38,10 @@ type AuditEntry struct {
 
 // AuditActor is who changed something.
 type AuditActor struct {
-	// link: nobody showed a key; a subscription was ended by the link in a notification. command: somebody on the machine of a server, by a command of the program.
-	Kind string `json:"kind" enums:"tenant,operator,link,command"`
-	// Empty for a member, with a portal link, with the token of an identity provider, and where nobody showed a key.
+	// link: nobody showed a key; a subscription was ended by the link in a notification. command: somebody on the machine of a server, by a command of the program. account:
+	// somebody of another tenant, whom the policy of a queue or topic lets in.
+	Kind string `json:"kind" enums:"tenant,operator,link,command,account"`
+	// Empty for a member, with a portal link, for who an identity provider knows, for who is of another tenant, and where nobody showed a key.
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The member who has signed in with a password.
 	MemberID *string `json:"member_id" extensions:"x-nullable" example:"usr_0kq1zv3m5c8g02r4b7ft"`
@@ -48,8 +49,10 @@ type AuditActor struct {
 	PortalLinkID *string `json:"portal_link_id" extensions:"x-nullable" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
 	// The access token, when it was not the key itself.
 	TokenID *string `json:"token_id" extensions:"x-nullable" example:"tok_0kq1zv3m5c8g02r4b7ft"`
-	// Who an identity provider says that it is, whose token was shown.
+	// Who an identity provider says that it is, whose token was shown or who has signed in there.
 	Identity *CallerIdentity `json:"identity" extensions:"x-nullable"`
+	// The account number of another tenant.
+	AccountNumber *string `json:"account_number" extensions:"x-nullable" example:"123456789012"`
 	// The session of a browser, when the request came from one.
 	SessionID *string `json:"session_id" extensions:"x-nullable" example:"ses_0kq1zv3m5c8g02r4b7ft"`
 }
@@ -66,13 +69,16 @@ type AuditTarget struct {
 }
 
 func newAuditEntry(e audit.Entry) AuditEntry {
-	out := AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
-		Actor:  AuditActor{Kind: e.Actor.Kind, KeyID: e.Actor.Key, MemberID: textOrNull(e.Actor.Member), PortalLinkID: textOrNull(e.Actor.Link), TokenID: textOrNull(e.Actor.Token), SessionID: textOrNull(e.Actor.Session)},
-		Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
+	return AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
+		Actor: newAuditActor(e.Actor), Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
 		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue), Topic: textOrNull(e.Target.Topic)},
 		Before: orNull(e.Before), After: orNull(e.After)}
-	if a := e.Actor; a.Identity != "" {
-		out.Actor.Identity = &CallerIdentity{ID: a.Identity, Issuer: a.Issuer, Subject: a.Subject}
+}
+
+func newAuditActor(a audit.Actor) AuditActor {
+	out := AuditActor{Kind: a.Kind, KeyID: a.Key, MemberID: textOrNull(a.Member), PortalLinkID: textOrNull(a.Link), TokenID: textOrNull(a.Token), AccountNumber: textOrNull(a.Account), SessionID: textOrNull(a.Session)}
+	if a.Identity != "" {
+		out.Identity = &CallerIdentity{ID: a.Identity, Issuer: a.Issuer, Subject: a.Subject}
 	}
 	return out
 }
@@ -254,11 +260,18 @@ func (a *API) streamAudit(c echo.Context, l audit.Log) error {
 	if err != nil {
 		return err
 	}
+	return streamLines(c, newAuditEntry, func(after string) ([]audit.Entry, string, error) {
+		return a.Audit.List(c.Request().Context(), l, f, maxLimit, after)
+	})
+}
+
+// streamLines writes what list returns page by page as show shows it, one JSON object a line.
+func streamLines[T, V any](c echo.Context, show func(T) V, list func(after string) ([]T, string, error)) error {
 	w := c.Response()
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
 	for after := ""; ; {
-		page, next, err := a.Audit.List(c.Request().Context(), l, f, maxLimit, after)
+		page, next, err := list(after)
 		switch {
 		case err != nil && !w.Committed:
 			return err
@@ -275,7 +288,7 @@ func (a *API) streamAudit(c echo.Context, l audit.Log) error {
 			return nil
 		}
 		for _, e := range page {
-			if err := lines.Encode(newAuditEntry(e)); err != nil {
+			if err := lines.Encode(show(e)); err != nil {
 				return nil //nolint:nilerr // the client has gone
 			}
 		}

@@ -45,9 +45,19 @@ var changes = map[string]change{
 	"resumeSchedule": {"schedule", "schedule", scheduleState},
 	"runSchedule":    {"schedule", "schedule", nil},
 
+	"putTopicSchedule":    {"schedule", "schedule", scheduleState},
+	"deleteTopicSchedule": {"schedule", "schedule", scheduleState},
+	"pauseTopicSchedule":  {"schedule", "schedule", scheduleState},
+	"resumeTopicSchedule": {"schedule", "schedule", scheduleState},
+	"runTopicSchedule":    {"schedule", "schedule", nil},
+
 	"putTopic":    {"topic", "topic", topicState},
 	"updateTopic": {"topic", "topic", topicState},
 	"deleteTopic": {"topic", "topic", topicState},
+
+	"addSchema":     {"topic", "topic", schemasState},
+	"updateSchemas": {"topic", "topic", schemasState},
+	"deleteSchema":  {"topic", "topic", schemasState},
 
 	"putSubscription":    {"subscription", "subscription", subscriptionState},
 	"updateSubscription": {"subscription", "subscription", subscriptionState},
@@ -59,7 +69,14 @@ var changes = map[string]change{
 	"rotateSubscriptionSecret": {"subscription", "subscription", nil},
 	"enableSubscription":       {"subscription", "subscription", subscriptionState},
 	"disableSubscription":      {"subscription", "subscription", subscriptionState},
+	"confirmSubscription":      {"subscription", "subscription", nil},
 	"resendDeliveries":         {"subscription", "subscription", nil},
+
+	"putAlarm":           {"alarm", "alarm", alarmState},
+	"deleteAlarm":        {"alarm", "alarm", alarmState},
+	"muteAlarm":          {"alarm", "alarm", alarmState},
+	"unmuteAlarm":        {"alarm", "alarm", alarmState},
+	"addSuggestedAlarms": {"alarm", "", nil},
 
 	"cancelTask": {"task", "id", nil},
 
@@ -79,6 +96,7 @@ var changes = map[string]change{
 	"revokeTenantPortalLink": {"portal_link", "id", portalLinkState},
 
 	"createSession": {"session", "", nil},
+	"finishSignIn":  {"session", "", nil}, // although it is a GET
 	"endSession":    {"session", "", nil},
 	"viewAsTenant":  {"session", "", nil},
 	"endView":       {"session", "", nil},
@@ -113,7 +131,7 @@ var messaging = map[string]bool{
 	"publishMessage": true, "publishMessages": true, "resendDelivery": true, "testSubscription": true,
 	"putGroupState": true, "deleteGroupState": true,
 	"createToken": true,
-	"testFilter":  true, // it only looks
+	"testFilter":  true, "testSchema": true, "testSchedule": true, // they only look
 }
 
 // auditBudget bounds what is still to be written down of a change once it was made, also when its client has gone.
@@ -152,11 +170,7 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 	p := req.Principal
 	r := &record{a: a, c: c, what: *rt.change, owner: req.Tenant}
 	r.Entry = audit.Entry{ID: a.Audit.NewID(), Operation: rt.operation, Request: req.ID, Address: c.RealIP(), Tenant: p.TenantName,
-		Actor:  audit.Actor{Kind: string(p.Kind), Key: p.KeyID, Member: p.MemberID, Link: p.LinkID, Token: p.TokenID, Session: p.SessionID},
-		Target: audit.Target{Type: rt.change.target}}
-	if i := p.Identity; i != nil {
-		r.Actor.Identity, r.Actor.Issuer, r.Actor.Subject = i.ID, i.Issuer, i.Subject
-	}
+		Actor: p.Actor(), Target: audit.Target{Type: rt.change.target}}
 	if rt.change.param != "" {
 		r.Target.Name = c.Param(rt.change.param)
 	}
@@ -167,7 +181,6 @@ func (a *API) newRecord(c echo.Context, rt *guarded) *record {
 		r.Target.Topic = c.Param("topic")
 	}
 	if p.Viewing {
-		r.Actor.Kind = string(auth.KindOperator)
 		r.logs = append(r.logs, audit.Installation)
 	}
 	if p.Kind == auth.KindOperator {
@@ -216,7 +229,7 @@ func (a *API) audited(c echo.Context, rt *guarded) error {
 	}
 	RequestOf(c).record = r
 	c.Response().Before(func() {
-		if c.Response().Status < 300 {
+		if c.Response().Status < 400 {
 			r.end(nil)
 		}
 	})
@@ -335,6 +348,14 @@ func topicState(a *API, c echo.Context, owner tenants.ID, name string) (any, err
 	return settings(a.topic(t, ""), "subscriptions", "log", "published", "arn")
 }
 
+func schemasState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
+	set, err := a.Topics.GetSchemas(c.Request().Context(), owner, name)
+	if err != nil {
+		return nil, err
+	}
+	return newSchemas(set), nil
+}
+
 func subscriptionState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
 	s, err := a.Topics.GetSubscription(c.Request().Context(), owner, c.Param("topic"), name)
 	if err != nil {
@@ -344,12 +365,21 @@ func subscriptionState(a *API, c echo.Context, owner tenants.ID, name string) (a
 }
 
 func scheduleState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
-	s, err := a.Queues.GetSchedule(c.Request().Context(), owner, c.Param("queue"), name)
+	of := a.scheduler(c)
+	s, err := of.GetSchedule(c.Request().Context(), owner, of.owner, name)
 	if err != nil {
 		return nil, err
 	}
 	// The message is left out with its body. That it is another one is seen by the etag.
-	return settings(newSchedule(s, false), "message", "next_runs", "last_run", "last_error", "counts")
+	return settings(of.show(s, false), "message", "next_runs", "last_run", "last_error", "counts")
+}
+
+func alarmState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
+	e, err := a.Alarms.Get(c.Request().Context(), owner, name)
+	if err != nil {
+		return nil, err
+	}
+	return settings(newAlarm(e), "state", "since", "value", "seen", "evaluated_at", "last_error")
 }
 
 func keyState(a *API, c echo.Context, owner tenants.ID, id string) (any, error) {

@@ -49,7 +49,7 @@ func TestCapsOverREST(t *testing.T) {
 		h.do("GET", path+"-dlq/messages?filter=reason:overflow", "").is(200).into(&waiting)
 		return len(waiting.Data) == 1
 	})
-	if m := waiting.Data[0]; m.Body != "old" || m.Origin.Queue != queueName(dead) || m.Origin.Reason != "overflow" || m.Origin.Error != nil {
+	if m := waiting.Data[0]; m.Body != "old" || *m.Origin.Queue != queueName(dead) || m.Origin.Reason != "overflow" || m.Origin.Error != nil {
 		t.Errorf("the dead letter is %+v from %+v", m, m.Origin)
 	}
 	h.json("PATCH", path, `{"max_messages":null,"max_bytes":null,"when_full":null,"redrive":null}`).is(200).into(&q)

@@ -116,7 +116,7 @@ func (d *described) check(h *apiTest, req *http.Request, body []byte, a *answer)
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 		h.Errorf("%s: the answer %d is not as described: %v\n%s", a.asked, a.status, err, a.body)
 	}
-	if a.status >= 300 {
+	if a.status >= 400 {
 		return
 	}
 	d.mu.Lock()

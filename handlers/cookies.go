@@ -12,11 +12,17 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 )
 
-// The cookie of a session. Browsers take the first name only with Secure, for this host alone and from nobody else. The second
+// cookie is a kind of cookie. Browsers take its first name only with Secure, for this host alone and from nobody else. The second
 // one is for networks where there is no TLS and whose operator has said that this is fine.
-const (
-	sessionCookie  = "__Host-sluice-session"
-	insecureCookie = "sluice-session"
+type cookie struct {
+	name, insecureName string
+	sameSite           http.SameSite
+}
+
+var (
+	sessionCookie = cookie{"__Host-sluice-session", "sluice-session", http.SameSiteStrictMode}
+	// pendingCookie is that of who is on the way through an identity provider, from where his browser comes back with it.
+	pendingCookie = cookie{"__Host-sluice-sign-in", "sluice-sign-in", http.SameSiteLaxMode}
 )
 
 var (
@@ -36,11 +42,14 @@ var (
 )
 
 // cookieOf returns the session in the cookies of a request, "" for none.
-func (a *API) cookieOf(h http.Header) (text string, err error) {
+func (a *API) cookieOf(h http.Header) (text string, err error) { return a.readCookie(h, sessionCookie) }
+
+// readCookie returns what one kind of cookie of a request holds, "" for none.
+func (a *API) readCookie(h http.Header, kind cookie) (text string, err error) {
 	for _, line := range h["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(strings.TrimLeft(pair, " "), "=")
-			if name != sessionCookie && (name != insecureCookie || !a.InsecureCookies) {
+			if name != kind.name && (name != kind.insecureName || !a.InsecureCookies) {
 				continue
 			}
 			if text != "" {
@@ -54,12 +63,17 @@ func (a *API) cookieOf(h http.Header) (text string, err error) {
 
 // newCookie returns the cookie for a session that ends at a time, as the connection of a request allows it.
 func (a *API) newCookie(r *http.Request, text string, ends time.Time) (*http.Cookie, error) {
+	return a.makeCookie(r, sessionCookie, text, ends)
+}
+
+// makeCookie returns a cookie that ends at a time, or has the browser forget one that has no text.
+func (a *API) makeCookie(r *http.Request, kind cookie, text string, ends time.Time) (*http.Cookie, error) {
 	//nolint:gosec // Secure is taken away below only where the operator allows it
-	c := &http.Cookie{Name: sessionCookie, Value: text, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	c := &http.Cookie{Name: kind.name, Value: text, Path: "/", Secure: true, HttpOnly: true, SameSite: kind.sameSite}
 	switch {
 	case a.isHTTPS(r) || isLoopback(r.Host):
 	case a.InsecureCookies:
-		c.Name, c.Secure = insecureCookie, false
+		c.Name, c.Secure = kind.insecureName, false
 	default:
 		return nil, errInsecureConnection
 	}
@@ -123,5 +137,5 @@ func (a *API) crossOrigin(r *http.Request) bool {
 		return false
 	}
 	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || u.Host != r.Host && u.Host != a.PublicHost
+	return err != nil || u.Host == "" || u.Host != r.Host && (a.PublicURL == nil || u.Host != a.PublicURL.Host)
 }

@@ -35,7 +35,8 @@ func TestDeadLettersOverREST(t *testing.T) {
 		t.Errorf("received for the second time: %+v", got)
 	}
 	arrived := h.arrived(dead, 1)[0]
-	want := handlers.MessageOrigin{Queue: "orders", Reason: "max_receives", LeftAt: arrived.Origin.LeftAt, ID: sent.ID, ReceiveCount: 1}
+	from := "orders"
+	want := handlers.MessageOrigin{Queue: &from, Reason: "max_receives", LeftAt: arrived.Origin.LeftAt, ID: sent.ID, ReceiveCount: 1}
 	said := "the bank is closed"
 	want.Error = &said
 	diff(t, "origin", &want, arrived.Origin)

@@ -487,9 +487,12 @@ func (r *reader) integer(low, high int64) (int64, bool) {
 }
 
 // fraction reads a number from 0 to 1. It reports false when something else stands there.
-func (r *reader) fraction() (float64, bool) {
+func (r *reader) fraction() (float64, bool) { return r.decimal(1) }
+
+// decimal reads a number from 0 to high, which is a whole one. It reports false when something else stands there.
+func (r *reader) decimal(high float64) (float64, bool) {
 	if c := r.next(); c != '-' && (c < '0' || c > '9') {
-		r.wrong("a number from 0 to 1")
+		r.wrong(fmt.Sprintf("a number from 0 to %.0f", high))
 		return 0, false
 	}
 	text := r.number()
@@ -497,8 +500,8 @@ func (r *reader) fraction() (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || f < 0 || f > 1 {
-		r.fault("out_of_range", "must be 0 to 1")
+	if err != nil || f < 0 || f > high {
+		r.fault("out_of_range", "must be 0 to %.0f", high)
 		return 0, false
 	}
 	return f, true

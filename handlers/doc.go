@@ -27,12 +27,16 @@
 //	@tag.description	Receive messages and say what became of them.
 //	@tag.name			topics
 //	@tag.description	Publish messages to all who subscribe.
+//	@tag.name			schemas
+//	@tag.description	Check what is published by a JSON Schema.
 //	@tag.name			subscriptions
 //	@tag.description	Say who gets what is published.
 //	@tag.name			webhooks
 //	@tag.description	Send what is published to HTTPS endpoints, signed, and see what came of it.
 //	@tag.name			schedules
 //	@tag.description	Send a message again and again.
+//	@tag.name			alarms
+//	@tag.description	Say when something is wrong, and be told.
 //	@tag.name			tasks
 //	@tag.description	Work that was asked for, and how far it is.
 //	@tag.name			keys
@@ -47,6 +51,8 @@
 //	@tag.description	Who changed what.
 //	@tag.name			usage
 //	@tag.description	What a tenant has used.
+//	@tag.name			request_log
+//	@tag.description	What a tenant asked for, and how it was answered.
 //	@tag.name			identity
 //	@tag.description	Who is calling.
 //	@tag.name			members

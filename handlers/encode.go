@@ -207,7 +207,11 @@ func appendContent(b []byte, m *queues.Message, bodies bool) []byte {
 
 // appendOrigin writes a MessageOrigin.
 func appendOrigin(b []byte, o *queues.Origin) []byte {
-	b = appendString(append(b, `{"queue":`...), o.Queue)
+	b = appendTextOrNull(append(b, `{"queue":`...), o.Queue)
+	if o.Topic != "" {
+		b = appendString(append(b, `,"topic":`...), o.Topic)
+		b = appendString(append(b, `,"subscription":`...), o.Subscription)
+	}
 	b = appendString(append(b, `,"reason":`...), string(o.Reason))
 	b = appendTextOrNull(append(b, `,"error":`...), o.Error)
 	b = appendTime(append(b, `,"left_at":`...), o.At)

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
@@ -24,7 +25,7 @@ const exportFormat = 1
 const exportChunk = 64 << 10
 
 // exportScopes are what an export shows, besides the tenant itself.
-var exportScopes = []string{"queues:read", "schedules:read", "topics:read", "keys:read"}
+var exportScopes = []string{"queues:read", "schedules:read", "topics:read", "keys:read", "alarms:read"}
 
 // TenantExport is all that is defined for a tenant. No secret is in it, and no message but those of schedules.
 type TenantExport struct {
@@ -35,8 +36,10 @@ type TenantExport struct {
 	Tenant map[string]any `json:"tenant" swaggertype:"object"`
 	// By name, as `GET /v1/queues/{queue}` shows them, without counts; `schedules` are theirs.
 	Queues []map[string]any `json:"queues" swaggertype:"array,object"`
-	// By name, as `GET /v1/topics/{topic}` shows them, without counts; `subscriptions` are theirs.
+	// By name, as `GET /v1/topics/{topic}` shows them, without counts; `subscriptions`, `schedules` and the versions of `schemas` are theirs.
 	Topics []map[string]any `json:"topics" swaggertype:"array,object"`
+	// By name, as `GET /v1/alarms` shows them, without their states.
+	Alarms []map[string]any `json:"alarms" swaggertype:"array,object"`
 	// As `GET /v1/keys` shows them. Nobody can show the keys themselves.
 	Keys []map[string]any `json:"keys" swaggertype:"array,object"`
 }
@@ -44,9 +47,9 @@ type TenantExport struct {
 // exportTenant shows all that is defined for a tenant.
 //
 //	@Summary		Export what a tenant has defined
-//	@Description	Its settings, queues with their schedules, topics with their subscriptions, and keys, in one JSON document to keep or to compare. Messages are not in it, and no secrets. What is changed meanwhile may be in it as it was or as it is. Should the storage fail meanwhile, the connection ends early, and the document with it.
+//	@Description	Its settings, queues and topics with their schedules, subscriptions, alarms, and keys, in one JSON document to keep or to compare. Messages are not in it, and no secrets. What is changed meanwhile may be in it as it was or as it is. Should the storage fail meanwhile, the connection ends early, and the document with it.
 //	@Description
-//	@Description	Besides `tenants:read` the key needs `queues:read`, `schedules:read`, `topics:read` and `keys:read`. Without `messages:read_body` the schedules have no `message`.
+//	@Description	Besides `tenants:read` the key needs `queues:read`, `schedules:read`, `topics:read`, `keys:read` and `alarms:read`. Without `messages:read_body` the schedules have no `message`.
 //	@ID				exportTenant
 //	@Tags			tenants
 //	@Param			tenant	path		string			true	"Name of the tenant"
@@ -80,6 +83,7 @@ func (a *API) exportTenant(c echo.Context) error {
 	x.value(shown)
 	x.list("queues", x.queues)
 	x.list("topics", x.topics)
+	x.list("alarms", x.alarms)
 	x.list("keys", x.keys)
 	x.text("}\n")
 	x.flush()
@@ -143,14 +147,22 @@ func (x *export) element(v any, without ...string) {
 	x.value(x.definition(v, without...))
 }
 
-// parent writes an element with a list of its own.
-func (x *export) parent(v any, name string, f func(), without ...string) {
+// owned is a list of what belongs to an element.
+type owned struct {
+	name  string
+	write func()
+}
+
+// parent writes an element with lists of its own.
+func (x *export) parent(v any, lists []owned, without ...string) {
 	x.next()
 	x.value(x.definition(v, without...))
 	if x.err == nil {
 		x.buf.Truncate(x.buf.Len() - 1) // the brace
 	}
-	x.list(name, f)
+	for _, l := range lists {
+		x.list(l.name, l.write)
+	}
 	x.text("}")
 	x.more = true
 }
@@ -202,16 +214,16 @@ func (x *export) queues() {
 		}
 		list, err := x.a.Queues.GetAll(ctx, x.owner, names)
 		for _, q := range list {
-			x.parent(x.a.queue(q, queues.Stats{}, monitor.Rates{}, ""), "schedules", func() { x.schedules(q.Name) },
+			x.parent(x.a.queue(q, queues.Stats{}, monitor.Rates{}, ""), []owned{{"schedules", func() { x.schedules(x.a.Queues.Schedules, q.Name) }}},
 				"counts", "bytes", "oldest_age", "totals", "rates", "arn")
 		}
 		return next, err
 	})
 }
 
-func (x *export) schedules(queue string) {
+func (x *export) schedules(of *queues.Schedules, owner string) {
 	x.pages(func(ctx context.Context, after string) (string, error) {
-		list, next, err := x.a.Queues.ListSchedules(ctx, x.owner, queue, "", after, maxLimit)
+		list, next, err := of.ListSchedules(ctx, x.owner, owner, "", after, maxLimit)
 		for _, s := range list {
 			x.element(newSchedule(s, readsBodies(x.c)), "queue", "next_runs", "last_run", "last_error", "counts")
 		}
@@ -223,7 +235,9 @@ func (x *export) topics() {
 	x.pages(func(ctx context.Context, after string) (string, error) {
 		list, next, err := x.a.Topics.List(ctx, x.owner, "", after, maxLimit)
 		for _, tp := range list {
-			x.parent(x.a.topic(tp, ""), "subscriptions", func() { x.subscriptions(tp.Name) }, "subscriptions", "log", "published", "arn")
+			x.parent(x.a.topic(tp, ""), []owned{{"subscriptions", func() { x.subscriptions(tp.Name) }}, {"schedules", func() { x.schedules(x.a.Topics.Schedules, tp.Name) }},
+				{"schemas", func() { x.schemas(tp) }}},
+				"subscriptions", "log", "published", "arn")
 		}
 		return next, err
 	})
@@ -237,6 +251,27 @@ func (x *export) subscriptions(topic string) {
 		}
 		return next, err
 	})
+}
+
+func (x *export) schemas(tp topics.Topic) {
+	for _, v := range tp.Settings.Schemas.Versions {
+		v, current, text, err := x.a.Topics.GetSchema(x.c.Request().Context(), x.owner, tp.Name, v.Number)
+		if errs.KindOf(err) == errs.NotFound {
+			continue // deleted meanwhile
+		}
+		if x.fail(err); x.err != nil {
+			return
+		}
+		x.element(newSchema(v, current, text), "size")
+	}
+}
+
+func (x *export) alarms() {
+	list, err := x.a.Alarms.List(x.c.Request().Context(), x.owner)
+	x.fail(err)
+	for _, e := range list {
+		x.element(newAlarm(e), "state", "since", "value", "seen", "evaluated_at", "muted_until", "mute_reason", "last_error")
+	}
 }
 
 func (x *export) keys() {

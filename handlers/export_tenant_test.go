@@ -55,6 +55,7 @@ func TestATenantsDefinitionsAreExported(t *testing.T) {
 	h.json("PUT", "/v1/queues/q0/schedules/nightly", `{"cron":"0 3 * * *","message":{"body":"SCHEDULED"}}`).is(201)
 	h.json("PUT", "/v1/queues/q0/schedules/hourly", `{"every":3600,"message":{"body":"x"}}`).is(201)
 	h.do("POST", "/v1/queues/q0/messages", "M4RKED", "Content-Type", "text/plain").is(201)
+	h.json("PUT", "/v1/alarms/deep", `{"metric":"available","target":{"queue":"q*"},"threshold":9}`).is(201)
 	h.json("PUT", "/v1/topics/t", `{"message_retention":60}`).is(201)
 	h.json("PUT", "/v1/topics/t/subscriptions/s", `{"queue":"q1","filter_policy":{"tier":["pro"]}}`).is(201)
 	a := h.json("PUT", "/v1/topics/t/subscriptions/hook", `{"endpoint":"http://127.0.0.1:1/hook"}`).is(201)
@@ -78,6 +79,9 @@ func TestATenantsDefinitionsAreExported(t *testing.T) {
 		if strings.Contains(text, secret) {
 			t.Errorf("the export has %q", secret)
 		}
+	}
+	if !strings.Contains(text, `"name":"deep"`) || strings.Contains(text, "no_data") {
+		t.Error("the export lacks an alarm, or has its state")
 	}
 	if hook.Secret == "" || strings.Contains(text, hook.Secret) {
 		t.Error("the export has the secret of a webhook, or there was none")

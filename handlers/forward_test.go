@@ -1,8 +1,10 @@
 package handlers_test
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
 )
 
@@ -42,6 +44,24 @@ func TestForwardingOverREST(t *testing.T) {
 	if q.ForwardTo != nil {
 		t.Errorf("forward_to after null: %q", *q.ForwardTo)
 	}
+	// A topic, too.
+	topic := h.topic("", `{"message_retention":3600}`)
+	h.json("PATCH", path, `{"forward_to":"topic:`+queueName(topic)+`"}`).is(200).into(&q)
+	name = "topic:" + queueName(topic)
+	diff(t, "forward_to", &name, q.ForwardTo)
+	h.do("POST", path+"/messages", "m").is(201).into(&sent)
+	if got := string(h.do("GET", topic+"/messages?wait=5", "").is(200).body); !strings.Contains(got, sent.ID) {
+		t.Errorf("the topic has %s, want what was sent as %s", got, sent.ID)
+	}
+	writer := h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{"queues:write"}})
+	h.json("PUT", "/v1/queues/published", `{"forward_to":"topic:`+queueName(topic)+`"}`, writer...).problem(403, "permission_denied")
+	h.json("PUT", "/v1/queues/published", `{"forward_to":"all"}`, writer...).is(201)
+	h.do("POST", path+"/messages?delay=5", "m").problem(422, "validation_failed")
+	h.json("PATCH", path, `{"delay":5}`).problem(422, "validation_failed")
+	for _, body := range []string{`{"forward_to":"topic:"}`, `{"forward_to":"topic:nowhere"}`, `{"forward_to":"topic:a.fifo"}`} {
+		h.json("PATCH", path, body).problem(422, "validation_failed")
+	}
+	h.json("PUT", topic+"/subscriptions/back", `{"queue":"orders"}`).problem(422, "validation_failed")
 	// Another tenant's queue of that name is none.
 	h.json("PUT", "/v1/queues/mine", `{"forward_to":"all"}`, "Authorization", "Bearer "+h.newKey(h.newTenant().ID)).problem(422, "validation_failed")
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
+	"github.com/sluicemq/sluice/monitor/alarms"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -56,6 +57,7 @@ type apiTest struct {
 	clock    *clock.Fake
 	queues   *queues.Store
 	topics   *topics.Store
+	notifier *topics.Notifier
 	tenants  *tenants.Store
 	keys     *auth.KeyStore
 	tenant   tenants.Tenant
@@ -108,13 +110,20 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	a.Queues, a.Tenants, a.Keys, a.Auth = h.queues, h.tenants, h.keys, auth.NewAuthenticator(h.keys, nil)
 	a.Audit = audit.New(e)
 	h.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return a.Audit.Forget(ctx, audit.Log(id.String())) })
-	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})
+	h.notifier = topics.NewNotifier(topics.NotifierConfig{Engine: e, Keys: ring, Region: "us-east-1", Origin: "https://sluice.example", Clock: fake,
+		Account: func(ctx context.Context, id tenants.ID) (string, error) {
+			t, err := h.tenants.ByID(ctx, id)
+			return t.AccountNumber, err
+		}})
+	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Notifier: h.notifier, Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})
 	a.Topics = h.topics
 	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Clock: fake})
 	h.tenants.OnDelete(a.Monitor.Forget)
 	client := egress.New(egress.Config{Policy: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true}})
 	tb.Cleanup(client.Close)
 	a.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Terms: h.tenants.Terms, Keys: ring, Egress: client, Clock: fake})
+	a.Alarms = alarms.New(alarms.Config{Engine: e, Monitor: a.Monitor, Topics: h.topics, Webhook: a.Webhooks.Status, Storage: storage, Terms: h.tenants.Terms, Clock: fake})
+	h.tenants.OnDelete(a.Alarms.Forget)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)
@@ -199,6 +208,9 @@ func (h *apiTest) json(method, path, body string, headers ...string) *answer {
 	return h.do(method, path, body, append([]string{"Content-Type", "application/json"}, headers...)...)
 }
 
+// unled follows no redirects: they are answers.
+var unled = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 func (h *apiTest) send(req *http.Request, body string, headers ...string) *answer {
 	h.Helper()
 	req.Header.Set("Authorization", "Bearer "+h.key)
@@ -210,7 +222,7 @@ func (h *apiTest) send(req *http.Request, body string, headers ...string) *answe
 		}
 	}
 	asked := req.Method + " " + req.URL.RequestURI()
-	res, err := http.DefaultClient.Do(req)
+	res, err := unled.Do(req)
 	if err != nil {
 		h.Fatalf("%s: %v", asked, err)
 	}

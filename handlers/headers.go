@@ -141,6 +141,7 @@ func placeInHeaders(err error, delayInQuery bool) error {
 	return relocate(err, func(f *errs.Field) {
 		member, isRetry := strings.CutPrefix(f.Pointer, "/retry")
 		name, isAttribute := strings.CutPrefix(f.Pointer, "/attributes")
+		inBody, isBody := strings.CutPrefix(f.Pointer, "/body")
 		switch {
 		case f.Pointer == "/delay" && delayInQuery:
 			f.Query = "delay"
@@ -161,6 +162,9 @@ func placeInHeaders(err error, delayInQuery bool) error {
 			if name != "" {
 				f.Message = name + ": " + f.Message
 			}
+		case isBody:
+			f.Pointer = inBody // the body of the request is that of the message
+			return
 		default:
 			return
 		}

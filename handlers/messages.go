@@ -73,13 +73,18 @@ type MessageContent struct {
 
 // MessageOrigin says where a message came from that was not sent to the queue in which it is.
 type MessageOrigin struct {
-	// The queue in which it was before.
-	Queue string `json:"queue" example:"orders"`
-	// It was received as often as that queue allows, its consumer gave it up, it was the oldest when that queue was full, or someone moved it.
-	Reason string `json:"reason" enums:"max_receives,rejected,overflow,moved"`
-	// What a consumer said of it last; null for nothing.
+	// The queue in which it was before; null for one that comes from a topic.
+	Queue *string `json:"queue" extensions:"x-nullable" example:"orders"`
+	// The topic that could not deliver it, where there is one.
+	Topic string `json:"topic,omitempty" example:"orders.created"`
+	// The subscription to which it could not be delivered, where there is one.
+	Subscription string `json:"subscription,omitempty" example:"billing"`
+	// It was received as often as that queue allows, its consumer gave it up, it was the oldest when that queue was full, someone moved
+	// it, or a topic could not deliver it to a subscription.
+	Reason string `json:"reason" enums:"max_receives,rejected,overflow,moved,undelivered"`
+	// What a consumer said of it last, or why it could not be delivered; null for nothing.
 	Error *string `json:"error" extensions:"x-nullable" example:"the bank is closed"`
-	// When it left that queue.
+	// When it left that queue or topic.
 	LeftAt Instant `json:"left_at" swaggertype:"string" format:"date-time"`
 	// Its id there.
 	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`

@@ -43,7 +43,9 @@ func (rt *guarded) reaches(c echo.Context, p auth.Principal) error {
 	}
 	queue := c.Param("queue")
 	switch {
-	case strings.HasPrefix(rt.scope, "topics:"):
+	case strings.HasPrefix(rt.scope, "alarms:"):
+		return errNoAlarms
+	case strings.HasPrefix(rt.scope, "topics:") || c.Param("topic") != "":
 		return errNoTopics
 	case queue == "" || p.Grants.Reaches(queue):
 		return nil
@@ -90,6 +92,25 @@ func reachesDestination(c echo.Context, queue string, at errs.Field) error {
 	at.Code, at.Message = "not_allowed", "must name a queue that the key reaches"
 	e.Fields = []errs.Field{at}
 	return &e
+}
+
+var publishScope = auth.MustScope("topics:publish")
+
+// forwardsWithin refuses that a queue forwards to where the key may not send, or publish, itself.
+func forwardsWithin(c echo.Context, to string) error {
+	g := grants(c)
+	_, isTopic := queues.CutTopicTarget(to)
+	switch {
+	case to == "":
+		return nil
+	case !isTopic && !g.Reaches(to):
+		return notReached(to, errs.Field{Pointer: "/forward_to"})
+	case isTopic && g.Limited():
+		return errNoTopics
+	case isTopic && !g.May(publishScope):
+		return auth.Denied("topics:publish")
+	}
+	return nil
 }
 
 // narrower returns the longer of two prefixes of names, of which one must be a prefix of the other: otherwise no name has

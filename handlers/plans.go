@@ -24,7 +24,7 @@ type TenantLimits struct {
 	Topics *int64 `json:"topics,omitempty" validate:"omitempty,min=1,max=10000" extensions:"x-nullable" example:"20"`
 	// Subscriptions of one topic.
 	TopicSubscriptions *int64 `json:"topic_subscriptions,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"50"`
-	// Schedules of one queue.
+	// Schedules of one queue, or one topic.
 	QueueSchedules *int64 `json:"queue_schedules,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"10"`
 	// Keys that it may have.
 	Keys *int64 `json:"keys,omitempty" validate:"omitempty,min=1,max=1000" extensions:"x-nullable" example:"25"`

@@ -185,6 +185,7 @@ func (a *API) ErrorHandler(err error, c echo.Context) {
 		e = engine.ErrUnavailable.Because(e) // what only reads has changed nothing
 	}
 	a.ensureID(c)
+	RequestOf(c).Code = e.Code
 	p := problem(c, e)
 	if m, ok := errors.AsType[withMessageID](err); ok {
 		p.MessageID = m.id

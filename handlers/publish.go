@@ -28,6 +28,8 @@ type PublishedMessage struct {
 //	@Description	The body is the message, as in a send to a queue. It is answered once the log has it; from there it is brought to each subscription whose filter policy lets it through, once.
 //	@Description
 //	@Description	Headers `Message-Attr-NAME: value` become attributes of type String; their names are lower-cased, because HTTP does not keep case. A message has at most 256 KiB with its attributes.
+//	@Description
+//	@Description	A topic with a schema refuses what is not as it says with 422 `schema_mismatch`, whose errors point into the body, and adds the attribute `Sluice-Schema-Version`.
 //	@ID				publishMessage
 //	@Tags			topics
 //	@Param			topic				path		string		true	"Name of the topic"

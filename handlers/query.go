@@ -12,14 +12,17 @@ import (
 	"github.com/sluicemq/sluice/internal/suggest"
 )
 
+// maxParameters is how many parameters an operation may have: those of the request log. The values need no memory of their own.
+const maxParameters = 9
+
 // query is what stands behind the ? of a request. Each parameter is known and stands there once.
 type query struct {
 	names  []string
-	values [8]string
-	given  [8]bool
+	values [maxParameters]string
+	given  [maxParameters]bool
 }
 
-// readQuery reads the query of a request that may have the parameters names, at most 8.
+// readQuery reads the query of a request that may have the parameters names, at most maxParameters.
 func readQuery(c echo.Context, names ...string) (query, error) {
 	q := query{names: names}
 	raw := c.Request().URL.RawQuery

@@ -49,7 +49,7 @@ type Queue struct {
 	Redrive *Redrive `json:"redrive" extensions:"x-nullable"`
 	// Which queues may have this one as their dead-letter queue; null: all.
 	RedriveAllow *RedriveAllow `json:"redrive_allow" extensions:"x-nullable"`
-	// The queue to which messages go on that come to this one; null: they stay.
+	// The queue to which messages go on that come to this one, or topic: and the name of a topic; null: they stay.
 	ForwardTo *string `json:"forward_to" extensions:"x-nullable" example:"all-orders"`
 	// Seconds of head start that each step of a priority gives.
 	PriorityStep int `json:"priority_step" example:"60"`
@@ -172,7 +172,8 @@ type QueueInput struct {
 	Redrive *RedriveInput `json:"redrive,omitempty" extensions:"x-nullable"`
 	// Null: all may.
 	RedriveAllow *RedriveAllow `json:"redrive_allow,omitempty" extensions:"x-nullable"`
-	// Another queue of the same type, which is there, to which messages go on that come to this one from now on. Null: they stay.
+	// Another queue of the same type, which is there, to which messages go on that come to this one from now on; or topic: and the name
+	// of such a topic. Null: they stay.
 	ForwardTo *string `json:"forward_to,omitempty" extensions:"x-nullable" example:"all-orders"`
 	// Seconds of head start that each step of a priority gives, or text such as "5m".
 	PriorityStep *int `json:"priority_step,omitempty" validate:"min=1,max=86400" default:"60" extensions:"x-nullable"`
@@ -200,12 +201,16 @@ var readOnlyNames = map[string]bool{
 type settingsChange struct {
 	kind       string // the type that it names, or ""
 	deadLetter string // the dead-letter queue that it names, or ""
+	forwardTo  string // the queue or topic that it names, or ""
 	changes    []func(*queues.Settings)
 }
 
-// check refuses a type that is not that of the queue's name, and a dead-letter queue that the caller does not reach.
+// check refuses a type that is not that of the queue's name, and places for messages that the caller does not reach.
 func (s *settingsChange) check(c echo.Context, name string) error {
 	isFIFO := queues.IsFIFOName(name)
+	if err := forwardsWithin(c, s.forwardTo); err != nil {
+		return err
+	}
 	switch {
 	case s.deadLetter != "" && !grants(c).Reaches(s.deadLetter):
 		return notReached(s.deadLetter, errs.Field{Pointer: "/redrive/dead_letter_queue"})
@@ -277,7 +282,7 @@ func (r *reader) readSettings(merge bool) *settingsChange {
 		case "redrive_allow":
 			r.redriveAllow(add)
 		case "forward_to":
-			r.forwardTo(add)
+			s.forwardTo = r.forwardTo(add)
 		case "priority_step":
 			span(usual.PriorityStep, func(q *queues.Settings, d time.Duration) { q.PriorityStep = d })
 		case "trace_retention":
@@ -427,19 +432,19 @@ func (r *reader) redriveAllow(add func(func(*queues.Settings))) {
 	add(func(q *queues.Settings) { q.RedriveAllow = allow })
 }
 
-// forwardTo reads the name of a queue, or null for none.
-func (r *reader) forwardTo(add func(func(*queues.Settings))) {
-	name := ""
+// forwardTo reads the name of a queue or topic, or null for none.
+func (r *reader) forwardTo(add func(func(*queues.Settings))) (name string) {
 	if !r.null() {
 		s, ok := r.str()
 		if !ok {
-			return
+			return ""
 		}
 		if name = string(s); name == "" {
-			r.fault("not_allowed", "must be the name of a queue, or null")
+			r.fault("not_allowed", "must be the name of a queue, topic: and that of a topic, or null")
 		}
 	}
 	add(func(q *queues.Settings) { q.ForwardTo = name })
+	return name
 }
 
 func (r *reader) labels(merge bool, add func(func(*queues.Settings))) {

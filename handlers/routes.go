@@ -47,11 +47,13 @@ func (a *API) routes() []route {
 		message  = queue + "/messages/:id"
 		receipt  = queue + "/receipts/:handle"
 		topic    = "/v1/topics/:topic"
+		ticked   = topic + "/schedules/:schedule"
 		sub      = topic + "/subscriptions/:subscription"
 		owner    = "/v1/tenants/:tenant"
 		plan     = "/v1/plans/:plan"
 		member   = "/v1/members/:id"
 		person   = "/v1/operators/:id"
+		alarm    = "/v1/alarms/:alarm"
 
 		groupState = receipt + "/group-state"
 	)
@@ -63,6 +65,9 @@ func (a *API) routes() []route {
 		{post, "/v1/session", "createSession", a.createSession, "", public, harmless},
 		{get, "/v1/session", "getSession", a.getSession, "", anyKey, harmless},
 		{del, "/v1/session", "endSession", a.endSession, "", anyKey, harmless},
+		{get, "/v1/session/oidc/providers", "listSignInProviders", a.listSignInProviders, "", public, harmless},
+		{get, "/v1/session/oidc", "beginSignIn", a.beginSignIn, "", public, harmless},
+		{get, "/v1/session/oidc/callback", "finishSignIn", a.finishSignIn, "", public, harmless},
 		{put, "/v1/session/password", "changePassword", a.changePassword, "", anyKey, harmless},
 		{post, "/v1/invitations/accept", "acceptInvitation", a.acceptInvitation, "", public, harmless},
 		{del, "/v1/session/view-as", "endView", a.endView, "", anyKey, harmless},
@@ -110,6 +115,16 @@ func (a *API) routes() []route {
 		{post, schedule + "/resume", "resumeSchedule", a.resumeSchedule, "schedules:write", tenant, harmless},
 		{post, schedule + "/run", "runSchedule", a.runSchedule, "schedules:run", tenant, keyed},
 
+		{post, "/v1/schedules/test", "testSchedule", a.testSchedule, "schedules:read", tenant, harmless},
+
+		{get, topic + "/schedules", "listTopicSchedules", a.listTopicSchedules, "schedules:read", tenant, harmless},
+		{put, ticked, "putTopicSchedule", a.putTopicSchedule, "schedules:write", tenant, harmless},
+		{get, ticked, "getTopicSchedule", a.getTopicSchedule, "schedules:read", tenant, harmless},
+		{del, ticked, "deleteTopicSchedule", a.deleteTopicSchedule, "schedules:write", tenant, harmless},
+		{post, ticked + "/pause", "pauseTopicSchedule", a.pauseTopicSchedule, "schedules:write", tenant, harmless},
+		{post, ticked + "/resume", "resumeTopicSchedule", a.resumeTopicSchedule, "schedules:write", tenant, harmless},
+		{post, ticked + "/run", "runTopicSchedule", a.runTopicSchedule, "schedules:run", tenant, keyed},
+
 		{get, "/v1/topics", "listTopics", a.listTopics, "topics:read", tenant, harmless},
 		{put, topic, "putTopic", a.putTopic, "topics:write", tenant, harmless},
 		{get, topic, "getTopic", a.getTopic, "topics:read", tenant, harmless},
@@ -118,6 +133,13 @@ func (a *API) routes() []route {
 		{post, topic + "/messages", "publishMessage", a.publishMessage, "topics:publish", tenant, keyed},
 		{post, topic + "/messages/batch", "publishMessages", a.publishMessages, "topics:publish", tenant, keyed},
 		{get, topic + "/messages", "readTopicMessages", a.readTopicMessages, "topics:consume", tenant, harmless},
+		{get, topic + "/schemas", "getSchemas", a.getSchemas, "topics:read", tenant, harmless},
+		{post, topic + "/schemas", "addSchema", a.addSchema, "topics:write", tenant, harmless},
+		{patch, topic + "/schemas", "updateSchemas", a.updateSchemas, "topics:write", tenant, harmless},
+		{post, topic + "/schemas/test", "testSchema", a.testSchema, "topics:read", tenant, harmless},
+		{get, topic + "/schemas/:version", "getSchema", a.getSchema, "topics:read", tenant, harmless},
+		{del, topic + "/schemas/:version", "deleteSchema", a.deleteSchema, "topics:write", tenant, harmless},
+		{get, topic + "/tail", "tailTopic", a.tailTopic, "topics:consume", tenant, harmless},
 
 		{get, topic + "/subscriptions", "listSubscriptions", a.listSubscriptions, "topics:read", tenant, harmless},
 		{put, sub, "putSubscription", a.putSubscription, "topics:write", tenant, harmless},
@@ -132,10 +154,20 @@ func (a *API) routes() []route {
 		{post, sub + "/enable", "enableSubscription", a.enableSubscription, "topics:write", tenant, harmless},
 		{post, sub + "/disable", "disableSubscription", a.disableSubscription, "topics:write", tenant, harmless},
 		{post, sub + "/test", "testSubscription", a.testSubscription, "topics:write", tenant, refused},
+		{post, sub + "/confirm", "confirmSubscription", a.confirmSubscription, "topics:write", tenant, refused},
 		{get, sub + "/deliveries", "listDeliveries", a.listDeliveries, "topics:read", tenant, harmless},
 		{post, sub + "/deliveries/resend", "resendDeliveries", a.resendDeliveries, "topics:replay", tenant, refused},
 		{post, sub + "/deliveries/:id/resend", "resendDelivery", a.resendDelivery, "topics:replay", tenant, refused},
 		{post, "/v1/filters/test", "testFilter", a.testFilter, "topics:read", tenant, harmless},
+
+		{get, "/v1/alarms", "listAlarms", a.listAlarms, "alarms:read", tenant, harmless},
+		{put, alarm, "putAlarm", a.putAlarm, "alarms:write", tenant, harmless},
+		{get, alarm, "getAlarm", a.getAlarm, "alarms:read", tenant, harmless},
+		{del, alarm, "deleteAlarm", a.deleteAlarm, "alarms:write", tenant, harmless},
+		{get, alarm + "/history", "getAlarmHistory", a.getAlarmHistory, "alarms:read", tenant, harmless},
+		{post, alarm + "/mute", "muteAlarm", a.muteAlarm, "alarms:mute", tenant, harmless},
+		{post, alarm + "/unmute", "unmuteAlarm", a.unmuteAlarm, "alarms:mute", tenant, harmless},
+		{post, "/v1/suggested_alarms", "addSuggestedAlarms", a.addSuggestedAlarms, "alarms:write", tenant, harmless},
 
 		{get, "/v1/tasks", "listTasks", a.listTasks, "tasks:read", anyKey, harmless},
 		{get, "/v1/tasks/:id", "getTask", a.getTask, "tasks:read", anyKey, harmless},
@@ -165,6 +197,8 @@ func (a *API) routes() []route {
 
 		{get, "/v1/audit", "listAudit", a.listAudit, "audit:read", tenant, harmless},
 		{get, "/v1/audit/export", "exportAudit", a.exportAudit, "audit:read", tenant, harmless},
+		{get, "/v1/request_log", "listRequestLog", a.listRequestLog, "request_log:read", tenant, harmless},
+		{get, "/v1/request_log/export", "exportRequestLog", a.exportRequestLog, "request_log:read", tenant, harmless},
 		{get, "/v1/operator_audit", "listOperatorAudit", a.listOperatorAudit, "operator_audit:read", operator, harmless},
 		{get, "/v1/operator_audit/export", "exportOperatorAudit", a.exportOperatorAudit, "operator_audit:read", operator, harmless},
 

@@ -4,6 +4,7 @@ import (
 	"crypto/md5" // part of the SQS protocol
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -12,11 +13,13 @@ import (
 	"github.com/sluicemq/sluice/queues"
 )
 
-// Schedule is a recurring send to a queue.
+// Schedule is a recurring send to a queue, or publish to a topic.
 type Schedule struct {
 	Name string `json:"name" example:"report"`
-	// The queue that it belongs to and sends to.
-	Queue string `json:"queue" example:"orders"`
+	// The queue that it belongs to and sends to. Missing where that is a topic.
+	Queue string `json:"queue,omitempty" example:"orders"`
+	// The topic that it belongs to and publishes to. Missing where that is a queue.
+	Topic string `json:"topic,omitempty" example:"orders.created"`
 	// null where `every` says when.
 	Cron *string `json:"cron" extensions:"x-nullable" example:"0 9 * * 1-5"`
 	// IANA name of the time zone that cron is meant in; null where `every` says when.
@@ -111,6 +114,26 @@ type ScheduleInput struct {
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
 }
 
+// ScheduleTest is when a schedule would be due, as in ScheduleInput.
+type ScheduleTest struct {
+	// Five fields: minute, hour, day of the month, month, day of the week; or @hourly, @daily, @weekly, @monthly, @yearly.
+	Cron string `json:"cron,omitempty" validate:"max=256" example:"0 9 * * 1-5" extensions:"x-nullable"`
+	// IANA name of the time zone that cron is meant in.
+	TimeZone string `json:"time_zone,omitempty" default:"UTC" example:"Europe/Berlin" extensions:"x-nullable"`
+	// Instead of cron: seconds between two ticks, or text such as "5m".
+	Every *int `json:"every,omitempty" validate:"min=1,max=31622400" extensions:"x-nullable"`
+	// With `every` the first tick; default one interval from now. With `cron` there is no tick before it.
+	StartsAt *Instant `json:"starts_at,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// There is no tick after it.
+	EndsAt *Instant `json:"ends_at,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// ScheduleTested is when a schedule would be due.
+type ScheduleTested struct {
+	// The next five ticks, in the schedule's time zone. None after its end.
+	NextRuns []LocalInstant `json:"next_runs" swaggertype:"array,string" example:"2026-03-02T09:00:00+01:00"`
+}
+
 // PauseInput is what a client says when it pauses a schedule.
 type PauseInput struct {
 	// For people.
@@ -125,47 +148,25 @@ func (i LocalInstant) MarshalJSON() ([]byte, error) {
 	return i.AppendFormat(nil, `"2006-01-02T15:04:05.999Z07:00"`), nil
 }
 
-var scheduleNames = []string{"cron", "time_zone", "every", "starts_at", "ends_at", "missed", "message", "labels"}
+var (
+	scheduleTimes = []string{"cron", "time_zone", "every", "starts_at", "ends_at"}
+	scheduleNames = slices.Concat(scheduleTimes, []string{"missed", "message", "labels"})
+)
 
 // scheduleReadOnly are the members of Schedule that nobody sets.
 var scheduleReadOnly = map[string]bool{
-	"name": true, "queue": true, "paused": true, "pause_reason": true, "paused_at": true, "next_runs": true, "last_run": true,
+	"name": true, "queue": true, "topic": true, "paused": true, "pause_reason": true, "paused_at": true, "next_runs": true, "last_run": true,
 	"last_error": true, "counts": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // readSchedule reads a ScheduleInput. What it returns points into the text.
 func (r *reader) readSchedule() queues.ScheduleSettings {
 	s := queues.ScheduleSettings{Missed: queues.MissedSkip}
-	words := func(set func(string)) {
-		if r.null() {
-			return
-		}
-		if text, ok := r.str(); ok {
-			set(string(text))
-		}
-	}
 	has := false
 	r.object(scheduleNames, func(key []byte) {
 		switch string(key) {
-		case "cron":
-			words(func(text string) { s.Cron = text })
-		case "time_zone":
-			words(func(text string) { s.TimeZone = text })
-		case "every":
-			if r.null() {
-				return
-			}
-			if d, ok := r.duration(); ok && d <= 0 {
-				r.fault("out_of_range", "must be 1 to %d seconds", wholeSeconds(queues.MaxEvery))
-			} else if ok {
-				s.Every = d
-			}
-		case "starts_at":
-			s.StartsAt = r.time()
-		case "ends_at":
-			s.EndsAt = r.time()
 		case "missed":
-			words(func(text string) { s.Missed = queues.MissedPolicy(text) })
+			r.word(func(text string) { s.Missed = queues.MissedPolicy(text) })
 		case "message":
 			has = true
 			var ref string
@@ -180,7 +181,9 @@ func (r *reader) readSchedule() queues.ScheduleSettings {
 			if scheduleReadOnly[string(key)] {
 				r.fault(unknownField, "is read-only: leave it out")
 				r.skip()
+				return
 			}
+			r.timing(string(key), &s)
 		}
 	})
 	if !has && r.err == nil {
@@ -189,12 +192,53 @@ func (r *reader) readSchedule() queues.ScheduleSettings {
 	return s
 }
 
-// newSchedule shows a schedule, with its message or without.
+// timing reads a member that says when a schedule is due, and leaves any other where it is.
+func (r *reader) timing(key string, s *queues.ScheduleSettings) {
+	switch key {
+	case "cron":
+		r.word(func(text string) { s.Cron = text })
+	case "time_zone":
+		r.word(func(text string) { s.TimeZone = text })
+	case "every":
+		if r.null() {
+			return
+		}
+		if d, ok := r.duration(); ok && d <= 0 {
+			r.fault("out_of_range", "must be 1 to %d seconds", wholeSeconds(queues.MaxEvery))
+		} else if ok {
+			s.Every = d
+		}
+	case "starts_at":
+		s.StartsAt = r.time()
+	case "ends_at":
+		s.EndsAt = r.time()
+	}
+}
+
+// word reads text that may be null, which sets nothing.
+func (r *reader) word(set func(string)) {
+	if r.null() {
+		return
+	}
+	if text, ok := r.str(); ok {
+		set(string(text))
+	}
+}
+
+func localInstants(list []time.Time) []LocalInstant {
+	out := make([]LocalInstant, len(list))
+	for i, at := range list {
+		out[i] = LocalInstant{at}
+	}
+	return out
+}
+
+// newSchedule shows a schedule of a queue, with its message or without.
 func newSchedule(s queues.Schedule, message bool) Schedule {
 	set := s.Settings
 	out := Schedule{Name: s.Name, Queue: s.Queue, StartsAt: instant(set.StartsAt), EndsAt: instant(set.EndsAt),
 		Missed: string(set.Missed), Labels: set.Labels, Paused: s.Paused,
-		PausedAt: instant(s.PausedAt), NextRuns: make([]LocalInstant, len(s.NextRuns)),
+		PausedAt: instant(s.PausedAt), NextRuns: localInstants(s.NextRuns),
 		Counts:    ScheduleCounts{Runs: s.Runs, Missed: s.Missed, Errors: s.Errors},
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
 	if message {
@@ -216,15 +260,19 @@ func newSchedule(s queues.Schedule, message bool) Schedule {
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
 	}
-	for i, at := range s.NextRuns {
-		out.NextRuns[i] = LocalInstant{at}
-	}
 	if l := s.LastRun; !l.At.IsZero() {
 		out.LastRun = &ScheduleRun{ScheduledFor: instant(l.For), SentAt: Instant{l.At}, MessageID: messageID(l.MessageID)}
 	}
 	if e := s.LastError; !e.At.IsZero() {
 		out.LastError = &ScheduleError{ScheduledFor: Instant{e.For}, At: Instant{e.At}, Code: e.Code, Detail: e.Message}
 	}
+	return out
+}
+
+// newTopicSchedule shows a schedule of a topic.
+func newTopicSchedule(s queues.Schedule, message bool) Schedule {
+	out := newSchedule(s, message)
+	out.Queue, out.Topic = "", s.Queue
 	return out
 }
 
@@ -296,15 +344,16 @@ func (a *API) putSchedule(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, t, queue := scope(c)
-	s, created, err := a.Queues.PutSchedule(ctx, t, queue, c.Param("schedule"), set, cond)
+	ctx, t, _ := scope(c)
+	of := a.scheduler(c)
+	s, created, err := of.PutSchedule(ctx, t, of.owner, c.Param("schedule"), set, cond)
 	if err != nil {
-		return a.guess(c, err)
+		return of.guess(c, err)
 	}
 	status := http.StatusOK
 	if created {
 		status = http.StatusCreated
-		c.Response().Header().Set("Location", a.link("/v1/queues/"+queue+"/schedules/"+s.Name))
+		c.Response().Header().Set("Location", a.link(of.path+"/schedules/"+s.Name))
 	}
 	return a.answerSchedule(c, status, s)
 }
@@ -330,10 +379,11 @@ func (a *API) getSchedule(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, t, queue := scope(c)
-	s, err := a.Queues.GetSchedule(ctx, t, queue, c.Param("schedule"))
+	ctx, t, _ := scope(c)
+	of := a.scheduler(c)
+	s, err := of.GetSchedule(ctx, t, of.owner, c.Param("schedule"))
 	if err != nil {
-		return a.guess(c, err)
+		return of.guess(c, err)
 	}
 	if cond.unchanged(s.ETag) {
 		return notModified(c, s.ETag)
@@ -359,18 +409,19 @@ func (a *API) getSchedule(c echo.Context) error {
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/queues/{queue}/schedules [get]
 func (a *API) listSchedules(c echo.Context) error {
-	ctx, t, queue := scope(c)
-	part, err := readPart(c, "schedules", queue)
+	ctx, t, _ := scope(c)
+	of := a.scheduler(c)
+	part, err := readPart(c, "schedules", of.path)
 	if err != nil {
 		return err
 	}
-	list, next, err := a.Queues.ListSchedules(ctx, t, queue, part.prefix, part.after, part.limit)
+	list, next, err := of.ListSchedules(ctx, t, of.owner, part.prefix, part.after, part.limit)
 	if err != nil {
-		return a.guess(c, err)
+		return of.guess(c, err)
 	}
 	data := make([]Schedule, len(list))
 	for i, s := range list {
-		data[i] = newSchedule(s, readsBodies(c))
+		data[i] = of.show(s, readsBodies(c))
 	}
 	return answerPage(a, c, data, part.cursor(next))
 }
@@ -397,9 +448,10 @@ func (a *API) deleteSchedule(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, t, queue := scope(c)
-	if err := a.Queues.DeleteSchedule(ctx, t, queue, c.Param("schedule"), cond); err != nil {
-		return a.guess(c, err)
+	ctx, t, _ := scope(c)
+	of := a.scheduler(c)
+	if err := of.DeleteSchedule(ctx, t, of.owner, c.Param("schedule"), cond); err != nil {
+		return of.guess(c, err)
 	}
 	return c.NoContent(http.StatusNoContent)
 }
@@ -439,10 +491,11 @@ func (a *API) pauseSchedule(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
-	ctx, t, queue := scope(c)
-	s, err := a.Queues.PauseSchedule(ctx, t, queue, c.Param("schedule"), reason)
+	ctx, t, _ := scope(c)
+	of := a.scheduler(c)
+	s, err := of.PauseSchedule(ctx, t, of.owner, c.Param("schedule"), reason)
 	if err != nil {
-		return a.guess(c, err)
+		return of.guess(c, err)
 	}
 	return a.answerSchedule(c, http.StatusOK, s)
 }
@@ -466,10 +519,11 @@ func (a *API) resumeSchedule(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
-	ctx, t, queue := scope(c)
-	s, err := a.Queues.ResumeSchedule(ctx, t, queue, c.Param("schedule"))
+	ctx, t, _ := scope(c)
+	of := a.scheduler(c)
+	s, err := of.ResumeSchedule(ctx, t, of.owner, c.Param("schedule"))
 	if err != nil {
-		return a.guess(c, err)
+		return of.guess(c, err)
 	}
 	return a.answerSchedule(c, http.StatusOK, s)
 }
@@ -513,16 +567,68 @@ func (a *API) runSchedule(c echo.Context) error {
 	return a.write(c, http.StatusCreated, jsonType, answer.b)
 }
 
+// testSchedule says when a schedule would be due.
+//
+//	@Summary		Test the times of a schedule
+//	@Description	The next five ticks of a schedule that would be made now. Nothing is kept.
+//	@ID				testSchedule
+//	@Tags			schedules
+//	@Accept			json
+//	@Param			test	body		ScheduleTest	true	"When it is due"
+//	@Success		200		{object}	ScheduleTested	"Its ticks"
+//	@Failure		400		{object}	Problem			"The request is malformed"
+//	@Failure		404		{object}	Problem			"No such tenant"
+//	@Failure		408		{object}	Problem			"The body did not arrive in time"
+//	@Failure		413		{object}	Problem			"The body is too large"
+//	@Failure		415		{object}	Problem			"The body is not JSON"
+//	@Failure		422		{object}	Problem			"A value is not allowed"
+//	@Router			/v1/schedules/test [post]
+func (a *API) testSchedule(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	var set queues.ScheduleSettings
+	err := a.readControl(c, func(r *reader) {
+		r.object(scheduleTimes, func(key []byte) { r.timing(string(key), &set) })
+	})
+	if err != nil {
+		return err
+	}
+	runs, err := set.Coming(a.Clock.Now())
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, ScheduleTested{NextRuns: localInstants(runs)})
+}
+
 func (a *API) answerSchedule(c echo.Context, status int, s queues.Schedule) error {
 	c.Response().Header().Set("ETag", quoteTag(s.ETag))
-	return a.json(c, status, newSchedule(s, readsBodies(c)))
+	return a.json(c, status, a.scheduler(c).show(s, readsBodies(c)))
+}
+
+// scheduler is the queue or topic in a path, and what its schedules are.
+type scheduler struct {
+	*queues.Schedules
+	owner string
+	path  string // of the owner
+	show  func(s queues.Schedule, message bool) Schedule
+	guess func(echo.Context, error) error
+}
+
+func (a *API) scheduler(c echo.Context) scheduler {
+	if topic := c.Param("topic"); topic != "" {
+		return scheduler{a.Topics.Schedules, topic, "/v1/topics/" + topic, newTopicSchedule, a.guessTopic}
+	}
+	queue := c.Param("queue")
+	return scheduler{a.Queues.Schedules, queue, "/v1/queues/" + queue, newSchedule, a.guess}
 }
 
 // scheduleCondition reads If-Match and If-None-Match for a change.
 func (a *API) scheduleCondition(c echo.Context) (queues.Condition, error) {
 	return readStoreCondition(c, queues.ErrSchedulePrecondition, func() (string, error) {
-		ctx, t, queue := scope(c)
-		s, err := a.Queues.GetSchedule(ctx, t, queue, c.Param("schedule"))
+		ctx, t, _ := scope(c)
+		of := a.scheduler(c)
+		s, err := of.GetSchedule(ctx, t, of.owner, c.Param("schedule"))
 		return s.ETag, err
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/queues"
 )
@@ -202,6 +203,37 @@ func TestASchedulesFaultsAreNamed(t *testing.T) {
 	h.do("GET", path+"/schedules/s", "").problem(404, "schedule_not_found")
 }
 
+func TestTheTimesOfAScheduleAreTested(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	path := h.queue(`{}`)
+	for _, when := range []string{`"cron":"0 9 * * MON-FRI","time_zone":"Europe/Berlin"`, `"cron":"@daily","starts_at":"2040-01-01T00:00:00Z"`, `"every":"5m","starts_at":"2040-01-01T00:00:00Z"`, `"cron":"@daily","ends_at":"1970-01-02T00:00:00Z"`} {
+		var tested handlers.ScheduleTested
+		var made handlers.Schedule
+		h.json("POST", "/v1/schedules/test", "{"+when+"}").is(200).into(&tested)
+		h.json("PUT", path+"/schedules/s", "{"+when+`,"message":{"body":"x"}}`).into(&made)
+		if got, want := fmt.Sprint(tested.NextRuns), fmt.Sprint(made.NextRuns); got != want {
+			t.Errorf("%s: its test says %s, and the schedule %s", when, got, want)
+		}
+	}
+	h.do("DELETE", path+"/schedules/s", "").is(204)
+	for _, c := range []struct{ body, code, place string }{
+		{`{}`, "validation_failed", "/cron"},
+		{`{"cron":"61 * * * *"}`, "validation_failed", "/cron"},
+		{`{"cron":"@daily","every":60}`, "validation_failed", "/every"},
+		{`{"every":0}`, "validation_failed", "/every"},
+		{`{"every":60,"message":{"body":"x"}}`, "unknown_field", "/message"},
+		{`{"every":60,"time_zone":"Europe/Berlin"}`, "validation_failed", "/time_zone"},
+	} {
+		p := h.json("POST", "/v1/schedules/test", c.body).problem(422, c.code)
+		if len(p.Errors) == 0 || p.Errors[0].Pointer != c.place {
+			t.Errorf("%s: got %+v, want a fault at %q", c.body, p.Errors, c.place)
+		}
+	}
+	h.json("POST", "/v1/schedules/test?x=1", `{"every":60}`).problem(422, "validation_failed")
+	h.do("GET", path+"/schedules/s", "").problem(404, "schedule_not_found")
+}
+
 func TestTheNumberOfSchedulesIsRefusedWithItsLimit(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t, onMemory(t))
@@ -215,4 +247,49 @@ func TestTheNumberOfSchedulesIsRefusedWithItsLimit(t *testing.T) {
 	if p.Fix == "" {
 		t.Errorf("problem: %+v", p)
 	}
+}
+
+func TestSchedulesOfATopicOverREST(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	tp := h.topic("", `{"message_retention":3600}`)
+	path := tp + "/schedules/report"
+	var s handlers.Schedule
+	a := h.json("PUT", path, `{"cron":"0 9 * * *","time_zone":"Europe/Berlin","message":{"body":"daily"}}`).is(201)
+	a.into(&s)
+	if s.Topic != queueName(tp) || s.Queue != "" || len(s.NextRuns) != 5 || s.Message == nil || s.Message.Body != "daily" {
+		t.Errorf("made: %+v", s)
+	}
+	if a.header.Get("Location") != path {
+		t.Errorf("Location is %q", a.header.Get("Location"))
+	}
+	var page handlers.Page[handlers.Schedule]
+	h.do("GET", tp+"/schedules?prefix=rep", "").is(200).into(&page)
+	if len(page.Data) != 1 || page.Data[0].Topic != queueName(tp) {
+		t.Errorf("the list: %+v", page)
+	}
+	h.do("GET", path, "", "If-None-Match", `"`+s.ETag+`"`).is(304)
+	h.do("POST", path+"/pause", "").is(200).into(&s)
+	if !s.Paused {
+		t.Errorf("a paused schedule: %+v", s)
+	}
+	h.do("POST", path+"/resume", "").is(200)
+	var sent handlers.PublishedMessage
+	h.do("POST", path+"/run", "", "Idempotency-Key", "k").is(201).into(&sent)
+	if again := h.do("POST", path+"/run", "", "Idempotency-Key", "k").is(201); again.header.Get("Idempotent-Replayed") != "true" {
+		t.Error("a second run with the same key was none of the first")
+	}
+	if got := string(h.do("GET", tp+"/messages", "").is(200).body); strings.Count(got, sent.ID) != 1 || !strings.Contains(got, sent.SequenceNumber) {
+		t.Errorf("the topic has %s, want %s once", got, sent.ID)
+	}
+	h.json("PUT", path, `{"every":60,"message":{"body":"x","delay":5}}`).problem(422, "validation_failed")
+	h.json("PUT", path, `{"every":60,"topic":"x","message":{"body":"x"}}`).problem(422, "unknown_field")
+	h.json("PUT", "/v1/topics/none/schedules/s", `{"every":60,"message":{"body":"x"}}`).problem(404, "topic_not_found")
+	h.json("PUT", path, `{"every":60,"message":{"body":"x"}}`, "If-None-Match", "*").problem(412, "precondition_failed")
+	if p := h.do("GET", tp+"/schedules/none", "").problem(404, "schedule_not_found"); !strings.Contains(p.Fix, "/v1/topics/") {
+		t.Errorf("the fix is %q", p.Fix)
+	}
+	h.do("GET", path, "", h.keyFor(h.tenant.ID, auth.NewKey{Queues: []string{"*-some"}})...).problem(403, "permission_denied")
+	h.do("DELETE", path, "").is(204)
+	h.do("DELETE", path, "").problem(404, "schedule_not_found")
 }

@@ -30,6 +30,8 @@ type Session struct {
 	Member *SessionMember `json:"member" extensions:"x-nullable"`
 	// The portal link with which it was opened; null for none.
 	PortalLink *SessionLink `json:"portal_link" extensions:"x-nullable"`
+	// Who has signed in with an identity provider; null for none.
+	Identity *SessionIdentity `json:"identity" extensions:"x-nullable"`
 	// As they were given: scopes, wildcards and roles.
 	Scopes []string `json:"scopes" example:"developer"`
 	// Each scope that they mean.
@@ -65,6 +67,13 @@ type SessionLink struct {
 	Name string `json:"name" example:"ana@acme.example"`
 }
 
+// SessionIdentity is who has signed in with an identity provider.
+type SessionIdentity struct {
+	CallerIdentity
+	// How the provider calls him for people; empty when it does not say so.
+	Name string `json:"name" example:"Ana"`
+}
+
 // SignIn is what a session is opened with: a key, an e-mail address and a password, or a portal link.
 type SignIn struct {
 	// An API key, of a tenant or of an operator.
@@ -88,6 +97,8 @@ type OpenSession struct {
 	Member *SessionMember `json:"member" extensions:"x-nullable"`
 	// The portal link with which it was opened; null for none.
 	PortalLink *SessionLink `json:"portal_link" extensions:"x-nullable"`
+	// Who has signed in with an identity provider; null for none.
+	Identity *SessionIdentity `json:"identity" extensions:"x-nullable"`
 	// What the browser called itself; empty when it said nothing.
 	UserAgent string `json:"user_agent" example:"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"`
 	// From where it was opened.
@@ -188,7 +199,14 @@ const maxAgent = 256
 
 // enter answers a request that came without a credential, and of which it is clear by now who made it: with the session that
 // open opens.
-func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session, auth.Secret, error)) (err error) {
+func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session, auth.Secret, error)) error {
+	return a.enterBy(c, p, open, func(s auth.Session, text auth.Secret) error {
+		return a.answerSession(c, http.StatusCreated, s, text)
+	})
+}
+
+// enterBy is enter with another answer.
+func (a *API) enterBy(c echo.Context, p auth.Principal, open func() (auth.Session, auth.Secret, error), answer func(auth.Session, auth.Secret) error) (err error) {
 	req := RequestOf(c)
 	req.Principal, req.Tenant = p, p.Tenant
 	if !req.Tenant.IsZero() {
@@ -209,7 +227,7 @@ func (a *API) enter(c echo.Context, p auth.Principal, open func() (auth.Session,
 		if what.target == "session" {
 			made(c, s.ID)
 		}
-		return a.answerSession(c, http.StatusCreated, s, text)
+		return answer(s, text)
 	}}})
 }
 
@@ -272,7 +290,7 @@ func (a *API) session(c echo.Context, p auth.Principal, s auth.Session) (Session
 	out := Session{ID: s.ID, Kind: string(s.Kind), ReadOnly: p.Viewing, Scopes: append([]string{}, p.Grants.Scopes...),
 		Allowed: p.Grants.Allowed().Names(), Queues: p.Grants.Queues, CreatedAt: Instant{s.CreatedAt}, ExpiresAt: Instant{s.ExpiresAt},
 		IdleTimeout: wholeSeconds(auth.SessionIdle)}
-	out.Key, out.Member, out.PortalLink = ownerOf(s)
+	out.Key, out.Member, out.PortalLink, out.Identity = ownerOf(s)
 	if p.Viewing && s.View != nil {
 		out.ViewAs = &SessionView{Tenant: s.View.TenantName, ExpiresAt: Instant{s.View.EndsAt}}
 	}
@@ -286,16 +304,19 @@ func (a *API) session(c echo.Context, p auth.Principal, s auth.Session) (Session
 	return out, nil
 }
 
-// ownerOf returns whose session it is: one of the three.
-func ownerOf(s auth.Session) (*SessionKey, *SessionMember, *SessionLink) {
+// ownerOf returns whose session it is: one of the four.
+func ownerOf(s auth.Session) (k *SessionKey, m *SessionMember, l *SessionLink, i *SessionIdentity) {
 	switch {
+	case s.Identity != nil:
+		i = &SessionIdentity{CallerIdentity: newCallerIdentity(s.Identity), Name: s.OwnerName}
 	case s.Linked:
-		return nil, nil, &SessionLink{ID: s.OwnerID, Name: s.OwnerName}
+		l = &SessionLink{ID: s.OwnerID, Name: s.OwnerName}
 	case s.Email != "":
-		return nil, &SessionMember{ID: s.OwnerID, Email: s.Email, Name: s.OwnerName, Role: s.Role}, nil
+		m = &SessionMember{ID: s.OwnerID, Email: s.Email, Name: s.OwnerName, Role: s.Role}
 	default:
-		return &SessionKey{ID: s.OwnerID, Name: s.OwnerName}, nil, nil
+		k = &SessionKey{ID: s.OwnerID, Name: s.OwnerName}
 	}
+	return k, m, l, i
 }
 
 // ownSession returns the session of a request. One that came without a cookie has none.
@@ -426,7 +447,7 @@ func (a *API) listSessions(c echo.Context) error {
 		data[i] = OpenSession{ID: s.ID, Kind: string(s.Kind), UserAgent: s.Agent, SourceIP: s.Address,
 			CreatedAt: Instant{s.CreatedAt}, LastUsedAt: Instant{s.LastUsedAt}, ExpiresAt: Instant{s.ExpiresAt},
 			Current: s.ID == RequestOf(c).Principal.SessionID}
-		data[i].Key, data[i].Member, data[i].PortalLink = ownerOf(s)
+		data[i].Key, data[i].Member, data[i].PortalLink, data[i].Identity = ownerOf(s)
 	}
 	return answerPage(a, c, data, "")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
+	"github.com/sluicemq/sluice/topics"
 )
 
 const (
@@ -88,7 +89,7 @@ func (a *API) recheck(c echo.Context) error {
 // passing reports whether an error is one of the moment: the storage does not answer.
 func passing(err error) bool {
 	kind := errs.KindOf(err)
-	return (kind == errs.Unavailable || kind == errs.Unknown) && !errors.Is(err, queues.ErrDataLost)
+	return (kind == errs.Unavailable || kind == errs.Unknown) && !errors.Is(err, queues.ErrDataLost) && !errors.Is(err, topics.ErrDataLost)
 }
 
 // sink is where a stream goes.

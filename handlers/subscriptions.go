@@ -16,32 +16,50 @@ type Subscription struct {
 	Name string `json:"name" example:"billing"`
 	// The topic that it belongs to.
 	Topic string `json:"topic" example:"orders.created"`
-	// Whether it leads to a queue or to an HTTPS endpoint.
-	Protocol string `json:"protocol" enums:"queue,webhook"`
-	// The queue that gets the messages; null for a webhook.
+	// Whether it leads to a queue, to an HTTPS endpoint or to another topic.
+	Protocol string `json:"protocol" enums:"queue,webhook,topic"`
+	// The queue that gets the messages; null for a webhook or a topic.
 	Queue *string `json:"queue" extensions:"x-nullable" example:"billing"`
+	// The account number of another tenant to which the queue belongs; null for one of the same tenant.
+	QueueAccount *string `json:"queue_account" extensions:"x-nullable" example:"123456789012"`
+	// The topic that gets the messages; null for a queue or a webhook.
+	TargetTopic *string `json:"target_topic" extensions:"x-nullable" example:"audit"`
 	// The URL that gets the messages. This, timeout and max_in_flight are those of webhooks only.
 	Endpoint string `json:"endpoint,omitempty" example:"https://example.com/hooks"`
 	// Seconds that one attempt may take.
 	Timeout int `json:"timeout,omitempty" example:"15"`
 	// Attempts at the same time.
 	MaxInFlight int `json:"max_in_flight,omitempty" example:"16"`
-	// Seconds before the second attempt, the third and so on; null of a queue's.
+	// Seconds before the second attempt, the third and so on; null of a queue's, and where delivery_policy says it.
 	RetrySchedule []int `json:"retry_schedule" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block"`
+	// Headers that are added to each request. Values are not shown again.
+	Headers map[string]string `json:"headers,omitempty" example:"X-Team:***"`
+	// What goes into the header Authorization of each request.
+	Auth *WebhookAuth `json:"auth,omitempty"`
+	// The client's certificate that is shown to the endpoint, and the authorities that are trusted.
+	TLS *WebhookTLS `json:"tls,omitempty"`
+	// How the endpoint of a webhook shows that it wants to be sent to.
+	Verification string `json:"verification,omitempty" enums:"none,challenge,cloudevents,sns"`
+	// How SNS tries the endpoint again, of a webhook that was made by Subscribe of SNS: what its delivery policy says otherwise than
+	// that of its topic. null for all others, which have a retry_schedule or lead elsewhere.
+	DeliveryPolicy map[string]any `json:"delivery_policy" extensions:"x-nullable" swaggertype:"object"`
 	// What a new webhook signs with; only in the answer that made it. Later: GET …/secret.
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
-	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, or in the one that SNS sends, which
-	// a webhook cannot have.
-	Format string `json:"format" enums:"raw,envelope,sns"`
+	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, in the one that SNS sends, or
+	// as CloudEvents, which a queue cannot have. A topic gets them raw.
+	Format string `json:"format" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured"`
+	// The queue that gets what cannot be delivered for good; null for none.
+	DeadLetterQueue *string `json:"dead_letter_queue" extensions:"x-nullable" example:"billing-undelivered"`
 	// Which messages arrive; null for all.
 	FilterPolicy map[string]any `json:"filter_policy" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
 	FilterScope string `json:"filter_scope" enums:"attributes,body"`
-	// Retrying: the queue takes no messages now. Broken: the queue is missing, and what is published is dropped. Failing: the
+	// Retrying: the queue or topic takes no messages now. Broken: it is missing, and what is published is dropped. Failing: the
 	// endpoint failed too often in a row, and gets one attempt now and then. Disabled: it gets nothing until it is enabled.
-	State string `json:"state" enums:"active,paused,retrying,broken,failing,disabled"`
+	// Unverified: it gets nothing until it answers a challenge.
+	State string `json:"state" enums:"active,paused,retrying,broken,failing,disabled,unverified"`
 	// null when it is not paused.
 	PausedAt *Instant `json:"paused_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// Messages that are still to come.
@@ -59,13 +77,14 @@ type Subscription struct {
 
 // SubscriptionCounts are what became of the messages that were published since a subscription was made.
 type SubscriptionCounts struct {
-	// Stored in the queue, or taken by the endpoint.
+	// Stored in the queue or topic, or taken by the endpoint.
 	Delivered int64 `json:"delivered" example:"118"`
 	// Kept out by the filter policy.
 	FilteredOut int64 `json:"filtered_out" example:"2"`
-	// The queue was missing or the endpoint disabled, or they had waited for 14 days.
+	// The queue or topic was missing or the endpoint disabled, and there was no dead-letter queue; or they had waited for 14 days.
 	Dropped int64 `json:"dropped" example:"0"`
-	// The queue never takes them, because they are too large for it; or the last attempt failed.
+	// The queue never takes them, because they are too large for it; or the topic, because they came through eight topics; or the
+	// last attempt failed; or they went to the dead-letter queue instead.
 	Failed int64 `json:"failed" example:"0"`
 }
 
@@ -80,10 +99,12 @@ type SubscriptionError struct {
 
 // SubscriptionInput is what a client says of a subscription. What is missing or null has its default.
 type SubscriptionInput struct {
-	// Whether it leads to a queue or to an HTTPS endpoint. Default: what of the two is given.
-	Protocol string `json:"protocol,omitempty" enums:"queue,webhook" extensions:"x-nullable"`
+	// Whether it leads to a queue, to an HTTPS endpoint or to another topic. Default: what of them is given.
+	Protocol string `json:"protocol,omitempty" enums:"queue,webhook,topic" extensions:"x-nullable"`
 	// The queue that gets the messages. It stays as long as the subscription.
 	Queue string `json:"queue,omitempty" validate:"omitempty,min=1,max=80" example:"billing"`
+	// The topic that gets the messages instead, as they were published. It stays as long as the subscription.
+	TargetTopic string `json:"target_topic,omitempty" validate:"omitempty,min=1,max=256" example:"audit" extensions:"x-nullable"`
 	// The https URL that gets the messages instead.
 	Endpoint string `json:"endpoint,omitempty" validate:"omitempty,max=2048" example:"https://example.com/hooks"`
 	// What a new webhook signs with: whsec_ and base64 of 24 to 64 bytes. Default: one is made.
@@ -97,20 +118,35 @@ type SubscriptionInput struct {
 	RetrySchedule []int `json:"retry_schedule,omitempty" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block" default:"skip_to_dlq" extensions:"x-nullable"`
-	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, or in the one that SNS sends, which
-	// a webhook cannot have.
-	Format string `json:"format,omitempty" enums:"raw,envelope,sns" default:"raw" extensions:"x-nullable"`
+	// Headers that are added to each request of a webhook: at most 20, of 8 KiB together. Values are stored encrypted and not shown
+	// again; *** keeps the one that is there, and in a PATCH null takes a header away.
+	Headers map[string]string `json:"headers,omitempty" example:"X-Team:payments" extensions:"x-nullable"`
+	// What goes into the header Authorization of each request of a webhook.
+	Auth *WebhookAuth `json:"auth,omitempty" extensions:"x-nullable"`
+	// The client's certificate that a webhook shows to its endpoint, and the authorities that are trusted.
+	TLS *WebhookTLS `json:"tls,omitempty" extensions:"x-nullable"`
+	// How the endpoint of a webhook shows that it wants to be sent to, before it gets anything: it repeats a challenge, or answers
+	// OPTIONS as the webhook specification of CloudEvents says, or visits the SubscribeURL that SNS would send it. Another URL has to be
+	// verified anew.
+	Verification string `json:"verification,omitempty" enums:"none,challenge,cloudevents,sns" default:"none" extensions:"x-nullable"`
+	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, in the one that SNS sends, or
+	// as CloudEvents, which a queue cannot have: with what is known of them in headers, or in one JSON object. A topic gets them raw.
+	Format string `json:"format,omitempty" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured" default:"raw" extensions:"x-nullable"`
+	// The queue that gets what cannot be delivered for good, as the subscription would have delivered it: what the queue or topic is
+	// missing for or never takes, what the last attempt of a webhook failed for, and what it cannot take because it is disabled or
+	// full. A FIFO subscription to a FIFO topic needs a FIFO queue. Default: nothing gets it.
+	DeadLetterQueue string `json:"dead_letter_queue,omitempty" validate:"omitempty,min=1,max=80" example:"billing-undelivered" extensions:"x-nullable"`
 	// Which messages arrive, in the language of SNS filter policies; null for all.
 	FilterPolicy map[string]any `json:"filter_policy,omitempty" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
 	FilterScope string `json:"filter_scope,omitempty" enums:"attributes,body" default:"attributes" extensions:"x-nullable"`
 }
 
-var subscriptionNames = append([]string{"protocol", "queue", "format", "filter_policy", "filter_scope"}, webhookNames...)
+var subscriptionNames = append([]string{"protocol", "queue", "target_topic", "dead_letter_queue", "format", "filter_policy", "filter_scope"}, webhookNames...)
 
 // subscriptionReadOnly are the members of Subscription that nobody sets.
 var subscriptionReadOnly = map[string]bool{
-	"name": true, "topic": true, "delivery": true, "state": true, "paused_at": true, "lag": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "topic": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // readSubscription reads a SubscriptionInput as a change of settings, with the protocol that it names and the secret that it
@@ -125,12 +161,12 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 			protocol := ""
 			if !r.null() {
 				s, ok := r.str()
-				if protocol = string(s); ok && protocol != "queue" && protocol != "webhook" {
-					r.fault("not_allowed", "must be queue or webhook")
+				if protocol = string(s); ok && protocol != "queue" && protocol != "webhook" && protocol != "topic" {
+					r.fault("not_allowed", "must be queue, webhook or topic")
 				}
 			}
 			wanted = protocol
-		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "on_exhausted":
+		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls":
 			r.endpointChange(key, func(change func(*webhook.Endpoint)) {
 				add(func(s *topics.SubscriptionSettings) { changeEndpoint(s, change) })
 			})
@@ -138,12 +174,19 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 			if s, ok := r.str(); ok {
 				secret = string(s)
 			}
-		case "queue":
-			if r.null() {
-				add(func(s *topics.SubscriptionSettings) { s.Queue = "" })
-			} else if s, ok := r.str(); ok {
-				queue := string(s)
-				add(func(s *topics.SubscriptionSettings) { s.Queue = queue })
+		case "queue", "target_topic", "dead_letter_queue":
+			name := ""
+			if !r.null() {
+				s, _ := r.str()
+				name = string(s)
+			}
+			switch string(key) {
+			case "queue":
+				add(func(s *topics.SubscriptionSettings) { s.Queue = name })
+			case "target_topic":
+				add(func(s *topics.SubscriptionSettings) { s.Topic = name })
+			default:
+				add(func(s *topics.SubscriptionSettings) { s.DeadLetterQueue = name })
 			}
 		case "format":
 			format, ok := []byte("raw"), true
@@ -152,7 +195,7 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 			}
 			known, valid := topics.ParseFormat(string(format))
 			if ok && !valid {
-				r.fault("not_allowed", "must be raw, envelope or sns")
+				r.fault("not_allowed", "must be raw, envelope, sns, cloudevents_binary or cloudevents_structured")
 			}
 			add(func(s *topics.SubscriptionSettings) { s.Format = known })
 		case "filter_policy":
@@ -214,9 +257,9 @@ func (r *reader) filterScope() filter.Scope {
 // putSubscription makes a subscription or replaces its settings.
 //
 //	@Summary		Create or replace a subscription
-//	@Description	What is published from now on goes to the queue, each message once, or to the endpoint, each message at least once, signed as Standard Webhooks defines it. A change holds for what is published after it: what was published before and has not arrived yet is filtered and packed as it was then.
+//	@Description	What is published from now on goes to the queue or topic, each message once, or to the endpoint, each message at least once, signed as Standard Webhooks defines it. A change holds for what is published after it: what was published before and has not arrived yet is filtered and packed as it was then.
 //	@Description
-//	@Description	A FIFO topic keeps the order of each group, also into standard queues; a FIFO queue cannot subscribe to a standard topic. A topic has at most 1,000 subscriptions.
+//	@Description	A FIFO topic keeps the order of each group, also into standard queues; a FIFO queue or topic cannot subscribe to a standard topic. A message goes on from topic to topic at most eight times, and what would lead round is refused. A topic has at most 1,000 subscriptions.
 //	@ID				putSubscription
 //	@Tags			subscriptions
 //	@Accept			json
@@ -238,7 +281,7 @@ func (r *reader) filterScope() filter.Scope {
 //	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem				"The body is too large"
 //	@Failure		415				{object}	Problem				"The body is not JSON"
-//	@Failure		422				{object}	Problem				"A value is not allowed, the filter policy is wrong (`filter_policy_invalid`), or there is no such queue"
+//	@Failure		422				{object}	Problem				"A value is not allowed, the filter policy is wrong (`filter_policy_invalid`), there is no such queue or topic, or messages would go round"
 //	@Failure		507				{object}	Problem				"The storage is full"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription} [put]
 func (a *API) putSubscription(c echo.Context) error {
@@ -326,11 +369,14 @@ func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettin
 		read := change
 		change = func(s topics.SubscriptionSettings) topics.SubscriptionSettings {
 			s = read(s)
-			if s.Secret = sealed; protocol == "queue" && s.Queue == "" {
-				s.Endpoint = "" // which leaves nothing, and that is refused
-			}
-			if protocol == "webhook" && s.Endpoint == "" {
-				s.Endpoint, s.Queue = webhook.Endpoint{}.Encode(), ""
+			s.Secret = sealed
+			switch { // another one than is given leaves nothing, and that is refused
+			case protocol == "queue" && s.Queue == "":
+				s.Endpoint, s.Topic = "", ""
+			case protocol == "topic" && s.Topic == "":
+				s.Endpoint, s.Queue = "", ""
+			case protocol == "webhook" && s.Endpoint == "":
+				s.Endpoint, s.Queue, s.Topic = webhook.Endpoint{}.Encode(), "", ""
 			}
 			return s
 		}
@@ -375,7 +421,7 @@ func (a *API) getSubscription(c echo.Context) error {
 // deleteSubscription ends a subscription.
 //
 //	@Summary		Delete a subscription
-//	@Description	What its queue has got already stays there; what was published and has not arrived yet does not arrive.
+//	@Description	What its queue or topic has got already stays there; what was published and has not arrived yet does not arrive.
 //	@ID				deleteSubscription
 //	@Tags			subscriptions
 //	@Param			topic			path	string	true	"Name of the topic"
@@ -503,10 +549,14 @@ func (a *API) answerSubscription(c echo.Context, status int, s topics.Subscripti
 }
 
 func newSubscription(topic string, s topics.Subscription) Subscription {
-	out := Subscription{Name: s.Name, Topic: topic, Protocol: "queue", Queue: textOrNull(s.Settings.Queue), Format: s.Settings.Format.String(), FilterScope: scopeName(s.Settings.FilterScope),
+	out := Subscription{Name: s.Name, Topic: topic, Protocol: "queue", Queue: textOrNull(s.Settings.Queue), QueueAccount: textOrNull(s.Settings.Account), TargetTopic: textOrNull(s.Settings.Topic),
+		DeadLetterQueue: textOrNull(s.Settings.DeadLetterQueue), Format: s.Settings.Format.String(), FilterScope: scopeName(s.Settings.FilterScope),
 		FilterPolicy: policyObject(s.Settings.FilterPolicy), State: string(s.State), PausedAt: instant(s.PausedAt), Lag: s.Lag,
 		Counts:    SubscriptionCounts{Delivered: s.Delivered, FilteredOut: s.FilteredOut, Dropped: s.Dropped, Failed: s.Failed},
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
+	if s.Settings.Topic != "" {
+		out.Protocol = "topic"
+	}
 	out.fillEndpoint(&s)
 	if e := s.LastError; e != nil {
 		out.LastError = &SubscriptionError{Code: e.Code, Detail: e.Message, At: Instant{e.At}}

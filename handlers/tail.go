@@ -58,13 +58,19 @@ func (a *API) tailMessages(c echo.Context) error {
 		return a.guess(c, placeCursor(c, err))
 	}
 	defer tail.Close()
-	s, err := a.openStream(c)
-	defer s.release()
-	if err == nil && c.Request().Method != http.MethodHead {
-		err = a.run(c, ctx.Done(), s, flow{changed: tail.Changed(), take: func() error { return a.show(c, s, tail) }})
-	}
+	err = a.follow(c, tail.Changed(), func(s *stream) error { return a.show(c, s, tail) })
 	a.Logger.Debug("a tail has ended", "queue", name, "error", err)
 	return nil
+}
+
+// follow answers with a stream of what take writes each time that something has changed, and returns why it is over.
+func (a *API) follow(c echo.Context, changed <-chan struct{}, take func(*stream) error) error {
+	s, err := a.openStream(c)
+	defer s.release()
+	if err != nil || c.Request().Method == http.MethodHead {
+		return err
+	}
+	return a.run(c, c.Request().Context().Done(), s, flow{changed: changed, take: func() error { return take(s) }})
 }
 
 // tailFrom returns where a tail begins.

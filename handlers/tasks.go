@@ -19,7 +19,7 @@ import (
 // Task is work that was asked for.
 type Task struct {
 	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
-	Type string `json:"type" enums:"purge,redrive,replay,delete_tenant"`
+	Type string `json:"type" enums:"purge,redrive,replay,replay_failed,replay_missing,delete_tenant"`
 	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
@@ -172,7 +172,7 @@ func taskOwner(c echo.Context) string {
 
 // The words of the filters of listTasks.
 var (
-	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask, tenants.DeleteTask}
+	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask, topics.FailedTask, topics.MissingTask, tenants.DeleteTask}
 	taskStatuses = []string{string(tasks.Running), string(tasks.Succeeded), string(tasks.Failed), string(tasks.Cancelling), string(tasks.Cancelled)}
 )
 
@@ -199,7 +199,7 @@ func taskFilter(q *query) (tasks.Filter, error) {
 //	@Description	Newest first. The newest 1,000 are kept; those that have ended are forgotten first. An operator who names no tenant sees the tasks of the installation.
 //	@ID				listTasks
 //	@Tags			tasks
-//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay,delete_tenant)
+//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay,replay_failed,replay_missing,delete_tenant)
 //	@Param			status	query		string		false	"Only tasks in this state"		Enums(running,succeeded,failed,cancelling,cancelled)
 //	@Param			queue	query		string		false	"Only tasks on this queue"		maxlength(80)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)

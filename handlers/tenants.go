@@ -30,6 +30,8 @@ type Tenant struct {
 	Labels    map[string]string `json:"labels"`
 	// For operators; the tenant does not see them.
 	Notes string `json:"notes" example:"contact: ops@acme.example"`
+	// Whether the AWS protocols take any signature from programs on the machine of a server. For development only.
+	AWSAnySignature bool `json:"aws_any_signature" example:"false"`
 	// Null for a tenant that names none: then that of the plan default holds, if there is one.
 	Plan *string `json:"plan" extensions:"x-nullable" example:"free"`
 	// Its own, whatever the plan says.
@@ -53,6 +55,9 @@ type TenantInput struct {
 	AccountNumber string `json:"account_number,omitempty" example:"482915073316"`
 	// At most 50. In a PUT what is missing goes; in a PATCH they are merged, and null removes one.
 	Labels map[string]string `json:"labels,omitempty" extensions:"x-nullable"`
+	// Have the AWS protocols take any signature from programs on the machine of a server: the access key id says who they are. For
+	// development only.
+	AWSAnySignature bool `json:"aws_any_signature,omitempty" default:"false" example:"false" extensions:"x-nullable"`
 	// Name of a plan.
 	Plan *string `json:"plan,omitempty" extensions:"x-nullable" example:"free"`
 	// Limits of its own, whatever the plan says. In a PATCH they are merged, and null removes one.
@@ -63,7 +68,7 @@ type TenantInput struct {
 
 func newTenant(t tenants.Tenant, plans tenants.Plans) Tenant {
 	out := Tenant{Name: t.Name, ID: t.ID.String(), AccountNumber: t.AccountNumber, State: string(t.State),
-		Suspended: newSuspension(t.Suspended), Labels: t.Labels, Notes: t.Notes, Limits: newLimits(t.Limits), EffectiveLimits: newLimits(plans.Limits(t)),
+		Suspended: newSuspension(t.Suspended), Labels: t.Labels, Notes: t.Notes, AWSAnySignature: t.AnySignature, Limits: newLimits(t.Limits), EffectiveLimits: newLimits(plans.Limits(t)),
 		CreatedAt: Instant{t.CreatedAt}, UpdatedAt: Instant{t.UpdatedAt}, ETag: t.ETag}
 	if t.Plan != "" {
 		out.Plan = &t.Plan
@@ -149,7 +154,7 @@ func (change tenantChange) on(set tenants.Settings) tenants.Settings {
 func (r *reader) tenantSettings() tenantChange {
 	var change tenantChange
 	add := func(f func(*tenants.Settings)) { change = append(change, f) }
-	r.object([]string{"account_number", "labels", "notes", "plan", "limits"}, func(key []byte) {
+	r.object([]string{"account_number", "labels", "notes", "plan", "limits", "aws_any_signature"}, func(key []byte) {
 		switch string(key) {
 		case "account_number":
 			s, _ := r.str()
@@ -161,6 +166,12 @@ func (r *reader) tenantSettings() tenantChange {
 		case "notes":
 			notes := r.textOrNull()
 			add(func(set *tenants.Settings) { set.Notes = notes })
+		case "aws_any_signature":
+			on := false
+			if !r.null() {
+				on, _ = r.boolean()
+			}
+			add(func(set *tenants.Settings) { set.AnySignature = on })
 		case "plan":
 			plan := r.textOrNull()
 			add(func(set *tenants.Settings) { set.Plan = plan })

@@ -46,14 +46,14 @@ type TimelineEvent struct {
 
 // TimelineActor is who did something, as the audit log names them.
 type TimelineActor struct {
-	Kind     string `json:"kind" enums:"tenant,operator,topic,schedule,task"`
+	Kind     string `json:"kind" enums:"tenant,operator,topic,schedule,task,account"`
 	KeyID    string `json:"key_id,omitempty" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	MemberID string `json:"member_id,omitempty" example:"usr_0kq1zv3m5c8g02r4b7ft"`
 	// The portal link with which the session was opened.
 	PortalLinkID string `json:"portal_link_id,omitempty" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
 	// From where the request came.
 	SourceIP string `json:"source_ip,omitempty" example:"192.0.2.7"`
-	// Name of the topic or the schedule, or id of the task.
+	// Name of the topic or the schedule, ARN of a topic of another tenant, id of the task, or number of the account of another tenant.
 	Name string `json:"name,omitempty" example:"orders.created"`
 }
 

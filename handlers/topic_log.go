@@ -39,12 +39,17 @@ type TopicMessage struct {
 	Traceparent string `json:"traceparent,omitempty"`
 }
 
-// ReplayInput says with which message a replay begins: one of the two, or with the oldest that is kept.
+// ReplayInput says what a replay brings, and with which message it begins: by one of `after` and `since`, or with the oldest that is kept.
 type ReplayInput struct {
-	// Behind the message with this sequence number.
+	// All that the topic keeps; or of a webhook what failed for good, or what was missed: never tried, because the endpoint was disabled
+	// or too much waited for it.
+	What string `json:"what,omitempty" enums:"all,failed,missing" default:"all" example:"missing"`
+	// Behind the message with this sequence number. Not for what failed.
 	After string `json:"after,omitempty" example:"00000151018143744000"`
-	// With what was published from then on.
+	// With what was published, or failed, from then on.
 	Since *Instant `json:"since,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Only what was published, or failed, before then. Default: before the request.
+	Until *Instant `json:"until,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // readTopicMessages shows messages of a topic's log.
@@ -52,12 +57,15 @@ type ReplayInput struct {
 //	@Summary		Read what was published
 //	@Description	In the order of the publishes, while the topic keeps it (`message_retention`). Who reads keeps the place: send `next_after` of one answer as `after` of the next. Without `after` and `since` it begins with the oldest message that is kept.
 //	@Description
+//	@Description	With `group_id` only messages of that group come, such as all that has happened to one customer. An answer may be empty then although more come behind `next_after`: it goes through a part of the log at a time.
+//	@Description
 //	@Description	With `wait` an answer comes when there is a message, or at the end of that time. What is not kept any more is `not_retained`; `fix` says where to begin instead.
 //	@ID				readTopicMessages
 //	@Tags			topics
 //	@Param			topic	path		string			true	"Name of the topic"
 //	@Param			after	query		string			false	"Sequence number behind which to begin"	maxlength(20)
 //	@Param			since	query		string			false	"Instant of the publish with which to begin"	format(date-time)
+//	@Param			group_id	query		string		false	"Only messages of this group"	maxlength(128)
 //	@Param			limit	query		int				false	"How many at most; there may be fewer when they are large"	minimum(1)	maximum(100)	default(50)
 //	@Param			wait	query		int				false	"Seconds to wait for a message, or text such as 20s"	minimum(0)	maximum(20)	default(0)
 //	@Success		200		{object}	TopicMessages	"A part of the log"
@@ -68,34 +76,32 @@ type ReplayInput struct {
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/messages [get]
 func (a *API) readTopicMessages(c echo.Context) error {
-	q, err := readQuery(c, "after", "since", "limit", "wait")
+	q, err := readQuery(c, "after", "since", "group_id", "limit", "wait")
 	if err != nil {
 		return err
 	}
-	from, err := placeQuery(&q)
-	if err != nil {
+	var opt topics.ReadOptions
+	if opt.Place, err = placeQuery(&q); err != nil {
 		return err
 	}
-	limit, err := q.number("limit", defaultLimit, 1, topics.MaxRead)
-	if err != nil {
+	if opt.Group, err = groupQuery(&q); err != nil {
+		return err
+	}
+	if opt.Limit, err = q.number("limit", defaultLimit, 1, topics.MaxRead); err != nil {
 		return err
 	}
 	wait, err := q.upTo("wait", queues.MaxWait)
 	if err != nil {
 		return err
 	}
-	patience := time.Duration(0)
 	if wait != nil && *wait > 0 {
-		patience = *wait
-		leave, err := a.enterStream(c)
-		if err != nil {
-			patience = 0
-		} else {
+		if leave, err := a.enterStream(c); err == nil { // else it is answered at once
 			defer leave()
+			opt.Wait = *wait
 		}
 	}
 	ctx, t, _ := scope(c)
-	page, err := a.Topics.Read(ctx, t, c.Param("topic"), topics.ReadOptions{Place: from, Limit: limit, Wait: patience})
+	page, err := a.Topics.Read(ctx, t, c.Param("topic"), opt)
 	if err != nil {
 		return a.guessTopic(c, err)
 	}
@@ -129,6 +135,15 @@ func placeQuery(q *query) (topics.Place, error) {
 		}
 	}
 	return from, nil
+}
+
+// groupQuery reads which group's messages are asked for, or "".
+func groupQuery(q *query) (string, error) {
+	group := q.text("group_id")
+	if q.has("group_id") && (group == "" || len(group) > queues.MaxGroupID) {
+		return "", queryFault("group_id", "invalid", "must be a group id: 1 to 128 characters")
+	}
+	return group, nil
 }
 
 const wantSequence = "must be a sequence number: up to 20 digits"
@@ -167,19 +182,21 @@ func newTopicMessage(l *topics.Logged) TopicMessage {
 // replaySubscription brings what was published to a subscription once more.
 //
 //	@Summary		Replay messages to a subscription
-//	@Description	What the topic still keeps, from a place up to now, goes to the subscription's queue once more, as far as its filter policy lets it through as it is now. It goes beside what is published meanwhile, and may come between it.
+//	@Description	What the topic still keeps, from a place up to another one, goes to where the subscription leads once more, as far as its filter policy lets it through as it is now. It goes beside what is published meanwhile, and may come between it.
+//	@Description
+//	@Description	Of a webhook `failed` sends what failed for good again, with all of its attempts before it, and `missing` what was never tried: `gaps` of its `delivery` say where there is such. Who cancels that and asks for it again gets the rest, and nothing twice.
 //	@ID				replaySubscription
 //	@Tags			subscriptions
 //	@Accept			json
 //	@Param			topic			path		string		true	"Name of the topic"
 //	@Param			subscription	path		string		true	"Name of the subscription"
-//	@Param			replay			body		ReplayInput	false	"Where to begin; default: with the oldest message that is kept"
+//	@Param			replay			body		ReplayInput	false	"What, and where to begin; default: all, with the oldest message that is kept"
 //	@Success		202				{object}	Task		"The task"
 //	@Header			202				{string}	Location	"The task"
 //	@Failure		400				{object}	Problem		"The request is malformed"
 //	@Failure		404				{object}	Problem		"No such topic or subscription"
 //	@Failure		408				{object}	Problem		"The body did not arrive in time"
-//	@Failure		409				{object}	Problem		"Messages behind that place are not kept any more (`not_retained`)"
+//	@Failure		409				{object}	Problem		"Messages behind that place are not kept any more (`not_retained`), or the subscription leads to no webhook (`not_a_webhook`)"
 //	@Failure		413				{object}	Problem		"The body is too large"
 //	@Failure		415				{object}	Problem		"The body is not JSON"
 //	@Failure		422				{object}	Problem		"A value is not allowed, or the subscription's queue is missing"
@@ -189,23 +206,34 @@ func (a *API) replaySubscription(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
-	var from topics.Place
+	var opt topics.ReplayOptions
 	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"after", "since"}, func(key []byte) {
+		r.object([]string{"what", "after", "since", "until"}, func(key []byte) {
 			switch string(key) {
+			case "what":
+				s, ok := r.str()
+				opt.What = topics.Recovery(s)
+				if ok && opt.What != topics.All && opt.What != topics.Failed && opt.What != topics.Missing {
+					r.fault("not_allowed", "must be %s, %s or %s", topics.All, topics.Failed, topics.Missing)
+				}
 			case "after":
 				s, ok := r.str()
 				n, isNumber := parseSequence(string(s))
 				if ok && !isNumber {
 					r.fault("invalid", wantSequence)
 				}
-				from.After = &n
+				opt.From.After = &n
 			case "since":
-				from.Since = r.time()
+				opt.From.Since = r.time()
+			case "until":
+				opt.Until = r.time()
 			}
 		})
-		if from.After != nil && !from.Since.IsZero() {
+		switch {
+		case opt.From.After != nil && !opt.From.Since.IsZero():
 			r.fault("contradiction", "must have after or since, not both")
+		case !opt.Until.IsZero() && !opt.From.Since.Before(opt.Until):
+			r.fault("contradiction", "must have an until that is later than since")
 		}
 	})
 	if err != nil {
@@ -213,7 +241,7 @@ func (a *API) replaySubscription(c echo.Context) error {
 	}
 	ctx, t, _ := scope(c)
 	topic, name := c.Param("topic"), c.Param("subscription")
-	n, err := a.Topics.PlanReplay(ctx, t, topic, name, topics.ReplayOptions{From: from})
+	n, err := a.Topics.PlanReplay(ctx, t, topic, name, opt)
 	if err != nil {
 		return a.guessTopic(c, err)
 	}

@@ -25,6 +25,8 @@ type Topic struct {
 	// Null for a standard topic.
 	FIFO   *TopicFIFO        `json:"fifo" extensions:"x-nullable"`
 	Labels map[string]string `json:"labels"`
+	// The version of the schema by which messages are checked; null: they are not.
+	SchemaVersion *int64 `json:"schema_version" extensions:"x-nullable" example:"2"`
 	// How many subscriptions there are.
 	Subscriptions int64    `json:"subscriptions" example:"2"`
 	Log           TopicLog `json:"log"`
@@ -79,7 +81,7 @@ var topicNames = []string{"type", "message_retention", "fifo", "labels"}
 
 // topicReadOnly are the members of Topic that nobody sets.
 var topicReadOnly = map[string]bool{
-	"name": true, "subscriptions": true, "log": true, "published": true, "arn": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "schema_version": true, "subscriptions": true, "log": true, "published": true, "arn": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // topicChange is what a body says of a topic's settings.
@@ -385,6 +387,9 @@ func (a *API) topic(tp topics.Topic, account string) Topic {
 		CreatedAt: Instant{tp.Created}, UpdatedAt: Instant{tp.Updated}, ETag: tp.ETag}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
+	}
+	if current := tp.Settings.Schemas.Current; current != 0 {
+		out.SchemaVersion = &current
 	}
 	if topics.IsFIFOName(tp.Name) {
 		out.Type, out.FIFO = "fifo", &TopicFIFO{ContentBasedDeduplication: tp.Settings.ContentBased}

@@ -227,6 +227,40 @@ func TestSubscriptionsRefuse(t *testing.T) {
 	h.json("PUT", tp+"/subscriptions/there", `{"queue":"`+q+`"}`, "If-None-Match", "*").problem(412, "precondition_failed")
 }
 
+func TestASubscriptionMayLeadToATopic(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	from, to, q := h.topic("", `{}`), h.topic("", `{"message_retention":3600}`), queueName(h.queue(`{}`))
+	sub := from + "/subscriptions/on"
+	var s handlers.Subscription
+	h.json("PUT", sub, `{"protocol":"topic","target_topic":"`+queueName(to)+`"}`).is(201).into(&s)
+	if s.Protocol != "topic" || s.TargetTopic == nil || *s.TargetTopic != queueName(to) || s.Queue != nil || s.Endpoint != "" {
+		t.Errorf("made: %+v", s)
+	}
+	h.do("POST", from+"/messages", "m").is(201)
+	got := h.do("GET", to+"/messages?wait=5", "").is(200)
+	if !strings.Contains(string(got.body), `"body":"m"`) {
+		t.Errorf("the other topic has %s", got.body)
+	}
+	for _, body := range []string{
+		`{"target_topic":"` + queueName(from) + `"}`, `{"target_topic":"none"}`, `{"target_topic":7}`,
+		`{"target_topic":"` + queueName(to) + `","queue":"` + q + `"}`, `{"target_topic":"` + queueName(to) + `","endpoint":"https://example.com"}`,
+		`{"target_topic":"` + queueName(to) + `","format":"envelope"}`, `{"protocol":"topic"}`, `{"protocol":"topic","queue":"` + q + `"}`,
+		`{"protocol":"queue","target_topic":"` + queueName(to) + `"}`, `{"queue":"topic:` + queueName(to) + `"}`,
+	} {
+		h.json("PUT", from+"/subscriptions/other", body).problem(422, "validation_failed")
+	}
+	p := h.json("PUT", to+"/subscriptions/back", `{"target_topic":"`+queueName(from)+`"}`).problem(422, "validation_failed")
+	if p.Fix == "" || !strings.Contains(p.Detail, queueName(from)) {
+		t.Errorf("a ring: %+v", p)
+	}
+	h.do("GET", sub+"/secret", "").problem(409, "not_a_webhook")
+	h.json("PATCH", sub, `{"target_topic":null,"queue":"`+q+`"}`).problem(422, "validation_failed")
+	stranger := h.newTenant()
+	h.json("PUT", "/v1/topics/theirs", `{}`, as(h.newKey(stranger.ID))...).is(201)
+	h.json("PUT", "/v1/topics/theirs/subscriptions/on", `{"target_topic":"`+queueName(to)+`"}`, as(h.newKey(stranger.ID))...).problem(422, "validation_failed")
+}
+
 func TestAFilterTestNamesWhatFails(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
@@ -335,4 +369,58 @@ func TestTheLogIsReadAndReplayed(t *testing.T) {
 	h.json("POST", tp+"/subscriptions/s/replay", `{"after":"x"}`).problem(422, "validation_failed")
 	h.json("POST", tp+"/subscriptions/s/replay", `{"after":"1","since":"2026-03-01T12:00:30Z"}`).problem(422, "validation_failed")
 	h.json("POST", tp+"/subscriptions/none/replay", `{}`).problem(404, "subscription_not_found")
+}
+
+func TestATopicIsFollowed(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	for _, accept := range []string{"", "text/event-stream"} {
+		tp := h.topic("", `{"message_retention":3600}`)
+		h.do("POST", tp+"/messages", "before", "Message-Group-Id", "g").is(201)
+		now, all := h.stream("GET", tp+"/tail", "Accept", accept), h.stream("GET", tp+"/tail?since=2026-01-01T00:00:00Z", "Accept", accept)
+		group := h.stream("GET", tp+"/tail?group_id=g&after=0", "Accept", accept)
+		h.do("POST", tp+"/messages", "1", "Message-Group-Id", "other").is(201)
+		h.do("POST", tp+"/messages", "\xff\n\x00", "Message-Group-Id", "g").is(201)
+		diff(t, "from the beginning", []string{"before", "1", "/woA"}, all.bodies(3))
+		diff(t, "of a group", []string{"before", "/woA"}, group.bodies(2))
+		first, second := now.next(), now.next()
+		diff(t, "from now on", []string{"1", "/woA"}, []string{first.Body, second.Body})
+		if first.SequenceNumber == nil || accept != "" && first.id != *first.SequenceNumber {
+			t.Errorf("got %+v", first)
+		}
+		again := h.stream("GET", tp+"/tail?after="+*first.SequenceNumber, "Accept", accept)
+		diff(t, "behind the first", []string{"/woA"}, again.bodies(1))
+		again = h.stream("GET", tp+"/tail?after=0", "Last-Event-ID", *first.SequenceNumber, "Accept", accept)
+		diff(t, "behind the last event", []string{"/woA"}, again.bodies(1))
+		h.do("DELETE", tp, "").is(204)
+		until(t, "the deleted topic's stream ends", func() bool {
+			h.clock.Advance(500 * time.Millisecond)
+			return len(now.items) > 0
+		})
+		if end := now.next(); end.Event != "end" || end.Reason != "topic_not_found" {
+			t.Errorf("the end: %+v", end)
+		}
+	}
+	tp := h.topic("", `{"message_retention":3600}`)
+	if a := h.do("HEAD", tp+"/tail", ""); a.status != 200 || a.header.Get("Content-Type") != "application/x-ndjson" {
+		t.Errorf("HEAD: %d %v", a.status, a.header)
+	}
+	stranger := "Bearer " + h.newKey(h.newTenant().ID)
+	for _, c := range []struct {
+		query, header string
+		status        int
+		code          string
+	}{
+		{"?after=x", "", 422, "validation_failed"},
+		{"?after=1&since=2026-01-01T00:00:00Z", "", 422, "validation_failed"},
+		{"?since=yesterday", "", 422, "validation_failed"},
+		{"?group_id=", "", 422, "validation_failed"},
+		{"?group_id=" + strings.Repeat("g", 129), "", 422, "validation_failed"},
+		{"?limit=3", "", 422, "validation_failed"},
+		{"", "nonsense", 422, "validation_failed"},
+	} {
+		h.do("GET", tp+"/tail"+c.query, "", "Last-Event-ID", c.header).problem(c.status, c.code)
+	}
+	h.do("GET", tp+"/tail", "", "Authorization", stranger).problem(404, "topic_not_found")
+	h.do("GET", tp+"/messages?group_id=", "").problem(422, "validation_failed")
 }

@@ -9,6 +9,24 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
+// What a schedule sends counts as what anybody else sends, a repeated run once.
+func TestSchedulesAreUsage(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	path := h.queue("")
+	h.json("PUT", path+"/schedules/s", `{"every":60,"message":{"body":"tick"}}`).is(201)
+	for range 2 {
+		h.do("POST", path+"/schedules/s/run", "", "Idempotency-Key", "k").is(201)
+	}
+	h.do("POST", path+"/schedules/s/run", "").is(201)
+	h.api.Meter.Flush(t.Context())
+	var page handlers.Page[handlers.Usage]
+	h.do("GET", "/v1/usage?by=queue&name="+queueName(path), "").is(200).into(&page)
+	if len(page.Data) != 1 || page.Data[0].MessagesSent != 2 {
+		t.Errorf("after two runs of a schedule: %+v", page.Data)
+	}
+}
+
 func TestUsageIsTold(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)

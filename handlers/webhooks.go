@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -20,9 +21,14 @@ import (
 type WebhookStatus struct {
 	// Open: it is sent to. Throttled: it asked for peace. Tripped: it failed too often in a row, and is left alone for a while.
 	// Probing: one attempt shows whether it works again. Disabled: it gets nothing until it is enabled.
-	Gate string `json:"gate" enums:"open,throttled,tripped,probing,paused,disabled"`
-	// When the gate opens by itself; null when it is open, or does not.
+	// Unverified: it gets nothing but challenges until it answers one.
+	Gate string `json:"gate" enums:"open,throttled,tripped,probing,paused,disabled,unverified"`
+	// When the gate opens by itself, or an unverified endpoint is challenged next; null when it is open, or neither comes.
 	Until *Instant `json:"until" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Since when the endpoint is verified; null when it is not, or need not be.
+	VerifiedAt *Instant `json:"verified_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// Requests a minute that it allowed when it was verified, and gets at most; null when it set no limit.
+	AllowedRate *int64 `json:"allowed_rate" extensions:"x-nullable" example:"600"`
 	// null when it is not disabled.
 	DisabledAt *Instant `json:"disabled_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// Why it is disabled: by_request, failing for five days without a success, or what it answered, such as http_410.
@@ -42,8 +48,22 @@ type WebhookStatus struct {
 	Attempts int64 `json:"attempts" example:"118"`
 	// Messages that were dropped since the endpoint was disabled.
 	Missed int64 `json:"missed" example:"0"`
+	// What was never tried, because the endpoint was disabled or held as many messages as it may: a replay of `missing` brings it while the topic keeps it. At most 64.
+	Gaps []WebhookGap `json:"gaps"`
 	// When the next attempt is due; null when there is nothing to send.
 	NextAttempt *Instant `json:"next_attempt_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// WebhookGap is a part of the topic's log of which a webhook has tried nothing.
+type WebhookGap struct {
+	// Sequence numbers of the first message and the last.
+	First string `json:"first" example:"00000151018143744000"`
+	Last  string `json:"last" example:"00000151018143752192"`
+	// When they were published.
+	FirstAt Instant `json:"first_at" swaggertype:"string" format:"date-time"`
+	LastAt  Instant `json:"last_at" swaggertype:"string" format:"date-time"`
+	// How many messages; an estimate once some of them were brought.
+	Count int64 `json:"count" example:"3"`
 }
 
 // WebhookSecrets are what a webhook signs with, the newest one first.
@@ -76,8 +96,9 @@ type Delivery struct {
 	MessageID string `json:"message_id" example:"msg_0603hz5c0c01g0003w50"`
 	// Which attempt it was.
 	Attempt int64 `json:"attempt" example:"1"`
-	// What became of the message: delivered; retrying, it is sent again; failed, it is not, by itself; test, it was a test event.
-	Status string  `json:"status" enums:"delivered,retrying,failed,test"`
+	// What became of the message: delivered; retrying, it is sent again; failed, it is not, by itself; test, it was a test event; challenge, it was
+	// one to verify the endpoint.
+	Status string  `json:"status" enums:"delivered,retrying,failed,test,challenge"`
 	At     Instant `json:"at" swaggertype:"string" format:"date-time"`
 	// Milliseconds that it took.
 	Duration int64 `json:"duration_ms" example:"83"`
@@ -96,7 +117,7 @@ type Delivery struct {
 // DeliveryError is why an attempt failed.
 type DeliveryError struct {
 	// Stable: http_ and the status, redirect_refused, timeout, connect_failed, name_not_found, dns_failed, tls_failed,
-	// connection_closed, response_too_large, response_invalid, endpoint_not_allowed, or not_retained.
+	// connection_closed, response_too_large, response_invalid, endpoint_not_allowed, not_retained, damaged, no_result, challenge_failed, endpoint_changed, or token_failed.
 	Code string `json:"code" example:"http_500"`
 	// For people. May change.
 	Detail string `json:"detail" example:"The endpoint answered 500 Internal Server Error."`
@@ -108,7 +129,7 @@ type Resent struct {
 }
 
 // webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
-var webhookNames = []string{"endpoint", "secret", "timeout", "max_in_flight", "retry_schedule", "on_exhausted"}
+var webhookNames = []string{"endpoint", "secret", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls"}
 
 // endpointChange reads a member of SubscriptionInput that is about the endpoint.
 func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
@@ -156,6 +177,36 @@ func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
 			}
 		}
 		add(func(e *webhook.Endpoint) { e.OnExhausted = webhook.Exhausted(what) })
+	case "verification":
+		way := "none"
+		if !none {
+			s, ok := r.str()
+			if way = string(s); ok && way != "none" && way != string(webhook.ByEcho) && way != string(webhook.ByCloudEvents) && way != string(webhook.BySNS) {
+				r.fault("not_allowed", "must be none, %s, %s or %s", webhook.ByEcho, webhook.ByCloudEvents, webhook.BySNS)
+			}
+		}
+		if way == "none" {
+			way = ""
+		}
+		add(func(e *webhook.Endpoint) { e.Verify = webhook.Verification(way) })
+	case "headers":
+		if none {
+			add(func(e *webhook.Endpoint) { e.Headers = nil })
+		} else {
+			r.webhookHeaders(add)
+		}
+	case "tls":
+		var t *webhook.TLS
+		if !none {
+			t = r.webhookTLS()
+		}
+		add(func(e *webhook.Endpoint) { e.TLS = t })
+	case "auth":
+		var auth *webhook.Auth
+		if !none {
+			auth = r.webhookAuth()
+		}
+		add(func(e *webhook.Endpoint) { e.Auth = auth })
 	}
 }
 
@@ -183,9 +234,16 @@ func (a *API) showWebhook(ctx context.Context, out *Subscription, s *topics.Subs
 	if err != nil {
 		return err
 	}
-	out.Delivery = &WebhookStatus{Gate: string(st.Gate), Until: instant(st.Until), DisabledAt: instant(st.DisabledAt), DisabledReason: st.Reason,
+	out.Delivery = &WebhookStatus{Gate: string(st.Gate), Until: instant(st.Until), VerifiedAt: instant(st.Verified), DisabledAt: instant(st.DisabledAt), DisabledReason: st.Reason,
 		ConsecutiveFailures: st.Failures, FailingSince: instant(st.FailingSince), LastSuccess: instant(st.LastSuccess), LastFailure: instant(st.LastFailure),
-		Pending: st.Pending, Sending: st.Sending, Failed: st.Dead, Attempts: st.Attempts, Missed: st.Missed, NextAttempt: instant(st.Next)}
+		Pending: st.Pending, Sending: st.Sending, Failed: st.Dead, Attempts: st.Attempts, Missed: st.Missed, NextAttempt: instant(st.Next), Gaps: make([]WebhookGap, len(st.Gaps))}
+	for i, g := range st.Gaps {
+		out.Delivery.Gaps[i] = WebhookGap{First: sequenceText(g.First), Last: sequenceText(g.Last), FirstAt: Instant{topics.PublishedAt(g.First)},
+			LastAt: Instant{topics.PublishedAt(g.Last)}, Count: g.Count}
+	}
+	if st.Rate > 0 {
+		out.Delivery.AllowedRate = &st.Rate
+	}
 	out.Counts.Delivered, out.Counts.Failed = st.Delivered, st.Failed
 	out.Lag += st.Pending
 	if out.State == string(topics.Disabled) { // it may be enabled since
@@ -194,6 +252,8 @@ func (a *API) showWebhook(ctx context.Context, out *Subscription, s *topics.Subs
 	switch {
 	case st.Gate == webhook.Off:
 		out.State = string(topics.Disabled)
+	case out.State == string(topics.Active) && st.Gate == webhook.Unverified:
+		out.State = string(webhook.Unverified)
 	case out.State == string(topics.Active) && (st.Gate == webhook.Tripped || st.Gate == webhook.Probing):
 		out.State = "failing"
 	}
@@ -208,13 +268,20 @@ func (out *Subscription) fillEndpoint(s *topics.Subscription) {
 	e, _ := webhook.ParseEndpoint(s.Settings.Endpoint) // it was written by Encode
 	e = e.Filled()
 	out.Protocol, out.Endpoint, out.Timeout, out.MaxInFlight = "webhook", e.URL, wholeSeconds(e.Timeout), e.MaxInFlight
-	out.RetrySchedule = make([]int, len(e.Retries))
-	for i, d := range e.Retries {
-		out.RetrySchedule[i] = wholeSeconds(d)
+	if e.SNS != nil {
+		out.DeliveryPolicy = map[string]any{}
+		_ = json.Unmarshal([]byte(e.SNS.Policy), &out.DeliveryPolicy) // it was found to be an object
+	} else {
+		out.RetrySchedule = make([]int, len(e.Retries))
+		for i, d := range e.Retries {
+			out.RetrySchedule[i] = wholeSeconds(d)
+		}
 	}
 	if topics.IsFIFOName(out.Topic) {
 		out.OnExhausted = string(e.OnExhausted)
 	}
+	out.Headers, out.Auth, out.TLS = shownHeaders(e.Headers), shownAuth(e.Auth), shownTLS(e.TLS)
+	out.Verification = cmp.Or(string(e.Verify), "none")
 }
 
 // showWebhooks does it for a list.
@@ -248,7 +315,7 @@ func (a *API) way(c echo.Context) (topics.Way, error) {
 //	@Success		200				{object}	WebhookSecrets	"The secrets"
 //	@Failure		400				{object}	Problem			"The request is malformed"
 //	@Failure		404				{object}	Problem			"No such topic or subscription"
-//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`)"
 //	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/secret [get]
@@ -290,7 +357,7 @@ func (a *API) answerSecrets(c echo.Context, status int, list []webhook.Secret) e
 //	@Failure		400				{object}	Problem			"The request is malformed"
 //	@Failure		404				{object}	Problem			"No such topic or subscription"
 //	@Failure		408				{object}	Problem			"The body did not arrive in time"
-//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`), or five secrets sign already (`too_many_secrets`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`), or five secrets sign already (`too_many_secrets`)"
 //	@Failure		413				{object}	Problem			"The body is too large"
 //	@Failure		415				{object}	Problem			"The body is not JSON"
 //	@Failure		422				{object}	Problem			"A value is not allowed"
@@ -331,7 +398,7 @@ func (a *API) rotateSubscriptionSecret(c echo.Context) error {
 // enableSubscription lets a webhook send again.
 //
 //	@Summary		Enable a webhook
-//	@Description	What waits is sent, also when the endpoint was disabled because it failed for too long or answered 410, and when its breaker is open. What was published while it was disabled comes by a replay.
+//	@Description	What waits is sent, also when the endpoint was disabled because it failed for too long or answered 410, and when its breaker is open. What was published while it was disabled is named by `gaps` of its `delivery`, and comes by a replay of `missing`.
 //	@ID				enableSubscription
 //	@Tags			webhooks
 //	@Param			topic			path		string			true	"Name of the topic"
@@ -340,7 +407,7 @@ func (a *API) rotateSubscriptionSecret(c echo.Context) error {
 //	@Header			200				{string}	ETag			"Version of the settings"
 //	@Failure		400				{object}	Problem			"The request is malformed"
 //	@Failure		404				{object}	Problem			"No such topic or subscription"
-//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`)"
 //	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/enable [post]
@@ -360,7 +427,7 @@ func (a *API) enableSubscription(c echo.Context) error {
 //	@Header			200				{string}	ETag			"Version of the settings"
 //	@Failure		400				{object}	Problem			"The request is malformed"
 //	@Failure		404				{object}	Problem			"No such topic or subscription"
-//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`)"
 //	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/disable [post]
@@ -390,7 +457,7 @@ func (a *API) gate(c echo.Context, change func(context.Context, topics.Way) erro
 // testSubscription sends a test event.
 //
 //	@Summary		Send a test event
-//	@Description	One request, now, whatever the state of the endpoint, with the body `{"type":"sluice.test",…}`, signed as all others. The answer says what came of it. It is not tried again, and changes nothing of how the endpoint fares.
+//	@Description	One request, now, whatever the state of an endpoint that is verified or need not be, with the body `{"type":"sluice.test",…}`, signed as all others. The answer says what came of it. It is not tried again, and changes nothing of how the endpoint fares.
 //	@ID				testSubscription
 //	@Tags			webhooks
 //	@Param			topic			path		string		true	"Name of the topic"
@@ -398,11 +465,35 @@ func (a *API) gate(c echo.Context, change func(context.Context, topics.Way) erro
 //	@Success		200				{object}	Delivery	"What came of it, success or not"
 //	@Failure		400				{object}	Problem		"The request is malformed"
 //	@Failure		404				{object}	Problem		"No such topic or subscription"
-//	@Failure		409				{object}	Problem		"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		409				{object}	Problem		"The subscription leads to a queue or topic (`not_a_webhook`), or the endpoint is not verified (`endpoint_unverified`)"
 //	@Failure		415				{object}	Problem		"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem		"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/test [post]
 func (a *API) testSubscription(c echo.Context) error {
+	return a.tried(c, a.Webhooks.Test)
+}
+
+// confirmSubscription challenges an endpoint.
+//
+//	@Summary		Verify the endpoint of a webhook
+//	@Description	Challenges it now, as its `verification` says: with `challenge` it answers a `POST` of `{"type":"sluice.challenge","challenge":"…",…}` by the text of the challenge, or by `{"challenge":"…"}`; with `cloudevents` it answers `OPTIONS` by `WebHook-Allowed-Origin`; with `sns` it is sent a `SubscriptionConfirmation`, and is verified when somebody visits the `SubscribeURL` in it. The answer says what came of it. Once every ten seconds.
+//	@ID				confirmSubscription
+//	@Tags			webhooks
+//	@Param			topic			path		string		true	"Name of the topic"
+//	@Param			subscription	path		string		true	"Name of the subscription"
+//	@Success		200				{object}	Delivery	"What came of it, success or not"
+//	@Failure		400				{object}	Problem		"The request is malformed"
+//	@Failure		404				{object}	Problem		"No such topic or subscription"
+//	@Failure		409				{object}	Problem		"The subscription leads to a queue (`not_a_webhook`), or its endpoint need not be verified (`no_verification`)"
+//	@Failure		415				{object}	Problem		"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem		"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/confirm [post]
+func (a *API) confirmSubscription(c echo.Context) error {
+	return a.tried(c, a.Webhooks.Confirm)
+}
+
+// tried makes one request to an endpoint and shows what came of it.
+func (a *API) tried(c echo.Context, try func(context.Context, topics.Way) (webhook.Attempt, error)) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
@@ -410,7 +501,7 @@ func (a *API) testSubscription(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	got, err := a.Webhooks.Test(c.Request().Context(), w)
+	got, err := try(c.Request().Context(), w)
 	if err != nil {
 		return err
 	}
@@ -442,7 +533,7 @@ func deliveryID(at *webhook.Attempt) string {
 //	@Tags			webhooks
 //	@Param			topic			path		string			true	"Name of the topic"
 //	@Param			subscription	path		string			true	"Name of the subscription"
-//	@Param			status			query		string			false	"Only those with this status"	Enums(all,delivered,retrying,failed,test)	default(all)
+//	@Param			status			query		string			false	"Only those with this status"	Enums(all,delivered,retrying,failed,test,challenge)	default(all)
 //	@Param			message_id		query		string			false	"Only those of this message"
 //	@Param			limit			query		int				false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor			query		string			false	"next_cursor of the part before"
@@ -450,7 +541,7 @@ func deliveryID(at *webhook.Attempt) string {
 //	@Header			200				{string}	Link			"The next part, with rel=next"
 //	@Failure		400				{object}	Problem			"The request is malformed"
 //	@Failure		404				{object}	Problem			"No such topic or subscription"
-//	@Failure		409				{object}	Problem			"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`)"
 //	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries [get]
@@ -463,7 +554,7 @@ func (a *API) listDeliveries(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	status, err := q.choice("status", "all", webhook.Delivered, webhook.Retrying, webhook.Failed, webhook.Tested)
+	status, err := q.choice("status", "all", webhook.Delivered, webhook.Retrying, webhook.Failed, webhook.Tested, webhook.Challenged)
 	if err != nil {
 		return err
 	}
@@ -507,7 +598,7 @@ func (a *API) listDeliveries(c echo.Context) error {
 //	@Success		202				"It is sent again"
 //	@Failure		400				{object}	Problem	"The request is malformed"
 //	@Failure		404				{object}	Problem	"No such topic or subscription, or no such delivery (`delivery_not_found`)"
-//	@Failure		409				{object}	Problem	"The subscription leads to a queue (`not_a_webhook`), or is disabled (`endpoint_disabled`)"
+//	@Failure		409				{object}	Problem	"The subscription leads to a queue or topic (`not_a_webhook`), or is disabled (`endpoint_disabled`)"
 //	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem	"A value is not allowed"
 //	@Failure		507				{object}	Problem	"The webhook holds as many messages as it may"
@@ -544,7 +635,7 @@ func (a *API) resendDelivery(c echo.Context) error {
 //	@Failure		400				{object}	Problem		"The request is malformed"
 //	@Failure		404				{object}	Problem		"No such topic or subscription"
 //	@Failure		408				{object}	Problem		"The body did not arrive in time"
-//	@Failure		409				{object}	Problem		"The subscription leads to a queue (`not_a_webhook`)"
+//	@Failure		409				{object}	Problem		"The subscription leads to a queue or topic (`not_a_webhook`)"
 //	@Failure		413				{object}	Problem		"The body is too large"
 //	@Failure		415				{object}	Problem		"The body is not JSON"
 //	@Failure		422				{object}	Problem		"A value is not allowed"

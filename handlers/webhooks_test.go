@@ -12,6 +12,8 @@ import (
 
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // endpoint is a receiver of webhooks.
@@ -74,7 +76,7 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	secret := s.Secret
 	s.Secret, s.Delivery = "", nil
 	want := handlers.Subscription{Name: "customer", Topic: queueName(tp), Protocol: "webhook", Endpoint: e.URL + "/hooks?k=1", Timeout: 15, MaxInFlight: 16,
-		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, Format: "raw", FilterScope: "attributes", State: "active",
+		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, Format: "raw", FilterScope: "attributes", State: "active", Verification: "none",
 		CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: s.ETag}
 	diff(t, "the new webhook", want, s)
 	// The secret is shown once, and where it is asked for.
@@ -144,6 +146,8 @@ func TestWebhooksRefuse(t *testing.T) {
 		{`{"endpoint":"https://example.com/","retry_schedule":[90000]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","retry_schedule":[` + strings.TrimSuffix(strings.Repeat("1,", 31), ",") + `]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","on_exhausted":"drop"}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","format":"cloudevents"}`, "validation_failed"},
+		{`{"queue":"` + q + `","format":"cloudevents_binary"}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","secret":"whsec_c2hvcnQ="}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","delivery":{}}`, "unknown_field"},
 		{`{"timeout":5}`, "validation_failed"},
@@ -158,7 +162,7 @@ func TestWebhooksRefuse(t *testing.T) {
 	for _, verb := range []string{"/secret", "/deliveries"} {
 		h.do("GET", tp+"/subscriptions/queue"+verb, "").problem(409, "not_a_webhook")
 	}
-	for _, verb := range []string{"/rotate_secret", "/enable", "/disable", "/test", "/deliveries/resend", "/deliveries/dlv_00000000000001/resend"} {
+	for _, verb := range []string{"/rotate_secret", "/enable", "/disable", "/test", "/confirm", "/deliveries/resend", "/deliveries/dlv_00000000000001/resend"} {
 		h.do("POST", tp+"/subscriptions/queue"+verb, "").problem(409, "not_a_webhook")
 	}
 	h.do("GET", tp+"/subscriptions/hook/deliveries?status=lost", "").problem(422, "validation_failed")
@@ -241,7 +245,80 @@ func TestDeliveriesAreListedAndResent(t *testing.T) {
 		return s.Delivery.Missed == 1
 	})
 	h.do("POST", one+"/enable", "").is(200).into(&s)
-	if s.State != "active" || s.Counts.Dropped != 1 || s.LastError == nil || len(e.got()) != 4 {
-		t.Errorf("enabled: %+v", s)
+	if s.State != "active" || s.Counts.Dropped != 1 || s.LastError == nil || len(e.got()) != 4 || len(s.Delivery.Gaps) != 1 || s.Delivery.Gaps[0].Count != 1 {
+		t.Errorf("enabled: %+v %+v", s, s.Delivery)
+	}
+}
+
+func TestWhatAWebhookMissedOrFailedIsReplayed(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.run(tasks.NewRunner(tasks.Config{Store: h.api.Tasks, Clock: h.clock, Kinds: map[string]tasks.Kind{topics.ReplayTask: h.topics.Replaying(),
+		topics.FailedTask: h.topics.Reviving(), topics.MissingTask: h.topics.Restoring()}}).Run)
+	tp, e, q := h.topic("", `{"message_retention":3600}`), newEndpoint(t, 413), h.queue(`{}`)
+	one, two := tp+"/subscriptions/customer", tp+"/subscriptions/billing"
+	h.json("PUT", one, `{"endpoint":"`+e.URL+`"}`).is(201)
+	h.json("PUT", two, `{"queue":"`+queueName(q)+`"}`).is(201)
+	h.do("POST", tp+"/messages", "too large for it").is(201)
+	var s handlers.Subscription
+	until(h, "it failed", func() bool { h.do("GET", one, "").is(200).into(&s); return s.Delivery.Failed == 1 })
+	h.do("POST", one+"/disable", "").is(200)
+	h.do("POST", tp+"/messages", "missed").is(201)
+	until(h, "it is missed", func() bool { h.do("GET", one, "").is(200).into(&s); return s.Delivery.Missed == 1 })
+	e.answers(204)
+	h.do("POST", one+"/enable", "").is(200).into(&s)
+	if g := s.Delivery.Gaps; len(g) != 1 || g[0].First != g[0].Last || g[0].Count != 1 || !g[0].FirstAt.Equal(h.clock.Now()) {
+		t.Errorf("the gaps: %+v", g)
+	}
+	h.clock.Advance(time.Second)
+	for i, what := range []string{"missing", "failed"} {
+		var task handlers.Task
+		h.json("POST", one+"/replay", `{"what":"`+what+`","since":"2026-03-01T00:00:00Z","until":"2027-01-01T00:00:00Z"}`).is(202).into(&task)
+		if task.Type != "replay_"+what || task.Scope.Subscription != "customer" || task.Progress.Total != 1 {
+			t.Errorf("a replay of what is %s: %+v", what, task)
+		}
+		until(h, "it has ended", func() bool {
+			h.do("GET", "/v1/tasks/"+task.ID, "").is(200).into(&task)
+			return task.Status == "succeeded"
+		})
+		if task.Progress.Done != 1 {
+			t.Errorf("a replay of what is %s: %+v", what, task)
+		}
+		until(h, "it came", func() bool { return len(e.got()) == i+2 })
+	}
+	var list handlers.Page[handlers.Task]
+	if h.do("GET", "/v1/tasks?type=replay_missing", "").is(200).into(&list); len(list.Data) != 1 {
+		t.Errorf("tasks: %+v", list)
+	}
+	h.json("POST", two+"/replay", `{"what":"missing"}`).problem(409, "not_a_webhook")
+	h.json("POST", two+"/replay", `{"what":"failed"}`).problem(409, "not_a_webhook")
+	h.json("POST", one+"/replay", `{"what":"failed","after":"00000151018143744000"}`).is(422)
+	h.json("POST", one+"/replay", `{"what":"lost"}`).is(422)
+	h.json("POST", one+"/replay", `{"since":"2026-03-01T00:00:00Z","until":"2026-03-01T00:00:00Z"}`).is(422)
+	h.json("POST", two+"/replay", `{"until":"2026-03-01T11:00:00Z"}`).is(202)
+}
+
+func TestAWebhookGetsCloudEvents(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	tp, e := h.topic("", `{}`), newEndpoint(t, 204)
+	one := tp + "/subscriptions/customer"
+	var s handlers.Subscription
+	h.json("PUT", one, `{"endpoint":"`+e.URL+`","format":"cloudevents_structured"}`).is(201).into(&s)
+	var sent handlers.PublishedMessage
+	h.do("POST", tp+"/messages", `{"order":7}`, "Message-Attr-Type", "order.created").is(201).into(&sent)
+	until(h, "it came", func() bool { return len(e.got()) == 1 })
+	if got := e.got()[0]; s.Format != "cloudevents_structured" || !strings.Contains(got, `"id":"`+sent.ID+`"`) || !strings.Contains(got, `"type":"order.created"`) || !strings.Contains(got, `"data":{"order":7}`) {
+		t.Errorf("what came: %s", got)
+	}
+	h.json("PATCH", one, `{"format":"cloudevents_binary"}`).is(200).into(&s)
+	h.do("POST", tp+"/messages", `{"order":8}`).is(201)
+	until(h, "the second came", func() bool { return len(e.got()) == 2 })
+	if got := e.heads[1]; s.Format != "cloudevents_binary" || e.got()[1] != `{"order":8}` || got.Get("Ce-Specversion") != "1.0" || got.Get("Ce-Type") != queueName(tp) {
+		t.Errorf("what came: %q %v", e.got()[1], got)
+	}
+	h.json("PATCH", one, `{"format":null}`).is(200).into(&s)
+	if s.Format != "raw" {
+		t.Errorf("back at the default: %+v", s)
 	}
 }

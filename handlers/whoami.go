@@ -5,6 +5,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -14,7 +15,7 @@ type Caller struct {
 	Key CallerKey `json:"key"`
 	// The access token of the request; null when it carries the key itself.
 	Token *CallerToken `json:"token" extensions:"x-nullable"`
-	// Who an identity provider says that it is; null when the request came without a token of one.
+	// Who an identity provider says that it is; null when the request came without a token of one, and without a session that was opened so.
 	Identity *CallerIdentity `json:"identity" extensions:"x-nullable"`
 	// The session of a browser by which the request came; null when it came with the key.
 	Session *CallerSession `json:"session" extensions:"x-nullable"`
@@ -25,7 +26,7 @@ type Caller struct {
 
 // CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
 type CallerKey struct {
-	// Of the session of a member it is the member's, of one that was opened with a portal link the link's, and with the token of an identity provider that of the identity.
+	// Of the session of a member it is the member's, of one that was opened with a portal link the link's, and of an identity provider's token or session that of the identity.
 	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// As they were given: scopes, wildcards and roles.
@@ -50,6 +51,10 @@ type CallerIdentity struct {
 	Issuer string `json:"issuer" example:"https://login.example.com"`
 	// What it calls somebody.
 	Subject string `json:"subject" example:"248289761001"`
+}
+
+func newCallerIdentity(i *auth.Identity) CallerIdentity {
+	return CallerIdentity{ID: i.ID, Issuer: i.Issuer, Subject: i.Subject}
 }
 
 // CallerSession is the session of a request.
@@ -87,7 +92,7 @@ type Limits struct {
 	MaxTopics int `json:"max_topics" example:"10000"`
 	// Subscriptions of a topic.
 	MaxTopicSubscriptions int `json:"max_topic_subscriptions" example:"1000"`
-	// Schedules of a queue.
+	// Schedules of a queue or a topic.
 	MaxQueueSchedules int `json:"max_queue_schedules" example:"1000"`
 	// Receives of the tenant that wait at the same time on one server, with open streams; null for any number.
 	WaitingReceives *int64 `json:"waiting_receives" extensions:"x-nullable" example:"100"`
@@ -128,7 +133,8 @@ func (a *API) whoami(c echo.Context) error {
 		who.Token = &CallerToken{ID: id}
 	}
 	if i := r.Principal.Identity; i != nil {
-		who.Identity = &CallerIdentity{ID: i.ID, Issuer: i.Issuer, Subject: i.Subject}
+		identity := newCallerIdentity(i)
+		who.Identity = &identity
 	}
 	if id := r.Principal.SessionID; id != "" {
 		who.Session = &CallerSession{ID: id}

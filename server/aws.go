@@ -8,16 +8,17 @@ import (
 
 	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/engine"
-	"github.com/sluicemq/sluice/internal/room"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // awsDoor builds the handler of what AWS SDKs send.
 func (s *Server) awsDoor(p *parts) *aws.Door {
 	return aws.New(&aws.Door{
-		Queues: p.queues, Topics: p.topics, Notifier: p.notifier, Tenants: p.tenants, Tasks: p.tasks, Auth: p.auth, Audit: p.audit,
+		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Notifier: p.notifier, Tenants: p.tenants, Tasks: p.tasks, Auth: p.auth, Audit: p.audit,
 		Limiter: p.limiter, Meter: p.meter, Crowd: p.crowd, NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, PublicURL: s.config.PublicURL,
-		MaxWaitingReceives: s.config.MaxWaitingReceives, ClientAddress: s.clientAddress(),
+		Waits:              s.config.AWSWaits,
+		MaxWaitingReceives: s.config.MaxWaitingReceives, ClientAddress: s.clientAddress(), IsLocal: isLocal,
 		Doubt: func(ctx context.Context) error {
 			if s.isInDoubt(ctx, p) {
 				return engine.ErrUnavailable
@@ -28,21 +29,14 @@ func (s *Server) awsDoor(p *parts) *aws.Door {
 }
 
 // serveAWS is observe for the AWS door.
-func (s *Server) serveAWS(door *aws.Door, crowd *crowd, w http.ResponseWriter, r *http.Request) {
-	begin := time.Now()
-	leave, err := crowd.enter(w, r)
-	defer leave()
-	var served aws.Served
-	if err == nil {
-		served = door.Serve(w, r)
-	} else {
-		served = aws.Refuse(w, r, room.ErrOverloaded)
-	}
+func (s *Server) serveAWS(door *aws.Door, requests *tenants.RequestLog, w http.ResponseWriter, r *http.Request, begin time.Time) {
+	served := door.Serve(w, r)
 	took, route := time.Since(begin), "aws"
 	if served.Action != "" {
 		route += " " + served.Action
 	}
 	s.metrics.request(r.Method, route, served.Status, took)
+	noteAWS(requests, door, r, &served, took)
 	if !s.config.LogRequests {
 		return
 	}

@@ -2,9 +2,9 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +24,7 @@ import (
 	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
+	"github.com/sluicemq/sluice/monitor/alarms"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -40,12 +41,14 @@ type parts struct {
 	bodies   *room.Room // of requests
 	answers  *room.Room
 	meter    *tenants.Meter
+	requests *tenants.RequestLog // nil: nothing is kept
 	crowd    *tenants.Waiting
 	keys     *auth.KeyStore
 	auth     *auth.Authenticator
 	queues   *queues.Store
 	topics   *topics.Store
 	monitor  *monitor.Monitor
+	alarms   *alarms.Store
 	notifier *topics.Notifier
 	webhooks *webhook.Store
 	egress   *egress.Client // for whatever tenants have leave the installation
@@ -101,12 +104,15 @@ func (s *Server) chooseRedis(ctx context.Context, p *parts) (engine.Options, str
 
 // prepare makes p ready to work. A Redis that goes away meanwhile is waited for, as one that is not there yet.
 func (s *Server) prepare(ctx context.Context, p *parts, name string) error {
-	epoch := rand.Text() // of the installation that is founded, if one is
+	fresh, err := s.newInstallation() // that is founded, if one is
+	if err != nil {
+		return err
+	}
 	for {
 		if err := s.awaitRedis(ctx, p); err != nil {
 			return err
 		}
-		err := s.adopt(ctx, p, name, epoch)
+		err := s.adopt(ctx, p, name, fresh)
 		if !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrUnknown) {
 			return err
 		}
@@ -128,7 +134,7 @@ func (s *Server) awaitRedis(ctx context.Context, p *parts) error {
 
 // adopt looks whether this Redis may be trusted and is the right one, and starts to work on it. Doing it again is
 // harmless.
-func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) error {
+func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.Identity) error {
 	d, err := s.durability(ctx, p)
 	if err != nil {
 		return err
@@ -147,7 +153,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	if err := p.engine.StartSession(ctx); err != nil {
 		return err
 	}
-	epoch, err := s.claim(ctx, p, newEpoch)
+	epoch, root, err := s.claim(ctx, p, fresh)
 	if err != nil {
 		return err
 	}
@@ -155,37 +161,47 @@ func (s *Server) adopt(ctx context.Context, p *parts, name, newEpoch string) err
 	p.limiter = tenants.NewLimiter(p.tenants)
 	p.storage = tenants.NewStorage(p.tenants)
 	p.meter = tenants.NewMeter(p.tenants)
+	p.requests = tenants.NewRequestLog(p.tenants, s.config.RequestLog)
 	p.crowd = tenants.NewWaiting()
 	p.bodies, p.answers = room.New(int64(s.config.MaxInFlightMiB)<<20), room.New(int64(s.config.MaxInFlightMiB)<<20)
 	// The key store hooks into the deletion of tenants, so it comes before anything uses them.
-	p.keys = auth.NewKeyStore(p.engine, s.keys, p.tenants, clock.Real{})
+	p.keys = auth.NewKeyStore(p.engine, root, p.tenants, clock.Real{})
 	p.auth = auth.NewAuthenticator(p.keys, s.providers(p))
 	p.tasks = tasks.New(p.engine, clock.Real{})
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.tasks.Forget(ctx, id.String()) })
 	p.audit = audit.New(p.engine)
 	p.tenants.OnDelete(func(ctx context.Context, id tenants.ID) error { return p.audit.Forget(ctx, audit.Log(id.String())) })
-	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: s.keys.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter})
-	p.notifier = topics.NewNotifier(topics.NotifierConfig{Engine: p.engine, Keys: s.keys, Region: s.config.Region, Origin: s.origin(),
+	p.queues = queues.New(queues.Config{Engine: p.engine, ReceiptKey: root.Derive("receipts"), Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter})
+	p.notifier = topics.NewNotifier(topics.NotifierConfig{Engine: p.engine, Keys: root, Region: s.config.Region, Origin: s.origin(),
 		Account: func(ctx context.Context, id tenants.ID) (string, error) {
 			t, err := p.tenants.ByID(ctx, id)
 			return t.AccountNumber, err
 		}})
-	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter, Notifier: p.notifier})
+	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter, Notifier: p.notifier,
+		ByAccount: p.tenants.ByAccount})
 	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
-	p.webhooks = webhook.New(webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: s.keys, Egress: p.egress, Logger: s.logger})
+	hooks := webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: root, Egress: p.egress, Logger: s.logger}
+	if u := s.config.PublicURL; u != nil {
+		hooks.Origin = u.Hostname()
+	}
+	p.webhooks = webhook.New(hooks)
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
+	p.alarms = alarms.New(alarms.Config{Engine: p.engine, Monitor: p.monitor, Topics: p.topics, Webhook: p.webhooks.Status, Storage: p.storage, Terms: p.tenants.Terms, Logger: s.logger})
+	p.tenants.OnDelete(p.alarms.Forget)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
 	p.tenants.OnErase(p.queues.Erase)
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),
 		queues.RedriveTask: p.queues.Redriving(),
 		topics.ReplayTask:  p.topics.Replaying(),
+		topics.FailedTask:  p.topics.Reviving(),
+		topics.MissingTask: p.topics.Restoring(),
 		tenants.DeleteTask: p.tenants.Deleting(),
 	}, Ready: func() bool { return !s.health.has("data_replaced") && !s.health.has("redis_unavailable") }})
 	p.epoch = epoch
 	p.watch = func(ctx context.Context) error { return s.watch(ctx, p, name) }
-	if err := s.firstKeys(ctx, p, epoch == newEpoch); err != nil {
+	if err := s.firstKeys(ctx, p, epoch == fresh.Epoch); err != nil {
 		return err
 	}
 	return nil
@@ -199,8 +215,32 @@ func (s *Server) providers(p *parts) *auth.Providers {
 		return nil
 	}
 	p.login = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: slices.Concat(c.EgressAllow, c.OIDCAllow), AllowHTTP: c.EgressAllowHTTP}})
-	return &auth.Providers{TenantClaim: c.OIDCTenantClaim, RoleClaim: c.OIDCRoleClaim,
-		Verifier: oidc.New(oidc.Config{Issuers: c.OIDCIssuers, Audience: c.OIDCAudience, Egress: p.login, Clock: clock.Real{}, Logger: s.logger})}
+	known := oidc.Config{Issuers: c.OIDCIssuers, Audience: c.OIDCAudience, Scopes: c.OIDCScopes, Egress: p.login, Clock: clock.Real{}, Logger: s.logger}
+	out := &auth.Providers{TenantClaim: c.OIDCTenantClaim, RoleClaim: c.OIDCRoleClaim, SessionLife: c.OIDCSession}
+	for i, id := range c.OIDCClientIDs {
+		if id == noClient {
+			continue
+		}
+		client := oidc.Client{Issuer: c.OIDCIssuers[i], ID: id}
+		if len(c.OIDCClientSecrets) > 0 && c.OIDCClientSecrets[i] != noClient {
+			client.Secret = c.OIDCClientSecrets[i]
+		}
+		known.Clients = append(known.Clients, client)
+		out.SignIn = append(out.SignIn, auth.Provider{Issuer: client.Issuer, Name: c.nameOfIssuer(i)})
+	}
+	out.Verifier = oidc.New(known)
+	return out
+}
+
+// nameOfIssuer returns what people call an identity provider.
+func (c Config) nameOfIssuer(i int) string {
+	if len(c.OIDCNames) > 0 && c.OIDCNames[i] != noClient {
+		return c.OIDCNames[i]
+	}
+	if u, err := url.Parse(c.OIDCIssuers[i]); err == nil {
+		return u.Host
+	}
+	return c.OIDCIssuers[i]
 }
 
 // origin is what addresses of the AWS door begin with that are in messages, so that no request says how it is reached.
@@ -263,52 +303,56 @@ func (s *Server) enough(d engine.Durability) error {
 // installationFile holds the epoch of the data set that this data directory belongs to.
 const installationFile = "installation"
 
-// claim makes sure that Redis holds this installation's data and that the master key is the one it was founded with.
-// A server that knows an installation never founds another one in an empty Redis: its data is gone, and that must be
-// seen.
-func (s *Server) claim(ctx context.Context, p *parts, newEpoch string) (string, error) {
+// claim makes sure that Redis holds this installation's data and that the master key opens its root secret, and returns
+// its epoch and that. A server that knows an installation never founds another one in an empty Redis: its data is gone,
+// and that must be seen.
+func (s *Server) claim(ctx context.Context, p *parts, fresh engine.Identity) (string, *keyring.Keyring, error) {
 	path := filepath.Join(s.config.DataDir, installationFile)
 	known := ""
 	if raw, err := os.ReadFile(path); err == nil && !p.engine.Memory() {
 		known = strings.TrimSpace(string(raw))
 	}
-	want := s.identity()
-	want.Epoch = newEpoch
-	have, err := p.engine.Claim(ctx, want, known == "")
+	have, err := p.engine.Claim(ctx, fresh, known == "")
 	switch {
 	case errors.Is(err, engine.ErrNoInstallation):
-		return "", fmt.Errorf("%w: Redis is empty, but %s says that it held installation %s. "+
+		return "", nil, fmt.Errorf("%w: Redis is empty, but %s says that it held installation %s. "+
 			"Bring that data back, or remove the file to begin anew", ErrUsage, path, known)
 	case err != nil:
-		return "", err
+		return "", nil, err
 	case known != "" && have.Epoch != known:
-		return "", fmt.Errorf("%w: Redis holds installation %s, but %s names %s: it is another Redis, or was restored from another backup. "+
+		return "", nil, fmt.Errorf("%w: Redis holds installation %s, but %s names %s: it is another Redis, or was restored from another backup. "+
 			"Use the right one, or remove the file to go on with this one", ErrUsage, have.Epoch, path, known)
-	case have.Fingerprint != want.Fingerprint:
-		return "", fmt.Errorf("%w: the data in Redis was made with another master key (fingerprint %s, this server has %s). "+
-			"Give all servers the same SLUICE_MASTER_KEY or master-key file", ErrUsage, have.Fingerprint, want.Fingerprint)
-	case have.Region != want.Region:
-		return "", fmt.Errorf("%w: the data in Redis belongs to region %s, and this server has region %s", ErrUsage, have.Region, want.Region)
+	}
+	root, err := openRoot(s.master, have)
+	switch {
+	case errors.Is(err, keyring.ErrOtherKey):
+		return "", nil, fmt.Errorf("%w: %w. Give all servers the same SLUICE_MASTER_KEY or master-key file", ErrUsage, err)
+	case err != nil:
+		return "", nil, fmt.Errorf("%w: %w. Bring the data of Redis back from your backup", ErrUsage, err)
+	case have.Region != fresh.Region:
+		return "", nil, fmt.Errorf("%w: the data in Redis belongs to region %s, and this server has region %s", ErrUsage, have.Region, fresh.Region)
 	}
 	if known == "" && !p.engine.Memory() {
 		if err := keyring.CreateFile(path, []byte(have.Epoch+"\n")); err != nil && !errors.Is(err, os.ErrExist) {
-			return "", err
+			return "", nil, err
 		}
 	}
-	return have.Epoch, nil
+	return have.Epoch, root, nil
 }
 
 const (
 	watchEvery      = time.Second
 	roomEvery       = 5 * time.Second // while there is room; a full Redis is looked at as often as everything else
+	keyEvery        = 5 * time.Second
 	durabilityEvery = time.Minute
 )
 
-// watch keeps /readyz true: does Redis answer, is it still the same data set, has it room, and what does it promise.
+// watch keeps /readyz true: does Redis answer, is it still the same data set, has it room, does the master key still open
+// it, and what does it promise.
 func (s *Server) watch(ctx context.Context, p *parts, name string) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	lastLevel, lastRoom := time.Now(), time.Time{}
+	lastLevel, lastRoom, lastKey := time.Now(), time.Time{}, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -316,9 +360,14 @@ func (s *Server) watch(ctx context.Context, p *parts, name string) error {
 		case <-tick.C:
 		}
 		p.looks.after(func() { s.look(ctx, p) })
+		s.health.setOutage(p.webhooks.Outage())
 		if time.Since(lastRoom) > roomEvery || s.health.isFull() {
 			lastRoom = time.Now()
 			s.checkRoom(ctx, p)
+		}
+		if time.Since(lastKey) > keyEvery {
+			lastKey = time.Now()
+			s.checkKey(ctx, p)
 		}
 		if time.Since(lastLevel) > durabilityEvery {
 			lastLevel = time.Now()
@@ -350,7 +399,7 @@ func (s *Server) checkRoom(ctx context.Context, p *parts) {
 }
 
 func (s *Server) look(ctx context.Context, p *parts) {
-	have, err := p.engine.Claim(ctx, s.identity(), false)
+	have, err := p.engine.Claim(ctx, engine.Identity{}, false)
 	unreachable, replaced := "", ""
 	switch {
 	case errors.Is(err, engine.ErrNoInstallation):
@@ -452,18 +501,22 @@ func (p *parts) run(ctx context.Context) error {
 	g.Go(func() error { return p.queues.Run(ctx) })
 	g.Go(func() error { return p.runner.Run(ctx) })
 	g.Go(func() error { return p.queues.TickSchedules(ctx) })
+	g.Go(func() error { return p.topics.TickSchedules(ctx) })
 	g.Go(func() error { return p.topics.Run(ctx) })
 	g.Go(func() error { return p.monitor.Run(ctx) })
+	g.Go(func() error { return p.alarms.Run(ctx) })
 	g.Go(func() error { return p.webhooks.Run(ctx) })
 	g.Go(func() error { return p.auth.Run(ctx) })
 	g.Go(func() error { return p.tenants.Run(ctx) })
 	g.Go(func() error { return p.limiter.Run(ctx) })
 	g.Go(func() error { return p.meter.Run(ctx) })
+	g.Go(func() error { return p.requests.Run(ctx) })
 	g.Go(func() error { return p.watch(ctx) })
 	g.Go(func() error { return p.sweep(ctx) })
 	err := g.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 	defer cancel()
+	p.requests.Flush(last)
 	p.meter.Flush(last) // of a server that stops nothing goes uncounted
 	return err
 }

@@ -61,8 +61,8 @@ type Config struct {
 	// EgressAllowHTTP lets webhooks have http:// URLs, and public ones port 80. Default false.
 	EgressAllowHTTP bool
 
-	// OIDCIssuers are the identity providers whose JWTs are taken as bearer tokens, as these name them: at most 8 https
-	// addresses. Default none.
+	// OIDCIssuers are the identity providers whose JWTs are taken as bearer tokens, and with which people may sign in, as these
+	// name themselves: at most 8 https addresses. Default none.
 	OIDCIssuers []string
 
 	// OIDCAudience is for whom such a token must be. Default none; needed with OIDCIssuers.
@@ -72,6 +72,22 @@ type Config struct {
 	// sluice_tenant and sluice_role.
 	OIDCTenantClaim, OIDCRoleClaim string
 
+	// OIDCClientIDs are what the providers know Sluice as, so that people sign in to the console with them: one for each of
+	// OIDCIssuers, in their order, and "-" for one with which nobody does. Default none: nobody does with any.
+	OIDCClientIDs []string
+
+	// OIDCClientSecrets are the secrets of the clients, in the same order, and "-" for a public one. Default none: all are public.
+	OIDCClientSecrets SecretList
+
+	// OIDCNames are what the console calls the providers, in the same order. Default none: by their hosts.
+	OIDCNames []string
+
+	// OIDCScopes are asked for when somebody signs in. Default "openid profile".
+	OIDCScopes string
+
+	// OIDCSession is how long a session holds at most that was opened so, 5m to 168h. Default 12h.
+	OIDCSession time.Duration
+
 	// OIDCAllow are networks in which providers may be although they are not public, besides EgressAllow, and that webhooks
 	// may not reach because of this; at most 256. Default none.
 	OIDCAllow []netip.Prefix
@@ -79,8 +95,8 @@ type Config struct {
 	// DataDir is the directory of the generated keys and of the embedded Redis. Default ./data.
 	DataDir string
 
-	// MasterKey is the secret from which the installation's other keys are derived: at least 32 bytes. Default
-	// none: the server keeps one in <DataDir>/master-key.
+	// MasterKey opens the root secret from which the installation's keys are derived: at least 32 bytes. Default none: the
+	// server keeps one in <DataDir>/master-key.
 	MasterKey SecretKey
 
 	// Region is the region in ARNs and in AWS signatures, 1 to 32 of a-z, 0-9 and dash. Default us-east-1.
@@ -112,6 +128,10 @@ type Config struct {
 	// LogRequests writes one line for each request. Default true.
 	LogRequests bool
 
+	// RequestLog is how many requests of each tenant that were answered with success are kept for its request log each second,
+	// 0 to 50, and how many others, four times as many. Default 5.
+	RequestLog int
+
 	// DrainTimeout is how long running requests may take to end after the signal to stop, 1s to 10m. Default 25s,
 	// which fits in the 30s that Kubernetes gives.
 	DrainTimeout time.Duration
@@ -123,6 +143,10 @@ type Config struct {
 	// MaxWaitingReceives bounds the receives that wait for a message at once, with the open streams, 1 to 1,000,000.
 	// Default 20000.
 	MaxWaitingReceives int
+
+	// AWSWaits has clients of SQS wait for a minute before they purge a queue again, or make one of the name of one that they have
+	// deleted, as SQS does. Default false.
+	AWSWaits bool
 
 	// MaxInFlightMiB bounds what bodies of requests over 64 KiB take while the server works on them, in MiB, and likewise
 	// answers that are being sent, 32 to 1,000,000. Default 128.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/sluicemq/sluice/internal/addr"
 )
@@ -111,6 +112,37 @@ func checkOIDCAudience(c Config) error {
 		return errors.New("needs oidc_issuers")
 	case len(c.OIDCAudience) > maxClaim:
 		return fmt.Errorf("must have at most %d bytes", maxClaim)
+	}
+	return nil
+}
+
+// noClient stands in a list for a provider that has none of what is listed.
+const noClient = "-"
+
+// checkOIDCClients holds a list to that of the providers.
+func checkOIDCClients(c Config, list []string) error {
+	switch {
+	case len(list) == 0:
+		return nil
+	case len(list) != len(c.OIDCIssuers):
+		return fmt.Errorf("must have one for each of oidc_issuers, with commas between: %d, not %d", len(c.OIDCIssuers), len(list))
+	case slices.ContainsFunc(list, func(s string) bool { return s == "" || len(s) > maxClaim || strings.ContainsFunc(s, unicode.IsControl) }):
+		return fmt.Errorf("must have 1 to %d bytes for each of oidc_issuers, without control characters", maxClaim)
+	}
+	return nil
+}
+
+// checkOIDCClientSecrets repeats none in its error.
+func checkOIDCClientSecrets(c Config) error {
+	if len(c.OIDCClientSecrets) > 0 && len(c.OIDCClientIDs) == 0 {
+		return errors.New("needs oidc_client_id")
+	}
+	return checkOIDCClients(c, c.OIDCClientSecrets)
+}
+
+func checkOIDCScopes(c Config) error {
+	if len(c.OIDCScopes) > maxClaim || !slices.Contains(strings.Fields(c.OIDCScopes), "openid") || strings.ContainsFunc(c.OIDCScopes, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return fmt.Errorf("must be scopes such as \"openid profile\", of at most %d bytes, with openid among them", maxClaim)
 	}
 	return nil
 }

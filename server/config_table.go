@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sluicemq/sluice/auth"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // configSetting names the setting that names the file.
@@ -82,6 +84,23 @@ var settings = []setting{
 	{name: "oidc_role_claim", env: "SLUICE_OIDC_ROLE_CLAIM", def: auth.DefaultRoleClaim,
 		help:  "Claim with the role, or with a list of roles.",
 		field: func(c *Config) any { return &c.OIDCRoleClaim }, valid: func(c Config) error { return checkClaim(c.OIDCRoleClaim) }},
+	{name: "oidc_client_id", env: "SLUICE_OIDC_CLIENT_ID",
+		help:  "What the identity providers know Sluice as, so that people sign in to the console with them: one for each of oidc_issuers, in their order; - for one with which nobody does.",
+		field: func(c *Config) any { return &c.OIDCClientIDs }, valid: func(c Config) error { return checkOIDCClients(c, c.OIDCClientIDs) }},
+	{name: "oidc_client_secret", env: "SLUICE_OIDC_CLIENT_SECRET",
+		help:   "Secrets of these clients, in the same order; - for a public client. Empty: all are public.",
+		field:  func(c *Config) any { return &c.OIDCClientSecrets },
+		valid:  checkOIDCClientSecrets,
+		secret: func(raw string) bool { return raw != "" }},
+	{name: "oidc_names", env: "SLUICE_OIDC_NAMES",
+		help:  "What the console calls the identity providers, in the same order. Empty: by their hosts.",
+		field: func(c *Config) any { return &c.OIDCNames }, valid: func(c Config) error { return checkOIDCClients(c, c.OIDCNames) }},
+	{name: "oidc_scopes", env: "SLUICE_OIDC_SCOPES", def: "openid profile",
+		help:  "Scopes that are asked for when somebody signs in, with spaces between; openid is one of them.",
+		field: func(c *Config) any { return &c.OIDCScopes }, valid: checkOIDCScopes},
+	{name: "oidc_session", env: "SLUICE_OIDC_SESSION", def: "12h", min: int64(5 * time.Minute), max: int64(auth.SessionLife),
+		help:  "How long a session of the console holds at most that somebody has opened with an identity provider.",
+		field: func(c *Config) any { return &c.OIDCSession }},
 	{name: "oidc_allow", env: "SLUICE_OIDC_ALLOW",
 		help:  "Networks where identity providers may be although they are not public, such as 10.0.0.0/8. Webhooks may not reach them because of this.",
 		field: func(c *Config) any { return &c.OIDCAllow }, valid: func(c Config) error { return checkNetworks(c.OIDCAllow) }},
@@ -125,6 +144,9 @@ var settings = []setting{
 	{name: "log_requests", env: "SLUICE_LOG_REQUESTS", def: "true",
 		help:  "Log one line for each request.",
 		field: func(c *Config) any { return &c.LogRequests }},
+	{name: "request_log", env: "SLUICE_REQUEST_LOG", def: strconv.Itoa(tenants.DefaultRequestRate), min: 0, max: tenants.MaxRequestRate,
+		help:  "Requests of each tenant that a server keeps for its request log each second, and four times as many that failed. 0 keeps none.",
+		field: func(c *Config) any { return &c.RequestLog }},
 
 	{name: "drain_timeout", env: "SLUICE_DRAIN_TIMEOUT", def: "25s", min: int64(time.Second), max: int64(10 * time.Minute),
 		help:  "Time that running requests get after the signal to stop.",
@@ -135,6 +157,9 @@ var settings = []setting{
 	{name: "max_waiting_receives", env: "SLUICE_MAX_WAITING_RECEIVES", def: "20000", min: 1, max: 1_000_000,
 		help:  "Receives that wait for a message at once, and streams that are open.",
 		field: func(c *Config) any { return &c.MaxWaitingReceives }},
+	{name: "aws_waits", env: "SLUICE_AWS_WAITS", def: "false",
+		help:  "Have clients of SQS wait 60 s between two purges, and before they reuse the name of a deleted queue, as SQS does.",
+		field: func(c *Config) any { return &c.AWSWaits }},
 	{name: "max_in_flight_mib", env: "SLUICE_MAX_IN_FLIGHT_MIB", def: "128", min: 32, max: 1_000_000,
 		help:  "MiB of large bodies of requests in memory at once, and as many of large answers.",
 		field: func(c *Config) any { return &c.MaxInFlightMiB }},

@@ -54,8 +54,8 @@ func TestDefaultsAreValidAndSilent(t *testing.T) {
 	want := Config{
 		Listen: "127.0.0.1:8080", MetricsListen: "127.0.0.1:8081", DataDir: "./data", Region: "us-east-1",
 		LogFormat: "auto", LogRequests: true, DrainTimeout: 25 * time.Second,
-		MaxInFlightRequests: 4096, MaxWaitingReceives: 20000, MaxInFlightMiB: 128,
-		OIDCTenantClaim: "sluice_tenant", OIDCRoleClaim: "sluice_role",
+		MaxInFlightRequests: 4096, MaxWaitingReceives: 20000, MaxInFlightMiB: 128, RequestLog: 5,
+		OIDCTenantClaim: "sluice_tenant", OIDCRoleClaim: "sluice_role", OIDCScopes: "openid profile", OIDCSession: 12 * time.Hour,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -109,9 +109,9 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
-		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
+		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
 		"oidc_issuers": "https://a.example/main, https://b.example:8443", "oidc_audience": "us", "oidc_tenant_claim": "org", "oidc_role_claim": "https://a.example/roles",
-		"oidc_allow": "10.0.0.0/8",
+		"oidc_client_id": "console,-", "oidc_client_secret": "s3cret+/=,-", "oidc_names": "Main login,B", "oidc_scopes": "openid email groups", "oidc_session": "1h", "oidc_allow": "10.0.0.0/8",
 	}
 	want := Config{
 		Listen: "[::1]:0", TLSCert: "/etc/sluice/tls.crt", TLSKey: "/etc/sluice/tls.key", DataDir: "/var/lib/sluice", MasterKey: load(t, []string{"--master-key", testKey}, nil).MasterKey,
@@ -120,9 +120,10 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
 		RedisURL:  addr.Redis{Mode: addr.Standalone, TLS: true, Addrs: []string{"r.example:6380"}, Username: "u", Password: "p", DB: 2},
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
-		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
+		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
 		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		OIDCIssuers: []string{"https://a.example/main", "https://b.example:8443"}, OIDCAudience: "us", OIDCTenantClaim: "org", OIDCRoleClaim: "https://a.example/roles",
+		OIDCClientIDs: []string{"console", "-"}, OIDCClientSecrets: SecretList{"s3cret+/=", "-"}, OIDCNames: []string{"Main login", "B"}, OIDCScopes: "openid email groups", OIDCSession: time.Hour,
 		OIDCAllow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}
 	var args, env []string
@@ -252,6 +253,13 @@ func TestBadInputIsRefused(t *testing.T) {
 		{name: "many issuers", args: []string{"--oidc-issuers=" + strings.Repeat("https://a.example,", 8) + "https://a.example", "--oidc-audience=x"}, want: []string{"oidc_issuers", "at most 8"}},
 		{name: "claim of every token", args: []string{"--oidc-role-claim=sub"}, want: []string{"oidc_role_claim", "sub"}},
 		{name: "no claim", args: []string{"--oidc-tenant-claim="}, want: []string{"oidc_tenant_claim"}},
+		{name: "clients and no issuers", args: []string{"--oidc-client-id=x"}, want: []string{"oidc_client_id", "oidc_issuers"}},
+		{name: "clients for some issuers", args: []string{"--oidc-issuers=https://a.example,https://b.example", "--oidc-audience=x", "--oidc-client-id=x"}, want: []string{"oidc_client_id", "2, not 1"}},
+		{name: "secret of no client", args: []string{"--oidc-issuers=https://a.example", "--oidc-audience=x"}, env: []string{"SLUICE_OIDC_CLIENT_SECRET=x"}, want: []string{"oidc_client_secret", "oidc_client_id"}},
+		{name: "an empty client", args: []string{"--oidc-issuers=https://a.example,https://b.example", "--oidc-audience=x", "--oidc-client-id=x,"}, want: []string{"oidc_client_id", "1 to"}},
+		{name: "names of others", args: []string{"--oidc-names=x"}, want: []string{"oidc_names", "0, not 1"}},
+		{name: "scopes without openid", args: []string{"--oidc-scopes=profile"}, want: []string{"oidc_scopes", "openid"}},
+		{name: "an endless session", args: []string{"--oidc-session=169h"}, want: []string{"oidc_session", "168h"}},
 		{name: "provider's network with host bits", args: []string{"--oidc-allow=10.1.2.3/8"}, want: []string{"oidc_allow", "10.0.0.0/8"}},
 
 		{name: "proxy with host bits", args: []string{"--trusted-proxies=10.1.2.3/8"}, want: []string{"trusted_proxies", "10.0.0.0/8"}},
@@ -332,6 +340,7 @@ func TestVariablesOfOthersAreIgnored(t *testing.T) {
 func secretConfig(t *testing.T) Config {
 	t.Helper()
 	return load(t, []string{"--redis-url", "redis://admin:" + testPassword + "@10.0.0.1"}, []string{
+		"SLUICE_OIDC_ISSUERS=https://a.example", "SLUICE_OIDC_AUDIENCE=x", "SLUICE_OIDC_CLIENT_ID=x", "SLUICE_OIDC_CLIENT_SECRET=" + testPassword,
 		"SLUICE_MASTER_KEY=" + testKey, "SLUICE_REDIS_URL=redis://admin:other-" + testPassword + "@10.0.0.1",
 	})
 }
@@ -345,9 +354,9 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		fmt.Fprintf(&out, verb+"\n", c)
-		fmt.Fprintf(&out, verb+verb+"\n", c.MasterKey, c.RedisURL)
+		fmt.Fprintf(&out, verb+verb+verb+"\n", c.MasterKey, c.RedisURL, c.OIDCClientSecrets)
 	}
-	for _, v := range []any{c, &c, c.MasterKey, c.RedisURL} {
+	for _, v := range []any{c, &c, c.MasterKey, c.RedisURL, c.OIDCClientSecrets} {
 		if err := json.NewEncoder(&out).Encode(v); err != nil {
 			t.Fatal(err)
 		}

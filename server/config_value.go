@@ -64,6 +64,23 @@ func (k SecretKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 // MarshalText keeps the key out of JSON and of slog.
 func (k SecretKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
+// SecretList are secrets. It prints as ***.
+type SecretList []string
+
+// String returns *** for some and "" for none.
+func (l SecretList) String() string {
+	if len(l) == 0 {
+		return ""
+	}
+	return hidden
+}
+
+// Format prints String for every verb.
+func (l SecretList) Format(f fmt.State, _ rune) { io.WriteString(f, l.String()) }
+
+// MarshalText keeps the secrets out of JSON and of slog.
+func (l SecretList) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
 // parseValue reads raw into field, which is a pointer of one of the types listed here. It leaves *field alone when it
 // returns an error. Errors continue the sentence that begins with the setting's name.
 func parseValue(field any, raw string) error {
@@ -84,12 +101,10 @@ func parseValue(field any, raw string) error {
 	case *[]netip.Prefix:
 		return parsePrefixes(p, raw)
 	case *[]string:
-		*p = nil
-		if raw != "" {
-			for part := range strings.SplitSeq(raw, ",") {
-				*p = append(*p, strings.TrimSpace(part))
-			}
-		}
+		*p = parseList(raw)
+		return nil
+	case *SecretList:
+		*p = parseList(raw)
 		return nil
 	case *SecretKey:
 		return p.UnmarshalText([]byte(raw))
@@ -97,6 +112,16 @@ func parseValue(field any, raw string) error {
 		return p.UnmarshalText([]byte(raw))
 	}
 	panic(fmt.Sprintf("no way to read a %T", field))
+}
+
+func parseList(raw string) (list []string) {
+	if raw == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(raw, ",") {
+		list = append(list, strings.TrimSpace(part))
+	}
+	return list
 }
 
 func set[T any](p *T, raw string, parse func(string) (T, error), accepted string) error {
@@ -184,6 +209,8 @@ func valueText(field any) string {
 		return strings.Join(parts, ",")
 	case *SecretKey:
 		return p.String()
+	case *SecretList:
+		return p.String()
 	case *addr.Redis:
 		return p.String()
 	}
@@ -204,7 +231,7 @@ func durationText(d time.Duration) string {
 
 func isList(field any) bool {
 	switch field.(type) {
-	case *[]netip.Prefix, *[]string:
+	case *[]netip.Prefix, *[]string, *SecretList:
 		return true
 	}
 	return false

@@ -17,11 +17,19 @@ import (
 	"github.com/sluicemq/sluice/server/servertest"
 )
 
-// mentions returns what Redis holds of a tenant: the keys that are its own, and those of the installation that name it.
-func mentions(tb testing.TB, c *redis.Client, id string) []string {
+// mentions returns what masters hold of a tenant: the keys that are its own, and those of the installation that name it.
+func mentions(tb testing.TB, masters []*redistest.Server, id string) (found []string) {
+	tb.Helper()
+	for _, m := range masters {
+		found = append(found, mentionsOf(tb, m.Client(tb), id)...)
+	}
+	slices.Sort(found)
+	return found
+}
+
+func mentionsOf(tb testing.TB, c *redis.Client, id string) (found []string) {
 	tb.Helper()
 	ctx := context.Background()
-	var found []string
 	keys := c.Scan(ctx, 0, "*", 1000).Iterator()
 	for keys.Next(ctx) {
 		key := keys.Val()
@@ -49,7 +57,6 @@ func mentions(tb testing.TB, c *redis.Client, id string) []string {
 	if err := keys.Err(); err != nil {
 		tb.Fatal(err)
 	}
-	slices.Sort(found)
 	return found
 }
 
@@ -81,6 +88,8 @@ func stockTenant(tb testing.TB, url, key, operator, name string, queues int) {
 	must(tb, http.StatusCreated, nil, http.MethodPut, topic, key, `{"message_retention":3600}`)
 	must(tb, http.StatusCreated, nil, http.MethodPut, topic+"/subscriptions/s", key, `{"queue":"q2"}`)
 	must(tb, http.StatusCreated, nil, http.MethodPost, topic+"/messages", key, "m")
+	must(tb, http.StatusCreated, nil, http.MethodPut, topic+"/subscriptions/hook", key, `{"endpoint":"https://example.com/hook"}`)
+	must(tb, http.StatusCreated, nil, http.MethodPost, url+"/v1/members", key, `{"email":"ana@example.com","role":"owner"}`)
 	must(tb, http.StatusCreated, nil, http.MethodPost, url+"/v1/keys", key, `{"name":"aws","aws":true}`)
 	if got := call(tb, http.MethodDelete, q+"q3?x=y", key, ""); got.status < 400 {
 		tb.Errorf("a refused change: %s", got)
@@ -91,12 +100,28 @@ func stockTenant(tb testing.TB, url, key, operator, name string, queues int) {
 // one beside it keeps all.
 func TestADeletedTenantLeavesNothing(t *testing.T) {
 	t.Parallel()
-	const queues = 400
-	redis := redistest.Start(t, redistest.Options{})
-	env := []string{servertest.SharedKey(), "SLUICE_REDIS_URL=" + redis.URL(), "SLUICE_LOG_REQUESTS=false"}
+	t.Run("one Redis", func(t *testing.T) {
+		t.Parallel()
+		redis := redistest.Start(t, redistest.Options{})
+		deletedTenantLeavesNothing(t, redis.URL(), []*redistest.Server{redis}, 400)
+	})
+	t.Run("a Cluster", func(t *testing.T) {
+		t.Parallel()
+		c := redistest.Cluster(t, 3, 0)
+		var addrs []string
+		for _, n := range c.Nodes {
+			addrs = append(addrs, n.Addr())
+		}
+		deletedTenantLeavesNothing(t, "redis+cluster://"+strings.Join(addrs, ","), c.Nodes, 200)
+	})
+}
+
+func deletedTenantLeavesNothing(t *testing.T, redisURL string, masters []*redistest.Server, queues int) {
+	t.Helper()
+	env := []string{servertest.SharedKey(), "SLUICE_REDIS_URL=" + redisURL, "SLUICE_LOG_REQUESTS=false"}
 	dying := servertest.StartProcess(t, servertest.ProcessOptions{Env: env})
 	dying.WaitReady()
-	s := servertest.New(t, servertest.WithRedis(redis.URL()), quiet)
+	s := servertest.New(t, servertest.WithRedis(redisURL), quiet)
 	must(t, http.StatusCreated, nil, http.MethodPut, s.URL()+"/v1/plans/some", s.OperatorKey, "")
 	key, _ := newTenant(t, s, "leaving")
 	staying, _ := newTenant(t, s, "staying")
@@ -125,9 +150,20 @@ func TestADeletedTenantLeavesNothing(t *testing.T) {
 		}
 	}
 	must(t, http.StatusOK, nil, http.MethodPost, owner+"/suspend", s.OperatorKey, "")
-	before := mentions(t, redis.Client(t), tn.ID)
+	var before []string
+	until(t, "there is some of everything", func() bool { // usage and series are ten seconds behind
+		before = mentions(t, masters, tn.ID)
+		return !slices.ContainsFunc([]string{"audit", "request-log", "usage-periods", "series"}, func(part string) bool {
+			return !slices.ContainsFunc(before, func(key string) bool { return strings.HasSuffix(key, ":"+part) })
+		})
+	})
 	if len(before) < 10*queues {
 		t.Fatalf("Redis holds only %d things of the tenant", len(before))
+	}
+	for _, m := range masters {
+		if len(mentionsOf(t, m.Client(t), tn.ID)) == 0 {
+			t.Error("a master holds nothing of the tenant")
+		}
 	}
 
 	var begun, again task
@@ -158,7 +194,7 @@ func TestADeletedTenantLeavesNothing(t *testing.T) {
 		t.Errorf("in the end: %+v, want %d done", got, begun.Progress.Total)
 	}
 	// Entries of indexes that lead nowhere go when somebody meets them, after a minute at most; keys are gone now.
-	for _, m := range mentions(t, redis.Client(t), tn.ID) {
+	for _, m := range mentions(t, masters, tn.ID) {
 		key, _, _ := strings.Cut(m, ": ")
 		switch key {
 		case "sl:-:{sys}:installation-tasks", "sl:-:{sys}:audit", "sl:-:{sys}:refusals":

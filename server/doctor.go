@@ -111,7 +111,9 @@ func printFindings(w io.Writer, found []Finding, asJSON bool) error {
 // doctor is one look at an installation.
 type doctor struct {
 	config   Config
-	keys     *keyring.Keyring
+	master   *keyring.Master
+	have     engine.Identity                    // what Redis says; set by lookAtData, as is the next
+	root     *keyring.Keyring                   // what the master key opens
 	disk     func(used int64, full bool) string // nil for a Redis of the operator's own
 	engine   *engine.Engine
 	findings []Finding
@@ -138,6 +140,7 @@ func (d *doctor) look(ctx context.Context) {
 	defer cancel()
 	if d.lookAtRedis(limited) && d.lookAtData(limited) {
 		d.lookAtQueues(ctx)
+		d.lookAtSignatures(ctx)
 	}
 }
 
@@ -164,14 +167,12 @@ func (d *doctor) lookAtFiles() bool {
 		d.say("data directory", VerdictFail, fix, "%s holds no master key: no server has started here", dir)
 		return false
 	}
-	master, _, err := keyring.Open(dir, d.config.MasterKey.base64(), nil)
-	if err != nil {
+	if d.master, _, err = keyring.Open(dir, d.config.MasterKey.base64(), nil); err != nil {
 		d.say("data directory", VerdictFail, "Bring the master key back from your copy of it.", "%v", err)
 		return false
 	}
-	d.keys = master.Keyring()
 	var open []string
-	for _, name := range []string{keyring.FileName, operatorKeyFile, defaultKeyFile} {
+	for _, name := range []string{keyring.FileName, newKeyFile, operatorKeyFile, defaultKeyFile} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().Perm()&0o077 != 0 {
 			open = append(open, name)
 		}
@@ -200,6 +201,13 @@ func (d *doctor) lookAtServer(ctx context.Context) {
 		d.say("server", VerdictWarn, "Restart the server with the program that is installed, or run the doctor of its version.", "ready, of version %s while this program is %s", r.Version, Version)
 	default:
 		d.ok("server", "ready on %s, version %s", d.config.Listen, r.Version)
+	}
+	switch {
+	case err != nil:
+	case r.Outage != "":
+		d.say("webhooks", VerdictFail, "Look at this machine's network, firewall, name server and clock.", "%s", outageWarning(r.Outage))
+	default:
+		d.ok("webhooks", "the way to their endpoints is not blocked")
 	}
 }
 
@@ -320,9 +328,10 @@ func (d *doctor) lookAtNode(v engine.Vitals) {
 	}
 }
 
-// lookAtData reports whether Redis holds this installation's data.
+// lookAtData reports whether Redis holds this installation's data, and the master key opens it.
 func (d *doctor) lookAtData(ctx context.Context) bool {
 	have, err := d.engine.Claim(ctx, engine.Identity{}, false)
+	root, sealed := openRoot(d.master, have)
 	known := ""
 	if raw, err := os.ReadFile(filepath.Join(d.config.DataDir, installationFile)); err == nil {
 		known = strings.TrimSpace(string(raw))
@@ -335,21 +344,35 @@ func (d *doctor) lookAtData(ctx context.Context) bool {
 		d.say("data set", VerdictFail, fix, "%v", err)
 	case known != "" && have.Epoch != known:
 		d.say("data set", VerdictFail, fix, "Redis holds another installation than %s belongs to", d.config.DataDir)
-	case have.Fingerprint != d.keys.Fingerprint():
-		d.say("data set", VerdictFail, "Give this server the master key of the installation.", "Redis was filled with another master key: fingerprint %s, not %s", have.Fingerprint, d.keys.Fingerprint())
+	case errors.Is(sealed, keyring.ErrOtherKey):
+		d.say("data set", VerdictFail, "Give this server the master key of the installation.", "%v", sealed)
+	case sealed != nil:
+		d.say("data set", VerdictFail, fix, "%v", sealed)
 	case have.Region != d.config.Region:
 		d.say("data set", VerdictFail, "Set SLUICE_REGION to "+have.Region+".", "the data belongs to region %s, not %s", have.Region, d.config.Region)
 	default:
 		d.ok("data set", "installation %s, as the data directory says", have.Epoch)
+		d.have, d.root = have, root
+		d.lookAtKey()
 		return true
 	}
 	return false
 }
 
+// lookAtKey looks whether a rotation of the master key was begun and not finished.
+func (d *doctor) lookAtKey() {
+	if d.have.Next == "" {
+		d.ok("master key", "%s, and no other opens the installation", d.master.Fingerprint())
+		return
+	}
+	d.say("master key", VerdictWarn, "Give the new one to all servers, then call \"sluice rotate-master-key --finish\" with it.",
+		"two open the installation, %s and the new one, %s: a rotation is not finished", owner(d.have), keyring.SealedBy(d.have.Next))
+}
+
 // lookAtQueues holds the invariants against the first queues.
 func (d *doctor) lookAtQueues(ctx context.Context) {
 	held := tenants.New(d.engine, clock.Real{})
-	store := queues.New(queues.Config{Engine: d.engine, ReceiptKey: d.keys.Derive("receipts")})
+	store := queues.New(queues.Config{Engine: d.engine, ReceiptKey: d.root.Derive("receipts")})
 	seen, busy, bad := 0, 0, 0
 	each := func(t tenants.Tenant, q queues.Listing) error {
 		seen++
@@ -380,6 +403,31 @@ func (d *doctor) lookAtQueues(ctx context.Context) {
 		d.ok("queues", "%d of %d looked at are whole, the others were in use", seen-busy, seen)
 	default:
 		d.ok("queues", "%d looked at, all whole", seen)
+	}
+}
+
+// lookAtSignatures names tenants that are let in without a signature.
+func (d *doctor) lookAtSignatures(ctx context.Context) {
+	held, found := tenants.New(d.engine, clock.Real{}), 0
+	for after := ""; ; {
+		page, next, err := held.List(ctx, "", tenants.MaxPage, after)
+		if err != nil {
+			d.say("signatures", VerdictFail, "Look into the log of Redis.", "%v", err)
+			return
+		}
+		for _, t := range page {
+			if t.AnySignature {
+				found++
+				d.say("signatures", VerdictWarn, `PATCH /v1/tenants/`+t.Name+` {"aws_any_signature":false}`,
+					"who is on the machine of a server needs no secret for what is of tenant %s", t.Name)
+			}
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	if found == 0 {
+		d.ok("signatures", "all are verified")
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +49,7 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	c.DataDir, c.MasterKey, c.Listen = s.DataDir, servertest.MasterKey, strings.TrimPrefix(s.URL(), "http://")
 	c.RedisURL, _ = addr.ParseRedis(redis.URL())
 	healthy := map[string]server.Verdict{}
-	for _, check := range []string{"configuration", "data directory", "server", "redis", "durability", "memory", "clock", "data set", "queues"} {
+	for _, check := range []string{"configuration", "data directory", "server", "webhooks", "redis", "durability", "memory", "clock", "data set", "master key", "queues", "signatures"} {
 		healthy[check] = server.VerdictOK
 	}
 	got, all := patient(t, c)
@@ -82,16 +84,21 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s\n%s", what, cmp.Diff(want, got), all)
 		}
 	}
-	damage("no server", func(c *server.Config) { c.Listen = fmt.Sprint("127.0.0.1:", servertest.FreePort(t)) }, but("server", "warn"))
+	damage("no server", func(c *server.Config) { c.Listen = fmt.Sprint("127.0.0.1:", servertest.FreePort(t)) }, but("server", "warn", "webhooks", "-"))
+	cutOff := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"status":"ready","version":%q,"webhook_outage":"timeout"}`, server.Version)
+	}))
+	t.Cleanup(cutOff.Close)
+	damage("a server without a network", func(c *server.Config) { c.Listen = cutOff.Listener.Addr().String() }, but("webhooks", "fail"))
 	damage("no data directory", func(c *server.Config) { c.DataDir = filepath.Join(c.DataDir, "no") },
 		map[string]server.Verdict{"configuration": "ok", "data directory": "fail"})
-	damage("another master key", func(c *server.Config) { c.MasterKey = server.SecretKey("another-master-key-of-32-bytes!!!") }, but("data set", "fail", "queues", "-"))
-	damage("another region", func(c *server.Config) { c.Region = "elsewhere-1" }, but("data set", "fail", "queues", "-"))
+	damage("another master key", func(c *server.Config) { c.MasterKey = server.SecretKey("another-master-key-of-32-bytes!!!") }, but("data set", "fail", "master key", "-", "queues", "-", "signatures", "-"))
+	damage("another region", func(c *server.Config) { c.Region = "elsewhere-1" }, but("data set", "fail", "master key", "-", "queues", "-", "signatures", "-"))
 	empty := redistest.Start(t, redistest.Options{MaxMemory: "100mb"})
-	damage("another Redis", func(c *server.Config) { c.RedisURL, _ = addr.ParseRedis(empty.URL()) }, but("data set", "fail", "queues", "-"))
+	damage("another Redis", func(c *server.Config) { c.RedisURL, _ = addr.ParseRedis(empty.URL()) }, but("data set", "fail", "master key", "-", "queues", "-", "signatures", "-"))
 	empty.Kill9()
 	damage("no Redis", func(c *server.Config) { c.RedisURL, _ = addr.ParseRedis(empty.URL()) },
-		but("redis", "fail", "durability", "-", "memory", "-", "clock", "-", "data set", "-", "queues", "-"))
+		but("redis", "fail", "durability", "-", "memory", "-", "clock", "-", "data set", "-", "master key", "-", "queues", "-", "signatures", "-"))
 
 	if err := os.Chmod(filepath.Join(s.DataDir, "operator-key"), 0o644); err != nil {
 		t.Fatal(err)
@@ -111,6 +118,14 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	set("appendfsync", "no")
 	damage("writes that are not synced", func(*server.Config) {}, but("durability", "warn"))
 	set("appendfsync", "always")
+
+	signatures := func(on string) {
+		t.Helper()
+		must(t, 200, nil, "PATCH", s.URL()+"/v1/tenants/default", s.OperatorKey, `{"aws_any_signature":`+on+`}`)
+	}
+	signatures("true")
+	damage("a tenant that needs no secret", func(*server.Config) {}, but("signatures", "warn"))
+	signatures("false")
 
 	keys, err := client.Keys(t.Context(), "sl:*:b").Result()
 	if err != nil || len(keys) != 1 {

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/sluicemq/sluice/internal/addr"
 )
 
 // isForwarded reports whether a header is one by which proxies say for whom they ask. Further inside they are believed
@@ -20,11 +23,15 @@ func isForwarded(name string) bool {
 // hear removes what a request says of its way here, unless a trusted proxy says so. Only X-Forwarded-For and
 // X-Forwarded-Proto are ever believed. Of several schemes the last counts, which is the one that our proxy has added.
 func (s *Server) hear(r *http.Request) {
-	trusted := s.isTrusted(r.RemoteAddr)
+	trusted, passed := s.isTrusted(r.RemoteAddr), false
 	for name := range r.Header {
+		passed = passed || isForwarded(name)
 		if isForwarded(name) && (!trusted || name != "X-Forwarded-For" && name != "X-Forwarded-Proto") {
 			delete(r.Header, name)
 		}
+	}
+	if passed {
+		*r = *r.WithContext(context.WithValue(r.Context(), passedOn{}, true))
 	}
 	if said := r.Header["X-Forwarded-Proto"]; len(said) > 0 {
 		last := said[len(said)-1]
@@ -35,6 +42,23 @@ func (s *Server) hear(r *http.Request) {
 		}
 		r.Header["X-Forwarded-Proto"] = []string{last}
 	}
+}
+
+// passedOn is the key in the context of a request that has come with headers of a proxy, whether they are believed or not.
+type passedOn struct{}
+
+// isLocal reports whether a request was made by a program on this machine, and passed on by nobody. A page in a browser is no
+// such program: what it does there it was told elsewhere.
+func isLocal(r *http.Request) bool {
+	if passed, _ := r.Context().Value(passedOn{}).(bool); passed || !addr.IsLoopback(r.RemoteAddr) {
+		return false
+	}
+	for name := range r.Header {
+		if name == "Via" || name == "Origin" || name == "Referer" || name == "Cookie" || strings.HasPrefix(name, "Sec-Fetch-") {
+			return false
+		}
+	}
+	return true
 }
 
 // isTrusted reports whether an address is one of a proxy that may speak for clients.

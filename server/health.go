@@ -18,6 +18,8 @@ type health struct {
 	durability *engine.Durability
 	engine     string
 	full       string // why the storage takes nothing more; empty: it has room
+	key        string // what is to be done about the master key; empty: nothing
+	outage     string // how most endpoints of webhooks fail; empty: they do not
 }
 
 func newHealth() *health {
@@ -61,6 +63,22 @@ func (h *health) isFull() bool {
 	return h.full != ""
 }
 
+// setKey notes what is to be done about the master key, and reports whether that is another thing than before.
+func (h *health) setKey(warning string) (changed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	changed = h.key != warning
+	h.key = warning
+	return changed
+}
+
+// setOutage notes how most endpoints of webhooks fail.
+func (h *health) setOutage(code string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.outage = code
+}
+
 func (h *health) durabilityLevel() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,6 +98,8 @@ type readiness struct {
 	Redis      string   `json:"redis_version"`
 	Warnings   []string `json:"warnings"`
 	Version    string   `json:"version"`
+	// Outage is how most endpoints of webhooks fail.
+	Outage string `json:"webhook_outage,omitempty"`
 }
 
 type reason struct {
@@ -90,7 +110,7 @@ type reason struct {
 func (h *health) report() (readiness, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := readiness{Status: "ready", Reasons: []reason{}, Durability: "unknown", Engine: h.engine, Warnings: []string{}, Version: Version}
+	r := readiness{Status: "ready", Reasons: []reason{}, Durability: "unknown", Engine: h.engine, Warnings: []string{}, Version: Version, Outage: h.outage}
 	for _, code := range slices.Sorted(maps.Keys(h.reasons)) {
 		r.Reasons = append(r.Reasons, reason{code, h.reasons[code]})
 	}
@@ -99,6 +119,12 @@ func (h *health) report() (readiness, bool) {
 	}
 	if h.full != "" {
 		r.Warnings = append(r.Warnings, "The storage is almost full, so sends are refused: "+h.full)
+	}
+	if h.key != "" {
+		r.Warnings = append(r.Warnings, h.key)
+	}
+	if h.outage != "" {
+		r.Warnings = append(r.Warnings, outageWarning(h.outage))
 	}
 	if d := h.durability; d != nil {
 		r.Durability, r.Verified, r.Redis = d.Level.String(), d.Verified, d.Version
@@ -109,6 +135,10 @@ func (h *health) report() (readiness, bool) {
 		}
 	}
 	return r, len(r.Reasons) == 0
+}
+
+func outageWarning(code string) string {
+	return "Most endpoints of webhooks fail in the same way (" + code + "), which is taken for a fault of this server's network: nothing is charged to them."
 }
 
 // serveLive says that the process runs. It never depends on Redis: restarting Sluice would not mend it.

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -14,8 +13,8 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/engine"
-	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/openapi"
+	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/web"
 )
 
@@ -84,12 +83,17 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
 	if why, _ := s.health.report(); len(why.Reasons) > 0 {
 		e.Message = why.Reasons[0].Detail + " Nothing was changed."
 	}
+	turnAway(echo.New(), w, r, &e)
+}
+
+// turnAway answers a request that nobody looks at. It is not logged: there may be very many.
+func turnAway(e *echo.Echo, w http.ResponseWriter, r *http.Request, err error) {
 	if aws.Accepts(r) {
-		aws.Refuse(w, r, &e)
+		aws.Refuse(w, r, err)
 		return
 	}
-	api := handlers.API{Logger: slog.New(slog.DiscardHandler)}
-	api.ErrorHandler(&e, echo.New().NewContext(r, w))
+	var api handlers.API
+	api.ErrorHandler(err, e.NewContext(r, w))
 }
 
 // routes builds the handler of everything that needs Redis.
@@ -100,58 +104,40 @@ func (s *Server) routes(p *parts) http.Handler {
 	e.IPExtractor = s.clientAddress()
 	api := &handlers.API{
 		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Tenants: p.tenants, Limiter: p.limiter, Storage: p.storage, Meter: p.meter, Crowd: p.crowd, Keys: p.keys, Auth: p.auth, Tasks: p.tasks,
-		Audit: p.audit, Monitor: p.monitor, NewID: p.engine.NewID, Answers: p.answers,
+		Audit: p.audit, Monitor: p.monitor, Alarms: p.alarms, NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
-		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, InsecureCookies: s.config.InsecureCookies,
-	}
-	if s.config.PublicURL != nil {
-		api.PublicHost = s.config.PublicURL.Host
+		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, PublicURL: s.config.PublicURL, InsecureCookies: s.config.InsecureCookies,
 	}
 	door := s.awsDoor(p)
-	crowd := &crowd{most: int64(s.config.MaxInFlightRequests), waiting: func() int64 { return api.Waiting() + door.Waiting() }, bodies: p.bodies}
-	e.Use(s.observe(crowd), s.doubt(p))
+	crowd := &crowd{
+		most: int64(s.config.MaxInFlightRequests), trip: p.engine.FastestTrip, bodies: p.bodies,
+		waiting: func() int64 { return api.Waiting() + door.Waiting() },
+		moving:  func() int64 { return p.bodies.Moving() + p.answers.Moving() },
+		warn: func(refused int64) {
+			s.logger.Warn("more requests come than can be answered soon", "refused", refused)
+		},
+	}
+	crowd.fit.Store(crowd.most)
+	e.Use(s.observe(p.requests), s.doubt(p))
 	api.Register(e)
 	e.Any("/openapi.json", echo.WrapHandler(openapi.Handler()))
 	docs := echo.WrapHandler(openapi.Docs("../openapi.json"))
 	e.Any("/docs", docs)
 	e.Any("/docs/*", docs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if aws.Accepts(r) {
-			s.serveAWS(door, crowd, w, r)
-			return
+		begin := time.Now()
+		leave, err := crowd.enter(w, r, begin)
+		defer leave()
+		switch {
+		case err != nil:
+			s.metrics.request(r.Method, "refused", http.StatusServiceUnavailable, time.Since(begin))
+			turnAway(e, w, r, err)
+		case aws.Accepts(r):
+			s.serveAWS(door, p.requests, w, r, begin)
+		default:
+			e.ServeHTTP(w, r)
 		}
-		e.ServeHTTP(w, r)
 	})
-}
-
-// crowd counts the requests under way.
-type crowd struct {
-	busy    atomic.Int64
-	most    int64
-	waiting func() int64 // how many of them only wait
-	bodies  *room.Room   // which their bodies take
-}
-
-// enter lets one more in, whose body takes room as it comes, unless there are too many or it says that it is larger than
-// the room there is. Then nobody reads it, and the connection ends. leave must follow in any case.
-func (c *crowd) enter(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
-	leave = func() { c.busy.Add(-1) }
-	if c.busy.Add(1)-c.waiting() > c.most {
-		return leave, room.ErrOverloaded
-	}
-	if r.ContentLength == 0 {
-		return leave, nil
-	}
-	if !c.bodies.Has(r.ContentLength) {
-		w.Header().Set("Connection", "close")
-		return leave, room.ErrOverloaded
-	}
-	body := room.NewBody(r.Body, c.bodies)
-	r.Body = body
-	return func() {
-		body.Release()
-		c.busy.Add(-1)
-	}, nil
 }
 
 // clientAddress takes the client's address from X-Forwarded-For only where a trusted proxy says so.
@@ -187,18 +173,13 @@ func (s *Server) basePath() string {
 	return strings.TrimRight(s.config.PublicURL.Path, "/")
 }
 
-// observe bounds the requests under way, without those that only wait, counts each, and logs it in one line. It never
-// sees a body or a credential.
-func (s *Server) observe(crowd *crowd) echo.MiddlewareFunc {
+// observe counts each request, logs it in one line, and notes it for the log of its tenant. It never sees a body or a
+// credential.
+func (s *Server) observe(requests *tenants.RequestLog) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			begin := time.Now()
-			leave, err := crowd.enter(c.Response(), c.Request())
-			if err == nil {
-				err = next(c)
-			}
-			leave()
-			if err != nil {
+			if err := next(c); err != nil {
 				c.Error(err)
 			}
 			took := time.Since(begin)
@@ -206,6 +187,7 @@ func (s *Server) observe(crowd *crowd) echo.MiddlewareFunc {
 			if s.config.LogRequests {
 				s.logRequest(c, took)
 			}
+			noteREST(requests, c, took)
 			return nil
 		}
 	}

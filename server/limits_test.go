@@ -53,6 +53,76 @@ func TestLimitsOutliveARestart(t *testing.T) {
 	must(t, http.StatusForbidden, nil, http.MethodPut, p.URL+"/v1/queues/two", p.Key, "")
 }
 
+// What a tenant may have so many of it has once, on whichever servers it was made, also after a Redis that was killed.
+func TestQuotasAreCountedOnceForAllServers(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, redistest.Options{})
+	servers := []*servertest.Server{servertest.New(t, servertest.WithRedis(redis.URL()), quiet), servertest.New(t, servertest.WithRedis(redis.URL()), quiet)}
+	a, b := servers[0], servers[1]
+	key, _ := newTenant(t, a, "limited")
+	stranger, _ := newTenant(t, a, "other")
+	quotas := []struct{ path, body string }{ // %d: which one
+		{"/v1/queues/q%d", ""},
+		{"/v1/topics/t%d", ""},
+		{"/v1/topics/t0/subscriptions/s%d", `{"queue":"q0"}`},
+		{"/v1/queues/q0/schedules/s%d", `{"every":3600,"message":{"body":"x"}}`},
+		{"/v1/topics/t0/schedules/s%d", `{"every":3600,"message":{"body":"x"}}`},
+	}
+	put := func(s *servertest.Server, key string, i, which int) answer {
+		return call(t, http.MethodPut, s.URL()+fmt.Sprintf(quotas[i].path, which), key, quotas[i].body, "Content-Type", "application/json")
+	}
+	must(t, http.StatusOK, nil, http.MethodPatch, a.URL()+"/v1/tenants/limited", a.OperatorKey,
+		`{"limits":{"queues":2,"topics":2,"topic_subscriptions":2,"queue_schedules":2,"keys":2}}`)
+	within(t, suspensionLimit, "the other server knows the limits", func() bool {
+		var who struct {
+			Limits struct {
+				MaxKeys int `json:"max_keys"`
+			}
+		}
+		must(t, http.StatusOK, &who, http.MethodGet, b.URL()+"/v1/whoami", key, "")
+		return who.Limits.MaxKeys == 2
+	})
+	for which, s := range servers {
+		for i := range quotas {
+			for _, key := range []string{key, stranger} {
+				if got := put(s, key, i, which); got.status != http.StatusCreated {
+					t.Fatalf("%s, %d: %s", quotas[i].path, which, got)
+				}
+			}
+		}
+	}
+	must(t, http.StatusCreated, nil, http.MethodPost, b.URL()+"/v1/keys", key, `{"name":"second"}`) // the first came with the tenant
+	full := func(when string) {
+		t.Helper()
+		for _, s := range servers {
+			for i := range quotas {
+				if got := put(s, key, i, 2); got.status != http.StatusForbidden || got.code() != "quota_exceeded" {
+					t.Errorf("%s a third one of %s: %s", when, quotas[i].path, got)
+				}
+			}
+			if got := call(t, http.MethodPost, s.URL()+"/v1/keys", key, `{"name":"third"}`); got.code() != "quota_exceeded" {
+				t.Errorf("%s a third key: %s", when, got)
+			}
+		}
+	}
+	full("at first")
+	redis.Kill9()
+	redis.Restart()
+	for _, s := range servers {
+		until(t, "the server is ready", func() bool { return isReady(s.URL()) })
+	}
+	full("after the restart")
+	for i := len(quotas) - 1; i >= 0; i-- {
+		must(t, http.StatusNoContent, nil, http.MethodDelete, a.URL()+fmt.Sprintf(quotas[i].path, 1), key, "")
+		if got := put(b, key, i, 3); got.status != http.StatusCreated {
+			t.Errorf("in the place of one that is deleted, of %s: %s", quotas[i].path, got)
+		}
+	}
+	if got := put(b, stranger, 0, 2); got.status != http.StatusCreated {
+		t.Errorf("another tenant: %s", got)
+	}
+}
+
 // One tenant asks for a hundred times its rate at two servers, and another one goes on as before.
 func TestG24_ANoisyTenantDoesNotDisturbOthers(t *testing.T) {
 	t.Parallel()

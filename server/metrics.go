@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/monitor/alarms"
+	"github.com/sluicemq/sluice/queues"
 )
 
 // metrics are what /metrics shows. No label holds what a tenant chose, so their number is bounded.
@@ -68,6 +70,7 @@ func newMetrics(s *Server) *metrics {
 			return 0
 		}),
 		newWebhookCollector(s),
+		newAlarmCollector(s),
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
 	)
 	return m
@@ -131,8 +134,8 @@ func (t *taskCollector) Collect(ch chan<- prometheus.Metric) {
 
 // webhookCollector shows what this server sent to webhooks.
 type webhookCollector struct {
-	server                                       *Server
-	attempts, refused, disabled, sending, shards *prometheus.Desc
+	server                                                                           *Server
+	attempts, refused, disabled, setAside, outage, outages, excused, sending, shards *prometheus.Desc
 }
 
 func newWebhookCollector(s *Server) *webhookCollector {
@@ -140,13 +143,17 @@ func newWebhookCollector(s *Server) *webhookCollector {
 		attempts: prometheus.NewDesc("sluice_webhook_attempts_total", "Attempts of this server to send to webhooks, by what became of the message: delivered, retried, failed, released (not counted as an attempt).", []string{"outcome"}, nil),
 		refused:  prometheus.NewDesc("sluice_webhook_refused_total", "Attempts that the rules for outgoing requests forbade.", nil, nil),
 		disabled: prometheus.NewDesc("sluice_webhooks_disabled_total", "Webhooks that this server disabled because of what they answered, or did not.", nil, nil),
+		setAside: prometheus.NewDesc("sluice_webhook_set_aside_total", "Messages to webhooks that this server set aside as failed, because they could not be read or never came to a result.", nil, nil),
+		outage:   prometheus.NewDesc("sluice_webhook_outage", "1 while more than half of all endpoints fail in the same way, which is taken for a fault of this server's network.", nil, nil),
+		outages:  prometheus.NewDesc("sluice_webhook_outages_total", "How often that began.", nil, nil),
+		excused:  prometheus.NewDesc("sluice_webhook_excused_total", "Attempts that failed meanwhile, and were charged to no endpoint or message.", nil, nil),
 		sending:  prometheus.NewDesc("sluice_webhook_sending", "Attempts that are under way.", nil, nil),
 		shards:   prometheus.NewDesc("sluice_webhook_shards", "Shards of webhooks for which this server sends, of 64.", nil, nil)}
 }
 
 // Describe implements prometheus.Collector.
 func (w *webhookCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.sending, w.shards} {
+	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.setAside, w.outage, w.outages, w.excused, w.sending, w.shards} {
 		ch <- d
 	}
 }
@@ -163,6 +170,14 @@ func (w *webhookCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(w.refused, prometheus.CounterValue, float64(o.Refused))
 	ch <- prometheus.MustNewConstMetric(w.disabled, prometheus.CounterValue, float64(o.Disabled))
+	ch <- prometheus.MustNewConstMetric(w.setAside, prometheus.CounterValue, float64(o.SetAside))
+	outage := 0.0
+	if p.webhooks.Outage() != "" {
+		outage = 1
+	}
+	ch <- prometheus.MustNewConstMetric(w.outage, prometheus.GaugeValue, outage)
+	ch <- prometheus.MustNewConstMetric(w.outages, prometheus.CounterValue, float64(o.Outages))
+	ch <- prometheus.MustNewConstMetric(w.excused, prometheus.CounterValue, float64(o.Excused))
 	ch <- prometheus.MustNewConstMetric(w.sending, prometheus.GaugeValue, float64(o.Sending))
 	ch <- prometheus.MustNewConstMetric(w.shards, prometheus.GaugeValue, float64(o.Shards))
 }
@@ -182,9 +197,53 @@ func (s *scheduleCollector) Collect(ch chan<- prometheus.Metric) {
 	if p == nil {
 		return
 	}
-	sent, missed, refused := p.queues.ScheduleCounts()
-	for outcome, n := range map[string]int64{"sent": sent, "missed": missed, "refused": refused} {
+	total := map[string]int64{}
+	for _, s := range []*queues.Schedules{p.queues.Schedules, p.topics.Schedules} {
+		sent, missed, refused := s.ScheduleCounts()
+		total["sent"], total["missed"], total["refused"] = total["sent"]+sent, total["missed"]+missed, total["refused"]+refused
+	}
+	for outcome, n := range total {
 		ch <- prometheus.MustNewConstMetric(s.ticks, prometheus.CounterValue, float64(n), outcome)
+	}
+}
+
+// alarmCollector shows what alarms have found, on the server that looks at them, and what this server told of it.
+type alarmCollector struct {
+	server               *Server
+	states, active, told *prometheus.Desc
+}
+
+func newAlarmCollector(s *Server) *alarmCollector {
+	return &alarmCollector{
+		server: s,
+		states: prometheus.NewDesc("sluice_alarms", "Alarms of all tenants, by state: ok, alarm, no_data. 0 on servers that another one looks for.", []string{"state"}, nil),
+		active: prometheus.NewDesc("sluice_alarms_active", "Alarms in state alarm, by the id of the tenant. Of tenants that have any, at most 100; only the server that looks at alarms has it.", []string{"tenant"}, nil),
+		told:   prometheus.NewDesc("sluice_alarm_messages_total", "Messages of this server about alarms, by what became of them: published, failed.", []string{"outcome"}, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (a *alarmCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- a.states
+	ch <- a.active
+	ch <- a.told
+}
+
+// Collect implements prometheus.Collector.
+func (a *alarmCollector) Collect(ch chan<- prometheus.Metric) {
+	p := a.server.parts.Load()
+	if p == nil {
+		return
+	}
+	published, failed := p.alarms.Told()
+	ch <- prometheus.MustNewConstMetric(a.told, prometheus.CounterValue, float64(published), "published")
+	ch <- prometheus.MustNewConstMetric(a.told, prometheus.CounterValue, float64(failed), "failed")
+	last := p.alarms.Last()
+	for _, state := range alarms.States {
+		ch <- prometheus.MustNewConstMetric(a.states, prometheus.GaugeValue, float64(last.States[state]), string(state))
+	}
+	for tenant, n := range last.Active {
+		ch <- prometheus.MustNewConstMetric(a.active, prometheus.GaugeValue, float64(n), tenant.String())
 	}
 }
 

@@ -106,6 +106,9 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 			t.Errorf("%s %s with %.60q: %s, want a refusal", c.method, c.path, c.body, a)
 		}
 	}
+	until(t, "the request log has what was refused", func() bool {
+		return strings.Contains(call(t, http.MethodGet, s.URL()+"/v1/request_log/export", tenantKey, "").body, "message_too_large")
+	})
 	// An operator sees errors with their causes, and those too are without it: Redis is gone.
 	redis.Kill9()
 	do(http.MethodPost, q+"/messages", tenantKey, mark+"-lost", "Idempotency-Key", mark)
@@ -123,6 +126,8 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 		"the log": log, "an error's answer": refusals.String(),
 		"the metrics": call(t, http.MethodGet, other.MetricsURL()+"/metrics", "", "").body,
 		"/readyz":     call(t, http.MethodGet, other.URL()+"/readyz", "", "").body,
+
+		"the request log": must(t, http.StatusOK, nil, http.MethodGet, other.URL()+"/v1/request_log/export", tenantKey, "").body,
 	}
 	secrets := map[string]string{"the tenant's key": tenantKey, "the operator's key": s.OperatorKey, "the default key": s.Key,
 		"a rotated key": pair.Key, "its successor": rotated.Key, "an AWS secret": pair.AWS.SecretAccessKey, "its successor's": rotated.AWS.SecretAccessKey,

@@ -130,7 +130,8 @@ func TestDocumentationWorksAsPrinted(t *testing.T) {
 			if filepath.Base(file) == "oidc.md" {
 				provider := oidctest.StartPlain(t)
 				env = append(env[:len(env):len(env)], trustingProvider(provider)...)
-				keys += "export TOKEN=" + provider.Token(t, identity(provider, "default", "owner")) + "\n"
+				env = append(env, "SLUICE_OIDC_CLIENT_ID="+oidctest.ClientID)
+				keys += "export TOKEN=" + provider.Token(t, identity(provider, "default", "owner")) + " ISSUER=" + provider.Issuer + "\n"
 			}
 			p := servertest.StartProcess(t, servertest.ProcessOptions{Env: env})
 			p.WaitReady()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +94,6 @@ func TestG32_ARedisThatLostItsDataIsNoticed(t *testing.T) {
 			})
 
 			// Clients go on, and learn that it is the server's trouble and not theirs. Redis hears little of that.
-			before := commands(t, redis)
 			begin := time.Now()
 			var wg sync.WaitGroup
 			var asked atomic.Int64
@@ -115,11 +115,17 @@ func TestG32_ARedisThatLostItsDataIsNoticed(t *testing.T) {
 					}
 				})
 			}
+			// Commands within scripts count. One look a second, the beats of keys and sessions, pings of the listeners. A listener that
+			// connects again looks at everything once, so it is the median of some rates that counts.
+			var rates []float64
+			for range 5 {
+				before, at := commands(t, redis), time.Now()
+				time.Sleep(600 * time.Millisecond)
+				rates = append(rates, float64(commands(t, redis)-before)/time.Since(at).Seconds())
+			}
 			wg.Wait()
-			rate := float64(commands(t, redis)-before) / time.Since(begin).Seconds()
-			// Commands within scripts count. One look a second, the beats of keys and sessions, pings of the listeners.
-			if rate > 40 {
-				t.Errorf("%.0f Redis commands a second while the data is away", rate)
+			if slices.Sort(rates); rates[2] > 40 {
+				t.Errorf("%.0f Redis commands a second while the data is away", rates)
 			}
 			if n := strings.Count(s.Log.String(), "data set in redis was replaced"); n != 1 {
 				t.Errorf("the log says %d times that the data is away, want once", n)
@@ -134,7 +140,7 @@ func TestG32_ARedisThatLostItsDataIsNoticed(t *testing.T) {
 				t.Errorf("the queue has %q, want the one message", got)
 			}
 			t.Logf("red after %s, %d requests refused, %.1f Redis commands a second, green %s after the old data was back",
-				red.Round(time.Millisecond), asked.Load(), rate, green.Round(time.Millisecond))
+				red.Round(time.Millisecond), asked.Load(), rates[2], green.Round(time.Millisecond))
 		})
 	}
 }

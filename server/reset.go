@@ -71,7 +71,7 @@ func resetOperator(ctx context.Context, c Config, file string) (auth.Reset, erro
 	if err := log.Begin(ctx, audit.Installation, entry); err != nil {
 		return auth.Reset{}, err
 	}
-	done, err := auth.NewKeyStore(d.engine, d.keys, tenants.New(d.engine, clock.Real{}), clock.Real{}).ResetOperatorKey(ctx, file)
+	done, err := auth.NewKeyStore(d.engine, d.root, tenants.New(d.engine, clock.Real{}), clock.Real{}).ResetOperatorKey(ctx, file)
 	entry.Outcome, entry.Target.Name = audit.Done, done.ID
 	if done.Old != "" {
 		entry.Before, _ = json.Marshal(map[string]string{"id": done.Old})

@@ -17,7 +17,6 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
 	"github.com/sluicemq/sluice/web"
 )
@@ -30,7 +29,7 @@ type Server struct {
 	config Config
 	logger *slog.Logger
 	logOut *logWriter
-	keys   *keyring.Keyring
+	master *keyring.Master
 	clock  testClock
 	greet  io.Writer
 
@@ -95,7 +94,7 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
-	s.keys = master.Keyring()
+	s.master = master
 	for _, w := range append(s.config.Warnings(), master.Warnings()...) {
 		s.logger.Warn(w) //nolint:sloglint // one of few sentences
 	}
@@ -245,9 +244,4 @@ func ignoreServerClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// identity is what this server expects of the data set.
-func (s *Server) identity() engine.Identity {
-	return engine.Identity{Fingerprint: s.keys.Fingerprint(), Region: s.config.Region}
 }

@@ -17,9 +17,6 @@ import (
 // Command is "sluice demo". It returns the exit status: 0 when all requests were answered as they should be, 1 when not, 2
 // when the flags make no sense.
 func Command(args []string, stdout, stderr io.Writer, getenv func(string) string) int {
-	if getenv == nil {
-		getenv = os.Getenv
-	}
 	flags := flag.NewFlagSet("sluice demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {

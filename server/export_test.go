@@ -1,0 +1,4 @@
+package server
+
+// RotateMasterKeyInSteps is RotateMasterKeyCommand, and calls a function after each step, whose error ends it there.
+var RotateMasterKeyInSteps = rotateMasterKey
