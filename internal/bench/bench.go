@@ -85,6 +85,9 @@ const (
 	QuietRatio    Figure = "quiet_p99_ratio"
 	RedisCommands Figure = "redis_commands_per_second"
 	WaiterBytes   Figure = "server_bytes_per_waiter"
+	Goodput       Figure = "overload_goodput_ratio"
+	RefusalP99    Figure = "overload_refusal_p99_ms"
+	Recovery      Figure = "overload_recovery_s"
 )
 
 // Mode is a kind of work.
@@ -119,6 +122,11 @@ func Modes() []Mode {
 		{Name: "fifo", About: "a FIFO queue with as many groups as messages: send and take all, and the rate against 100 groups", batch: fillBatch, messages: mostFIFO, most: mostFIFO, run: (*rig).fifo},
 		{Name: "fifo-group", About: "a FIFO queue with one long group: send and take all, and the rate against a short group", batch: fillBatch, fixed: 1, messages: mostFIFO, most: mostFIFO, run: (*rig).fifoGroup},
 		{Name: "fair", About: "p99 of twenty quiet groups beside one that sends 100 times as much as each, against p99 without", fixed: fairConsumers, extra: quietSenders + 1, messages: 10_000, run: (*rig).fair},
+		{Name: "fan-out", About: "publish to a topic with ten queues, until all have all; a message counts in each", batched: true, run: (*rig).fanOut},
+		{Name: "webhooks", About: "a topic with 100 webhooks: from the publish to the arrivals at 500/s, then the rate and the CPU of many", batch: 10, fixed: 1, messages: 20_000, run: (*rig).webhooks},
+		{Name: "noisy-webhooks", About: "p99 of 1,000 webhooks at 500 deliveries/s beside 100 that hang, against p99 without", fixed: noisyTopics, messages: 1000, run: (*rig).noisyWebhooks},
+		{Name: "fair-webhooks", About: "p99 of a tenant's webhooks beside another tenant with 100 times the deliveries, against p99 alone", fixed: 1, run: (*rig).fairWebhooks},
+		{Name: "overload", About: "five times the batches that it can do: the share of those that it still does, time to refuse others, time to recover", batch: fillBatch, fixed: overloadPool, run: (*rig).overload},
 		{Name: "backlog", About: "p99 of a lifecycle with a backlog against p99 without", messages: 1_000_000, run: (*rig).backlog},
 	}
 }

@@ -44,7 +44,8 @@ func TestEveryModeAccountsForEveryMessage(t *testing.T) {
 			t.Parallel()
 			fake := startFake(t, faults{})
 			cfg := quick(fake, mode.Name)
-			cfg.RedisURL = startFakeRedis(t, fake)
+			cfg.RedisURL, cfg.OtherKey = startFakeRedis(t, fake), otherFakeKey
+			cfg.drainLimit = 10 * time.Second // which nothing takes, on an idle machine
 			report := mustRun(t, cfg)
 			if len(report.Results) != 1 {
 				t.Fatalf("got %d results, want 1", len(report.Results))
@@ -151,6 +152,49 @@ func TestFaultsAreFound(t *testing.T) {
 					t.Errorf("the fault was not found: OK %t, %+v", report.OK, report.Results[0])
 				}
 			})
+		}
+	}
+}
+
+func TestFaultsOfTopicsAreFound(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"fan-out", "webhooks", "noisy-webhooks", "fair-webhooks"} {
+		for name, kind := range map[string]struct {
+			faults faults
+			found  func(Check) bool
+		}{
+			"lost":    {faults{loseEvery: 40}, func(c Check) bool { return c.Lost > 0 && c.Duplicated == 0 }},
+			"doubled": {faults{doubleEvery: 40}, func(c Check) bool { return c.Duplicated > 0 && c.Lost == 0 }},
+			"changed": {faults{changeEvery: 40}, func(c Check) bool { return c.Unexpected > 0 && c.Lost > 0 }},
+		} {
+			t.Run(mode+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				fake := startFake(t, kind.faults)
+				cfg := quick(fake, mode)
+				cfg.Messages, cfg.OtherKey = 100, otherFakeKey
+				report := mustRun(t, cfg)
+				if report.OK || !kind.found(report.Results[0].Check) {
+					t.Errorf("the fault was not found: OK %t, %+v", report.OK, report.Results[0])
+				}
+			})
+		}
+	}
+}
+
+func TestWebhooksAreLeftOutWhereTheyReachNothing(t *testing.T) {
+	t.Parallel()
+	fake := startFake(t, faults{refuseEndpoints: true})
+	cfg := quick(fake, "webhooks", "noisy-webhooks", "fair-webhooks")
+	for key, want := range map[string][3]string{"": {noLoopback, noLoopback, "--other-key"}, otherFakeKey: {noLoopback, noLoopback, noLoopback}} {
+		cfg.OtherKey = key
+		report := mustRun(t, cfg)
+		for i, r := range report.Results {
+			if !strings.Contains(r.Skipped, want[i]) || len(r.Figures) > 0 {
+				t.Errorf("%s: got %+v", r.Mode, r)
+			}
+		}
+		if !report.OK || len(report.Results) != 3 {
+			t.Errorf("%d results, OK %v: what is left out is no fault", len(report.Results), report.OK)
 		}
 	}
 }

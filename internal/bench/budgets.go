@@ -73,6 +73,9 @@ var budgets = []budget{
 	{work: "FIFO, 100,000 groups: rate against 100 groups", level: anyLevel, mode: "fifo", connections: 16, size: 256, messages: mostFIFO, figure: ScaleRatio, limit: logarithmic, atLeast: true},
 	{work: "FIFO, a group of 100,000: rate against a group of 100", level: anyLevel, mode: "fifo-group", size: 256, messages: mostFIFO, figure: ScaleRatio, limit: logarithmic, atLeast: true},
 	{work: "dwell p99 of quiet groups beside a noisy one against without", level: anyLevel, mode: "fair", size: 256, messages: 10_000, figure: QuietRatio, limit: 1.5},
+	{work: "five times what it can do: share of that which it still does", level: anyLevel, mode: "overload", batch: fillBatch, size: 256, figure: Goodput, limit: 0.8, atLeast: true},
+	{work: "five times what it can do: p99 of a refusal, ms", level: anyLevel, mode: "overload", batch: fillBatch, size: 256, figure: RefusalP99, limit: 50},
+	{work: "after five times what it can do: s until it is as fast as before", level: anyLevel, mode: "overload", batch: fillBatch, size: 256, figure: Recovery, limit: 5},
 	{work: "Redis memory for a stored message, bytes", level: anyLevel, mode: "memory", size: 256, figure: StoredBytes, limit: 460},
 	{work: "memory of 1% survivors against sent afresh", level: anyLevel, mode: "survivors", size: 256, messages: 1_000_000, figure: SurvivorRatio, limit: 1.5},
 	{work: "AOF bytes for a lifecycle", level: anyLevel, mode: "lifecycle-batch", connections: 16, batch: 10, size: 256, figure: AOFBytes, limit: 520},
@@ -81,8 +84,11 @@ var budgets = []budget{
 	{work: "Redis CPU against the same scripts called bare", figure: "ratio", limit: 1.5},
 	{work: "idle: 10,000 queues, 10,000 subscriptions: Redis commands/s", figure: "commands_per_second", limit: 50},
 	{work: "AWS door against REST, the same work: CPU", figure: "ratio", limit: 1.3},
-	{work: "publish to 10 queues, a delivered message: CPU ms/1,000", figure: CPUTotal, limit: 20},
-	{work: "webhook deliveries: CPU ms/1,000", figure: CPUTotal, limit: 250},
+	{work: "publish to 10 queues, a delivered message: CPU ms/1,000", level: synced, mode: "fan-out", connections: 16, batch: 10, size: 256, figure: CPUTotal, limit: 20},
+	{work: "webhook deliveries: CPU ms/1,000", level: synced, mode: "webhooks", size: 256, figure: CPUTotal, limit: 250},
+	{work: "webhook, from the confirmed publish to the arrival at 500/s: p50 ms", level: synced, mode: "webhooks", size: 256, figure: P50, limit: 5},
+	{work: "dwell p99 of webhooks beside one in eleven that hangs against without", level: anyLevel, mode: "noisy-webhooks", size: 256, messages: 1000, figure: QuietRatio, limit: 1.2},
+	{work: "dwell p99 of webhooks beside a tenant with 100 times as many against alone", level: anyLevel, mode: "fair-webhooks", size: 256, figure: QuietRatio, limit: 2},
 }
 
 // budgetSpecs lists the runs of a mode that the budgets ask for at that durability.

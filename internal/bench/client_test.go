@@ -215,7 +215,7 @@ func BenchmarkExchange(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &rig{target: target, spec: Spec{Size: 256}, paths: newPaths(target, "q")}
+	r := &rig{target: target, spec: Spec{Size: 256}, paths: newPaths(target, queuePath("q"))}
 	r.addWorkers(1)
 	defer r.workers[0].close()
 	b.ReportAllocs()

@@ -74,13 +74,11 @@ func Command(args []string, stdout, stderr io.Writer, getenv func(string) string
 
 // parse turns flags and environment into a Config.
 func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Config, asJSON bool, err error) {
-	if getenv == nil {
-		getenv = os.Getenv
-	}
 	flags := flag.NewFlagSet("sluice bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are printed once, by Command
 	var modes, connections string
 	complete := reach.Flags(flags, getenv, &cfg.URL, &cfg.Key)
+	flags.StringVar(&cfg.OtherKey, "other-key", "", "API key of a second tenant, for fair-webhooks")
 	flags.StringVar(&modes, "mode", "all", "what to run, separated by commas")
 	flags.StringVar(&connections, "connections", "16", "keep-alive connections, one worker each; several numbers separated by commas run each mode with each")
 	flags.IntVar(&cfg.Batch, "batch", 10, "messages in a batch")

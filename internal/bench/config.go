@@ -45,6 +45,7 @@ const (
 type Config struct {
 	URL         string        // the server, http or https; required
 	Key         string        // API key of the tenant that does the work; required
+	OtherKey    string        // of another tenant, for the mode that compares two; empty: it is left out
 	Modes       []string      // names of Modes; empty: all
 	Connections []int         // each mode runs once with each; empty: 16
 	Batch       int           // messages in one batch; 0: 10

@@ -27,6 +27,8 @@ type faults struct {
 	refuseEvery    int  // each n-th message is answered 429
 	refuseAckEvery int  // each n-th ack fails
 	reverse        bool // a receive answers with the newest message first
+
+	refuseEndpoints bool
 }
 
 // fakeSluice is as much of a Sluice as the generator needs, in memory, with faults on demand.
@@ -37,6 +39,7 @@ type fakeSluice struct {
 
 	mu       sync.Mutex
 	queues   map[string]*fakeQueue
+	topics   map[string]*fakeTopic
 	stored   int // messages sent so far
 	ackCount int
 	requests map[string]int // by kind
@@ -53,11 +56,14 @@ type fakeMessage struct{ id, body string }
 // fakeSecond is what the fake takes for a second of waiting, so that a test of waiting is short.
 const fakeSecond = 20 * time.Millisecond
 
-const fakeKey = "slk_test"
+const (
+	fakeKey      = "slk_test"
+	otherFakeKey = "slk_second" // whose messages are not counted
+)
 
 func startFake(t testing.TB, faults faults) *fakeSluice {
 	t.Helper()
-	fake := &fakeSluice{faults: faults, queues: map[string]*fakeQueue{}, requests: map[string]int{}}
+	fake := &fakeSluice{faults: faults, queues: map[string]*fakeQueue{}, topics: map[string]*fakeTopic{}, requests: map[string]int{}}
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
 	fake.url = server.URL
@@ -69,12 +75,17 @@ func (f *fakeSluice) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"status":"ready","durability":"fsync"}`)
 		return
 	}
-	if r.Header.Get("Authorization") != "Bearer "+fakeKey {
+	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if key != fakeKey && key != otherFakeKey {
 		f.problem(w, http.StatusUnauthorized, "unauthenticated")
 		return
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
+		return
+	}
+	if path, ok := strings.CutPrefix(r.URL.Path, "/v1/topics/"); ok {
+		f.serveTopic(w, r.Method, strings.Split(path, "/"), body, key)
 		return
 	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/queues/"), "/")

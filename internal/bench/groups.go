@@ -38,7 +38,7 @@ func (r *rig) onFIFOQueue(ctx context.Context, work func() error) (err error) {
 		return err
 	}
 	before, paths := r.queue, r.paths
-	r.queue, r.paths = queue, newPaths(r.target, queue)
+	r.queue, r.paths = queue, newPaths(r.target, queuePath(queue))
 	defer func() {
 		r.queue, r.paths = before, paths
 		err = errors.Join(err, r.admin.deleteQueue(queue))

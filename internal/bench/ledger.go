@@ -47,6 +47,16 @@ func (b *book) attempt(n int) int {
 	return first
 }
 
+// accepted returns how many messages are certainly stored.
+func (b *book) accepted() (n int) {
+	for _, s := range b.sent {
+		if s == accepted {
+			n++
+		}
+	}
+	return n
+}
+
 // appendBody appends "<worker>-<counter>-<padding>", as long as the padding unless the numbers alone are longer.
 func (b *book) appendBody(dst []byte, worker, counter int) []byte {
 	start := len(dst)

@@ -31,6 +31,7 @@ type rig struct {
 	label   label // nil: messages have no more than a body
 	phase   atomic.Int32
 	workers []*worker // the books of all of them are checked
+	checked bool      // by the mode itself
 	result  *Result
 }
 
@@ -54,7 +55,7 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	}
 	rig := &rig{
 		cfg: cfg, target: target, admin: admin, probe: probe, spec: spec, queue: queue, result: &result,
-		paths: newPaths(target, queue),
+		paths: newPaths(target, queuePath(queue)),
 	}
 	mode := Modes()[slices.IndexFunc(Modes(), func(m Mode) bool { return m.Name == spec.Mode })]
 	rig.addWorkers(spec.Connections + mode.extra)
@@ -62,7 +63,7 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	if err := mode.run(rig, ctx); err != nil {
 		rig.fail("stopped: " + err.Error())
 	}
-	if result.Skipped == "" {
+	if result.Skipped == "" && !rig.checked {
 		rig.drainAndCheck(ctx)
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -173,7 +174,7 @@ func (r *rig) record(u usage) {
 // drainAndCheck empties the queue, closes the books and notes what is wrong.
 func (r *rig) drainAndCheck(ctx context.Context) {
 	complete := r.empty(ctx)
-	r.result.Check = check(r.workers)
+	r.result.Check.add(check(r.workers))
 	if !complete && ctx.Err() == nil {
 		r.fail(fmt.Sprintf("not empty after %s of draining", r.cfg.drainLimit))
 	}

@@ -72,9 +72,12 @@ func writeResult(w io.Writer, r Result) {
 		{SurvivorRatio, "times the memory of a fresh message for each survivor"},
 		{BacklogRatio, "times the p99 of an empty queue"},
 		{ScaleRatio, "times the rate with 100 groups, or with 100 messages in the group"},
-		{QuietRatio, "times the p99 without the noisy group"},
+		{QuietRatio, "times the p99 without the noise"},
 		{RedisCommands, "Redis commands/s more than without the waiters"},
 		{WaiterBytes, "B of server memory for each waiter"},
+		{Goodput, "times what it can do, while five times that arrives"},
+		{RefusalP99, "ms until 99% of what it cannot do is refused"},
+		{Recovery, "s after that until it is as fast as before"},
 	} {
 		if v, known := r.Figures[extra.figure]; known {
 			below("%s %s", number(v), extra.text)

@@ -26,8 +26,11 @@ type paths struct {
 	bareTail []byte // from behind the path to the end of a request without a body
 }
 
-func newPaths(t *target, queue string) paths {
-	base := "/v1/queues/" + queue
+func queuePath(queue string) string { return "/v1/queues/" + queue }
+func topicPath(topic string) string { return "/v1/topics/" + topic }
+
+// newPaths returns those of the queue or the topic at a path.
+func newPaths(t *target, base string) paths {
 	return paths{
 		send:     t.head(http.MethodPost, base+"/messages", "text/plain"),
 		batch:    t.head(http.MethodPost, base+"/messages/batch", "application/json"),
@@ -134,9 +137,9 @@ func (w *worker) sendOne() int {
 	return 1
 }
 
-// sendBatch sends n messages in one request, with what the run's label gives them.
-func (w *worker) sendBatch(n int) int {
-	first := w.book.attempt(n)
+// writeBatch writes a batch of n messages to w.body, with what the run's label gives them, and returns the counter of the first.
+func (w *worker) writeBatch(n int) (first int) {
+	first = w.book.attempt(n)
 	b := append(w.body[:0], `{"messages":[`...)
 	for i := range n {
 		if i > 0 {
@@ -153,6 +156,12 @@ func (w *worker) sendBatch(n int) int {
 		b = append(b, '}')
 	}
 	w.body = append(b, "]}"...)
+	return first
+}
+
+// sendBatch sends n messages in one request and returns how many were accepted.
+func (w *worker) sendBatch(n int) int {
+	first := w.writeBatch(n)
 	resp, err := w.call(w.rig.paths.batch, w.body, answerLimit)
 	if err != nil {
 		w.fail("send-batch", resp, err)
