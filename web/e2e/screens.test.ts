@@ -21,7 +21,8 @@ beforeAll(async () => {
   const k = tenant.key;
   const operator = inject("operatorKey");
   await call(k, "PUT", "/v1/queues/orders", { redrive: { dead_letter_queue: "orders-dlq", max_receives: 3 }, retry: { backoff: "exponential", delay: 5 } });
-  await call(k, "PUT", "/v1/queues/invoices.fifo", {});
+  await call(k, "PUT", "/v1/queues/orders/schedules/report", { cron: "0 9 * * MON-FRI", time_zone: "Europe/Berlin", message: { body: "daily report" } });
+  await call(k, "PUT", "/v1/queues/invoices.fifo", { labels: { team: "billing" } });
   await call(k, "PUT", "/v1/queues/mails", { delay: "5m" });
   await call(k, "POST", "/v1/queues/mails/pause", { direction: "receive", reason: "the provider is down" });
   const orders = [7, 8, 9, 10, 11, 12].map((n) => ({ body: JSON.stringify({ order: n, id: 9007199254740993, customer: { tier: "pro", name: "Ada" }, total: 12.5 * n }), attributes: { type: { type: "String", value: "order.paid" } } }));
@@ -33,12 +34,17 @@ beforeAll(async () => {
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/billing", { queue: "orders", filter_policy: { type: [{ prefix: "order." }], tier: ["pro"] } });
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/mails", { queue: "mails" });
   await call(k, "POST", "/v1/topics/order-events/messages", '{"order":7}', { "Message-Attributes": '{"type":"order.paid"}' }).catch(() => call(k, "POST", "/v1/topics/order-events/messages", '{"order":7}'));
+  await call(k, "POST", "/v1/topics/order-events/schemas", { schema: { type: "object", required: ["order"] } });
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/partner", { endpoint: "http://127.0.0.1:1/hooks" }); // nobody is there
   await call(k, "POST", "/v1/topics/order-events/subscriptions/partner/test");
-  await call(operator, "PUT", "/v1/plans/default", { limits: { requests_per_second: 100000, queues: 1000 } });
+  await call(operator, "PUT", "/v1/plans/default", { limits: { requests_per_second: 100000, queues: 1000, stored_bytes: 1_000_000_000 } });
   const task = await call<{ id: string }>(k, "POST", "/v1/queues/orders-dlq/redrive", { limit: 1 });
   ids.task = task.id;
   await call(k, "POST", "/v1/members", { email: "ana@example.com", role: "developer", name: "Ana" });
+  await call(k, "POST", "/v1/suggested_alarms", {});
+  await call(k, "PUT", "/v1/alarms/orders-deep", { metric: "available", target: { queue: "orders" }, threshold: 1000, periods: 3, description: "See the runbook.", notify: { topic: "order-events" } });
+  await call(k, "POST", "/v1/alarms/orders-deep/mute", { for: "2h", reason: "migration" });
+  await call(k, "POST", "/v1/portal_links", { role: "viewer", name: "bob@example.com" });
   await call(k, "POST", "/v1/keys", { name: "ci", scopes: ["messages:send"], queues: ["orders*"] });
 });
 
@@ -76,6 +82,8 @@ const screens: Screen[] = [
   { name: "queue-tail", path: (t) => `/t/${t}/queues/orders/tail`, ready: text("Waiting for messages") },
   { name: "queue-dead-letters", path: (t) => `/t/${t}/queues/orders/dead-letters`, ready: text("orders-dlq") },
   { name: "queue-redrive", path: (t) => `/t/${t}/queues/orders/dead-letters?new=redrive`, ready: dialog },
+  { name: "queue-schedules", path: (t) => `/t/${t}/queues/orders/schedules`, ready: text("Europe/Berlin"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); } },
+  { name: "queue-schedule-create", path: (t) => `/t/${t}/queues/orders/schedules?new=schedule`, ready: (p) => p.getByRole("dialog").getByText("Next:").waitFor() },
   { name: "queue-connect", path: (t) => `/t/${t}/queues/orders/connect`, ready: text("SQS queue URL") },
   { name: "queue-settings", path: (t) => `/t/${t}/queues/orders/settings`, ready: (p) => p.getByLabel("Visibility timeout").waitFor() },
   { name: "queue-missing", path: (t) => `/t/${t}/queues/nothing/overview`, ready: text("queue_not_found") },
@@ -97,6 +105,8 @@ const screens: Screen[] = [
     },
   },
   { name: "topic-publish", path: (t) => `/t/${t}/topics/order-events/publish`, ready: (p) => p.getByLabel("Body").waitFor() },
+  { name: "topic-schemas", path: (t) => `/t/${t}/topics/order-events/schemas`, ready: text("current") },
+  { name: "topic-schedules", path: (t) => `/t/${t}/topics/order-events/schedules`, ready: heading("No schedules") },
   { name: "topic-log", path: (t) => `/t/${t}/topics/order-events/log`, ready: text("msg_") },
   {
     name: "topic-filter-test",
@@ -112,9 +122,17 @@ const screens: Screen[] = [
   { name: "key-create", path: (t) => `/t/${t}/keys?new=key`, ready: dialog },
   { name: "members", path: (t) => `/t/${t}/members`, ready: text("ana@example.com") },
   { name: "member-invite", path: (t) => `/t/${t}/members?new=member`, ready: dialog },
+  { name: "alarms", path: (t) => `/t/${t}/alarms`, ready: text("orders-deep") },
+  { name: "alarm", path: (t) => `/t/${t}/alarms?m=orders-deep`, ready: text("See the runbook.") },
+  { name: "alarm-create", path: (t) => `/t/${t}/alarms?new=alarm&type=webhook_failure_rate`, ready: dialog },
   { name: "usage", path: (t) => `/t/${t}/usage`, ready: heading("Usage") },
   { name: "limits", path: (t) => `/t/${t}/limits`, ready: text("Requests a second") },
   { name: "audit", path: (t) => `/t/${t}/audit`, ready: text("putQueue"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); } },
+  { name: "requests", path: (t) => `/t/${t}/requests?status=2xx`, ready: text("A sample of the last 24 hours"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); } },
+  { name: "sessions", path: (t) => `/t/${t}/sessions`, ready: text("this one") },
+  { name: "session-end", path: (t) => `/t/${t}/sessions`, ready: text("this one"), do: async (p) => { await p.getByRole("button", { name: /^End the session/ }).first().click(); await dialog(p); } },
+  { name: "portal-links", path: (t) => `/t/${t}/portal-links`, ready: text("bob@example.com") },
+  { name: "portal-link-create", path: (t) => `/t/${t}/portal-links?new=link`, ready: dialog },
   { name: "fleet", path: () => "/admin/overview?range=7d", as: "operator", ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
   { name: "tenants", path: () => "/admin/tenants", as: "operator", ready: text("default") },
   { name: "tenant-create", path: () => "/admin/tenants?new=tenant", as: "operator", ready: dialog },
@@ -123,10 +141,12 @@ const screens: Screen[] = [
   { name: "plans", path: () => "/admin/plans", as: "operator", ready: text("Create a plan") },
   { name: "operator-tasks", path: () => "/admin/tasks", as: "operator", ready: heading("Operator tasks") },
   { name: "operators", path: () => "/admin/operators", as: "operator", ready: heading("Operators") },
+  { name: "operator-sessions", path: () => "/admin/sessions", as: "operator", ready: text("this one") },
   { name: "operator-keys", path: () => "/admin/keys", as: "operator", ready: text("Last used") },
   { name: "operator-audit", path: () => "/admin/audit", as: "operator", ready: text("putTenant") },
   { name: "system", path: () => "/admin/system", as: "operator", ready: text("What an acknowledgement means") },
   { name: "operator-in-tenant", path: (t) => `/t/${t}/queues`, as: "operator", ready: text("invoices.fifo") },
+  { name: "palette", path: (t) => `/t/${t}/queues`, ready: text("invoices.fifo"), do: async (p) => { await p.keyboard.press("Control+k"); await p.getByRole("combobox", { name: "Go to" }).fill("o"); await p.getByRole("option", { name: "orders-dlq queue" }).waitFor(); } },
   { name: "lost", path: () => "/no/such/screen", ready: text("There is nothing here") },
 ];
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import type { TestProject } from "vitest/node";
+import { client, startIssuer } from "./issuer";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -20,10 +21,23 @@ const patience = 60_000;
 export default async function setup(project: TestProject) {
   const browser = await chromium.launchServer({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"], host: "127.0.0.1" });
   project.provide("browser", browser.wsEndpoint());
+  const issuer = await startIssuer();
   const dir = mkdtempSync(join(tmpdir(), "sluice-console-"));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SLUICE_")));
   const server = spawn("../bin/sluice", ["serve"], {
-    env: { ...env, SLUICE_LISTEN: "127.0.0.1:0", SLUICE_METRICS_LISTEN: "127.0.0.1:0", SLUICE_DATA_DIR: dir, SLUICE_EGRESS_ALLOW: "127.0.0.1", SLUICE_EGRESS_ALLOW_HTTP: "true" },
+    env: {
+      ...env,
+      SLUICE_LISTEN: "127.0.0.1:0",
+      SLUICE_METRICS_LISTEN: "127.0.0.1:0",
+      SLUICE_DATA_DIR: dir,
+      SLUICE_EGRESS_ALLOW: "127.0.0.1",
+      SLUICE_EGRESS_ALLOW_HTTP: "true",
+      SLUICE_OIDC_ISSUERS: issuer.url,
+      SLUICE_OIDC_AUDIENCE: "sluice",
+      SLUICE_OIDC_CLIENT_ID: client.id,
+      SLUICE_OIDC_CLIENT_SECRET: client.secret,
+      SLUICE_OIDC_NAMES: "the company",
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";
@@ -48,6 +62,7 @@ export default async function setup(project: TestProject) {
     await browser.close();
     server.kill("SIGTERM");
     await ended;
+    issuer.stop();
     rmSync(dir, { recursive: true, force: true });
   };
 }

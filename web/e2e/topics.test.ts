@@ -16,7 +16,7 @@ test("why did they not get it? the condition and what was there instead", async 
   await page.getByRole("button", { name: "Subscribe", exact: true }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("pro");
-  await dialog.getByRole("textbox", { name: "Queue" }).fill("billing");
+  await dialog.getByRole("textbox", { name: "Queue", exact: true }).fill("billing");
   await dialog.getByLabel("Filter policy").fill('{"tier":["pro"]}');
   await dialog.getByRole("button", { name: "Subscribe", exact: true }).click();
   await page.getByText("active").waitFor();
@@ -41,4 +41,30 @@ test("why did they not get it? the condition and what was there instead", async 
   await page.locator("[data-row]").first().waitFor();
   const got = await call<{ messages: { body: string }[] }>(tenant.key, "POST", "/v1/queues/billing/receive?wait=10");
   expect(got.messages.map((m) => m.body)).toEqual(["hello"]);
+});
+
+test("a schema is added, refuses what does not follow it, and refuses messages", async () => {
+  const tenant = await newTenant();
+  await call(tenant.key, "PUT", "/v1/topics/order-events");
+  const page = await newPage();
+  await signIn(page, tenant.key);
+  await page.getByRole("link", { name: "Topics" }).click();
+  await page.getByRole("link", { name: "order-events" }).click();
+  await page.getByRole("link", { name: "Schema", exact: true }).click();
+  const add = async (schema: unknown) => {
+    await page.getByLabel("JSON Schema").fill(JSON.stringify(schema));
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+  };
+  await add({ type: "object", required: ["order"] });
+  await page.getByText("Version 1 is the current one.").waitFor();
+  await add({ type: "object", required: ["order", "customer"] });
+  await page.getByRole("alert").getByText('requires "customer"').waitFor();
+  await page.getByRole("button", { name: "Show version 1" }).click();
+  await page.locator("pre", { hasText: '"required"' }).waitFor();
+  expect(await page.getByRole("table", { name: "Versions of the schema" }).getByRole("row").count()).toBe(2);
+
+  await page.getByRole("link", { name: "Publish", exact: true }).click();
+  await page.getByLabel("Body").fill("{}");
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await page.getByText('it lacks "order"').waitFor();
 });

@@ -31,15 +31,18 @@ import { Publish } from "./topics/Publish";
 import { Subscriptions } from "./topics/Subscriptions";
 import { TopicList } from "./topics/TopicList";
 import { TopicPage } from "./topics/TopicPage";
+import { TopicSchemas } from "./topics/TopicSchemas";
 
 const root = createRootRoute({ component: App, validateSearch: readSearch, notFoundComponent: Lost });
 const at = <P extends string>(path: P, component: RouteComponent) => createRoute({ getParentRoute: () => root, path, component });
 
+const Schedules = lazyRouteComponent(() => import("./schedules/Schedules"), "Schedules");
+
 const queue = at("/t/$tenant/queues/$queue", QueuePage);
-const ofQueue = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => queue, path, component });
+const ofQueue = <P extends string>(path: P, component: RouteComponent) => createRoute({ getParentRoute: () => queue, path, component });
 
 const topic = at("/t/$tenant/topics/$topic", TopicPage);
-const ofTopic = <P extends string>(path: P, component: () => React.ReactNode) => createRoute({ getParentRoute: () => topic, path, component });
+const ofTopic = <P extends string>(path: P, component: RouteComponent) => createRoute({ getParentRoute: () => topic, path, component });
 
 function ToOverview() {
   const { tenant = "", queue = "" } = useParams({ strict: false });
@@ -70,6 +73,7 @@ const routes = root.addChildren([
     ofQueue("/receive", Receive),
     ofQueue("/tail", Tail),
     ofQueue("/dead-letters", DeadLetters),
+    ofQueue("/schedules", Schedules),
     ofQueue("/connect", Connect),
     ofQueue("/settings", Settings),
   ]),
@@ -80,16 +84,23 @@ const routes = root.addChildren([
     ofTopic("/", ToSubscriptions),
     ofTopic("/subscriptions", Subscriptions),
     ofTopic("/publish", Publish),
+    ofTopic("/schedules", Schedules),
     ofTopic("/log", Log),
+    ofTopic("/schemas", TopicSchemas),
     ofTopic("/filter-test", FilterTest),
   ]),
   at("/invitation", Start), // App shows it to everybody
+  at("/portal", Start), // and this
   at("/t/$tenant/topics/$topic/webhooks/$subscription", lazyRouteComponent(() => import("./webhooks/Webhook"), "Webhook")),
+  at("/t/$tenant/alarms", lazyRouteComponent(() => import("./alarms/Alarms"), "Alarms")),
   at("/t/$tenant/usage", lazyRouteComponent(() => import("./usage/Usage"), "Usage")),
   at("/t/$tenant/members", Members),
   at("/t/$tenant/keys", Keys),
+  at("/t/$tenant/sessions", lazyRouteComponent(() => import("./sessions/Sessions"), "Sessions")),
+  at("/t/$tenant/portal-links", lazyRouteComponent(() => import("./portal/PortalLinks"), "PortalLinks")),
   at("/t/$tenant/limits", Limits),
   at("/t/$tenant/audit", Audit),
+  at("/t/$tenant/requests", lazyRouteComponent(() => import("./requests/Requests"), "Requests")),
   at("/admin/overview", Fleet),
   at("/admin/tenants", TenantList),
   at("/admin/tenants/$name", TenantPage),
@@ -98,6 +109,7 @@ const routes = root.addChildren([
   at("/admin/tasks", Tasks),
   at("/admin/tasks/$task", TaskPage),
   at("/admin/operators", Operators),
+  at("/admin/sessions", lazyRouteComponent(() => import("./sessions/Sessions"), "OperatorSessions")),
   at("/admin/audit", OperatorAudit),
   at("/admin/system", System),
 ]);

@@ -94,7 +94,7 @@ function Log({ of, title }: { of: "tenant" | "operator"; title: string }) {
                   },
                   { title: "Of", cell: (e) => <Target of={e} /> },
                   { title: "Outcome", cell: (e) => <Outcome of={e} /> },
-                  { title: "By", wide: true, cell: (e) => <span className="mono">{e.actor.key_id}</span> },
+                  { title: "By", wide: true, cell: (e) => <By actor={e.actor} /> },
                   { title: "From", cell: (e) => <span className="mono">{e.source_ip}</span> },
                   { title: "When", num: true, cell: (e) => <Ago at={e.time} /> },
                 ]}
@@ -112,7 +112,7 @@ function Log({ of, title }: { of: "tenant" | "operator"; title: string }) {
                 ["Of", <Target key="t" of={open} />],
                 ["Outcome", <Outcome key="o" of={open} />],
                 ["When", <Instant key="w" at={open.time} />],
-                ["Key", <span key="k" className="mono">{open.actor.key_id}</span>],
+                ["By", <By key="b" actor={open.actor} />],
                 ["From", <span key="f" className="mono">{open.source_ip}</span>],
                 ["Request", <span key="r" className="mono">{open.request_id}</span>],
               ]}
@@ -124,6 +124,10 @@ function Log({ of, title }: { of: "tenant" | "operator"; title: string }) {
       )}
     </Page>
   );
+}
+
+function By({ actor: a }: { actor: Entry["actor"] }) {
+  return <span className="mono">{a.key_id || a.member_id || a.portal_link_id || a.identity?.subject}</span>;
 }
 
 function Target({ of: { target: t, tenant } }: { of: Entry }) {

@@ -4,6 +4,7 @@ import { must, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
 import { bytes, count, duration } from "../common/format";
 import { Facts, Page } from "../common/Page";
+import { Quota } from "../common/Quota";
 import { Loaded } from "../common/states";
 
 const orNone = (n: number | null, write: (n: number) => string) => (n === null ? "no limit" : write(n));
@@ -17,6 +18,11 @@ export function Limits() {
       <Loaded query={who}>
         {({ limits: l, tenant: t }) => (
           <Stack>
+            {l.stored_bytes !== null && (
+              <Card withBorder>
+                <Quota label="Stored bytes" used={l.stored_bytes_used ?? 0} limit={l.stored_bytes} write={bytes} />
+              </Card>
+            )}
             <Card withBorder>
               <Facts
                 of={[
@@ -24,6 +30,8 @@ export function Limits() {
                   ["Bytes in a second", orNone(l.bytes_in_per_second, bytes)],
                   ["Bytes out a second", orNone(l.bytes_out_per_second, bytes)],
                   ["Queues", count(l.max_queues)],
+                  ["Topics", count(l.max_topics)],
+                  ["Stored bytes", orNone(l.stored_bytes, bytes)],
                   ["Keys", count(l.max_keys)],
                   ["A message, with its attributes", bytes(l.max_message_size)],
                   ["A batch", `${count(l.max_batch)} messages and ${bytes(l.max_batch_bytes)}`],

@@ -45,7 +45,7 @@ export function Tabs({ label, tabs }: { label: string; tabs: { to: string; text:
 }
 
 // Search is the filter of a list. It goes into the address when Enter is pressed or the field is left.
-export function SearchField({ name, label, placeholder, error, w = 320 }: { name: "q" | "filter" | "target"; label: string; placeholder: string; error?: string; w?: number | string }) {
+export function SearchField({ name, label, placeholder, error, w = 320 }: { name: "q" | "filter" | "target" | "label"; label: string; placeholder: string; error?: string; w?: number | string }) {
   const [search, setSearch] = useUrl();
   const said = search[name] ?? "";
   const [text, setText] = useState(said);

@@ -1,5 +1,6 @@
 import { Alert, Button, Card, Group, Skeleton, Stack, Text, Title } from "@mantine/core";
 import type { UseQueryResult } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useState } from "react";
 import { useActing, failureOf } from "../api/client";
 import { type Call, curlOf } from "../api/curl";
@@ -9,6 +10,7 @@ import { Command, Copy } from "./Curl";
 // ErrorState says what went wrong, what to do, and by which id the operator finds it.
 export function ErrorState({ error, retry, action }: { error: unknown; retry?: () => void; action?: ReactNode }) {
   const failure = failureOf(error);
+  const { tenant } = useActing();
   return (
     <Alert color="red" variant="light" title={failure.problem?.title ?? "That did not work"} role="alert">
       <Stack gap="xs">
@@ -26,6 +28,11 @@ export function ErrorState({ error, retry, action }: { error: unknown; retry?: (
             {failure.requestId && ` · ${failure.requestId}`}
           </Text>
           {failure.requestId && <Copy text={failure.requestId} label="Copy request id" />}
+          {failure.requestId && tenant && (
+            <Link className="link" to="/t/$tenant/requests" params={{ tenant }} search={{ q: failure.requestId }}>
+              In the log
+            </Link>
+          )}
           {retry && (
             <Button size="compact-xs" variant="default" onClick={retry}>
               Try again
@@ -46,7 +53,7 @@ export function Waiting({ rows = 5 }: { rows?: number }) {
     return () => clearTimeout(timer);
   }, []);
   return (
-    <Stack gap="sm" aria-busy="true" aria-label="Loading" mih={rows * 40}>
+    <Stack gap="sm" role="status" aria-busy="true" aria-label="Loading" mih={rows * 40}>
       {late && Array.from({ length: rows }, (_, i) => <Skeleton key={i} height={28} />)}
     </Stack>
   );

@@ -71,10 +71,12 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
   if (m.last_error) facts.push(["Last error", m.last_error]);
   if (m.origin) {
     facts.push(
-      ["Came from", <>{m.origin.queue}, <Ago at={m.origin.left_at} />: {reasons[m.origin.reason]} after {count(m.origin.receive_count)} receives</>],
+      m.origin.topic === undefined
+        ? ["Came from", <>{m.origin.queue}, <Ago at={m.origin.left_at} />: {reasons[m.origin.reason]} after {count(m.origin.receive_count)} receives</>]
+        : ["Came from", <>the topic {m.origin.topic}, <Ago at={m.origin.left_at} />: {reasons[m.origin.reason]} to {m.origin.subscription}</>],
       ["Its id there", <span key="o" className="mono">{m.origin.id}</span>],
     );
-    if (m.origin.error) facts.push(["What was said of it", m.origin.error]);
+    if (m.origin.error) facts.push([m.origin.topic === undefined ? "What was said of it" : "Why", m.origin.error]);
   }
   return (
     <Stack>
@@ -137,7 +139,7 @@ function Move({ queue, message: m, done }: { queue: string; message: Message; do
   const say = useSay();
   const editable = m.body !== null && m.body_encoding === "utf8";
   const [body, setBody] = useState(m.body ?? "");
-  const [to, setTo] = useState(m.origin ? "source" : "");
+  const [to, setTo] = useState(m.origin?.queue ? "source" : "");
   const edited = editable && body !== m.body;
   const move = useMutation({
     mutationFn: () =>
@@ -170,7 +172,7 @@ function Move({ queue, message: m, done }: { queue: string; message: Message; do
       }}
     >
       <Stack gap="sm">
-        <TextInput label="To the queue" description={m.origin ? `source is ${m.origin.queue}` : "Of the same type"} value={to} onChange={(e) => setTo(e.currentTarget.value)} required error={move.error ? failureOf(move.error).at("to") : undefined} />
+        <TextInput label="To the queue" description={m.origin?.queue ? `source is ${m.origin.queue}` : "Of the same type"} value={to} onChange={(e) => setTo(e.currentTarget.value)} required error={move.error ? failureOf(move.error).at("to") : undefined} />
         {editable && <Textarea label="Body" value={body} onChange={(e) => setBody(e.currentTarget.value)} autosize minRows={4} maxRows={18} styles={{ input: { fontFamily: "var(--mono)", fontSize: "0.82rem" } }} spellCheck={false} />}
         {move.error && <ErrorState error={move.error} />}
         <Group>

@@ -48,7 +48,7 @@ export function MessageRows({ messages, open, dead = false, selection }: { messa
     columns.push(
       { title: "Why", cell: (m) => <span className="one-line">{m.origin ? reasons[m.origin.reason] : <span className="quiet">sent here</span>}</span> },
       { title: "Last error", wide: true, cell: (m) => <span className="one-line" style={{ maxWidth: "16rem" }}>{m.origin?.error ?? m.last_error ?? <span className="quiet">none was given</span>}</span> },
-      { title: "From", cell: (m) => m.origin?.queue ?? <span className="quiet">–</span> },
+      { title: "From", cell: (m) => m.origin?.queue ?? m.origin?.topic ?? <span className="quiet">–</span> },
       { title: "Here since", num: true, cell: (m) => <Ago at={m.origin?.left_at ?? m.sent_at} /> },
     );
   } else {
@@ -85,6 +85,7 @@ export const reasons = {
   rejected: "given up",
   overflow: "no room",
   moved: "moved",
+  undelivered: "not delivered",
 } as const;
 
 // Due says what is next for a message that cannot be received now.

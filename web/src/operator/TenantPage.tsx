@@ -6,7 +6,9 @@ import { failureOf, must } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
+import { bytes } from "../common/format";
 import { Facts, Page } from "../common/Page";
+import { Quota } from "../common/Quota";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
@@ -57,6 +59,9 @@ export function TenantPage() {
             <Button component={Link} variant="default" to={`/t/${name}/overview`}>
               Act for it
             </Button>
+            <Button variant="default" onClick={() => void navigate({ to: "/t/$tenant/portal-links", params: { tenant: name }, search: { new: "link" } })}>
+              Portal link…
+            </Button>
             {t.suspended ? (
               <Button variant="default" loading={resume.isPending} onClick={() => resume.mutate()}>
                 Resume
@@ -83,6 +88,11 @@ export function TenantPage() {
                 Since <Ago at={t.suspended.since} />
                 {t.suspended.reason && `: ${t.suspended.reason}`}
               </Alert>
+            )}
+            {typeof t.effective_limits?.stored_bytes === "number" && t.stored_bytes_used !== null && (
+              <Card withBorder>
+                <Quota label="Stored bytes" used={t.stored_bytes_used} limit={t.effective_limits.stored_bytes} write={bytes} />
+              </Card>
             )}
             <SimpleGrid cols={{ base: 1, md: 2 }}>
               <Card withBorder>

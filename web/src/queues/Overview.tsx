@@ -118,9 +118,15 @@ function Words({ queue: q, tenant }: { queue: Queue; tenant: string }) {
       {q.forward_to && (
         <Text size="sm">
           What comes here goes on to{" "}
-          <Link className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: q.forward_to }}>
-            {q.forward_to}
-          </Link>
+          {q.forward_to.startsWith("topic:") ? (
+            <Link className="link" to="/t/$tenant/topics/$topic/subscriptions" params={{ tenant, topic: q.forward_to.slice("topic:".length) }}>
+              topic {q.forward_to.slice("topic:".length)}
+            </Link>
+          ) : (
+            <Link className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: q.forward_to }}>
+              {q.forward_to}
+            </Link>
+          )}
           .
         </Text>
       )}

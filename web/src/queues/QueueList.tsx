@@ -7,21 +7,26 @@ import { Rows, type Sorting } from "../common/Rows";
 import { Empty, Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
 import { CreateQueue } from "./CreateQueue";
-import { orders, type Queue, useQueues } from "./data";
+import { orders, pageSize, type Queue, useQueues } from "./data";
 
 export function QueueList() {
   const { tenant = "" } = useActing();
-  const [{ q = "", cursor, sort, new: making }, setUrl] = useUrl();
+  const [{ q = "", label = "", cursor, sort, new: making }, setUrl] = useUrl();
   const by = orders.find((o) => o === sort) ?? "name";
-  const list = useQueues(q, by, cursor);
+  const list = useQueues(q, by, cursor, pageSize, label);
   const create = <Button onClick={() => setUrl({ new: "queue" })}>Create a queue</Button>;
   return (
     <Page title="Queues" actions={create}>
-      <SearchField name="q" label="Names with" placeholder="Part of a name  ( / )" />
+      <Group>
+        <SearchField name="q" label="Names with" placeholder="Part of a name  ( / )" />
+        <SearchField name="label" label="Label" placeholder="Label: team, or team=shop" w={220} />
+      </Group>
       <Loaded query={list} rows={8}>
         {({ data, next_cursor }) => {
-          if (data.length === 0 && q) return <NoMatch what={<>names with “{q}”</>} clear={() => setUrl({ q: undefined, cursor: undefined })} />;
-          if (data.length === 0) {
+          if (data.length === 0 && (q || label) && !next_cursor) {
+            return <NoMatch what={<>{q && <>names with “{q}”</>}{q && label && " and "}{label && <>the label “{label}”</>}</>} clear={() => setUrl({ q: undefined, label: undefined, cursor: undefined })} />;
+          }
+          if (data.length === 0 && !next_cursor) {
             return (
               <Empty title="No queues yet" call={{ method: "PUT", path: "/v1/queues/orders" }} action={create}>
                 A queue keeps messages until a consumer has done its work with them: what is received and not acknowledged in time comes back. This makes one:
@@ -60,6 +65,11 @@ export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues:
                 {q.name}
               </Link>
               <QueueBadges queue={q} />
+              <span className="quiet one-line" style={{ maxWidth: "14rem" }}>
+                {Object.entries(q.labels)
+                  .map(([k, v]) => (v ? `${k}=${v}` : k))
+                  .join(" ")}
+              </span>
             </Group>
           ),
         },

@@ -54,6 +54,7 @@ export function QueuePage() {
           { to: `${at}/receive`, text: "Receive" },
           { to: `${at}/tail`, text: "Tail" },
           { to: `${at}/dead-letters`, text: "Dead letters" },
+          { to: `${at}/schedules`, text: "Schedules" },
           { to: `${at}/connect`, text: "Connect" },
           { to: `${at}/settings`, text: "Settings" },
         ]}

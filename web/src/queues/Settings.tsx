@@ -115,7 +115,7 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
             {text("visibility_timeout", "Visibility timeout", "How long a consumer has for a message: 30s, 5m, 12h")}
             {text("delay", "Delay", "How long a new message stays hidden")}
             {text("receive_wait", "Receive wait", "How long a receive waits that does not say it: at most 20s")}
-            {text("forward_to", "Forward to", "A queue to which everything goes on; empty for none")}
+            {text("forward_to", "Forward to", "A queue, or topic: and the name of a topic, to which everything goes on; empty for none")}
           </Section>
           <Section title="Failures">
             <NativeSelect label="Wait after a failure" value={form.backoff} onChange={(e) => setForm({ ...form, backoff: backoffs.find((b) => b === e.currentTarget.value) ?? "none" })} data={[...backoffs]} />

@@ -22,12 +22,12 @@ export const orders = ["name", "-name", "available", "-available", "in_flight", 
 
 export type Order = (typeof orders)[number];
 
-// useQueues returns the queues with a text in their names.
-export function useQueues(q: string, sort: Order, cursor: string | undefined, limit = pageSize) {
+// useQueues returns the queues with a text in their names, and with a label where one is given: its key, or key=value.
+export function useQueues(q: string, sort: Order, cursor: string | undefined, limit = pageSize, label = "") {
   const { api, tenant } = useActing();
   return useQuery({
-    queryKey: ["queues", tenant, q, sort, cursor, limit],
+    queryKey: ["queues", tenant, q, sort, cursor, limit, label],
     refetchInterval: useLive(3000),
-    queryFn: () => must(api.GET("/v1/queues", { params: { query: { q: q || undefined, sort, cursor, limit } } })),
+    queryFn: () => must(api.GET("/v1/queues", { params: { query: { q: q || undefined, label: label || undefined, sort, cursor, limit } } })),
   });
 }

@@ -4,6 +4,7 @@ import { Navigate, Outlet, useLocation, useNavigate, useParams } from "@tanstack
 import { Fragment, useEffect, useMemo, useState } from "react";
 import { ActingContext, failureOf, newApi, onSessionEnd, useActing } from "../api/client";
 import { Accept } from "../members/Accept";
+import { Enter } from "../portal/Enter";
 import { SayProvider } from "../common/say";
 import { ErrorState, Waiting } from "../common/states";
 import { Shell } from "./Shell";
@@ -18,6 +19,7 @@ export function App() {
   const known = Boolean(session.data);
   useEffect(() => onSessionEnd(() => void (known && isOver().then(setEnded))), [known]);
   if (pathname === "/invitation") return <Accept />;
+  if (pathname === "/portal") return <Enter />;
   if (session.data === undefined) return session.error ? <NotShown error={session.error} retry={() => void session.refetch()} /> : <Waiting />;
   if (session.data === null) return <SignIn />;
   return <SignedIn session={session.data} ended={ended} resume={() => setEnded(false)} />;

@@ -2,7 +2,8 @@ import { ActionIcon, Alert, AppShell, Badge, Burger, Button, Group, Menu, Modal,
 import { useDisclosure } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link, useLocation, useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useEffect } from "react";
+import { lazy, type ReactNode, Suspense, useEffect } from "react";
+import { Raised } from "../alarms/Raised";
 import { useActing } from "../api/client";
 import { apiUrl } from "../api/place";
 import { usePrefs } from "../common/prefs";
@@ -17,11 +18,13 @@ import { TenantSwitcher } from "./TenantSwitcher";
 import { Viewing } from "./Viewing";
 import { useKeyboard } from "./keyboard";
 
+const Palette = lazy(() => import("./Palette").then((m) => ({ default: m.Palette })));
+
 type Place = { text: string; to: string };
 
 export function placesOf(tenant: string | undefined): Place[] {
   if (!tenant) return [];
-  return ["overview", "queues", "topics", "tasks", "keys", "members", "usage", "limits", "audit"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1), to: `/t/${tenant}/${name}` }));
+  return ["overview", "queues", "topics", "alarms", "tasks", "keys", "members", "sessions", "portal-links", "usage", "limits", "audit", "requests"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1).replace("-", " "), to: `/t/${tenant}/${name}` }));
 }
 
 export const operatorPlaces: Place[] = [
@@ -30,6 +33,7 @@ export const operatorPlaces: Place[] = [
   { text: "Plans", to: "/admin/plans" },
   { text: "Operator tasks", to: "/admin/tasks" },
   { text: "Operators", to: "/admin/operators" },
+  { text: "Operator sessions", to: "/admin/sessions" },
   { text: "Operator keys", to: "/admin/keys" },
   { text: "Operator audit", to: "/admin/audit" },
   { text: "System", to: "/admin/system" },
@@ -42,8 +46,10 @@ export function Shell({ session, ended, resume, children }: { session: Session; 
   const { pathname } = useLocation();
   const { tenant } = useActing();
   const [search, setUrl] = useUrl();
-  useKeyboard(tenant, openHelp);
+  const [palette, { open: openPalette, close: closePalette }] = useDisclosure();
+  useKeyboard(tenant, openHelp, openPalette);
   useEffect(close, [pathname, close]);
+  useEffect(closePalette, [pathname, closePalette]);
   return (
     <>
       <a
@@ -67,12 +73,18 @@ export function Shell({ session, ended, resume, children }: { session: Session; 
               <TenantSwitcher session={session} />
             </Group>
             <Group gap={6} wrap="nowrap">
+              <ActionIcon variant="default" size="md" onClick={openPalette} aria-label="Go to…" aria-keyshortcuts="Control+K Meta+K" title="Go to… (Ctrl K)">
+                <svg width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.8" aria-hidden="true">
+                  <circle cx="7" cy="7" r="4.5" />
+                  <path d="M10.5 10.5 14 14" />
+                </svg>
+              </ActionIcon>
               <LiveSwitch />
               <User session={session} help={openHelp} />
             </Group>
           </Group>
         </AppShell.Header>
-        <AppShell.Navbar p="xs" aria-label="Main">
+        <AppShell.Navbar p="xs" aria-label="Main" style={{ overflowY: "auto" }}>
           {tenant && <Places places={placesOf(tenant)} label={tenant} />}
           {session.kind === "operator" && <Places places={operatorPlaces} label="Installation" />}
           <Stack gap={0} mt="auto">
@@ -88,6 +100,11 @@ export function Shell({ session, ended, resume, children }: { session: Session; 
         </AppShell.Main>
       </AppShell>
       <Help opened={help} close={closeHelp} />
+      {palette && (
+        <Suspense>
+          <Palette session={session} close={closePalette} />
+        </Suspense>
+      )}
       {search.new === "password" && session.member && <ChangePassword close={() => setUrl({ new: undefined }, true)} />}
       <Modal opened={ended} onClose={() => {}} withCloseButton={false} title="Your session has ended" centered>
         <Text size="sm" mb="md">
@@ -107,7 +124,7 @@ function Places({ places, label }: { places: Place[]; label: string }) {
         {label}
       </Text>
       {places.map((p) => (
-        <NavLink key={p.to} component={Link} to={p.to} label={p.text} active={pathname === p.to || pathname.startsWith(`${p.to}/`)} aria-current={pathname === p.to ? "page" : undefined} />
+        <NavLink key={p.to} component={Link} to={p.to} label={p.text} rightSection={p.text === "Alarms" ? <Raised /> : undefined} active={pathname === p.to || pathname.startsWith(`${p.to}/`)} aria-current={pathname === p.to ? "page" : undefined} />
       ))}
     </div>
   );
@@ -164,7 +181,7 @@ function User({ session, help }: { session: Session; help: () => void }) {
       <Menu.Dropdown>
         <Menu.Label>
           <Group gap="xs">
-            <span>{session.member?.email ?? session.portal_link?.name ?? (session.key?.name || session.key?.id)}</span>
+            <span>{session.member?.email ?? session.portal_link?.name ?? (session.identity?.name || session.identity?.subject) ?? (session.key?.name || session.key?.id)}</span>
             <Badge size="xs" variant="light" color={session.kind === "operator" ? "orange" : "cyan"}>
               {session.kind}
             </Badge>

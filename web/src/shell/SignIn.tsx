@@ -1,17 +1,20 @@
 import { Anchor, Button, Card, Center, Code, Group, List, NativeSelect, PasswordInput, SegmentedControl, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useState } from "react";
 import { failureOf } from "../api/client";
 import { apiUrl } from "../api/place";
 import { ErrorState } from "../common/states";
 import { Logo } from "./Logo";
+import { NotSignedIn, Providers } from "./Providers";
 import { signIn } from "./session";
 
 type Way = "key" | "password";
 
 const kept = "sluice-sign-in";
 
-// SignInForm takes a key, or a member's password, and gets a session for it. The secret itself stays nowhere.
+// SignInForm takes a key, or a member's password, and gets a session for it. The secret itself stays nowhere. Who has an identity
+// provider goes there.
 export function SignInForm({ done }: { done?: () => void }) {
   const client = useQueryClient();
   const [way, setWay] = useState<Way>(() => (localStorage.getItem(kept) === "password" ? "password" : "key"));
@@ -59,66 +62,71 @@ export function SignInForm({ done }: { done?: () => void }) {
     />
   );
   return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        void go();
-      }}
-    >
-      <Stack>
-        <SegmentedControl
-          aria-label="How to sign in"
-          value={way}
-          onChange={(v) => choose(v === "password" ? v : "key")}
-          data={[
-            { value: "key", label: "With a key" },
-            { value: "password", label: "With a password" },
-          ]}
-        />
-        {way === "key" ? (
-          secretField("Key", "A tenant's begins with slk_, an operator's with slo_.")
-        ) : (
-          <>
-            <TextInput
-              label="E-mail address"
-              type="email"
-              value={email}
-              onChange={(e) => {
-                setEmail(e.currentTarget.value);
-                setTenants([]);
-                setTenant("");
-              }}
-              autoComplete="username"
-              autoFocus
-              required
-            />
-            {secretField("Password")}
-            {tenants.length > 0 && <NativeSelect label="Tenant" description="You are a member of several with this password." data={tenants} value={tenant} onChange={(e) => setTenant(e.currentTarget.value)} />}
-          </>
-        )}
-        {error !== undefined && !several && <ErrorState error={error} />}
-        <Button type="submit" loading={busy} disabled={secret.trim() === "" || (way === "password" && email.trim() === "")}>
-          Sign in
-        </Button>
-        {way === "password" && (
-          <Text size="xs" className="quiet">
-            Who has forgotten the password asks an owner of the tenant for another invitation.
-          </Text>
-        )}
-      </Stack>
-    </form>
+    <>
+      <form
+        onSubmit={(e) => {
+          e.preventDefault();
+          void go();
+        }}
+      >
+        <Stack>
+          <SegmentedControl
+            aria-label="How to sign in"
+            value={way}
+            onChange={(v) => choose(v === "password" ? v : "key")}
+            data={[
+              { value: "key", label: "With a key" },
+              { value: "password", label: "With a password" },
+            ]}
+          />
+          {way === "key" ? (
+            secretField("Key", "A tenant's begins with slk_, an operator's with slo_.")
+          ) : (
+            <>
+              <TextInput
+                label="E-mail address"
+                type="email"
+                value={email}
+                onChange={(e) => {
+                  setEmail(e.currentTarget.value);
+                  setTenants([]);
+                  setTenant("");
+                }}
+                autoComplete="username"
+                autoFocus
+                required
+              />
+              {secretField("Password")}
+              {tenants.length > 0 && <NativeSelect label="Tenant" description="You are a member of several with this password." data={tenants} value={tenant} onChange={(e) => setTenant(e.currentTarget.value)} />}
+            </>
+          )}
+          {error !== undefined && !several && <ErrorState error={error} />}
+          <Button type="submit" loading={busy} disabled={secret.trim() === "" || (way === "password" && email.trim() === "")}>
+            Sign in
+          </Button>
+          {way === "password" && (
+            <Text size="xs" className="quiet">
+              Who has forgotten the password asks an owner of the tenant for another invitation.
+            </Text>
+          )}
+        </Stack>
+      </form>
+      <Providers />
+    </>
   );
 }
 
 // SignIn is the first screen, and tells newcomers where their keys are.
 export function SignIn() {
+  const navigate = useNavigate();
   useEffect(() => {
     document.title = "Sign in · Sluice";
   }, []);
   return (
     <Door title="Sign in to Sluice">
+      <NotSignedIn />
       <Card withBorder padding="lg">
-        <SignInForm />
+        <SignInForm done={() => void navigate({ to: ".", search: true, hash: "", replace: true })} />
       </Card>
         <Card withBorder padding="lg">
           <Title order={2} size="h5" mb="xs">

@@ -3,6 +3,7 @@ import { useEffect } from "react";
 import { usePrefs } from "../common/prefs";
 
 export const keys: [string, string][] = [
+  ["Ctrl k", "go to a screen, a queue or a topic by its name (⌘ k)"],
   ["/", "to the filter of the list"],
   ["j  k", "to the next row, to the one before"],
   ["Enter", "open the row"],
@@ -17,13 +18,17 @@ export const keys: [string, string][] = [
 const goes: Record<string, string> = { o: "overview", q: "queues", t: "topics", k: "keys", a: "audit" };
 
 // useKeyboard hears keys where nobody is typing.
-export function useKeyboard(tenant: string | undefined, help: () => void) {
+export function useKeyboard(tenant: string | undefined, help: () => void, palette: () => void) {
   const navigate = useNavigate();
   const { live, setLive } = usePrefs();
   useEffect(() => {
     let going = false;
     const hear = (e: KeyboardEvent) => {
       const at = e.target instanceof HTMLElement ? e.target : document.body;
+      if (e.key === "k" && (e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && !at.closest("[role=dialog]")) {
+        e.preventDefault();
+        return palette();
+      }
       if (e.ctrlKey || e.metaKey || e.altKey || at.closest("input, textarea, select, [role=dialog], [role=menu], [contenteditable]")) return;
       const was = going;
       going = false;
@@ -39,7 +44,7 @@ export function useKeyboard(tenant: string | undefined, help: () => void) {
     };
     document.addEventListener("keydown", hear);
     return () => document.removeEventListener("keydown", hear);
-  }, [tenant, help, live, setLive, navigate]);
+  }, [tenant, help, palette, live, setLive, navigate]);
 }
 
 function step(by: number) {

@@ -1,5 +1,7 @@
 import { Card, Group, SegmentedControl, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
 import { lazy, Suspense, useMemo } from "react";
+import { useActing } from "../api/client";
 import { withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Rows } from "../common/Rows";
@@ -47,7 +49,7 @@ export function Charts({ of }: { of: Of }) {
           ) : table ? (
             <Table of={s} />
           ) : (
-            <Lines of={s} window={window} />
+            <Lines of={s} window={window} queue={typeof of === "object" ? of.queue : undefined} />
           )
         }
       </Loaded>
@@ -55,7 +57,11 @@ export function Charts({ of }: { of: Of }) {
   );
 }
 
-function Lines({ of: s, window }: { of: Series; window: number }) {
+// alarmed is the metric of an alarm on what a chart shows.
+const alarmed: Record<string, string> = { "Messages held": "available", "Age of the oldest": "oldest_age" };
+
+function Lines({ of: s, window, queue }: { of: Series; window: number; queue?: string }) {
+  const { tenant = "" } = useActing();
   const charts = useMemo(() => chartsOf(s), [s]);
   // A level is that at the end of its step, a count that of the step.
   const times = useMemo(() => s.available.map((_, i) => Date.parse(s.from) / 1000 + (i + 1) * s.step), [s]);
@@ -64,9 +70,16 @@ function Lines({ of: s, window }: { of: Series; window: number }) {
     <SimpleGrid cols={{ base: 1, md: 3 }}>
       {charts.map((chart) => (
         <Card withBorder padding="sm" key={chart.title}>
-          <Title order={3} size="h6" mb={4}>
-            {chart.title}
-          </Title>
+          <Group justify="space-between" mb={4}>
+            <Title order={3} size="h6">
+              {chart.title}
+            </Title>
+            {queue && alarmed[chart.title] && (
+              <Link className="link" to="/t/$tenant/alarms" params={{ tenant }} search={{ new: "alarm", type: alarmed[chart.title], target: queue }} aria-label={`Create an alarm: ${chart.title}`}>
+                Alarm…
+              </Link>
+            )}
+          </Group>
           <div role="img" aria-label={`${chart.title}. ${summary(chart)}`}>
             <Suspense fallback={<Waiting rows={5} />}>
               <Plot chart={chart} times={times} window={{ from: to - window, to }} />

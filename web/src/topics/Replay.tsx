@@ -30,7 +30,7 @@ export function Replay({ topic, of, close }: { topic: string; of: Subscription; 
       >
         <Stack>
           <Text size="sm">
-            What the topic's log still holds goes to queue {of.queue} once more, by the filter that holds now.
+            What the topic's log still holds goes to {of.target_topic ? `topic ${of.target_topic}` : of.queue ? `queue ${of.queue}` : of.endpoint} once more, by the filter that holds now.
           </Text>
           <TextInput label="What was published since" value={since} onChange={(e) => setSince(e.currentTarget.value)} disabled={after !== ""} error={failure?.at("/since")} data-autofocus spellCheck={false} />
           <TextInput label="Or behind the sequence number" value={after} onChange={(e) => setAfter(e.currentTarget.value)} error={failure?.at("/after")} spellCheck={false} />

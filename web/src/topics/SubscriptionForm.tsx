@@ -8,23 +8,29 @@ import { duration, spoken } from "../common/format";
 import { ErrorState } from "../common/states";
 import { policyOf, type Subscription, type SubscriptionInput } from "./data";
 
+const formats = ["raw", "envelope", "sns", "cloudevents_binary", "cloudevents_structured"] as const;
+const verifications = ["none", "challenge", "cloudevents", "sns"] as const;
+
 // SubscriptionForm makes a subscription, or changes what it lets through.
 export function SubscriptionForm({ topic, of, close, done }: { topic: string; of?: Subscription; close: () => void; done: (made: Subscription) => void }) {
   const { api } = useActing();
   const [name, setName] = useState(of?.name ?? "");
-  const [to, setTo] = useState<"queue" | "webhook">(of?.protocol ?? "queue");
+  const [to, setTo] = useState<"queue" | "webhook" | "topic">(of?.protocol ?? "queue");
   const [queue, setQueue] = useState(of?.queue ?? "");
+  const [other, setOther] = useState(of?.target_topic ?? "");
   const [endpoint, setEndpoint] = useState(of?.endpoint ?? "");
   const [timeout, setTimeout] = useState(of?.timeout === undefined ? "" : duration(of.timeout));
   const [inFlight, setInFlight] = useState(String(of?.max_in_flight ?? ""));
+  const [verification, setVerification] = useState(of?.verification ?? "none");
+  const [dead, setDead] = useState(of?.dead_letter_queue ?? "");
   const [policy, setPolicy] = useState(of?.filter_policy ? JSON.stringify(of.filter_policy, null, 2) : "");
   const [scope, setScope] = useState(of?.filter_scope ?? "attributes");
   const [format, setFormat] = useState(of?.format ?? "raw");
   let wrong: string | undefined;
   let body: SubscriptionInput = {};
   try {
-    const target = to === "queue" ? { queue } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null }; // text such as 10s too
-    body = { ...target, filter_policy: policyOf(policy), filter_scope: scope, format };
+    const target = to === "queue" ? { queue } : to === "topic" ? { target_topic: other } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null, verification }; // text such as 10s too
+    body = { ...target, dead_letter_queue: dead.trim() || null, filter_policy: policyOf(policy), filter_scope: scope, format: to === "topic" ? "raw" : format };
   } catch (e) {
     wrong = e instanceof Error ? e.message : "is no JSON";
   }
@@ -56,10 +62,11 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
             <SegmentedControl
               aria-label="Where messages go"
               value={to}
-              onChange={(v) => setTo(v === "webhook" ? v : "queue")}
+              onChange={(v) => setTo(v === "webhook" || v === "topic" ? v : "queue")}
               data={[
                 { value: "queue", label: "To a queue" },
                 { value: "webhook", label: "To an HTTPS endpoint" },
+                { value: "topic", label: "To a topic" },
               ]}
             />
           )}
@@ -70,9 +77,23 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
                 <TextInput label="An attempt may take" placeholder="15s" value={timeout} onChange={(e) => setTimeout(e.currentTarget.value)} error={failure?.at("/timeout")} />
                 <TextInput label="Attempts at the same time" placeholder="16" inputMode="numeric" value={inFlight} onChange={(e) => setInFlight(e.currentTarget.value)} error={failure?.at("/max_in_flight")} />
               </Group>
+              <NativeSelect
+                label="Before it gets messages"
+                data={[
+                  { value: "none", label: "nothing is asked of it" },
+                  { value: "challenge", label: "it repeats a challenge" },
+                  { value: "cloudevents", label: "it answers OPTIONS, as in CloudEvents" },
+                  { value: "sns", label: "it visits the SubscribeURL of SNS" },
+                ]}
+                value={verification}
+                onChange={(e) => setVerification(verifications.find((v) => v === e.currentTarget.value) ?? "none")}
+                error={failure?.at("/verification")}
+              />
             </>
           )}
           {to === "queue" && <TextInput label="Queue" value={queue} onChange={(e) => setQueue(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/queue")} spellCheck={false} autoComplete="off" />}
+          {to === "topic" && <TextInput label="Topic" value={other} onChange={(e) => setOther(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/target_topic")} spellCheck={false} autoComplete="off" />}
+          <TextInput label="Dead-letter queue" description="Gets what cannot be delivered for good. Empty for none." value={dead} onChange={(e) => setDead(e.currentTarget.value)} error={failure?.at("/dead_letter_queue")} spellCheck={false} autoComplete="off" />
           <Textarea
             label="Filter policy"
             description={'Which messages arrive, as in SNS: {"type":[{"prefix":"order."}]}. Empty for all.'}
@@ -89,12 +110,20 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
             <NativeSelect label="The filter looks at" data={["attributes", "body"]} value={scope} onChange={(e) => setScope(e.currentTarget.value === "body" ? "body" : "attributes")} />
             <NativeSelect
               label="Messages arrive"
+              disabled={to === "topic"}
               data={[
                 { value: "raw", label: "as they were published" },
                 { value: "envelope", label: "in a JSON envelope" },
+                ...(to === "topic" ? [] : [{ value: "sns", label: "as SNS writes them" }]),
+                ...(to === "webhook"
+                  ? [
+                      { value: "cloudevents_binary", label: "as CloudEvents, in headers" },
+                      { value: "cloudevents_structured", label: "as CloudEvents, in one JSON object" },
+                    ]
+                  : []),
               ]}
-              value={format}
-              onChange={(e) => setFormat(e.currentTarget.value === "envelope" ? "envelope" : "raw")}
+              value={to === "topic" ? "raw" : format}
+              onChange={(e) => setFormat(formats.find((f) => f === e.currentTarget.value) ?? "raw")}
             />
           </Group>
           {failure && <ErrorState error={failure} />}

@@ -16,7 +16,7 @@ import { type Subscription, useSubscriptions, useTopicName } from "./data";
 import { Replay } from "./Replay";
 import { SubscriptionForm } from "./SubscriptionForm";
 
-const colors = { active: "green", paused: "orange", retrying: "yellow", failing: "yellow", broken: "red", disabled: "red" } as const;
+const colors = { active: "green", paused: "orange", retrying: "yellow", failing: "yellow", broken: "red", disabled: "red", unverified: "orange" } as const;
 
 // Subscriptions are where a topic's messages go, and what became of them.
 export function Subscriptions() {
@@ -78,6 +78,10 @@ export function Subscriptions() {
                         <Link className="link" data-row to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: s.queue }}>
                           {s.queue}
                         </Link>
+                      ) : s.target_topic ? (
+                        <Link className="link" data-row to="/t/$tenant/topics/$topic/subscriptions" params={{ tenant, topic: s.target_topic }}>
+                          {s.target_topic}
+                        </Link>
                       ) : (
                         <Link className="link mono" data-row to="/t/$tenant/topics/$topic/webhooks/$subscription" params={{ tenant, topic, subscription: s.name }}>
                           {s.endpoint}
@@ -133,7 +137,7 @@ export function Subscriptions() {
             reload();
           }}
         >
-          {deletes.queue ? "Queue " : ""}<b>{deletes.queue ?? deletes.endpoint}</b> gets no more messages of topic <b>{topic}</b>; {plural(deletes.lag, "message")} would still have come. {deletes.queue ? "What is in the queue stays." : "What waits for it, and what failed, is deleted."}
+          {deletes.queue ? "Queue " : deletes.target_topic ? "Topic " : ""}<b>{deletes.queue ?? deletes.target_topic ?? deletes.endpoint}</b> gets no more messages of topic <b>{topic}</b>; {plural(deletes.lag, "message")} would still have come. {deletes.queue || deletes.target_topic ? "What it has got stays there." : "What waits for it, and what failed, is deleted."}
         </Danger>
       )}
     </Stack>

@@ -54,7 +54,9 @@ export function TopicPage() {
               tabs={[
                 { to: `${at}/subscriptions`, text: "Subscriptions" },
                 { to: `${at}/publish`, text: "Publish" },
+                { to: `${at}/schedules`, text: "Schedules" },
                 { to: `${at}/log`, text: "Log" },
+                { to: `${at}/schemas`, text: t.schema_version === null ? "Schema" : `Schema ${t.schema_version}` },
                 { to: `${at}/filter-test`, text: "Why not delivered?" },
               ]}
             />

@@ -14,7 +14,7 @@ import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
 import { type Delivery, deliveryStatuses, inWords, type Place, pathOfWebhook, type Subscription, useDeliveries } from "./data";
 
-const colors: Record<Delivery["status"], string> = { delivered: "green", retrying: "yellow", failed: "red", test: "gray" };
+const colors: Record<Delivery["status"], string> = { delivered: "green", retrying: "yellow", failed: "red", test: "gray", challenge: "gray" };
 
 export function DeliveryBadge({ status }: { status: Delivery["status"] }) {
   return (

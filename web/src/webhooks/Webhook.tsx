@@ -13,10 +13,16 @@ import { Ago, useNow } from "../common/Time";
 import { Number } from "../queues/Overview";
 import { SubscriptionForm } from "../topics/SubscriptionForm";
 import { Deliveries } from "./Deliveries";
-import { gateInWords, inWords, pathOfWebhook, type Subscription, useWebhook } from "./data";
+import { type Delivery, gateInWords, inWords, pathOfWebhook, type Subscription, useWebhook } from "./data";
 import { Secrets } from "./Secrets";
 
-const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red" } as const;
+const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red", unverified: "orange" } as const;
+
+// tried says what came of a test event or a challenge.
+function tried(d: Delivery): string {
+  if (d.status === "challenge") return d.error ? "The endpoint is not verified" : "The endpoint has answered";
+  return d.error ? "The test event did not arrive" : "The test event has arrived";
+}
 
 type Turn = "pause" | "resume" | "enable" | "disable";
 
@@ -53,10 +59,14 @@ export function Webhook() {
     },
   });
   const test = useMutation({
-    mutationFn: () => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/test", { params })),
-    onSettled: () => void client.invalidateQueries({ queryKey: ["deliveries"] }),
+    mutationFn: () => must(unverified ? api.POST("/v1/topics/{topic}/subscriptions/{subscription}/confirm", { params }) : api.POST("/v1/topics/{topic}/subscriptions/{subscription}/test", { params })),
+    onSettled: () => {
+      void client.invalidateQueries({ queryKey: ["deliveries"] });
+      void client.invalidateQueries({ queryKey: ["webhook", tenant, place] });
+    },
   });
   const s = query.data;
+  const unverified = s?.delivery?.gate === "unverified";
   return (
     <Page
       title={subscription}
@@ -82,7 +92,7 @@ export function Webhook() {
         s?.delivery && (
           <>
             <Button loading={test.isPending} onClick={() => test.mutate()}>
-              Send a test event
+              {unverified ? "Challenge it now" : "Send a test event"}
             </Button>
             <Button variant="default" loading={turn.isPending} onClick={() => turn.mutate(s.paused_at ? "resume" : "pause")}>
               {s.paused_at ? "Resume" : "Pause"}
@@ -96,7 +106,7 @@ export function Webhook() {
             <Button variant="default" c="red" onClick={() => setAsks("delete")}>
               Delete…
             </Button>
-            <Curl call={{ method: "POST", path: `${path}/test` }} />
+            <Curl call={{ method: "POST", path: `${path}/${unverified ? "confirm" : "test"}` }} />
           </>
         )
       }
@@ -104,7 +114,7 @@ export function Webhook() {
       {turn.error && <ErrorState error={turn.error} />}
       {test.error && <ErrorState error={test.error} />}
       {test.data && (
-        <Alert color={test.data.error ? "red" : "green"} title={test.data.error ? "The test event did not arrive" : "The test event has arrived"} withCloseButton closeButtonLabel="Close" onClose={() => test.reset()} role="status">
+        <Alert color={test.data.error ? "red" : "green"} title={tried(test.data)} withCloseButton closeButtonLabel="Close" onClose={() => test.reset()} role="status">
           {inWords(test.data)}
         </Alert>
       )}
@@ -183,11 +193,15 @@ function Settings({ of: s }: { of: Subscription }) {
       <Facts
         of={[
           ["Endpoint", <span key="e" className="mono">{s.endpoint}</span>],
-          ["Messages arrive", { raw: "as they were published", envelope: "in a JSON envelope", sns: "as SNS writes them" }[s.format]],
+          ["Messages arrive", { raw: "as they were published", envelope: "in a JSON envelope", sns: "as SNS writes them", cloudevents_binary: "as CloudEvents, in headers", cloudevents_structured: "as CloudEvents, in one JSON object" }[s.format]],
           ["Filter", s.filter_policy ? <span key="f" className="mono">{JSON.stringify(s.filter_policy)}</span> : "all messages"],
           ["An attempt may take", duration(s.timeout ?? 0)],
           ["At the same time", plural(s.max_in_flight ?? 0, "attempt")],
-          ["Tried again after", s.retry_schedule?.map(duration).join(", ") || "never"],
+          ["Headers", Object.keys(s.headers ?? {}).join(", ") || "none but ours"],
+          ["Credential", s.auth ? { basic: `user ${s.auth.username ?? ""} and a password`, bearer: "a token", oauth2: `a token from ${s.auth.token_url ?? ""}` }[s.auth.type] : "none but the signature"],
+          ["Certificate", s.tls?.client_certificate ? <>its own, ends <Ago at={s.tls.client_certificate_expires_at ?? ""} /></> : "none"],
+          ["Verified by", { none: "nothing", challenge: "repeating a challenge", cloudevents: "answering OPTIONS", sns: "visiting the SubscribeURL of SNS" }[s.verification ?? "none"]],
+          ["Tried again after", s.delivery_policy ? "as the delivery policies of SNS say" : s.retry_schedule?.map(duration).join(", ") || "never"],
         ]}
       />
     </Card>

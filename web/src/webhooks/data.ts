@@ -20,7 +20,7 @@ export function useWebhook(place: Place) {
   });
 }
 
-export const deliveryStatuses = ["delivered", "retrying", "failed", "test"] as const;
+export const deliveryStatuses = ["delivered", "retrying", "failed", "test", "challenge"] as const;
 
 export type DeliveryFilter = { status?: Delivery["status"]; message_id?: string; cursor?: string };
 
@@ -49,6 +49,7 @@ export function gateInWords(gate: NonNullable<Subscription["delivery"]>["gate"],
     tripped: `It failed five times in a row, and is left alone${then}. Then one attempt is made.`,
     probing: "One attempt is made, to see whether it answers again.",
     paused: "It is paused: what waits stays, and what is published waits in the log.",
+    unverified: `It has not answered a challenge, and gets nothing before it does.${then && ` The next one comes in${then.slice(4)}.`}`,
     disabled: "It is disabled: what waits stays, and what is published is dropped.",
   }[gate];
 }

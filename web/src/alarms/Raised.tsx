@@ -1,0 +1,12 @@
+import { Badge } from "@mantine/core";
+import { useRaised } from "./data";
+
+// Raised is how many alarms are raised, and nothing when none is.
+export function Raised() {
+  const n = useRaised();
+  return n === 0 ? null : (
+    <Badge size="sm" color="#c92a2a" variant="filled" aria-label={`${n} raised`}>
+      {n}
+    </Badge>
+  );
+}

@@ -1,0 +1,22 @@
+import { Group, Progress, Text } from "@mantine/core";
+
+// From which share of a limit on somebody should look.
+const near = 0.8;
+
+// Quota is how much of a limit is used. Colour is never all that says so.
+export function Quota({ label, used, limit, write }: { label: string; used: number; limit: number; write: (n: number) => string }) {
+  const share = limit === 0 ? 1 : used / limit;
+  const percent = `${Math.min(100, Math.floor(share * 100))} %`;
+  return (
+    <div>
+      <Group justify="space-between" gap="xs">
+        <Text size="sm">{label}</Text>
+        <Text size="sm" style={{ fontVariantNumeric: "tabular-nums" }}>
+          {write(used)} of {write(limit)} · {percent}
+          {share >= 1 ? ", full" : share >= near ? ", almost full" : ""}
+        </Text>
+      </Group>
+      <Progress value={Math.min(100, share * 100)} color={share >= 1 ? "red" : share >= near ? "orange" : undefined} aria-label={`${label}: ${percent} used`} mt={4} />
+    </div>
+  );
+}
