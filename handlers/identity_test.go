@@ -45,6 +45,8 @@ func TestATokenOfAnIdentityProviderIsACredential(t *testing.T) {
 		t.Errorf("the refusal does not say why: %+v", r)
 	}
 	h.do("GET", path, "", token("nobody", "owner")...).problem(401, "token_refused")
+	long := p.Claims(h.clock.Now(), map[string]any{"sluice_tenant": h.tenant.Name, "sluice_role": "owner", "exp": h.clock.Now().Add(25 * time.Hour).Unix()})
+	h.do("GET", path, "", as(p.Token(t, long))...).problem(401, "token_too_long")
 	h.do("GET", path, "", as(oidctest.Start(t).Token(t, p.Claims(h.clock.Now(), nil)))...).problem(401, "unauthenticated")
 
 	var log handlers.Page[handlers.AuditEntry]

@@ -143,7 +143,7 @@ func (a *API) callbackURL(r *http.Request) string {
 //	@Summary		Come back from an identity provider
 //	@Description	For browsers, which the provider sends here. Leads on to where `GET /v1/session/oidc` was told, with a session as of `POST /v1/session`. It may what the claims say at this time, holds for 12 hours unless the operator says otherwise, and ends as others do.
 //	@Description
-//	@Description	When nobody could be signed in, it leads to the console with `#sign_in_failed=` and a code: `sign_in_expired` (this browser has begun no such sign-in within 10 minutes), `sign_in_cancelled`, `sign_in_refused`, `token_refused` (the claims name no tenant or no role), `issuer_unavailable`, `tenant_suspended` and those of all operations. The log of the server says more.
+//	@Description	When nobody could be signed in, it leads to the console with `#sign_in_failed=` and a code: `sign_in_expired` (this browser has begun no such sign-in within 10 minutes), `sign_in_cancelled`, `sign_in_refused`, `token_refused` (the claims name no tenant or no role), `token_too_long`, `issuer_unavailable`, `tenant_suspended` and those of all operations. The log of the server says more.
 //	@ID				finishSignIn
 //	@Tags			sessions
 //	@Param			state				query	string	false	"As it was given to the provider"

@@ -40,6 +40,10 @@ var (
 	ErrExpired = errors.New("oidc: the token has expired")
 	// ErrRefused is a token of a provider that it was not made for us, or not so that it can be taken.
 	ErrRefused = &errs.Error{Kind: errs.Unauthenticated, Code: "token_refused"}
+	// ErrTooLong is a token of a provider that is good for more than MaxLifetime.
+	ErrTooLong = &errs.Error{Kind: errs.Unauthenticated, Code: "token_too_long",
+		Message: fmt.Sprintf("The identity provider has signed this token, but it is good for more than %d hours.", int(MaxLifetime.Hours())),
+		Fix:     "Have the provider make tokens that end sooner."}
 	// ErrUnavailable is a token of a provider whose keys cannot be had.
 	ErrUnavailable = &errs.Error{Kind: errs.Unavailable, Code: "issuer_unavailable",
 		Message:    "The identity provider does not answer.",
@@ -207,7 +211,7 @@ func (t *Token) check(now time.Time) error {
 	case !t.ExpiresAt.After(now):
 		return ErrExpired // the leeway is for beginnings
 	case t.ExpiresAt.Sub(now) > MaxLifetime+Leeway || begin != nil && t.ExpiresAt.Sub(begin.Time) > MaxLifetime:
-		return Refused("is good for more than %d hours", int(MaxLifetime.Hours()))
+		return ErrTooLong
 	case t.Subject == "" || len(t.Subject) > MaxSubject || strings.ContainsFunc(t.Subject, func(r rune) bool { return r < ' ' || r > '~' }):
 		return Refused("has no sub of 1 to %d printable ASCII characters", MaxSubject)
 	}

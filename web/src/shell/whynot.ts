@@ -4,6 +4,7 @@ const words: Record<string, string> = {
   sign_in_expired: "It took more than ten minutes, or was begun in another browser or another window. Try again.",
   sign_in_cancelled: "The identity provider says that access was denied. Try again, or ask whoever manages it for access.",
   sign_in_refused: "The identity provider has refused it. Try again; if it stays so, the log of the server says why.",
+  token_too_long: "The identity provider makes tokens that hold for more than 24 hours. Ask whoever manages it.",
   token_refused: "The identity provider knows you, but does not say in which tenant you have which role. Ask whoever manages it.",
   sign_in_failed: "The tenant that the identity provider names is gone. Ask whoever manages it.",
   issuer_unavailable: "The identity provider does not answer. Try again in a moment.",
