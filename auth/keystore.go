@@ -66,6 +66,7 @@ func NewKeyStore(e *engine.Engine, ring *keyring.Keyring, store *tenants.Store, 
 	store.OnDelete(k.RevokeAll)
 	store.OnDelete(k.EndPortalLinks) // before the sessions, which could be opened with them
 	store.OnDelete(k.endSessionsOf)
+	store.OnDelete(k.forgetSignatures)
 	return k
 }
 

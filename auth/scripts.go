@@ -26,6 +26,8 @@ var (
 	rotateOperatorScript   = engine.MustLoad(scripts, "rotate_operator")
 	usesScript             = engine.MustLoad(scripts, "uses")
 	noteUsesScript         = engine.MustLoad(scripts, "note_uses")
+	noteSignatureScript    = engine.MustLoad(scripts, "note_signature")
+	dropSignaturesScript   = engine.MustLoad(scripts, "drop_signatures")
 
 	openSessionScript    = engine.MustLoad(scripts, "open_session")
 	endSessionsScript    = engine.MustLoad(scripts, "end_sessions")

@@ -18,6 +18,7 @@ func (s *Server) awsDoor(p *parts) *aws.Door {
 		Limiter: p.limiter, Meter: p.meter, Crowd: p.crowd, NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, PublicURL: s.config.PublicURL,
 		Waits:              s.config.AWSWaits,
+		OnceEach:           s.config.SigV4ReplayCache,
 		MaxWaitingReceives: s.config.MaxWaitingReceives, ClientAddress: s.clientAddress(), IsLocal: isLocal,
 		Doubt: func(ctx context.Context) error {
 			if s.isInDoubt(ctx, p) {

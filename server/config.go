@@ -148,6 +148,9 @@ type Config struct {
 	// deleted, as SQS does. Default false.
 	AWSWaits bool
 
+	// SigV4ReplayCache has the AWS protocols take each signature once. Default false.
+	SigV4ReplayCache bool
+
 	// MaxInFlightMiB bounds what bodies of requests over 64 KiB take while the server works on them, in MiB, and likewise
 	// answers that are being sent, 32 to 1,000,000. Default 128.
 	MaxInFlightMiB int

@@ -109,7 +109,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
-		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
+		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "sigv4_replay_cache": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
 		"oidc_issuers": "https://a.example/main, https://b.example:8443", "oidc_audience": "us", "oidc_tenant_claim": "org", "oidc_role_claim": "https://a.example/roles",
 		"oidc_client_id": "console,-", "oidc_client_secret": "s3cret+/=,-", "oidc_names": "Main login,B", "oidc_scopes": "openid email groups", "oidc_session": "1h", "oidc_allow": "10.0.0.0/8",
 	}
@@ -120,7 +120,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
 		RedisURL:  addr.Redis{Mode: addr.Standalone, TLS: true, Addrs: []string{"r.example:6380"}, Username: "u", Password: "p", DB: 2},
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
-		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
+		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, SigV4ReplayCache: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
 		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		OIDCIssuers: []string{"https://a.example/main", "https://b.example:8443"}, OIDCAudience: "us", OIDCTenantClaim: "org", OIDCRoleClaim: "https://a.example/roles",
 		OIDCClientIDs: []string{"console", "-"}, OIDCClientSecrets: SecretList{"s3cret+/=", "-"}, OIDCNames: []string{"Main login", "B"}, OIDCScopes: "openid email groups", OIDCSession: time.Hour,

@@ -208,10 +208,7 @@ func (s *Signature) complete() error {
 // InTime refuses a request that was signed too long ago, or in the future.
 func (s *Signature) InTime(now time.Time) error {
 	now = now.UTC()
-	from, until, why := s.Time.Add(-MaxSkew), s.Time.Add(MaxSkew), "15 min."
-	if s.inQuery {
-		until = s.Time.Add(s.Expires)
-	}
+	from, until, why := s.Time.Add(-MaxSkew), s.End(), "15 min."
 	switch {
 	case now.Before(from):
 		return fault(Expired, "Signature not yet current: %s is still later than %s (%s + %s)",
@@ -224,6 +221,18 @@ func (s *Signature) InTime(now time.Time) error {
 	}
 	return nil
 }
+
+// End is until when the request may come.
+func (s *Signature) End() time.Time {
+	if s.inQuery {
+		return s.Time.Add(s.Expires)
+	}
+	return s.Time.Add(MaxSkew)
+}
+
+// Text is the signature itself, 64 hexadecimal digits once Verify has said that it holds. No other request has the same, unless it
+// was signed in the same second and differs in nothing that is signed.
+func (s *Signature) Text() string { return s.signature }
 
 // For refuses a request that was signed for another service than the one it asks.
 func (s *Signature) For(service string) error {

@@ -67,6 +67,8 @@ type Door struct {
 	// Waits has a client wait for a minute before it purges a queue again or makes one of the name of one that it has deleted, as
 	// SQS does. Default: nobody waits.
 	Waits bool
+	// OnceEach has all doors take each signature once, for a round trip to Redis a request. Default: as often as it comes.
+	OnceEach bool
 	// MaxWaitingReceives bounds the receives that wait for a message at the same time. One more is answered at once.
 	// Default: 20,000.
 	MaxWaitingReceives int
@@ -339,7 +341,8 @@ func (c *call) authenticate() error {
 		return err
 	}
 	err = c.door.verifier.Verify(c.r, s, sigv4.Payload{Body: c.body, Guarded: c.r.TLS != nil}, signer.Secret.Reveal())
-	if err != nil && !c.needsNone(signer) {
+	holds := err == nil
+	if !holds && !c.needsNone(signer) {
 		return err
 	}
 	c.key = s.AccessKeyID
@@ -360,6 +363,9 @@ func (c *call) authenticate() error {
 	}
 	if c.door.Limiter != nil {
 		_, err = c.door.Limiter.Admit(c.who.Tenant, c.terms, int64(len(c.body)))
+	}
+	if err == nil && holds && c.door.OnceEach { // last, so that what was refused for now may be sent again as it is
+		err = signer.Use(c.ctx, s.Text(), c.id, s.End().Sub(c.door.Clock.Now()))
 	}
 	c.let = err == nil
 	return err

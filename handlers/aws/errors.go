@@ -69,6 +69,7 @@ var (
 	errIncompleteAuth   = sort{unmodelled + "IncompleteSignatureException", "IncompleteSignature", 400}
 	errSignature        = sort{unmodelled + "InvalidSignatureException", "SignatureDoesNotMatch", 403}
 	errClientToken      = sort{unmodelled + "UnrecognizedClientException", "InvalidClientTokenId", 403}
+	errReplayed         = sort{unmodelled + "RequestReplayedException", "RequestReplayed", 403}
 	errExpiredToken     = sort{unmodelled + "ExpiredTokenException", "ExpiredToken", 403}
 )
 
@@ -203,6 +204,8 @@ func domainFault(e *errs.Error) *Fault {
 		return errUnavailable.with("%s", e.Message)
 	case tenants.IsStorageFull(e):
 		return errOverLimit.with("%s", e.Message)
+	case errors.Is(e, auth.ErrReplayed):
+		return errReplayed.with("%s", e.Message)
 	case errors.Is(e, tasks.ErrAlreadyRunning):
 		return errInvalidParameter.with("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
 	}

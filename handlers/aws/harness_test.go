@@ -57,6 +57,7 @@ type doorTest struct {
 	clock   *clock.Fake
 	queues  *queues.Store
 	topics  *topics.Store
+	redis   *engine.Engine
 	audit   *audit.Store
 	keys    *auth.KeyStore
 	tenants *tenants.Store
@@ -99,6 +100,7 @@ func open(tb testing.TB, options ...option) *doorTest {
 	e, err := engine.Open(opt)
 	h.must(err)
 	tb.Cleanup(func() { _ = e.Close() })
+	h.redis = e
 	h.must(e.StartSession(tb.Context()))
 	master, _, err := keyring.Open(tb.TempDir(), masterKey, nil)
 	h.must(err)
