@@ -122,7 +122,7 @@ func long(n int, sep string) string { return strings.TrimSuffix(strings.Repeat("
 func (h *apiTest) arrived(path string, n int) []handlers.Message {
 	h.Helper()
 	var page handlers.MessagePage
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		h.do("GET", path+"/messages", "").is(200).into(&page)
 		if len(page.Data) == n {
 			return page.Data

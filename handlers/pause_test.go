@@ -66,7 +66,7 @@ func TestAQueueIsPausedAndResumed(t *testing.T) {
 		if a.is(200).into(&got); len(got.Messages) != 1 || got.Paused {
 			t.Errorf("after the pause: %+v", got)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("a waiting receive did not learn that the pause is over")
 	}
 }

@@ -87,8 +87,8 @@ func (s *socket) next(op string) frame {
 			s.Fatalf("got %+v (open: %t), want %s", f, ok, op)
 		}
 		return f
-	case <-time.After(10 * time.Second):
-		s.Fatalf("no %s in ten seconds", op)
+	case <-time.After(time.Minute):
+		s.Fatalf("no %s in a minute", op)
 	}
 	return frame{}
 }
@@ -101,8 +101,8 @@ func (s *socket) ends() websocket.StatusCode {
 		if ok {
 			s.Fatalf("got %+v, want the end", f)
 		}
-	case <-time.After(10 * time.Second):
-		s.Fatal("it did not end in ten seconds")
+	case <-time.After(time.Minute):
+		s.Fatal("it did not end in a minute")
 	}
 	return websocket.CloseStatus(s.closed)
 }
@@ -151,8 +151,8 @@ func TestASocketBringsWhatIsAskedFor(t *testing.T) {
 		select {
 		case f := <-few.frames:
 			ops[f.Op] = true
-		case <-time.After(10 * time.Second):
-			t.Fatal("nothing in ten seconds")
+		case <-time.After(time.Minute):
+			t.Fatal("nothing in a minute")
 		}
 	}
 	diff(t, "what came", map[string]bool{"acked": true, "message": true}, ops)

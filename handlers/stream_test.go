@@ -193,8 +193,8 @@ func (s *streaming) any() item {
 			s.Fatal("the stream has ended")
 		}
 		return one
-	case <-time.After(10 * time.Second):
-		s.Fatal("nothing in ten seconds")
+	case <-time.After(time.Minute):
+		s.Fatal("nothing in a minute")
 	}
 	return item{}
 }
@@ -221,7 +221,7 @@ func (s *streaming) ends() string {
 		if ok {
 			s.Errorf("after the end there is %q", one.text)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		s.Fatal("the stream goes on after its end")
 	}
 	return last.Reason

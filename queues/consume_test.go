@@ -33,10 +33,10 @@ func (b *bench) consume(tb testing.TB, queue string, opt queues.ConsumeOptions) 
 	return &reader{TB: tb, Consumer: c}
 }
 
-// read takes what is there until ok says that it is enough, for at most ten seconds.
+// read takes what is there until ok says that it is enough, for at most a minute.
 func (r *reader) read(ok func() bool) {
 	r.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		r.Pull()
 		if ok() {
@@ -45,7 +45,7 @@ func (r *reader) read(ok func() bool) {
 		select {
 		case <-r.Changed():
 		case <-limit:
-			r.Fatalf("not in ten seconds: got %q, ending %d, error %v", bodies(r.got), len(r.ending), r.err)
+			r.Fatalf("not in a minute: got %q, ending %d, error %v", bodies(r.got), len(r.ending), r.err)
 		}
 		t := r.Take()
 		r.Written(t.Messages)
@@ -361,7 +361,7 @@ func TestConsumersOfTwoTenantsAndServersShareNothingElse(t *testing.T) {
 			b.send(t, q, fmt.Sprint(i))
 		}
 		seen := map[string]bool{}
-		limit := time.After(10 * time.Second)
+		limit := time.After(time.Minute)
 		for len(seen) < 40 {
 			for _, r := range []*reader{one, two} {
 				for _, m := range r.Take().Messages {

@@ -163,10 +163,10 @@ func (b *bench) awaitParked(tb testing.TB, queue string, n int) {
 	until(tb, func() bool { return b.Parked(b.tenant, queue) == n })
 }
 
-// until polls a condition for at most ten seconds.
+// until polls a condition for at most a minute.
 func until(tb testing.TB, ok func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatal("the condition did not come true in ten seconds")
 		}

@@ -339,7 +339,7 @@ func (s *machine) fits(sizes []int64, now int64) (full []bool) {
 
 // arrive waits until what was pushed out has come to the dead-letter queue: that moves the queue clock too.
 func (s *machine) arrive(t *rapid.T) {
-	for deadline := time.Now().Add(10 * time.Second); s.servers[0].Carrying(s.servers[0].tenant, s.queue) || s.servers[1].Carrying(s.servers[1].tenant, s.queue); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.servers[0].Carrying(s.servers[0].tenant, s.queue) || s.servers[1].Carrying(s.servers[1].tenant, s.queue); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("messages on their way to the dead-letter queue have not come there in ten seconds")
 		}

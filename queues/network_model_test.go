@@ -269,7 +269,7 @@ func (s *networkMachine) quiet(t *rapid.T) {
 		if want > 0 {
 			b.Carry(s.tb, b.tenant, n.name) // what cannot go on may still push something out
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; {
+		for deadline := time.Now().Add(time.Minute); ; {
 			st, err := b.Stats(context.Background(), b.tenant, n.name)
 			if err != nil {
 				t.Fatalf("stats: %v", err)

@@ -187,7 +187,7 @@ func TestG27_WaitingCostsNothing(t *testing.T) {
 			if a.at.After(last) {
 				last = a.at
 			}
-		case <-time.After(15 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("after %d of %d messages nobody came back any more", len(got), waiters-1)
 		}
 	}
@@ -273,7 +273,7 @@ func promptly(t *testing.T, got <-chan arrival) arrival {
 	select {
 	case a := <-got:
 		return a
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("a waiting receive was not told of a message")
 		return arrival{}
 	}

@@ -231,12 +231,12 @@ func (w *world) settled(tb testing.TB, topic string, subscriptions ...string) {
 	}
 }
 
-// until polls a condition for at most ten seconds.
+// until polls a condition for at most a minute.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not in ten seconds: %s", what)
+			tb.Fatalf("not in a minute: %s", what)
 		}
 	}
 }
