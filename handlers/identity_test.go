@@ -33,6 +33,12 @@ func TestATokenOfAnIdentityProviderIsACredential(t *testing.T) {
 	if who.Tenant == nil || who.Tenant.Name != h.tenant.Name || who.Token != nil || who.Key.ExpiresAt == nil {
 		t.Errorf("whoami %+v", who)
 	}
+	h.json("PATCH", path, `{"trace_retention":"4d"}`, developer...).is(200)
+	var sent handlers.SentMessage
+	h.json("POST", path+"/messages", `{"body":"x"}`, developer...).is(201).into(&sent)
+	var line handlers.Timeline
+	h.do("GET", path+"/messages/"+sent.ID+"/timeline", "", developer...).is(200).into(&line)
+	diff(t, "who sent it", &handlers.TimelineActor{Kind: "tenant", IdentityID: who.Identity.ID, SourceIP: "127.0.0.1"}, line.Events[0].Actor)
 	h.json("PATCH", path, `{"delay":5}`, developer...).is(200)
 	h.json("PATCH", path, `{"delay":6}`, viewer...).problem(403, "permission_denied")
 	h.do("GET", path, "", token(h.newTenant().Name, "owner")...).problem(404, "queue_not_found")

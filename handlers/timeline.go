@@ -51,6 +51,8 @@ type TimelineActor struct {
 	MemberID string `json:"member_id,omitempty" example:"usr_0kq1zv3m5c8g02r4b7ft"`
 	// The portal link with which the session was opened.
 	PortalLinkID string `json:"portal_link_id,omitempty" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
+	// Who an identity provider says that it is, by its id in the audit log.
+	IdentityID string `json:"identity_id,omitempty" example:"oid_0kq1zv3m5c8g02r4b7ft"`
 	// From where the request came.
 	SourceIP string `json:"source_ip,omitempty" example:"192.0.2.7"`
 	// Name of the topic or the schedule, ARN of a topic of another tenant, id of the task, or number of the account of another tenant.
@@ -93,6 +95,9 @@ func timelineEvent(s queues.Step) TimelineEvent {
 		Consumer: s.Consumer, Error: s.Error, Reason: s.Reason, Queue: s.Queue, Edited: s.Edited}
 	if s.Actor.Kind != "" {
 		e.Actor = &TimelineActor{Kind: string(s.Actor.Kind), KeyID: s.Actor.Key, MemberID: s.Actor.Member, PortalLinkID: s.Actor.Link, SourceIP: s.Actor.Address, Name: s.Actor.Name}
+		if s.Actor.Kind == queues.ByTenant {
+			e.Actor.IdentityID, e.Actor.Name = s.Actor.Name, ""
+		}
 	}
 	if s.Message != (engine.ID{}) {
 		e.MessageID = messageID(s.Message)
@@ -103,5 +108,9 @@ func timelineEvent(s queues.Step) TimelineEvent {
 // actor is who makes the request, for timelines.
 func actor(c echo.Context) queues.Actor {
 	p := RequestOf(c).Principal
-	return queues.Actor{Kind: queues.ActorKind(p.Kind), Key: p.KeyID, Member: p.MemberID, Link: p.LinkID, Address: c.RealIP()}
+	a := queues.Actor{Kind: queues.ActorKind(p.Kind), Key: p.KeyID, Member: p.MemberID, Link: p.LinkID, Address: c.RealIP()}
+	if p.Identity != nil {
+		a.Name = p.Identity.ID
+	}
+	return a
 }

@@ -35,7 +35,7 @@ type Actor struct {
 	Member  string // id of the member who had signed in, or ""
 	Link    string // id of the portal link with which the session was opened, or ""
 	Address string // from where the request came, or ""
-	Name    string // of the topic, the schedule or the task, or the number of the account
+	Name    string // of the topic, the schedule or the task, the number of the account, or the id of who an identity provider knows
 }
 
 // ActorKind is what somebody is who takes a step.

@@ -75,7 +75,7 @@ function Details({ of: e }: { of: Event }) {
 }
 
 function Actor({ of: a }: { of: NonNullable<Event["actor"]> }) {
-  const who = a.name || a.member_id || a.key_id || a.portal_link_id;
+  const who = a.name || a.member_id || a.key_id || a.portal_link_id || a.identity_id;
   return (
     <span className="quiet">
       {a.kind === "tenant" ? "" : `${a.kind} `}
