@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
@@ -45,7 +44,7 @@ type Authenticator struct {
 	known   *cache // keys that exist
 	unknown *cache // keys that do not
 	tokens  *cache // access tokens that were verified
-	loading singleflight.Group
+	loading engine.Joined[*entry]
 
 	passwords *passwords
 	guesses   *guesses
@@ -58,7 +57,7 @@ type Authenticator struct {
 	confirmed atomic.Pointer[confirmation]
 	redis     atomic.Pointer[reading]
 
-	naming  singleflight.Group
+	naming  engine.Joined[tenants.ID]
 	namesMu sync.Mutex
 	names   map[string]named
 }
@@ -184,20 +183,11 @@ func (a *Authenticator) instant(ctx context.Context) (int64, error) {
 
 // load reads a key from Redis, once for all who ask for it at the same time. ctx ends the wait, not the reading.
 func (a *Authenticator) load(ctx context.Context, d digest) (*entry, error) {
-	loaded := a.loading.DoChan(string(d[:]), func() (any, error) { return a.fetch(d) })
-	select {
-	case <-ctx.Done():
-		return nil, engine.ErrUnavailable.Because(ctx.Err())
-	case l := <-loaded:
-		if l.Err != nil {
-			return nil, l.Err
-		}
-		e := l.Val.(*entry)
-		if e == nil {
-			return nil, ErrUnauthenticated
-		}
-		return e, nil
+	e, err := a.loading.Do(ctx, string(d[:]), func(context.Context) (*entry, error) { return a.fetch(d) })
+	if err == nil && e == nil {
+		err = ErrUnauthenticated
 	}
+	return e, err
 }
 
 // fetch returns the entry of a key, nil for one that does not exist, and remembers either.

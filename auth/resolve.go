@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 
-	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -32,9 +31,9 @@ func (a *Authenticator) byName(ctx context.Context, name string) (tenants.ID, er
 	if ok && a.now()-n.at < trust {
 		return n.id, nil
 	}
-	found := a.naming.DoChan(name, func() (any, error) {
+	return a.naming.Do(ctx, name, func(ctx context.Context) (tenants.ID, error) {
 		began := a.now()
-		t, err := a.keys.tenants.Get(context.WithoutCancel(ctx), name)
+		t, err := a.keys.tenants.Get(ctx, name)
 		a.namesMu.Lock()
 		defer a.namesMu.Unlock()
 		if err != nil {
@@ -47,11 +46,4 @@ func (a *Authenticator) byName(ctx context.Context, name string) (tenants.ID, er
 		a.names[name] = named{id: t.ID, at: began}
 		return t.ID, nil
 	})
-	select {
-	case <-ctx.Done():
-		return tenants.ID{}, engine.ErrUnavailable.Because(ctx.Err())
-	case f := <-found:
-		id, _ := f.Val.(tenants.ID)
-		return id, f.Err
-	}
 }

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
 )
@@ -74,7 +72,7 @@ func (s signingKeys) byID(id string) *signingKey {
 type signer struct {
 	sealer  cipher.AEAD
 	known   atomic.Pointer[signingRead]
-	reading singleflight.Group
+	reading engine.Joined[signingKeys]
 }
 
 // signingRead is what one reading showed.
@@ -92,16 +90,7 @@ func (a *Authenticator) signingKeys(ctx context.Context, maxAge time.Duration) (
 	if r := a.signer.known.Load(); r != nil && a.now()-r.at < maxAge {
 		return r.keys, nil
 	}
-	read := a.signer.reading.DoChan("", func() (any, error) { return a.readSigningKeys(context.Background(), maxAge) })
-	select {
-	case <-ctx.Done():
-		return nil, engine.ErrUnavailable.Because(ctx.Err())
-	case r := <-read:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(signingKeys), nil
-	}
+	return a.signer.reading.Do(ctx, "", func(ctx context.Context) (signingKeys, error) { return a.readSigningKeys(ctx, maxAge) })
 }
 
 func (a *Authenticator) readSigningKeys(ctx context.Context, maxAge time.Duration) (signingKeys, error) {

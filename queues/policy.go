@@ -3,7 +3,6 @@ package queues
 import (
 	"context"
 
-	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/policy"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -25,17 +24,9 @@ func (s *Store) Policy(ctx context.Context, t tenants.ID, name string) (p *polic
 			return d.policy.Of(d.config.Load().AWS.policy()), true, nil
 		}
 	}
-	err = s.with(ctx, t, name, func(d *desk) error {
-		renewed := s.renewing.DoChan(d.uid, func() (any, error) { return nil, d.renew(context.WithoutCancel(ctx)) })
-		select {
-		case <-ctx.Done():
-			return engine.ErrUnavailable.Because(ctx.Err())
-		case r := <-renewed:
-			if r.Err == nil {
-				p = d.policy.Of(d.config.Load().AWS.policy())
-			}
-			return r.Err
-		}
+	err = s.with(ctx, t, name, func(d *desk) (err error) {
+		p, err = s.renewing.Do(ctx, d.uid, d.renew)
+		return err
 	})
 	return p, false, err
 }
@@ -46,15 +37,17 @@ func (s *Store) IsNamed(ctx context.Context, t tenants.ID, name string) (bool, e
 	return uid != "", err
 }
 
-// renew reads the settings, unless somebody just did. Where they have become others meanwhile those stay.
-func (d *desk) renew(ctx context.Context) error {
+// renew reads the settings, unless somebody just did, and returns their policy. Where they have become others meanwhile those stay.
+func (d *desk) renew(ctx context.Context) (*policy.Policy, error) {
 	before, asked := d.config.Load(), d.store.clock.Now()
-	if d.policy.IsFresh(asked) {
-		return nil
+	if !d.policy.IsFresh(asked) {
+		c, err := d.store.load(ctx, d.at.tenant, d.uid)
+		if err != nil {
+			return nil, err
+		}
+		if d.config.CompareAndSwap(before, c) {
+			d.policy.Confirm(asked)
+		}
 	}
-	c, err := d.store.load(ctx, d.at.tenant, d.uid)
-	if err == nil && d.config.CompareAndSwap(before, c) {
-		d.policy.Confirm(asked)
-	}
-	return err
+	return d.policy.Of(d.config.Load().AWS.policy()), nil
 }

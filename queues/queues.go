@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/policy"
@@ -50,7 +48,7 @@ type Store struct {
 	storage    *tenants.Storage
 	meter      *tenants.Meter
 	session    uint32
-	renewing   singleflight.Group // reads settings whose policy is asked for
+	renewing   engine.Joined[*policy.Policy] // reads settings whose policy is asked for
 
 	desks    sync.Map // address → *desk
 	byUID    sync.Map // uid → *desk, to find the desk of a wake-up

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
@@ -61,7 +60,7 @@ type termsCache struct {
 	clock   clock.Clock
 	started time.Time // all times here count from it, by the monotonic clock
 	known   sync.Map  // ID → *known
-	loading singleflight.Group
+	loading engine.Joined[*Terms]
 	// confirmed says that the mark was this at some time, and what plans there were then.
 	confirmed atomic.Pointer[confirmation]
 
@@ -139,14 +138,7 @@ func (s *Store) Terms(ctx context.Context, id ID) (*Terms, error) {
 			return k.terms, nil
 		}
 	}
-	loaded := c.loading.DoChan(id.s, func() (any, error) { return s.readTerms(context.WithoutCancel(ctx), id) })
-	select {
-	case <-ctx.Done():
-		return nil, engine.ErrUnavailable.Because(ctx.Err())
-	case l := <-loaded:
-		t, _ := l.Val.(*Terms)
-		return t, l.Err
-	}
+	return c.loading.Do(ctx, id.s, func(ctx context.Context) (*Terms, error) { return s.readTerms(ctx, id) })
 }
 
 // readTerms reads what holds for a tenant and remembers it.

@@ -3,7 +3,6 @@ package topics
 import (
 	"context"
 
-	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/policy"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -25,17 +24,9 @@ func (s *Store) Policy(ctx context.Context, t tenants.ID, name string) (p *polic
 			return tp.policy.Of(tp.config.Load().AWS.policy()), true, nil
 		}
 	}
-	err = s.with(ctx, t, name, func(tp *topic) error {
-		renewed := s.renewing.DoChan(tp.uid, func() (any, error) { return nil, tp.renew(context.WithoutCancel(ctx)) })
-		select {
-		case <-ctx.Done():
-			return engine.ErrUnavailable.Because(ctx.Err())
-		case r := <-renewed:
-			if r.Err == nil {
-				p = tp.policy.Of(tp.config.Load().AWS.policy())
-			}
-			return r.Err
-		}
+	err = s.with(ctx, t, name, func(tp *topic) (err error) {
+		p, err = s.renewing.Do(ctx, tp.uid, tp.renew)
+		return err
 	})
 	return p, false, err
 }
@@ -46,15 +37,17 @@ func (s *Store) IsNamed(ctx context.Context, t tenants.ID, name string) (bool, e
 	return uid != "", err
 }
 
-// renew reads the settings, unless somebody just did. Where they have become others meanwhile those stay.
-func (tp *topic) renew(ctx context.Context) error {
+// renew reads the settings, unless somebody just did, and returns their policy. Where they have become others meanwhile those stay.
+func (tp *topic) renew(ctx context.Context) (*policy.Policy, error) {
 	before, asked := tp.config.Load(), tp.store.clock.Now()
-	if tp.policy.IsFresh(asked) {
-		return nil
+	if !tp.policy.IsFresh(asked) {
+		c, _, err := tp.store.load(ctx, tp.keys, nil)
+		if err != nil {
+			return nil, err
+		}
+		if tp.config.CompareAndSwap(before, c) {
+			tp.policy.Confirm(asked)
+		}
 	}
-	c, _, err := tp.store.load(ctx, tp.keys, nil)
-	if err == nil && tp.config.CompareAndSwap(before, c) {
-		tp.policy.Confirm(asked)
-	}
-	return err
+	return tp.policy.Of(tp.config.Load().AWS.policy()), nil
 }

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/policy"
@@ -62,7 +60,7 @@ type Store struct {
 
 	topics   sync.Map // address → *topic
 	carriers *carriers
-	renewing singleflight.Group                      // reads settings whose policy is asked for
+	renewing engine.Joined[*policy.Policy]           // reads settings whose policy is asked for
 	calls    atomic.Int64                            // numbers the calls of all topics; see runPublishes
 	steps    atomic.Pointer[func(done string) error] // called between the steps of what goes over several slots; for tests
 	life     context.Context                         //nolint:containedctx // of what goes on in the background; ends with Run
