@@ -1,7 +1,9 @@
 package aws_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,6 +116,25 @@ func TestQ21_ValuesComeBack(t *testing.T) {
 	})
 }
 
+func TestQ22_AnEmptyPolicyTakesTheAttributeAway(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address, dead := c.queue(nil), c.queue(nil)
+		policies := []string{"Policy", "RedrivePolicy", "RedriveAllowPolicy"}
+		for name, value := range map[string]string{"Policy": `{"Version":"2012-10-17","Statement":[]}`, "RedrivePolicy": `{"deadLetterTargetArn":"` + c.arn(dead) + `","maxReceiveCount":3}`,
+			"RedriveAllowPolicy": `{"redrivePermission":"denyAll"}`} {
+			c.set(address, `"`+name+`":`+quoted(value)).ok(nil)
+			diff(t, name, object{name: value}, c.attributesOf(address, policies...))
+			c.set(address, `"`+name+`":""`).ok(nil)
+			diff(t, name+" is gone", object(nil), c.attributesOf(address, policies...))
+			c.set(address, `"`+name+`":""`).ok(nil) // which is no error where there is none
+		}
+		// A queue may be made so, too.
+		made := c.out("CreateQueue", fmt.Sprintf(`{"QueueName":"q%d","Attributes":{"Policy":"","RedrivePolicy":"","RedriveAllowPolicy":""}}`, names.Add(1)))
+		diff(t, "a new queue", object(nil), c.attributesOf(str(made, "QueueUrl"), policies...))
+	})
+}
+
 func TestQ24_RedrivePolicies(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
@@ -148,6 +169,34 @@ func TestQ24_RedrivePolicies(t *testing.T) {
 		diff(t, "policy", want, c.attributesOf(address, "RedrivePolicy"))
 		// A mistyped name makes no queue.
 		c.call("GetQueueUrl", `{"QueueName":"none"}`).fails(400, noQueueCode, "QueueDoesNotExist", "")
+	})
+}
+
+func TestQ25_ADeadLetterQueueIsThereAndOfTheSameTypeAccountAndRegion(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		standard, fifo := c.queue(nil), c.queue(map[string]string{"FifoQueue": "true"})
+		dead, deadFIFO := c.queue(nil), c.queue(map[string]string{"FifoQueue": "true"})
+		abroad := client{c.neighbour(), c.query}
+		for _, q := range []struct{ source, target, words string }{
+			{standard, c.arn(dead), ""},
+			{fifo, c.arn(deadFIFO), ""},
+			{standard, c.arn(deadFIFO), "Dead-letter queue must be same type of queue as the source."},
+			{fifo, c.arn(dead), "Dead-letter queue must be same type of queue as the source."},
+			{standard, c.arn("none"), "Dead letter target does not exist."},
+			{standard, abroad.arn(abroad.queue(nil)), "Dead letter target does not exist."},
+			{standard, strings.Replace(c.arn(dead), region, "elsewhere-1", 1), "Dead letter target does not exist."},
+			{standard, strings.Replace(c.arn(dead), ":sqs:", ":sns:", 1), "Dead letter target does not exist."},
+		} {
+			before := c.attributesOf(q.source, "RedrivePolicy")
+			policy := `"RedrivePolicy":` + quoted(`{"deadLetterTargetArn":"`+q.target+`","maxReceiveCount":5}`)
+			if q.words == "" {
+				c.set(q.source, policy).ok(nil)
+				continue
+			}
+			c.set(q.source, policy).fails(400, invalid, invalidType, q.words)
+			diff(t, "it stays as it was", before, c.attributesOf(q.source, "RedrivePolicy"))
+		}
 	})
 }
 
@@ -254,6 +303,32 @@ func TestQ43_Permissions(t *testing.T) {
 		remove("one").ok(nil)
 		remove("two").ok(nil)
 		diff(t, "no policy is left", object(nil), c.attributesOf(address, "Policy"))
+	})
+}
+
+func TestQ46_WhatCanBePermitted(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		add := func(actions ...string) *answer {
+			raw, err := json.Marshal(actions)
+			c.must(err)
+			return c.call("AddPermission", in(address, fmt.Sprintf(`"Label":"l%d","AWSAccountIds":["123456789012"],"Actions":%s`, names.Add(1), raw)))
+		}
+		seven := []string{"SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue"}
+		add(seven...).ok(nil)
+		add("ListDeadLetterSourceQueues").ok(nil)
+		add("*").ok(nil)
+		before := c.attributesOf(address, "Policy")
+		for n, list := range map[int][]string{8: append(slices.Clone(seven), "ListDeadLetterSourceQueues"), 9: append(slices.Clone(seven), "Foo", "Foo")} {
+			add(list...).fails(403, "OverLimit", "com.amazonaws.sqs#OverLimit", fmt.Sprintf("%d Actions were found, maximum allowed is 7.", n))
+		}
+		for _, action := range []string{"AddPermission", "CreateQueue", "DeleteQueue", "ListQueues", "ListQueueTags", "RemovePermission", "SetQueueAttributes", "TagQueue", "UntagQueue",
+			"StartMessageMoveTask", "CancelMessageMoveTask", "ListMessageMoveTasks", "Publish", "sendmessage", ""} {
+			add("SendMessage", action).fails(400, invalid, invalidType,
+				"Value SQS:"+action+" for parameter ActionName is invalid. Reason: Please refer to the appropriate WSDL for a list of valid actions.")
+		}
+		diff(t, "the policy", before, c.attributesOf(address, "Policy"))
 	})
 }
 

@@ -146,33 +146,95 @@ func TestKeysReachOnlyTheirQueues(t *testing.T) {
 	})
 }
 
-func TestQ30_CreatingAgain(t *testing.T) {
+// making creates a queue of a name with attributes, which are JSON without braces.
+func (c client) making(name, attributes string) *answer {
+	c.Helper()
+	return c.call("CreateQueue", `{"QueueName":"`+name+`","Attributes":{`+attributes+`}}`)
+}
+
+// differs checks that a queue is not made because one of its name has another value for an attribute.
+func (a *answer) differs(attribute string) {
+	a.Helper()
+	a.fails(400, "QueueAlreadyExists", "com.amazonaws.sqs#QueueNameExists", "A queue already exists with the same name and a different value for attribute "+attribute)
+}
+
+func TestQ30_WhoCreatesAQueueAgainGetsItsAddress(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
-		dead := c.queue(nil)
+		for _, attributes := range []map[string]string{nil, {"VisibilityTimeout": "60", "KmsMasterKeyId": "k"}, {"FifoQueue": "true", "ContentBasedDeduplication": "true"}} {
+			address := c.queue(attributes)
+			diff(t, "address", object{"QueueUrl": address}, c.out("CreateQueue", `{"QueueName":"`+nameOf(address)+`"}`))
+		}
+	})
+}
+
+func TestQ31_EqualValuesAreNoDifference(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
 		name := fmt.Sprintf("q%d", names.Add(1))
-		create := func(attributes string) *answer {
-			return c.call("CreateQueue", `{"QueueName":"`+name+`","Attributes":{`+attributes+`}}`)
-		}
-		redrive := func(count string) string {
-			return `"RedrivePolicy":` + quoted(`{ "maxReceiveCount": `+count+`, "deadLetterTargetArn": "`+c.arn(dead)+`"}`)
-		}
-		const policy = `"Policy":"{\"Version\":\"2012-10-17\", \"Statement\":[]}"`
-		create(`"VisibilityTimeout":"60","DelaySeconds":"5",` + policy + `,` + redrive("3")).ok(nil)
-		for _, same := range []string{"", `"VisibilityTimeout":"60"`, `"MessageRetentionPeriod":"345600"`, redrive("3"), redrive(`"3"`),
-			`"Policy":"{\"Statement\":[],\"Version\":\"2012-10-17\"}"`, `"SqsManagedSseEnabled":"TRUE"`} {
-			if a := create(same); a.status != 200 {
+		c.making(name, `"VisibilityTimeout":"60","DelaySeconds":"5","KmsMasterKeyId":"k"`).ok(nil)
+		before := c.attributesOf(name, "All")
+		c.send(name, "x") // so that the counts are others by now
+		c.clock.Advance(time.Minute)
+		for _, same := range []string{`"VisibilityTimeout":"60"`, `"DelaySeconds":"5","VisibilityTimeout":"60"`, `"KmsMasterKeyId":"k","SqsManagedSseEnabled":"FALSE"`} {
+			if a := c.making(name, same); a.status != 200 {
 				t.Errorf("%s: %s", same, a.body)
 			}
 		}
-		for attribute, other := range map[string]string{"VisibilityTimeout": `"VisibilityTimeout":"61","DelaySeconds":"5"`, "MessageRetentionPeriod": `"MessageRetentionPeriod":"60"`,
-			"RedrivePolicy": redrive("4"), "Policy": `"Policy":"{}"`, "SqsManagedSseEnabled": `"SqsManagedSseEnabled":"false"`} {
-			create(other).fails(400, "QueueAlreadyExists", "com.amazonaws.sqs#QueueNameExists", "A queue already exists with the same name and a different value for attribute "+attribute)
+		fast := c.queue(map[string]string{"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"})
+		for _, same := range []string{`"DeduplicationScope":"messageGroup"`, `"FifoThroughputLimit":"perMessageGroupId","FifoQueue":"true"`} {
+			diff(t, same, fast, str(c.out("CreateQueue", `{"QueueName":"`+nameOf(fast)+`","Attributes":{`+same+`}}`), "QueueUrl"))
 		}
+		c.making(nameOf(fast), `"FifoThroughputLimit":"perQueue"`).differs("FifoThroughputLimit")
+		before["ApproximateNumberOfMessages"] = "1"
+		diff(t, "it stays as it was", before, c.attributesOf(name, "All"))
+	})
+}
+
+func TestQ32_AnyOtherValueIsADifference(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		name := fmt.Sprintf("q%d", names.Add(1))
+		c.making(name, `"VisibilityTimeout":"60","DelaySeconds":"5"`).ok(nil)
+		for attribute, other := range map[string]string{"VisibilityTimeout": `"VisibilityTimeout":"61","DelaySeconds":"5"`, "DelaySeconds": `"VisibilityTimeout":"60","DelaySeconds":"0"`,
+			"KmsMasterKeyId": `"KmsMasterKeyId":"k"`, "Policy": `"Policy":"{\"Version\":\"2012-10-17\",\"Statement\":[]}"`} {
+			c.making(name, other).differs(attribute)
+		}
+		// Of what its creator did not say, the default counts.
+		c.making(name, `"MessageRetentionPeriod":"345600","MaximumMessageSize":"1048576","SqsManagedSseEnabled":"true"`).ok(nil)
+		c.making(name, `"MessageRetentionPeriod":"345601"`).differs("MessageRetentionPeriod")
+		c.making(name, `"SqsManagedSseEnabled":"false"`).differs("SqsManagedSseEnabled")
 		// What counts is how it is now.
-		c.out("SetQueueAttributes", in(name, `"Attributes":{"VisibilityTimeout":"61"}`))
-		create(`"VisibilityTimeout":"61"`).ok(nil)
-		create(`"VisibilityTimeout":"60"`).fails(400, "QueueAlreadyExists", "QueueNameExists", "VisibilityTimeout")
+		c.set(name, `"VisibilityTimeout":"61"`).ok(nil)
+		c.making(name, `"VisibilityTimeout":"61"`).ok(nil)
+		c.making(name, `"VisibilityTimeout":"60"`).differs("VisibilityTimeout")
+		diff(t, "it stays as it was", object{"VisibilityTimeout": "61", "DelaySeconds": "5", "MessageRetentionPeriod": "345600"},
+			c.attributesOf(name, "VisibilityTimeout", "DelaySeconds", "MessageRetentionPeriod"))
+	})
+}
+
+func TestQ33_PoliciesAreComparedByWhatTheyMean(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		dead, name := c.queue(nil), fmt.Sprintf("q%d", names.Add(1))
+		redrive := func(count string) string {
+			return `"RedrivePolicy":` + quoted(`{ "maxReceiveCount": `+count+`, "deadLetterTargetArn": "`+c.arn(dead)+`"}`)
+		}
+		c.making(name, `"Policy":"{\"Version\":\"2012-10-17\", \"Statement\":[]}",`+redrive("3")).ok(nil)
+		for _, same := range []string{redrive("3"), redrive(`"3"`), `"Policy":"{\"Statement\":[],\"Version\":\"2012-10-17\"}"`} {
+			if a := c.making(name, same); a.status != 200 {
+				t.Errorf("%s: %s", same, a.body)
+			}
+		}
+		c.making(name, redrive("4")).differs("RedrivePolicy")
+		c.making(name, `"Policy":"{}"`).differs("Policy")
+	})
+}
+
+func TestQ34_TagsAreNotCompared(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		name := nameOf(c.queue(nil))
 		c.out("CreateQueue", `{"QueueName":"`+name+`","tags":{"a":"b"}}`)
 		diff(t, "tags", object{}, c.out("ListQueueTags", in(name, "")))
 	})

@@ -24,15 +24,19 @@ func (c *call) createQueue() error {
 	if err := c.flaw(); err != nil {
 		return err
 	}
-	if err := c.checkNew(name, attributes); err != nil {
+	named, err := c.checkNew(name, attributes)
+	if err != nil {
 		return err
 	}
 	set := queues.DefaultSettings().For(name)
 	if set.Labels, err = withTags(nil, tags); err != nil {
 		return err
 	}
-	if set, err = c.apply(set, name, attributes); err != nil {
-		return err
+	if set, err = c.apply(set, name, attributes); err == nil && queues.IsFIFOName(name) && !named {
+		err = errInvalidParameter.with(badName)
+	}
+	if err != nil {
+		return c.partOf(name, attributes, err)
 	}
 	if err := c.waits(queues.AfterDelete, name, errDeletedRecently.with("You must wait %d seconds after deleting a queue before you can create another with the same name.", waitSeconds)); err != nil {
 		return err
@@ -44,29 +48,47 @@ func (c *call) createQueue() error {
 	if err != nil {
 		return err
 	}
-	c.name = name
-	c.out.text("QueueUrl", c.queueURL(name))
+	c.answerQueue(name)
 	return nil
 }
 
-// checkNew refuses names that no queue can have, and those that say another type than the attributes.
-func (c *call) checkNew(name string, attributes []pair) error {
-	wantsFIFO := false
+func (c *call) answerQueue(name string) {
+	c.name = name
+	c.out.text("QueueUrl", c.queueURL(name))
+}
+
+// checkNew refuses names that no queue can have, and those that say another type than the attributes. It reports whether
+// these name a type.
+func (c *call) checkNew(name string, attributes []pair) (named bool, err error) {
+	wantsFIFO := queues.IsFIFOName(name)
 	for _, p := range attributes {
-		if p.key == "FifoQueue" {
+		if named = named || p.key == "FifoQueue"; p.key == "FifoQueue" {
 			wantsFIFO = strings.EqualFold(p.value, "true")
 			if !wantsFIFO && !queues.IsFIFOName(name) {
-				return unknownAttribute(p.key)
+				return named, unknownAttribute(p.key)
 			}
 		}
 	}
 	if queues.ValidName(name) != nil || queues.IsFIFOName(name) != wantsFIFO {
-		return errInvalidParameter.with(badName)
+		return named, errInvalidParameter.with(badName)
 	}
 	if !c.who.Grants.Reaches(name) {
-		return errDenied.with("%s is not authorized to perform: sqs:CreateQueue because its key does not reach a queue of this name", c.user())
+		return named, errDenied.with("%s is not authorized to perform: sqs:CreateQueue because its key does not reach a queue of this name", c.user())
 	}
-	return nil
+	return named, nil
+}
+
+// partOf answers with a queue that is there, of which a client names too little to make it: no type, or a limit of throughput
+// without the scope that it needs. Where there is none, the client is told what is missing.
+func (c *call) partOf(name string, attributes []pair, missing error) error {
+	err := c.sameQueue(name, attributes)
+	switch {
+	case err == nil:
+		c.answerQueue(name)
+	case isSort(err, errNoQueue):
+		return missing
+	}
+	return err
 }
 
 // sameQueue compares a queue with what a client wants to create. What it does not name may be anything.
