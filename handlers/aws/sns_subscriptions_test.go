@@ -365,32 +365,6 @@ func TestN49_TheCertificateIsForEverybody(t *testing.T) {
 	diff(t, "POST", http.StatusMethodNotAllowed, w.Code)
 }
 
-func TestN61_FilterPoliciesAreRefusedInTheWordsOfSNS(t *testing.T) {
-	t.Parallel()
-	h := open(t)
-	topic, q := h.topic(nil), h.queue(nil)
-	sub := h.subscribe(topic, h.queue(nil), nil)
-	for policy, words := range map[string]string{
-		`{"a":"x"}`:                                         `FilterPolicy: "a" must be an object or an array`,
-		`{"a":[]}`:                                          `FilterPolicy: Empty arrays are not allowed`,
-		`{"a":[["x"]]}`:                                     `FilterPolicy: Match value must be String, number, true, false, or null`,
-		`{"a":[{"near":"x"}]}`:                              `FilterPolicy: Unrecognized match type near`,
-		`{"a":[{"prefix":"x","suffix":"y"}]}`:               `FilterPolicy: Only one key allowed in match expression`,
-		`{"a":[{"prefix":7}]}`:                              `FilterPolicy: prefix match pattern must be a string`,
-		`{"a":[{"exists":"x"}]}`:                            `FilterPolicy: exists match pattern must be either true or false.`,
-		`{"a":[{"cidr":"10.0.0.0"}]}`:                       `FilterPolicy: Malformed CIDR, one '/' required`,
-		`{"a":[{"numeric":[">",1,"<",0]}]}`:                 `FilterPolicy: Bottom must be less than top`,
-		`{"a":[{"numeric":["~",1]}]}`:                       `FilterPolicy: Unrecognized numeric range operator: ~`,
-		`{"a":{"b":["x"]}}`:                                 `Filter policy scope MessageAttributes does not support nested filter policy`,
-		`{"a":[1],"b":[1],"c":[1],"d":[1],"e":[1],"f":[1]}`: `FilterPolicy: Filter policy can not have more than 5 keys`,
-		`x`: `FilterPolicy: failed to parse JSON`,
-	} {
-		h.subscribing(topic, h.arn(q), "FilterPolicy", policy).fails(400, "InvalidParameter", "", "Invalid parameter: Attributes Reason: "+words)
-		h.refusesTo("SetSubscriptionAttributes", "Invalid parameter: "+words, "SubscriptionArn", sub, "AttributeName", "FilterPolicy", "AttributeValue", policy)
-	}
-	h.subscribing(topic, h.arn(q), "FilterPolicy", `{"a":{"b":["x"]}}`, "FilterPolicyScope", "MessageBody").ok(nil)
-}
-
 func TestN68_FilterPoliciesJudgeByTypes(t *testing.T) {
 	t.Parallel()
 	h := open(t)
