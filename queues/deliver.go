@@ -220,7 +220,7 @@ func (d *desk) bringIn(ctx context.Context, source string, list []Delivery, ids 
 // end, retries and priority.
 func (m *Outgoing) Record() []byte {
 	plain := Outgoing{Body: m.Body, ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
-		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: m.Subject, Hops: m.Hops}
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: m.Subject, HTTP: m.HTTP, HTTPS: m.HTTPS, Hops: m.Hops}
 	return appendRecord(make([]byte, 0, len(m.Body)+64), &plain, nil)
 }
 
@@ -239,7 +239,7 @@ func ParseRecord(record string) (Outgoing, error) {
 		return Outgoing{}, fmt.Errorf("read a record: %w", err)
 	}
 	return Outgoing{Body: []byte(m.Body), ContentType: m.ContentType, Attributes: m.Attributes, TraceParent: m.TraceParent,
-		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: f.subject, Hops: m.Hops}, nil
+		GroupID: m.GroupID, DeduplicationID: m.DeduplicationID, Subject: f.subject, HTTP: f.http, HTTPS: f.https, Hops: m.Hops}, nil
 }
 
 // noStamp stands where scripts write the stamp of a record.

@@ -46,6 +46,9 @@ type Outgoing struct {
 	TTL time.Duration
 	// Subject is what the log of a topic keeps for subscriptions whose format has one. No queue keeps it.
 	Subject string
+	// HTTP and HTTPS are what the log of a topic keeps for web endpoints with URLs of these schemes in the place of the body. "": the
+	// body. No queue keeps them.
+	HTTP, HTTPS string
 	// Hops is how many topics have got the message from another topic or a queue; see package topics. Clients do not set it.
 	Hops int
 }
@@ -117,6 +120,7 @@ const (
 	optionTTL                  // milliseconds that it lives
 	optionSubject              // length and text, only in the log of a topic
 	optionHops                 // a byte: how many topics have got it from another topic or a queue
+	optionWeb                  // length and text for HTTP, and those for HTTPS; only in the log of a topic
 )
 
 const (
@@ -194,6 +198,9 @@ func appendRecord(dst []byte, m *Outgoing, origin *Origin) []byte {
 	if m.Hops != 0 {
 		dst = append(dst, byte(m.Hops))
 	}
+	if options&optionWeb != 0 {
+		dst = appendText(appendText(dst, m.HTTP), m.HTTPS)
+	}
 	return append(dst, m.Body...)
 }
 
@@ -214,6 +221,9 @@ func (m *Outgoing) options() byte {
 	}
 	if m.Hops != 0 {
 		options |= optionHops
+	}
+	if m.HTTP != "" || m.HTTPS != "" {
+		options |= optionWeb
 	}
 	return options
 }
@@ -250,8 +260,8 @@ var errRecord = errors.New("the record is damaged")
 type filed struct {
 	place string // group and place, as lua/lib/groups.lua packs them; "" for a message that belongs to no group
 	keyed bool   // the deduplication id was not derived from the body
-	// subject is that of a message in the log of a topic; see Outgoing.Subject.
-	subject string
+	// Those of a message in the log of a topic; see Outgoing.
+	subject, http, https string
 }
 
 // parseRecord unpacks a stored record with its stamp. The texts share its memory.
@@ -297,7 +307,7 @@ func parseRecord(rec string, m *Message) (filed, error) {
 		m.Origin = r.origin()
 	}
 	if flags&partMore != 0 {
-		f.subject = r.options(m)
+		r.options(m, &f)
 	}
 	m.Body = r.rest
 	if r.failed {
@@ -306,11 +316,11 @@ func parseRecord(rec string, m *Message) (filed, error) {
 	return f, nil
 }
 
-// options reads the options of a message, and returns its subject.
-func (r *recordReader) options(m *Message) (subject string) {
+// options reads the options of a message.
+func (r *recordReader) options(m *Message, f *filed) {
 	b := r.take(1)
 	if b == "" {
-		return ""
+		return
 	}
 	if b[0]&optionRetry != 0 {
 		policy, ok := parseRetry(r.text())
@@ -326,14 +336,16 @@ func (r *recordReader) options(m *Message) (subject string) {
 		m.ExpiresAt = m.SentAt.Add(time.Duration(r.number()) * time.Millisecond)
 	}
 	if b[0]&optionSubject != 0 {
-		subject = r.text()
+		f.subject = r.text()
 	}
 	if b[0]&optionHops != 0 {
 		if n := r.take(1); n != "" {
 			m.Hops = int(n[0])
 		}
 	}
-	return subject
+	if b[0]&optionWeb != 0 {
+		f.http, f.https = r.text(), r.text()
+	}
 }
 
 type recordReader struct {

@@ -70,6 +70,11 @@ func (k check) admit(ctx context.Context, s *Store, m *queues.Outgoing) error {
 		return &e
 	}
 	faults, err := s.faults(ctx, k.schema, m.Body)
+	for _, text := range []string{m.HTTP, m.HTTPS} { // who gets one of these was promised as much
+		if err == nil && len(faults) == 0 && text != "" {
+			faults, err = s.faults(ctx, k.schema, []byte(text))
+		}
+	}
 	if err != nil || len(faults) == 0 {
 		return err
 	}

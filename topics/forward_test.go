@@ -50,7 +50,7 @@ func TestAForwardedMessageIsAsItWasPublished(t *testing.T) {
 		from, to := w.topic(t, topics.Settings{}), w.topic(t, topics.Settings{Retention: time.Hour})
 		name := w.forward(t, from, to)
 		q := w.collected(t, to, "")
-		m := queues.Outgoing{Body: []byte("\xff<b>"), ContentType: "image/png", GroupID: "g7", TraceParent: "00-1-2-01", Subject: "about",
+		m := queues.Outgoing{Body: []byte("\xff<b>"), ContentType: "image/png", GroupID: "g7", TraceParent: "00-1-2-01", Subject: "about", HTTP: "for http", HTTPS: "for https",
 			Attributes: []queues.Attribute{{Name: "Kind", Type: "String", Value: "x"}}}
 		sent, err := w.Publish(t.Context(), w.tenant, from, m)
 		must(t, err)

@@ -218,7 +218,7 @@ func (c *config) admit(m *queues.Outgoing, terms *tenants.Terms) error {
 	case !isFIFO && m.DeduplicationID != "":
 		return errs.Invalidf("/deduplication_id", "Only FIFO topics take a deduplication id. For a standard topic use the header Idempotency-Key.")
 	}
-	if size, most := sizeOf(m), min(MaxMessageSize, int(terms.Limits[tenants.LimitMessageSize])); size > most {
+	if size, most := sizeOf(m)+len(m.HTTP)+len(m.HTTPS), min(MaxMessageSize, int(terms.Limits[tenants.LimitMessageSize])); size > most {
 		e := *ErrMessageTooLarge
 		e.Message = fmt.Sprintf("The message has %d bytes with its attributes; this tenant may publish at most %d.", size, most)
 		return &e

@@ -412,8 +412,8 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 				plain = &queues.Delivery{Sequence: p.sequence, Record: []byte(p.record), GroupID: p.message.GroupID, Size: sizeOf(&p.message)}
 			}
 			d := *plain
-			if m := p.message; !toFIFO && m.DeduplicationID != "" || m.Subject != "" {
-				m.Subject = ""
+			if m := p.message; !toFIFO && m.DeduplicationID != "" || m.Subject != "" || m.HTTP != "" || m.HTTPS != "" {
+				m.Subject, m.HTTP, m.HTTPS = "", "", ""
 				if !toFIFO {
 					m.DeduplicationID = ""
 				}

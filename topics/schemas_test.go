@@ -99,6 +99,11 @@ func TestPublishesAreCheckedAndStamped(t *testing.T) {
 			if diff := cmp.Diff([]string{"/body"}, refusedAt(t, w.publishOne(t, tp, `hello`))); diff != "" {
 				t.Error(diff)
 			}
+			// What it says to web endpoints is checked, too.
+			_, err := w.Publish(t.Context(), w.tenant, tp, queues.Outgoing{Body: []byte(`{"order":1}`), HTTPS: `{"order":"y"}`, GroupID: group(tp), DeduplicationID: dedup(tp)})
+			if diff := cmp.Diff([]string{"/body/order"}, refusedAt(t, err)); diff != "" {
+				t.Error(diff)
+			}
 			batch := []queues.Outgoing{{Body: []byte(`{"order":2}`)}, {Body: []byte(`{}`)}, {Body: []byte(`{"order":3}`), Attributes: []queues.Attribute{
 				{Name: topics.SchemaAttribute, Type: "String", Value: "forged"}}}}
 			for i := range batch {

@@ -131,7 +131,7 @@ func open(tb testing.TB, options ...option) *doorTest {
 		h.pair = h.newPair(auth.NewKey{Name: "test"})
 	}
 	if h.web != nil {
-		client := egress.New(egress.Config{Policy: *h.web})
+		client := egress.New(egress.Config{Policy: *h.web, RootCAs: trusted()})
 		tb.Cleanup(client.Close)
 		d.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Terms: h.tenants.Terms, Keys: ring, Egress: client, Clock: h.clock})
 		h.run(d.Webhooks.Run)

@@ -114,31 +114,42 @@ func (c *call) publication(in input, name string) (publication, error) {
 		p.TraceParent = h
 	}
 	if structure == "json" {
-		if message, err = forQueues(message); err != nil {
-			return p, err
-		}
+		return p, p.byProtocol(message)
 	}
 	p.Body = []byte(message)
 	return p, nil
 }
 
-// forQueues returns what queues get of a message that says something else to each protocol.
-func forQueues(message string) (string, error) {
+// byProtocol reads a message that says something else to each protocol. What web endpoints get is kept only where it is not what
+// queues get.
+func (p *publication) byProtocol(message string) error {
 	var all map[string]any
 	if json.Unmarshal([]byte(message), &all) != nil || all == nil {
-		return "", parameter("Message Structure - JSON message body failed to parse")
+		return parameter("Message Structure - JSON message body failed to parse")
 	}
-	text, ok := all[protocolDefault].(string)
+	usual, ok := all[protocolDefault].(string)
 	if !ok {
-		return "", parameter("Message Structure - No default entry in JSON message body")
+		return parameter("Message Structure - No default entry in JSON message body")
 	}
-	if own, ok := all["sqs"].(string); ok {
-		text = own
+	texts := map[string]string{}
+	for _, protocol := range []string{"sqs", "http", "https"} {
+		text, ok := all[protocol].(string)
+		if !ok {
+			text = usual
+		}
+		if text == "" || !isText(text) {
+			return parameter("Empty message")
+		}
+		texts[protocol] = text
 	}
-	if text == "" || !isText(text) {
-		return "", parameter("Empty message")
+	p.Body = []byte(texts["sqs"])
+	if texts["http"] != texts["sqs"] {
+		p.HTTP = texts["http"]
 	}
-	return text, nil
+	if texts["https"] != texts["sqs"] {
+		p.HTTPS = texts["https"]
+	}
+	return nil
 }
 
 func badTopicToken(name string) error {

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -89,8 +90,22 @@ type webEnd struct {
 
 func newWebEnd(tb testing.TB) *webEnd {
 	tb.Helper()
+	return newEnd(tb, httptest.NewServer)
+}
+
+// trusted are the authorities by which an endpoint of httptest.NewTLSServer is known.
+var trusted = sync.OnceValue(func() *x509.CertPool {
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(srv.Certificate())
+	return pool
+})
+
+func newEnd(tb testing.TB, serve func(http.Handler) *httptest.Server) *webEnd {
+	tb.Helper()
 	e := &webEnd{}
-	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	e.Server = serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		p := post{header: r.Header, body: string(body)}
 		p.user, p.pass, _ = r.BasicAuth()
@@ -232,6 +247,41 @@ func TestN23_WebEndpointsHaveTheProtocolOfTheirURL(t *testing.T) {
 	// Where the operator does not allow plain http, nobody subscribes by it.
 	strict := open(t, onMemory(t), func(h *doorTest, _ *engine.Options) { h.web = &egress.Policy{} })
 	strict.refusesTo("Subscribe", "Invalid parameter: Endpoint Reason: The URL must begin with https://", "TopicArn", strict.topic(nil), "Protocol", "http", "Endpoint", "http://example.com/")
+}
+
+func TestN16_AWebEndpointGetsWhatIsSaidToItsProtocol(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *doorTest) {
+		topic, q, dead := h.topic(nil), h.queue(nil), h.queue(nil)
+		plain, raw, secure, refusing := newWebEnd(t), newWebEnd(t), newEnd(t, httptest.NewTLSServer), newWebEnd(t)
+		h.subscribe(topic, q, map[string]string{"RawMessageDelivery": "true"})
+		h.confirmed(topic, plain, nil)
+		h.confirmed(topic, raw, map[string]string{"RawMessageDelivery": "true"})
+		h.confirmed(topic, secure, nil)
+		h.confirmed(topic, refusing, map[string]string{"RawMessageDelivery": "true", "RedrivePolicy": h.redrivePolicy(dead)})
+		refusing.answers(func(int, post) int { return 404 })
+		h.clock.Advance(time.Second)
+		publish := func(n int, message string, want ...string) {
+			t.Helper()
+			h.ask("Publish", "TopicArn", topic, "Message", message, "MessageStructure", "json").ok(nil)
+			p, s := plain.nth(t, n), secure.nth(t, n)
+			diff(t, message, want, []string{*h.next(q).Body, p.Message, raw.nth(t, n).body, s.Message, *h.next(dead).Body})
+			if !h.signedRight(p) || !h.signedRight(s) {
+				t.Error("a notification is not signed as it is")
+			}
+		}
+		publish(2, `{"default":"d","sqs":"q","http":"h","https":"s"}`, "q", "h", "h", "s", "h")
+		publish(3, `{"default":"d","https":"s"}`, "d", "d", "d", "s", "d")
+		publish(4, `{"default":"d","sqs":"q","http":7}`, "q", "d", "d", "d", "d")
+		// What is tried again says the same.
+		plain.answers(func(n int, _ post) int { return map[bool]int{true: 500, false: 200}[n == 5] })
+		h.ask("PublishBatch", "TopicArn", topic, "PublishBatchRequestEntries.member.1.Id", "a", "PublishBatchRequestEntries.member.1.MessageStructure", "json",
+			"PublishBatchRequestEntries.member.1.Message", `{"default":"d","http":"again"}`).ok(nil)
+		h.forward(time.Minute, "another attempt", func() bool { return len(plain.got()) == 6 })
+		diff(t, "attempts", []string{"again", "again"}, []string{plain.nth(t, 5).Message, plain.nth(t, 6).Message})
+		for _, message := range []string{`{"default":"d","https":""}`, `{"default":"d","http":"\u0001"}`} {
+			h.refusesTo("Publish", "Invalid parameter: Empty message", "TopicArn", topic, "Message", message, "MessageStructure", "json")
+		}
+	})
 }
 
 func TestN25_AWebEndpointIsPendingUntilItConfirms(t *testing.T) {

@@ -52,7 +52,7 @@ func (b *bodies) get(topicUID string, sequence int64) *topics.Logged {
 
 // weight is about how many bytes a message takes.
 func weight(l *topics.Logged) int {
-	n := len(l.Message.Body) + 512
+	n := len(l.Message.Body) + len(l.Message.HTTP) + len(l.Message.HTTPS) + 512
 	for _, a := range l.Message.Attributes {
 		n += len(a.Name) + len(a.Type) + len(a.Value) + 64
 	}

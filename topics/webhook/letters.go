@@ -23,6 +23,13 @@ func (s *Store) Content(ctx context.Context, w topics.Way, set topics.WaySetting
 
 // letter returns a message for the dead-letter queue. What is in the body already is not beside it as well.
 func (s *Store) letter(ctx context.Context, t tenants.ID, set *settings, l *topics.Logged) (queues.Outgoing, error) {
+	if l.Message.HTTP != "" || l.Message.HTTPS != "" {
+		e, err := ParseEndpoint(string(set.Endpoint))
+		if err != nil {
+			return queues.Outgoing{}, err
+		}
+		l = e.own(l)
+	}
 	packed := set.packed(l)
 	m := packed.Message
 	if packed != l {

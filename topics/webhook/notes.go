@@ -22,6 +22,7 @@ type notes struct {
 type signedPlace struct {
 	place
 	version string
+	own     string // the text that is for some endpoints only, where the message says something else to others
 }
 
 type note struct {
@@ -35,7 +36,11 @@ func (n *notes) of(topicUID string, sender *topics.Sender, l *topics.Logged) *to
 	if l.Sequence == 0 { // it is in no log
 		return sender.Notification(l)
 	}
-	one := n.take(signedPlace{place{topicUID, l.Sequence}, sender.SignatureVersion()}, weight(l))
+	at := signedPlace{place: place{topicUID, l.Sequence}, version: sender.SignatureVersion()}
+	if l.Message.HTTP != "" || l.Message.HTTPS != "" {
+		at.own = string(l.Message.Body)
+	}
+	one := n.take(at, weight(l))
 	one.once.Do(func() { one.made = sender.Notification(l) })
 	return one.made
 }

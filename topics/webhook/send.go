@@ -127,6 +127,7 @@ const (
 
 // request returns the request of an attempt.
 func (c *config) request(st *style, l *topics.Logged, try int64, now time.Time) egress.Request {
+	l = c.endpoint.own(l)
 	if st.shapes(c) {
 		return c.notified(st, l, try, now)
 	}
@@ -135,6 +136,20 @@ func (c *config) request(st *style, l *topics.Logged, try int64, now time.Time) 
 		eventOf(c.settings.Topic, l).binary(r.Header)
 	}
 	return r
+}
+
+// own returns a message with what it says to endpoints of this scheme in the place of its body.
+func (e *Endpoint) own(l *topics.Logged) *topics.Logged {
+	text := l.Message.HTTP
+	if strings.HasPrefix(e.URL, "https:") {
+		text = l.Message.HTTPS
+	}
+	if text == "" {
+		return l
+	}
+	out := *l
+	out.Message.Body = []byte(text)
+	return &out
 }
 
 // packed returns a message with the body that the format asks for.
