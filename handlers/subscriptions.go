@@ -45,6 +45,8 @@ type Subscription struct {
 	// How SNS tries the endpoint again, of a webhook that was made by Subscribe of SNS: what its delivery policy says otherwise than
 	// that of its topic. null for all others, which have a retry_schedule or lead elsewhere.
 	DeliveryPolicy map[string]any `json:"delivery_policy" extensions:"x-nullable" swaggertype:"object"`
+	// What a client of SNS has had replayed last: its ReplayPolicy. What is published from its EndingPoint on does not arrive.
+	ReplayPolicy map[string]any `json:"replay_policy,omitempty" swaggertype:"object"`
 	// What a new webhook signs with; only in the answer that made it. Later: GET …/secret.
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
 	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, in the one that SNS sends, or
@@ -146,7 +148,7 @@ var subscriptionNames = append([]string{"protocol", "queue", "target_topic", "de
 
 // subscriptionReadOnly are the members of Subscription that nobody sets.
 var subscriptionReadOnly = map[string]bool{
-	"name": true, "topic": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "topic": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "replay_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // readSubscription reads a SubscriptionInput as a change of settings, with the protocol that it names and the secret that it
@@ -551,7 +553,7 @@ func (a *API) answerSubscription(c echo.Context, status int, s topics.Subscripti
 func newSubscription(topic string, s topics.Subscription) Subscription {
 	out := Subscription{Name: s.Name, Topic: topic, Protocol: "queue", Queue: textOrNull(s.Settings.Queue), QueueAccount: textOrNull(s.Settings.Account), TargetTopic: textOrNull(s.Settings.Topic),
 		DeadLetterQueue: textOrNull(s.Settings.DeadLetterQueue), Format: s.Settings.Format.String(), FilterScope: scopeName(s.Settings.FilterScope),
-		FilterPolicy: policyObject(s.Settings.FilterPolicy), State: string(s.State), PausedAt: instant(s.PausedAt), Lag: s.Lag,
+		FilterPolicy: policyObject(s.Settings.FilterPolicy), ReplayPolicy: policyObject(s.Settings.Replay.Policy), State: string(s.State), PausedAt: instant(s.PausedAt), Lag: s.Lag,
 		Counts:    SubscriptionCounts{Delivered: s.Delivered, FilteredOut: s.FilteredOut, Dropped: s.Dropped, Failed: s.Failed},
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
 	if s.Settings.Topic != "" {

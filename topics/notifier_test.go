@@ -142,6 +142,13 @@ func TestPutLeavesWhatOnlySNSSays(t *testing.T) {
 		if got.Settings.AWS != set.AWS || got.Settings.Retention != time.Hour {
 			t.Errorf("got %+v", got.Settings)
 		}
+		q, replay := w.queue(t, "", nil), topics.Replayed{Policy: "{}", Task: "task_x", Until: 7}
+		w.subscribe(t, tp, "s", topics.SubscriptionSettings{Queue: q, Replay: replay})
+		sub, _, err := w.PutSubscription(t.Context(), w.tenant, tp, "s", topics.SubscriptionSettings{Queue: q, Format: topics.Enveloped}, topics.Condition{})
+		must(t, err)
+		if sub.Settings.Replay != replay || sub.Settings.Format != topics.Enveloped {
+			t.Errorf("got %+v", sub.Settings)
+		}
 		_, _, err = w.Put(t.Context(), w.tenant, tp+"x", topics.Settings{AWS: topics.AWS{Policy: strings.Repeat("x", topics.MaxPolicy+1)}}, topics.Condition{})
 		if err == nil {
 			t.Error("a policy that is too long is kept")

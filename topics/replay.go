@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,7 +23,12 @@ type ReplayOptions struct {
 	What  Recovery
 	From  Place
 	Until time.Time // only what was published before, or failed before for Failed; zero: up to now
+	// Marked has each message say that it was replayed, as it does in SNS: by an attribute, where there is room for one.
+	Marked bool
 }
+
+// ReplayedAttribute is by which a message says so.
+const ReplayedAttribute = "Replayed"
 
 // replayPause is how long a replay waits when its queue is full or paused.
 const replayPause = time.Second
@@ -36,6 +42,7 @@ type replay struct {
 	Queue        string `json:"queue"` // or a topic, as queues.TopicTarget names it; "": to its webhook
 	From         int64  `json:"from"`  // the sequence number behind which it begins
 	Until        int64  `json:"until"` // that of the last message
+	Marked       bool   `json:"marked,omitempty"`
 }
 
 // PlanReplay returns the task that brings messages of a topic's log to one of its subscriptions once more, from a place
@@ -61,7 +68,7 @@ func (s *Store) PlanReplay(ctx context.Context, t tenants.ID, topicName, name st
 		if err := s.there(ctx, t, set); err != nil {
 			return err
 		}
-		plan := replay{Topic: topicName, UID: tp.uid, Subscription: name, SubUID: v.UID, Queue: v.Queue}
+		plan := replay{Topic: topicName, UID: tp.uid, Subscription: name, SubUID: v.UID, Queue: v.Queue, Marked: opt.Marked}
 		if err := tp.bound(ctx, &plan, opt); err != nil {
 			return err
 		}
@@ -164,6 +171,9 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 		res.Finished = true
 		return res, nil
 	}
+	if plan.Marked {
+		mark(list)
+	}
 	p := r.sort([]*carried{sub}, list)[0]
 	p.queue, p.source, p.from, p.to, p.page = plan.Queue, source(plan.UID, w.Task.ID), from, list[len(list)-1].sequence, list
 	if len(p.list) == 0 {
@@ -212,7 +222,22 @@ func (tp *topic) replayed(ctx context.Context, plan replay) (*carried, error) {
 		return nil, err
 	}
 	sub.rules = sub.rules[len(sub.rules)-1:]
+	sub.rules[0].end = 0 // what it is not to get from now on, it may have had before
 	return sub, nil
+}
+
+// mark has messages say that they were replayed. Policies judge them as they were published.
+func mark(list []published) {
+	for i := range list {
+		p := &list[i]
+		m := p.message
+		m.Attributes = slices.DeleteFunc(slices.Clone(m.Attributes), func(a queues.Attribute) bool { return a.Name == ReplayedAttribute })
+		if len(m.Attributes) == queues.MaxAttributes {
+			continue
+		}
+		m.Attributes = append(m.Attributes, queues.Attribute{Name: ReplayedAttribute, Type: "String", Value: "true"})
+		p.marked = &published{sequence: p.sequence, id: p.id, record: string(m.Record()), message: m}
+	}
 }
 
 // upTo returns the messages of a page up to a sequence number.

@@ -63,6 +63,7 @@ type rule struct {
 	policy    *filter.Policy
 	policyKey string // by which it is found again: scope and text
 	format    Format
+	end       int64 // the sequence number from which on nothing is let through; 0: there is none
 }
 
 // rule returns the one that held when the message with a sequence number was published.
@@ -233,6 +234,9 @@ func (c *carried) compile() error {
 			known[key] = policy
 		}
 		c.rules[i] = rule{from: v.from, policy: policy, policyKey: key, format: set.Format}
+		if set.Replay.Until > 0 {
+			c.rules[i].end = sequenceAt(time.UnixMilli(set.Replay.Until))
+		}
 	}
 	return nil
 }
@@ -250,6 +254,7 @@ type published struct {
 	id       engine.ID
 	record   string
 	message  queues.Outgoing
+	marked   *published // what is sent in its place; nil: itself
 }
 
 // errNews says that the subscriptions have changed.
@@ -382,6 +387,9 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 		var note *Notification     // likewise, because it takes a signature
 		for k, c := range here {
 			rule := c.rule(p.sequence)
+			if rule.end > 0 && p.sequence >= rule.end {
+				continue
+			}
 			if !rule.policy.IsEmpty() {
 				if !read {
 					read = true
@@ -396,23 +404,27 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 				parcels[k].list = append(parcels[k].list, queues.Delivery{Sequence: p.sequence}) // see forward and hand
 				continue
 			}
+			sent := p
+			if p.marked != nil {
+				sent = p.marked
+			}
 			switch rule.format {
 			case Enveloped:
-				parcels[k].list = append(parcels[k].list, r.envelope(c.name, p, toFIFO))
+				parcels[k].list = append(parcels[k].list, r.envelope(c.name, sent, toFIFO))
 				continue
 			case Notified:
 				if note == nil {
-					l := p.logged()
+					l := sent.logged()
 					note = r.sender.Notification(&l)
 				}
-				parcels[k].list = append(parcels[k].list, r.wrapped(note.For(c.name, at(c.last().Created)), p, toFIFO))
+				parcels[k].list = append(parcels[k].list, r.wrapped(note.For(c.name, at(c.last().Created)), sent, toFIFO))
 				continue
 			}
 			if plain == nil {
-				plain = &queues.Delivery{Sequence: p.sequence, Record: []byte(p.record), GroupID: p.message.GroupID, Size: sizeOf(&p.message)}
+				plain = &queues.Delivery{Sequence: p.sequence, Record: []byte(sent.record), GroupID: p.message.GroupID, Size: sizeOf(&sent.message)}
 			}
 			d := *plain
-			if m := p.message; !toFIFO && m.DeduplicationID != "" || m.Subject != "" || m.HTTP != "" || m.HTTPS != "" {
+			if m := sent.message; !toFIFO && m.DeduplicationID != "" || m.Subject != "" || m.HTTP != "" || m.HTTPS != "" {
 				m.Subject, m.HTTP, m.HTTPS = "", "", ""
 				if !toFIFO {
 					m.DeduplicationID = ""

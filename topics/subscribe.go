@@ -31,6 +31,7 @@ func (s *Store) PutSubscription(ctx context.Context, t tenants.ID, topicName, na
 	}
 	return s.changeSubscription(ctx, t, topicName, name, cond, func(have *SubscriptionSettings) (SubscriptionSettings, error) {
 		if have != nil {
+			set.Replay = have.Replay
 			return set, nil
 		}
 		return set, s.findTarget(ctx, t, topicName, set)
@@ -142,7 +143,7 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 func (tp *topic) storeSubscription(ctx context.Context, name string, have *record, set SubscriptionSettings) (Subscription, bool, error) {
 	s, now := tp.store, tp.store.clock.Now().UnixMilli()
 	st := storedSubscription{UID: newUID(), Queue: set.target(), Dead: set.DeadLetterQueue, Envelope: set.Format == Enveloped, Notify: set.Format == Notified, Policy: set.FilterPolicy,
-		Created: now, Updated: now, Rev: s.engine.NewID(0).String()}
+		Replay: set.Replay.Policy, Task: set.Replay.Task, Until: set.Replay.Until, Created: now, Updated: now, Rev: s.engine.NewID(0).String()}
 	if set.Format.isEvent() {
 		st.Event = set.Format.String()
 	}

@@ -57,6 +57,14 @@ type SubscriptionSettings struct {
 	Format          Format
 	FilterPolicy    string // which messages; "": all
 	FilterScope     filter.Scope
+	Replay          Replayed // PutSubscription leaves it as it is
+}
+
+// Replayed is what a client of SNS has had replayed to a subscription.
+type Replayed struct {
+	Policy string // as it was given; "": nothing
+	Task   string // id of the task that brings it; "": there is none yet
+	Until  int64  // ms: what is published from then on does not reach the subscription; 0: all does
 }
 
 // Format says how messages arrive.
@@ -146,13 +154,16 @@ type storedSubscription struct {
 	Event    string `json:"event,omitempty"` // name of one of the two formats of CloudEvents, or ""
 	Policy   string `json:"policy,omitempty"`
 	Scope    string `json:"scope,omitempty"`
+	Replay   string `json:"replay,omitempty"` // Replayed
+	Task     string `json:"replay_task,omitempty"`
+	Until    int64  `json:"replay_until,omitempty"`
 	Created  int64  `json:"created"`
 	Updated  int64  `json:"updated"`
 	Rev      string `json:"rev"` // makes each text another one
 }
 
 func (st *storedSubscription) settings() (SubscriptionSettings, error) {
-	out := SubscriptionSettings{Endpoint: st.Endpoint, DeadLetterQueue: st.Dead, FilterPolicy: st.Policy}
+	out := SubscriptionSettings{Endpoint: st.Endpoint, DeadLetterQueue: st.Dead, FilterPolicy: st.Policy, Replay: Replayed{st.Replay, st.Task, st.Until}}
 	if topic, ok := queues.CutTopicTarget(st.Queue); ok {
 		out.Topic = topic
 	} else if account, queue, ok := cutAbroad(st.Queue); ok {

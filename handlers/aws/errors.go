@@ -85,6 +85,7 @@ var (
 	errSNSInternal       = sort{"", "InternalError", 500}
 	errTopicLimit        = sort{"", "TopicLimitExceeded", 403}
 	errSubscriptionLimit = sort{"", "SubscriptionLimitExceeded", 403}
+	errReplayLimit       = sort{"", "ReplayLimitExceeded", 403}
 	errTagLimit          = sort{"", "TagLimitExceeded", 400}
 	errState             = sort{"", "InvalidState", 400}
 )

@@ -68,12 +68,8 @@ func (c *call) topicAttributes(t *topics.Topic) []pair {
 		add("ContentBasedDeduplication", strconv.FormatBool(set.ContentBased))
 		add("FifoThroughputScope", scope)
 		if days := archiveDays(set.Retention); days > 0 {
-			begin := t.OldestAt
-			if begin.IsZero() {
-				begin = t.Updated
-			}
 			add("ArchivePolicy", `{"MessageRetentionPeriod":"`+strconv.Itoa(days)+`"}`)
-			add("BeginningArchiveTime", begin.UTC().Format("2006-01-02T15:04:05.000Z"))
+			add("BeginningArchiveTime", archiveBegin(t).UTC().Format("2006-01-02T15:04:05.000Z"))
 		}
 	}
 	add("DeliveryPolicy", set.AWS.DeliveryPolicy)
@@ -234,6 +230,17 @@ const day = 24 * time.Hour
 
 // archiveDays is for how many days a topic keeps its messages, rounded up: REST has seconds.
 func archiveDays(retention time.Duration) int { return int((retention + day - 1) / day) }
+
+// archiveBegin returns from when on a topic has all that was published, as far as it knows.
+func archiveBegin(t *topics.Topic) time.Time {
+	switch {
+	case t.Kept == t.Published:
+		return t.Created
+	case t.OldestAt.IsZero():
+		return t.Updated
+	}
+	return t.OldestAt
+}
 
 // readArchivePolicy reads for how many days messages are to be kept; 0: they are not.
 func readArchivePolicy(text string) (days int, ok bool) {

@@ -106,6 +106,9 @@ func (c *call) subscribeQueue(topic string) error {
 	if err != nil {
 		return parameter("Attributes Reason: %s", err)
 	}
+	if err := c.checkReplay("Attributes Reason: ", topic, set.Replay); err != nil {
+		return err
+	}
 	for range maxSubscribe {
 		have, err := c.subscribed(topic, set)
 		if err != nil {
@@ -121,6 +124,9 @@ func (c *call) subscribeQueue(topic string) error {
 		}
 		if err == nil {
 			c.made(name)
+			err = c.beginReplay(topic, name, set.Replay)
+		}
+		if err == nil {
 			c.answerSubscribed(topic, name)
 		}
 		return err
@@ -154,6 +160,11 @@ func (c *call) sameSubscription(topic string, have *topics.Subscription, attribu
 		return err
 	}
 	c.found(have.Name)
+	if have.Settings.Replay.Task == "" { // it was cut short
+		if err := c.beginReplay(topic, have.Name, have.Settings.Replay); err != nil {
+			return err
+		}
+	}
 	c.answerSubscribed(topic, have.Name)
 	return nil
 }
@@ -164,7 +175,7 @@ func (c *call) sameAttributes(topic string, have *topics.Subscription, attribute
 		want := have.Settings
 		_ = c.setSubscription(topic, &want, p) // it was found to be right
 		if want.DeadLetterQueue != have.Settings.DeadLetterQueue || want.Format != have.Settings.Format || want.FilterScope != have.Settings.FilterScope || !sameJSON(want.FilterPolicy, have.Settings.FilterPolicy) ||
-			!sameJSON(ownPolicy(want), ownPolicy(have.Settings)) {
+			!sameJSON(ownPolicy(want), ownPolicy(have.Settings)) || !sameJSON(want.Replay.Policy, have.Settings.Replay.Policy) {
 			return parameter("Attributes Reason: Subscription already exists with different attributes")
 		}
 	}
@@ -219,7 +230,9 @@ func (c *call) setSubscription(topic string, set *topics.SubscriptionSettings, p
 		return c.setDeadLetters(topic, set, p.value)
 	case "DeliveryPolicy":
 		return setDelivery(set, p.value)
-	case "SubscriptionRoleArn", "ReplayPolicy":
+	case "ReplayPolicy":
+		return setReplay(topic, set, p.value)
+	case "SubscriptionRoleArn":
 		if p.value != "" {
 			return errors.New(p.key + ": is not supported here")
 		}
@@ -448,6 +461,10 @@ func (c *call) getSubscriptionAttributes() error {
 	if err != nil {
 		return err
 	}
+	status, err := c.replayStatus(s.Settings.Replay)
+	if err != nil {
+		return err
+	}
 	protocol, endpoint := c.leadsTo(s.Settings)
 	c.out.entries("Attributes", slices.Concat([]pair{
 		{"SubscriptionArn", c.subscriptionARN(topic, name)},
@@ -457,7 +474,7 @@ func (c *call) getSubscriptionAttributes() error {
 		{"Endpoint", endpoint},
 	}, confirmationOf(how, s.Settings), []pair{
 		{"SubscriptionPrincipal", "arn:aws:iam::" + c.ownerAccount + ":root"},
-	}, c.subscriptionAttributes(s.Settings), web))
+	}, c.subscriptionAttributes(s.Settings), web, status))
 	return nil
 }
 
@@ -469,6 +486,9 @@ func (c *call) subscriptionAttributes(set topics.SubscriptionSettings) []pair {
 	}
 	if set.DeadLetterQueue != "" {
 		list = append(list, pair{"RedrivePolicy", `{"deadLetterTargetArn":"` + c.arn(set.DeadLetterQueue) + `"}`})
+	}
+	if set.Replay.Policy != "" {
+		list = append(list, pair{"ReplayPolicy", set.Replay.Policy})
 	}
 	return list
 }
@@ -483,6 +503,9 @@ func (c *call) setSubscriptionAttributes() error {
 		return err
 	}
 	value, _ := c.in.text("AttributeValue")
+	if attribute == "ReplayPolicy" {
+		return c.changeReplay(topic, name, value)
+	}
 	var refused error
 	_, err = c.door.Topics.UpdateSubscription(c.ctx, c.owner, topic, name, topics.Condition{}, func(have topics.SubscriptionSettings) topics.SubscriptionSettings {
 		next, err := c.applySubscription(topic, have, []pair{{attribute, value}})

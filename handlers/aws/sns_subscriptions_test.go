@@ -110,7 +110,7 @@ func TestN27_BadAttributesAreRefusedInTheWordsOfSNS(t *testing.T) {
 		{"RedrivePolicy", `{}`, "RedrivePolicy: deadLetterTargetArn is an invalid arn"},
 		{"RedrivePolicy", `[]`, "RedrivePolicy: "},
 		{"DeliveryPolicy", `{}`, "DeliveryPolicy: is only for subscriptions of web endpoints"},
-		{"ReplayPolicy", `{}`, "ReplayPolicy: "},
+		{"ReplayPolicy", `[]`, "ReplayPolicy: "},
 		{"Unknown", "x", "AttributeName"},
 	} {
 		h.subscribing(topic, h.arn(q), c.name, c.value).fails(400, "InvalidParameter", "", "Invalid parameter: Attributes Reason: "+c.words)

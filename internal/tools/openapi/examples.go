@@ -24,6 +24,7 @@ var fieldExamples = map[string]any{
 	"deduplication_window": 300,
 	"delay":                30,
 	"delivery_policy":      map[string]any{"healthyRetryPolicy": map[string]any{"numRetries": 5}},
+	"replay_policy":        map[string]any{"PointType": "Timestamp", "StartingPoint": "2026-01-31T12:00:00.000Z"},
 	"every":                300,
 	"filter_policy":        map[string]any{"type": list("order.paid")},
 	"got":                  list("order.new"),
