@@ -47,6 +47,39 @@ func (a *admin) createQueue(queue, more string) error {
 	return err
 }
 
+// awsPair is a key with which requests are signed.
+type awsPair struct {
+	key                             string // id of the API key that it belongs to
+	access, secret, account, region string
+}
+
+// createPair makes an AWS pair. It has to be a's first request, which is not made twice, as every other one may be: nobody
+// would know of the first pair.
+func (a *admin) createPair() (awsPair, error) {
+	resp, err := a.expect(http.MethodPost, "/v1/keys", []byte(`{"name":"bench","aws":true}`), http.StatusCreated)
+	if err != nil {
+		return awsPair{}, err
+	}
+	var made struct {
+		ID  string `json:"id"`
+		AWS struct {
+			AccessKeyID     string `json:"access_key_id"`
+			SecretAccessKey string `json:"secret_access_key"`
+			AccountID       string `json:"account_id"`
+			Region          string `json:"region"`
+		} `json:"aws"`
+	}
+	if err := json.Unmarshal(resp.body, &made); err != nil {
+		return awsPair{}, fmt.Errorf("read the new key: %w", err)
+	}
+	return awsPair{made.ID, made.AWS.AccessKeyID, made.AWS.SecretAccessKey, made.AWS.AccountID, made.AWS.Region}, nil
+}
+
+func (a *admin) deleteKey(id string) error {
+	_, err := a.expect(http.MethodDelete, "/v1/keys/"+id, nil, http.StatusNoContent)
+	return err
+}
+
 func (a *admin) deleteQueue(queue string) error {
 	_, err := a.expect(http.MethodDelete, "/v1/queues/"+queue, nil, http.StatusNoContent, http.StatusOK, http.StatusAccepted)
 	return err

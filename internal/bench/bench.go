@@ -1,4 +1,4 @@
-// Package bench drives any Sluice over HTTP, checks that nothing is lost or doubled, and prints what it cost.
+// Package bench drives any Sluice over HTTP, by REST or as a client of SQS, checks that nothing is lost or doubled, and prints what it cost.
 //
 // The generator shares the machine with what it measures, so it is as light as it can be: one goroutine and one
 // keep-alive connection per worker, requests put together by hand, answers read without encoding/json. Every body
@@ -57,6 +57,7 @@ func (r Result) OK() bool {
 // Spec is one line of the plan: a mode with its numbers.
 type Spec struct {
 	Mode        string `json:"mode"`
+	Protocol    string `json:"protocol"` // of Protocols
 	Connections int    `json:"connections"`
 	Batch       int    `json:"batch"`
 	Size        int    `json:"size"`
@@ -82,6 +83,7 @@ const (
 	SurvivorRatio Figure = "survivor_memory_ratio"
 	BacklogRatio  Figure = "backlog_p99_ratio"
 	ScaleRatio    Figure = "scale_rate_ratio"
+	DoorRatio     Figure = "cpu_ratio_to_rest" // by AWS only: CPUTotal against that of the same work by REST in the same round
 	QuietRatio    Figure = "quiet_p99_ratio"
 	RedisCommands Figure = "redis_commands_per_second"
 	WaiterBytes   Figure = "server_bytes_per_waiter"
@@ -95,6 +97,7 @@ type Mode struct {
 	Name  string
 	About string
 
+	aws      bool // can be done by AWS as well
 	batched  bool // takes the batch from the plan; otherwise messages go one at a time
 	batch    int  // messages in a batch, whatever the plan says; 0: as above
 	fixed    int  // connections that the mode always uses; 0: as planned
@@ -109,13 +112,13 @@ type Mode struct {
 func Modes() []Mode {
 	return []Mode{
 		{Name: "waiting", About: "many waiting receives on one empty queue: Redis commands/s, server memory each", fixed: 5000, extra: 1, messages: 5000, run: (*rig).waiting},
-		{Name: "send", About: "one message a request", run: (*rig).send},
-		{Name: "send-batch", About: "a batch of messages a request", batched: true, run: (*rig).send},
-		{Name: "lifecycle", About: "send one, receive one, delete it", run: (*rig).lifecycle},
-		{Name: "lifecycle-batch", About: "send a batch, receive as many, ack them in one request", batched: true, run: (*rig).lifecycle},
+		{Name: "send", About: "one message a request", aws: true, run: (*rig).send},
+		{Name: "send-batch", About: "a batch of messages a request", aws: true, batched: true, run: (*rig).send},
+		{Name: "lifecycle", About: "send one, receive one, delete it", aws: true, run: (*rig).lifecycle},
+		{Name: "lifecycle-batch", About: "send a batch, receive as many, ack them in one request", aws: true, batched: true, run: (*rig).lifecycle},
 		{Name: "lifecycle-carried", About: "send a batch, receive as many; the receive carries the acks of the batch before", batched: true, run: (*rig).carried},
 		{Name: "latency", About: "200 messages/s to one waiting receive, from before the send to the body's arrival", fixed: 2, run: (*rig).latency},
-		{Name: "drain", About: "receive and ack a backlog in batches", batched: true, messages: 200_000, run: (*rig).drain},
+		{Name: "drain", About: "receive and ack a backlog in batches", aws: true, batched: true, messages: 200_000, run: (*rig).drain},
 		{Name: "consume", About: "take a backlog by websockets: ten messages ahead, each acked by itself on the same connection", messages: 200_000, run: (*rig).consume},
 		{Name: "memory", About: "bytes in Redis for each stored message", fixed: 16, messages: 200_000, run: (*rig).memory},
 		{Name: "survivors", About: "memory left when 99 of 100 messages, chosen at random, are gone", fixed: 16, messages: 1_000_000, run: (*rig).survivors},
@@ -127,7 +130,7 @@ func Modes() []Mode {
 		{Name: "noisy-webhooks", About: "p99 of 1,000 webhooks at 500 deliveries/s beside 100 that hang, against p99 without", fixed: noisyTopics, messages: 1000, run: (*rig).noisyWebhooks},
 		{Name: "fair-webhooks", About: "p99 of a tenant's webhooks beside another tenant with 100 times the deliveries, against p99 alone", fixed: 1, run: (*rig).fairWebhooks},
 		{Name: "overload", About: "five times the batches that it can do: the share of those that it still does, time to refuse others, time to recover", batch: fillBatch, fixed: overloadPool, run: (*rig).overload},
-		{Name: "backlog", About: "p99 of a lifecycle with a backlog against p99 without", messages: 1_000_000, run: (*rig).backlog},
+		{Name: "backlog", About: "p99 of a lifecycle with a backlog against p99 without", aws: true, messages: 1_000_000, run: (*rig).backlog},
 	}
 }
 
@@ -170,6 +173,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 				return report, fmt.Errorf("%s: %w", spec.Mode, err)
 			}
 			result.Round = round + 1
+			result.compare(report.Results)
 			report.Results = append(report.Results, result)
 			if cfg.OnResult != nil {
 				cfg.OnResult(result)
@@ -189,6 +193,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	report.OK = !slices.ContainsFunc(report.Results, func(r Result) bool { return !r.OK() })
 	return report, nil
+}
+
+// compare sets DoorRatio when the same work was done by REST earlier in this round.
+func (r *Result) compare(earlier []Result) {
+	rest := r.Spec
+	rest.Protocol = REST
+	for _, e := range earlier {
+		if cost := e.Figures[CPUTotal]; r.Protocol != REST && e.Round == r.Round && e.Spec == rest && cost > 0 && r.Figures[CPUTotal] > 0 {
+			r.Figures[DoorRatio] = r.Figures[CPUTotal] / cost
+		}
+	}
 }
 
 // summarize returns one result per plan line: the median of each figure, the sum of all that was counted.

@@ -70,6 +70,90 @@ func TestEveryModeAccountsForEveryMessage(t *testing.T) {
 	}
 }
 
+func TestEveryModeOfAWSAccountsForEveryMessage(t *testing.T) {
+	t.Parallel()
+	for _, mode := range Modes() {
+		if !mode.aws {
+			continue
+		}
+		t.Run(mode.Name, func(t *testing.T) {
+			t.Parallel()
+			fake := startFake(t, faults{})
+			cfg := quick(fake, mode.Name)
+			cfg.Protocols, cfg.drainLimit = []string{AWS}, 10*time.Second
+			r := mustRun(t, cfg).Results[0]
+			c := r.Check
+			stored, requests, queues := fake.seen()
+			if !r.OK() || r.Skipped != "" || r.Protocol != AWS || c.Attempted == 0 || c.Acknowledged != c.Attempted || c.Delivered != c.Attempted || c.Attempted != stored || queues != 0 {
+				t.Errorf("%d messages were stored, %d queues are left: got %+v", stored, queues, r)
+			}
+			for kind := range requests {
+				if !slices.Contains([]string{"PUT", "GET", "DELETE", "POST keys", "DELETE keys"}, kind) && !strings.HasPrefix(kind, sqsTarget) {
+					t.Errorf("a request by REST: %s", kind)
+				}
+			}
+			if requests["POST keys"] != 1 || requests["DELETE keys"] != 1 {
+				t.Errorf("keys: %d made, %d deleted, want one", requests["POST keys"], requests["DELETE keys"])
+			}
+		})
+	}
+}
+
+func TestFaultsAreFoundByAWS(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"send", "send-batch", "lifecycle", "lifecycle-batch", "drain"} {
+		for name, test := range map[string]struct {
+			faults faults
+			found  func(Result) bool
+		}{
+			"lost":    {faults{loseEvery: 20}, func(r Result) bool { return r.Check.Lost > 0 && r.Check.Duplicated == 0 }},
+			"doubled": {faults{doubleEvery: 20}, func(r Result) bool { return r.Check.Duplicated > 0 && r.Check.Lost == 0 }},
+			"changed": {faults{changeEvery: 20}, func(r Result) bool { return r.Check.Unexpected > 0 && r.Check.Lost > 0 }},
+			"refused": {faults{refuseEvery: 20}, func(r Result) bool { return len(r.Errors) > 0 && r.Check.Lost == 0 }},
+			"acks":    {faults{refuseAckEvery: 10}, func(r Result) bool { return len(r.Errors) > 0 }},
+		} {
+			t.Run(mode+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				cfg := quick(startFake(t, test.faults), mode)
+				cfg.Protocols = []string{AWS}
+				if report := mustRun(t, cfg); report.OK || !test.found(report.Results[0]) {
+					t.Errorf("the fault was not found: OK %t, %+v", report.OK, report.Results[0])
+				}
+			})
+		}
+	}
+}
+
+func TestProtocolsTakeTurnsAndAreCompared(t *testing.T) {
+	t.Parallel()
+	cfg := quick(startFake(t, faults{}), "send", "consume")
+	cfg.Protocols, cfg.Rounds = []string{AWS, REST}, 2
+	if err := cfg.complete(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, spec := range cfg.plan("fsync") {
+		got = append(got, spec.Mode+" "+spec.Protocol)
+	}
+	if diff := cmp.Diff([]string{"send rest", "send aws", "consume rest"}, got); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	result := func(protocol string, round int, cpu float64) Result {
+		return Result{Spec: Spec{Mode: "send", Protocol: protocol, Batch: 1}, Round: round, Figures: map[Figure]float64{CPUTotal: cpu}}
+	}
+	earlier := []Result{result(REST, 1, 40), result(REST, 2, 20), {Spec: Spec{Mode: "send", Protocol: REST, Batch: 10}, Round: 2, Figures: map[Figure]float64{CPUTotal: 5}}}
+	for _, test := range []struct {
+		result Result
+		want   float64 // 0: not compared
+	}{
+		{result(AWS, 2, 30), 1.5}, {result(AWS, 1, 30), 0.75}, {result(AWS, 3, 30), 0}, {result(AWS, 2, 0), 0}, {result(REST, 2, 30), 0},
+	} {
+		if test.result.compare(earlier); test.result.Figures[DoorRatio] != test.want {
+			t.Errorf("%+v: got %v, want %v", test.result, test.result.Figures[DoorRatio], test.want)
+		}
+	}
+}
+
 func TestModesMakeTheRequestsTheyAreNamedFor(t *testing.T) {
 	t.Parallel()
 	const control = "DELETE GET PUT "
@@ -393,6 +477,10 @@ func TestCommandExitStatus(t *testing.T) {
 		{"no key", []string{"--url", good.url}, map[string]string{"SLUICE_DATA_DIR": "/nonexistent"}, 2, "", "SLUICE_KEY"},
 		{"unknown mode", []string{"--mode", "sned", "--key", fakeKey}, nil, 2, "", `no "sned"; there are waiting, send,`},
 		{"spread", append(short, "--url", good.url, "--key", fakeKey, "--shards", "4"), nil, 0, "OK: ", ""},
+		{"both protocols", append(short, "--url", good.url, "--key", fakeKey, "--protocol", "rest, aws"), nil, 0, "OK: ", ""},
+		{"no such protocol", []string{"--protocol", "amqp", "--key", fakeKey}, nil, 2, "", `protocol: there is no "amqp"; there are rest, aws`},
+		{"mode of REST only", []string{"--protocol", "aws", "--mode", "consume", "--key", fakeKey}, nil, 2, "", "mode: consume is only for the protocol rest"},
+		{"batch of REST only", []string{"--protocol", "rest,aws", "--batch", "11", "--key", fakeKey}, nil, 2, "", "batch: must be 1-10 for the protocol aws"},
 		{"too many shards", []string{"--shards", "65", "--key", fakeKey}, nil, 2, "", "shards: must be 1-64"},
 		{"unknown flag", []string{"--speed"}, nil, 2, "", "speed"},
 		{"stray argument", []string{"send", "--key", fakeKey}, nil, 2, "", `"send"`},

@@ -10,7 +10,7 @@ import (
 func TestBudgetsAreJudged(t *testing.T) {
 	t.Parallel()
 	result := func(mode string, connections, batch, messages int, f Figure, v float64) Result {
-		return Result{Spec: Spec{Mode: mode, Connections: connections, Batch: batch, Size: 256, Messages: messages}, Figures: map[Figure]float64{f: v}}
+		return Result{Spec: Spec{Mode: mode, Protocol: REST, Connections: connections, Batch: batch, Size: 256, Messages: messages}, Figures: map[Figure]float64{f: v}}
 	}
 	results := []Result{
 		result("lifecycle-batch", 16, 10, 0, CPUTotal, 18),
@@ -19,7 +19,9 @@ func TestBudgetsAreJudged(t *testing.T) {
 		result("survivors", 16, 1, 1000, SurvivorRatio, 1.2),
 		result("waiting", 5000, 1, 5000, RedisCommands, 0),
 		result("lifecycle", 16, 1, 0, Rate, 1),
+		result("lifecycle-batch", 16, 10, 0, DoorRatio, 1.17),
 	}
+	results[len(results)-1].Protocol = AWS
 	for _, test := range []struct {
 		durability, work string
 		ratio            float64
@@ -37,7 +39,9 @@ func TestBudgetsAreJudged(t *testing.T) {
 		{"memory", "5,000 waiting receives: Redis commands/s", 0, true, ""},
 		{"fsync", "lifecycle, single, 16 connections: CPU ms/1,000", 0, false, "not known"},
 		{"fsync", "end to end at 200/s, p50 ms", 0, false, "not run"},
-		{"fsync", "AWS door against REST, the same work: CPU", 0, false, "not measured by this program"},
+		{"fsync", "AWS door against REST, lifecycle, batch 10, 16 connections: CPU", 0.9, true, ""},
+		{"fsync", "AWS door against REST, lifecycle, single, 16 connections: CPU", 0, false, "not run"},
+		{"fsync", "Redis CPU against the same scripts called bare", 0, false, "not measured by this program"},
 	} {
 		verdicts := judge(test.durability, results)
 		at := slices.IndexFunc(verdicts, func(v Verdict) bool { return v.Work == test.work })

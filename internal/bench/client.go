@@ -34,6 +34,7 @@ var (
 type target struct {
 	address string      // host:port
 	tls     *tls.Config // nil: plain http
+	host    string      // value of Host
 	prefix  string      // path below which the API lives, without a slash at the end
 	common  string      // header lines that every request carries
 	bearer  string      // value of Authorization
@@ -48,7 +49,7 @@ func newTarget(rawURL, key string) (*target, error) {
 	if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return nil, errors.New("key: must be printable ASCII without spaces")
 	}
-	t := &target{prefix: strings.TrimSuffix(u.EscapedPath(), "/"), shown: u.Redacted()}
+	t := &target{host: u.Host, prefix: strings.TrimSuffix(u.EscapedPath(), "/"), shown: u.Redacted()}
 	port := u.Port()
 	switch u.Scheme {
 	case "http":
@@ -65,7 +66,7 @@ func newTarget(rawURL, key string) (*target, error) {
 	}
 	t.address = net.JoinHostPort(u.Hostname(), port)
 	t.bearer = "Bearer " + key
-	t.common = "Host: " + u.Host + "\r\nAuthorization: " + t.bearer + "\r\n"
+	t.common = "Host: " + t.host + "\r\nAuthorization: " + t.bearer + "\r\n"
 	return t, nil
 }
 

@@ -76,10 +76,11 @@ func Command(args []string, stdout, stderr io.Writer, getenv func(string) string
 func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Config, asJSON bool, err error) {
 	flags := flag.NewFlagSet("sluice bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are printed once, by Command
-	var modes, connections string
+	var modes, protocols, connections string
 	complete := reach.Flags(flags, getenv, &cfg.URL, &cfg.Key)
 	flags.StringVar(&cfg.OtherKey, "other-key", "", "API key of a second tenant, for fair-webhooks")
 	flags.StringVar(&modes, "mode", "all", "what to run, separated by commas")
+	flags.StringVar(&protocols, "protocol", REST, "rest or aws, or both separated by commas: then they take turns, and the cost of aws is compared; modes that only REST has are left out of aws")
 	flags.StringVar(&connections, "connections", "16", "keep-alive connections, one worker each; several numbers separated by commas run each mode with each")
 	flags.IntVar(&cfg.Batch, "batch", 10, "messages in a batch")
 	flags.IntVar(&cfg.Size, "size", 256, "bytes of a body")
@@ -92,7 +93,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 	flags.StringVar(&cfg.RedisURL, "redis-url", getenv("SLUICE_REDIS_URL"), "the server's Redis, redis://, rediss:// or unix:// (SLUICE_REDIS_URL, else the server's child process)")
 	flags.IntVar(&cfg.ServerPID, "server-pid", 0, "whose CPU and memory to count (default: who listens on --url)")
 	flags.IntVar(&cfg.RedisPID, "redis-pid", 0, "whose CPU to count (default: as Redis says)")
-	flags.BoolVar(&cfg.Budgets, "budgets", false, "run what the budgets ask for and print them beside the figures; --connections, --batch and --size do not apply")
+	flags.BoolVar(&cfg.Budgets, "budgets", false, "run what the budgets ask for and print them beside the figures; --protocol, --connections, --batch and --size do not apply")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object to standard output, the table to standard error")
 
 	if err := flags.Parse(args); err != nil {
@@ -107,6 +108,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (cfg Con
 	if modes != "all" {
 		cfg.Modes = list(modes)
 	}
+	cfg.Protocols = list(protocols)
 	for _, text := range list(connections) {
 		n, err := strconv.Atoi(text)
 		if err != nil {

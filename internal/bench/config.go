@@ -21,6 +21,7 @@ const (
 	maxRounds      = 100
 	maxMessages    = 10_000_000
 	maxShards      = 64
+	maxAWSBatch    = 10 // of SQS: the same for a receive
 )
 
 // Bounds of what a run waits for.
@@ -41,12 +42,22 @@ const (
 	dryPause      = 2 * time.Millisecond // before it looks again
 )
 
+// The protocols, in the order in which they take turns.
+const (
+	REST = "rest"
+	AWS  = "aws"
+)
+
+// Protocols returns the names of all protocols.
+func Protocols() []string { return []string{REST, AWS} }
+
 // Config says what to drive and how.
 type Config struct {
 	URL         string        // the server, http or https; required
 	Key         string        // API key of the tenant that does the work; required
 	OtherKey    string        // of another tenant, for the mode that compares two; empty: it is left out
 	Modes       []string      // names of Modes; empty: all
+	Protocols   []string      // each mode runs once with each that it knows; empty: REST
 	Connections []int         // each mode runs once with each; empty: 16
 	Batch       int           // messages in one batch; 0: 10
 	Size        int           // bytes of a body; 0: 256
@@ -59,7 +70,7 @@ type Config struct {
 	RedisURL    string        // to ask for memory, AOF size and command counts; empty: look for the server's child
 	ServerPID   int           // whose CPU to count; 0: whoever listens on URL, when that is this machine
 	RedisPID    int           // the same for Redis; 0: the one behind RedisURL, when that is this machine
-	Budgets     bool          // run what the budgets ask for, instead of Connections, Batch, Size, and judge it
+	Budgets     bool          // run what the budgets ask for, instead of Protocols, Connections, Batch, Size, and judge it
 
 	OnStart  func(Environment) // called once, before the first run; may be nil
 	OnResult func(Result)      // called after each run; may be nil
@@ -75,6 +86,9 @@ type Config struct {
 func (c *Config) complete() error {
 	if len(c.Connections) == 0 {
 		c.Connections = []int{16}
+	}
+	if len(c.Protocols) == 0 {
+		c.Protocols = []string{REST}
 	}
 	c.Batch = cmp.Or(c.Batch, 10)
 	c.Size = cmp.Or(c.Size, 256)
@@ -92,6 +106,16 @@ func (c *Config) complete() error {
 			return fmt.Errorf("mode: there is no %q; there are %s", name, strings.Join(modeNames(), ", "))
 		}
 	}
+	for _, name := range c.Protocols {
+		if !slices.Contains(Protocols(), name) {
+			return fmt.Errorf("protocol: there is no %q; there are %s", name, strings.Join(Protocols(), ", "))
+		}
+	}
+	for _, mode := range Modes() {
+		if slices.Contains(c.Modes, mode.Name) && !c.Budgets && !slices.ContainsFunc(c.Protocols, mode.speaks) {
+			return fmt.Errorf("mode: %s is only for the protocol %s", mode.Name, REST)
+		}
+	}
 	for _, n := range c.Connections {
 		if n < 1 || n > maxConnections {
 			return fmt.Errorf("connections: must be 1-%d, got %d", maxConnections, n)
@@ -104,6 +128,8 @@ func (c *Config) complete() error {
 		return errors.New("key: must be given")
 	case c.Batch < 1 || c.Batch > maxBatch:
 		return fmt.Errorf("batch: must be 1-%d, got %d", maxBatch, c.Batch)
+	case c.Batch > maxAWSBatch && !c.Budgets && slices.Contains(c.Protocols, AWS):
+		return fmt.Errorf("batch: must be 1-%d for the protocol %s, got %d", maxAWSBatch, AWS, c.Batch)
 	case c.Size < 1 || c.Size > maxSize:
 		return fmt.Errorf("size: must be 1-%d bytes, got %d", maxSize, c.Size)
 	case c.Batch*c.Size > maxBatchBytes:
@@ -133,22 +159,25 @@ func (c *Config) plan(durability string) []Spec {
 		}
 		if c.Budgets {
 			for _, spec := range budgetSpecs(mode.Name, durability) {
-				plan = append(plan, c.spec(mode, spec.Connections, spec.Batch, spec.Size))
+				plan = append(plan, c.spec(mode, spec.Protocol, spec.Connections, spec.Batch, spec.Size))
 			}
 			continue
 		}
 		for _, connections := range c.Connections {
-			spec := c.spec(mode, connections, c.Batch, c.Size)
-			if !slices.Contains(plan, spec) { // a mode with a fixed number of connections runs once
-				plan = append(plan, spec)
+			for _, protocol := range Protocols() {
+				spec := c.spec(mode, protocol, connections, c.Batch, c.Size)
+				// A mode with a fixed number of connections runs once.
+				if slices.Contains(c.Protocols, protocol) && mode.speaks(protocol) && !slices.Contains(plan, spec) {
+					plan = append(plan, spec)
+				}
 			}
 		}
 	}
 	return plan
 }
 
-func (c *Config) spec(mode Mode, connections, batch, size int) Spec {
-	spec := Spec{Mode: mode.Name, Connections: connections, Batch: 1, Size: size, Messages: mode.messages}
+func (c *Config) spec(mode Mode, protocol string, connections, batch, size int) Spec {
+	spec := Spec{Mode: mode.Name, Protocol: protocol, Connections: connections, Batch: 1, Size: size, Messages: mode.messages}
 	if mode.batched {
 		spec.Batch = batch
 	}
@@ -168,6 +197,9 @@ func (c *Config) spec(mode Mode, connections, batch, size int) Spec {
 	}
 	return spec
 }
+
+// speaks reports whether the work can be done by a protocol.
+func (m Mode) speaks(protocol string) bool { return protocol == REST || m.aws }
 
 func modeNames() []string {
 	var names []string

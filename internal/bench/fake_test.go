@@ -75,6 +75,10 @@ func (f *fakeSluice) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"status":"ready","durability":"fsync"}`)
 		return
 	}
+	if r.URL.Path == "/" {
+		f.serveSQS(w, r)
+		return
+	}
 	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if key != fakeKey && key != otherFakeKey {
 		f.problem(w, http.StatusUnauthorized, "unauthenticated")
@@ -82,6 +86,17 @@ func (f *fakeSluice) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
+		return
+	}
+	switch r.URL.Path {
+	case "/v1/keys":
+		f.count("POST keys", 1)
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, `{"id":"key_1","aws":{"access_key_id":"`+fakeAccessKey+`","secret_access_key":"secret","account_id":"123456789012","region":"us-east-1"}}`)
+		return
+	case "/v1/keys/key_1":
+		f.count("DELETE keys", 1)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	if path, ok := strings.CutPrefix(r.URL.Path, "/v1/topics/"); ok {
@@ -154,6 +169,12 @@ func (f *fakeSluice) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (f *fakeSluice) count(kind string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests[kind] += n
+}
+
 // seen returns how many messages were sent, the requests by kind, and how many queues there are.
 func (f *fakeSluice) seen() (stored int, requests map[string]int, queues int) {
 	f.mu.Lock()
@@ -223,37 +244,43 @@ func (f *fakeSluice) receive(w http.ResponseWriter, query url.Values, q *fakeQue
 	}
 	most, _ := strconv.Atoi(query.Get("max"))
 	wait, _ := strconv.Atoi(query.Get("wait"))
-	over := time.After(time.Duration(wait) * fakeSecond)
 	messages := []map[string]any{}
-	for {
-		f.mu.Lock()
-		n := min(most, len(q.ready))
-		for _, m := range q.ready[:n] {
-			handle := "rh_" + m.id
-			q.inFlight[handle] = m
-			messages = append(messages, map[string]any{
-				"id": m.id, "receipt_handle": handle, "ack_url": "/v1/queues/q/receipts/" + handle,
-				"body": m.body, "body_encoding": "utf8", "receive_count": 1,
-			})
-		}
-		q.ready = q.ready[n:]
-		arrival := q.arrival
-		f.mu.Unlock()
-		if n > 0 || wait == 0 {
-			break
-		}
-		select {
-		case <-arrival:
-			continue
-		case <-over:
-		}
-		break
+	for _, m := range f.take(q, most, wait) {
+		handle := "rh_" + m.id
+		messages = append(messages, map[string]any{
+			"id": m.id, "receipt_handle": handle, "ack_url": "/v1/queues/q/receipts/" + handle,
+			"body": m.body, "body_encoding": "utf8", "receive_count": 1,
+		})
 	}
 	if f.reverse {
 		slices.Reverse(messages)
 	}
 	answer["messages"] = messages
 	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// take lends up to most messages, and waits for one for some of its seconds.
+func (f *fakeSluice) take(q *fakeQueue, most, wait int) []fakeMessage {
+	over := time.After(time.Duration(wait) * fakeSecond)
+	for {
+		f.mu.Lock()
+		n := min(most, len(q.ready))
+		taken := slices.Clone(q.ready[:n])
+		for _, m := range taken {
+			q.inFlight["rh_"+m.id] = m
+		}
+		q.ready = q.ready[n:]
+		arrival := q.arrival
+		f.mu.Unlock()
+		if n > 0 || wait == 0 {
+			return taken
+		}
+		select {
+		case <-arrival:
+		case <-over:
+			return nil
+		}
+	}
 }
 
 // socket sends messages while there is credit, and confirms acks.

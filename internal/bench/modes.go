@@ -140,6 +140,9 @@ const fillBatch = 100
 // fill sends total messages from all workers and returns how many were accepted.
 func (r *rig) fill(total int) int {
 	batch := min(fillBatch, max(1, maxBatchBytes/r.spec.Size))
+	if r.spec.Protocol == AWS {
+		batch = maxAWSBatch
+	}
 	var taken, stored atomic.Int64
 	r.each(func(w *worker) {
 		for !w.gaveUp() {

@@ -28,7 +28,8 @@ type rig struct {
 	spec    Spec
 	queue   string
 	paths   paths
-	label   label // nil: messages have no more than a body
+	pair    *awsPair // nil: the run is by REST
+	label   label    // nil: messages have no more than a body
 	phase   atomic.Int32
 	workers []*worker // the books of all of them are checked
 	checked bool      // by the mode itself
@@ -45,6 +46,14 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	// Its own connection: it must be able to clean up after ctx is done.
 	admin := &admin{conn: newConn(target)}
 	defer admin.conn.close()
+	var pair *awsPair
+	if spec.Protocol == AWS {
+		made, err := admin.createPair()
+		if err != nil {
+			return result, err
+		}
+		pair = &made
+	}
 	queue := "bench-" + spec.Mode + "-" + strings.ToLower(rand.Text()[:10])
 	more := ""
 	if cfg.Shards > 1 {
@@ -55,7 +64,7 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	}
 	rig := &rig{
 		cfg: cfg, target: target, admin: admin, probe: probe, spec: spec, queue: queue, result: &result,
-		paths: newPaths(target, queuePath(queue)),
+		paths: newPaths(target, queuePath(queue)), pair: pair,
 	}
 	mode := Modes()[slices.IndexFunc(Modes(), func(m Mode) bool { return m.Name == spec.Mode })]
 	rig.addWorkers(spec.Connections + mode.extra)
@@ -78,6 +87,11 @@ func runOne(ctx context.Context, cfg Config, target *target, probe *probe, spec 
 	if err := admin.deleteQueue(queue); err != nil {
 		rig.fail(fmt.Sprintf("delete the queue: %v; it is left behind", err))
 	}
+	if pair != nil {
+		if err := admin.deleteKey(pair.key); err != nil {
+			rig.fail(fmt.Sprintf("delete the key: %v; it is left behind", err))
+		}
+	}
 	return result, nil
 }
 
@@ -87,6 +101,9 @@ func (r *rig) addWorkers(n int) {
 	for id := range n {
 		w := &worker{conn: newConn(r.target), rig: r, id: id, errors: map[string]int{}}
 		w.book.padding = filling
+		if r.pair != nil {
+			w.sqs = newSQS(r.target, *r.pair, r.queue)
+		}
 		r.workers = append(r.workers, w)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strconv"
 )
 
@@ -108,12 +109,74 @@ func scanResults(answer []byte, each func(ref []byte, status int)) error {
 	return s.err()
 }
 
-// problemCode returns the code of a problem document, or nothing when it is none.
+// scanMessages reads {"Messages":[{"ReceiptHandle":"…","Body":"…",…}]}, the answer of SQS to a receive, which carries no acks.
+func scanMessages(answer []byte, list []message) (_ []message, failedAcks int, _ error) {
+	s := scanner{b: answer}
+	s.object(func(key []byte) {
+		if string(key) != "Messages" {
+			s.skip()
+			return
+		}
+		s.array(func() {
+			var m message
+			s.object(func(key []byte) {
+				switch string(key) {
+				case "ReceiptHandle":
+					m.handle = s.str()
+				case "Body":
+					m.body = s.str()
+				default:
+					s.skip()
+				}
+			})
+			s.bad = s.bad || m.handle == nil || m.body == nil
+			list = append(list, m)
+		})
+	})
+	return list, 0, s.err()
+}
+
+// scanEntries reads {"Successful":[{"Id":"7",…}],"Failed":[{"Id":"8","SenderFault":true,…}]}, the answer of SQS to a batch, and
+// calls each with every id and the status that REST has for what became of it.
+func scanEntries(answer []byte, each func(id []byte, status int)) error {
+	s := scanner{b: answer}
+	s.object(func(key []byte) {
+		done := string(key) == "Successful"
+		if !done && string(key) != "Failed" {
+			s.skip()
+			return
+		}
+		s.array(func() {
+			var id []byte
+			status := http.StatusInternalServerError
+			if done {
+				status = http.StatusCreated
+			}
+			s.object(func(key []byte) {
+				switch string(key) {
+				case "Id":
+					id = s.str()
+				case "SenderFault":
+					if s.next() == 't' {
+						status = http.StatusBadRequest
+					}
+					s.skip()
+				default:
+					s.skip()
+				}
+			})
+			each(id, status)
+		})
+	})
+	return s.err()
+}
+
+// problemCode returns the code of a problem document or the type of an error of AWS, or nothing when it is none.
 func problemCode(answer []byte) string {
 	var code []byte
 	s := scanner{b: answer}
 	s.object(func(key []byte) {
-		if string(key) == "code" {
+		if string(key) == "code" || string(key) == "__type" {
 			code = s.str()
 		} else {
 			s.skip()

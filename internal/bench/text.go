@@ -11,7 +11,7 @@ import (
 
 // The table's columns. A figure that is not known is a dash.
 const (
-	headFormat = "%-18s %5s %5s %5s %10s %8s %8s %8s %8s %8s %8s %7s %6s %6s %6s\n"
+	headFormat = "%-19s %5s %5s %5s %10s %8s %8s %8s %8s %8s %8s %7s %6s %6s %6s\n"
 	unknown    = "-"
 )
 
@@ -45,7 +45,7 @@ func writeHead(w io.Writer) {
 // writeResult prints one line of the table, and below it what has no column.
 func writeResult(w io.Writer, r Result) {
 	if r.Skipped != "" {
-		fmt.Fprintf(w, "%-18s left out: %s\n", r.Mode, r.Skipped)
+		fmt.Fprintf(w, "%-19s left out: %s\n", r.Mode, r.Skipped)
 		return
 	}
 	figure := func(f Figure) string {
@@ -59,7 +59,11 @@ func writeResult(w io.Writer, r Result) {
 	for _, n := range r.Errors {
 		errors += n
 	}
-	fmt.Fprintf(w, headFormat, r.Mode, strconv.Itoa(r.Connections), strconv.Itoa(r.Batch), strconv.Itoa(r.Size),
+	name := r.Mode
+	if r.Protocol != REST {
+		name += " " + r.Protocol
+	}
+	fmt.Fprintf(w, headFormat, name, strconv.Itoa(r.Connections), strconv.Itoa(r.Batch), strconv.Itoa(r.Size),
 		figure(Rate), figure(P50), figure(P99), figure(CPUServer), figure(CPURedis), figure(CPUTotal), figure(CPUClient), figure(AOFBytes),
 		strconv.Itoa(r.Check.Lost), strconv.Itoa(r.Check.Duplicated), strconv.Itoa(errors))
 
@@ -72,6 +76,7 @@ func writeResult(w io.Writer, r Result) {
 		{SurvivorRatio, "times the memory of a fresh message for each survivor"},
 		{BacklogRatio, "times the p99 of an empty queue"},
 		{ScaleRatio, "times the rate with 100 groups, or with 100 messages in the group"},
+		{DoorRatio, "times the CPU of the same work by REST"},
 		{QuietRatio, "times the p99 without the noise"},
 		{RedisCommands, "Redis commands/s more than without the waiters"},
 		{WaiterBytes, "B of server memory for each waiter"},

@@ -47,6 +47,7 @@ func newPaths(t *target, base string) paths {
 type worker struct {
 	*conn
 	rig       *rig
+	sqs       *sqs // nil: it speaks REST
 	id        int
 	book      book
 	latencies histogram
@@ -121,13 +122,21 @@ func (w *worker) send(n int) int {
 
 func (w *worker) sendOne() int {
 	counter := w.book.attempt(1)
-	w.body = w.book.appendBody(w.body[:0], w.id, counter)
-	resp, err := w.call(w.rig.paths.send, w.body, answerLimit)
+	var resp response
+	var err error
+	done, says := http.StatusCreated, `"id"`
+	if w.sqs != nil {
+		done, says = http.StatusOK, `"MessageId"`
+		resp, err = w.sqs.send(w, counter)
+	} else {
+		w.body = w.book.appendBody(w.body[:0], w.id, counter)
+		resp, err = w.call(w.rig.paths.send, w.body, answerLimit)
+	}
 	switch {
 	case err != nil:
 		w.fail("send", resp, err)
 		return 0
-	case resp.status != http.StatusCreated || !bytes.Contains(resp.body, []byte(`"id"`)):
+	case resp.status != done || !bytes.Contains(resp.body, []byte(says)):
 		w.book.sent[counter] = settled(resp.status)
 		w.fail("send", resp, nil)
 		return 0
@@ -161,14 +170,22 @@ func (w *worker) writeBatch(n int) (first int) {
 
 // sendBatch sends n messages in one request and returns how many were accepted.
 func (w *worker) sendBatch(n int) int {
-	first := w.writeBatch(n)
-	resp, err := w.call(w.rig.paths.batch, w.body, answerLimit)
+	first, scan := len(w.book.sent), scanResults
+	var resp response
+	var err error
+	if w.sqs != nil {
+		scan = scanEntries
+		resp, err = w.sqs.sendBatch(w, w.book.attempt(n), n)
+	} else {
+		w.writeBatch(n)
+		resp, err = w.call(w.rig.paths.batch, w.body, answerLimit)
+	}
 	if err != nil {
 		w.fail("send-batch", resp, err)
 		return 0
 	}
 	states := w.book.sent[first:]
-	if resp.status != http.StatusCreated && resp.status != http.StatusMultiStatus {
+	if resp.status != http.StatusCreated && resp.status != http.StatusMultiStatus && (w.sqs == nil || resp.status != http.StatusOK) {
 		for i := range states {
 			states[i] = settled(resp.status)
 		}
@@ -176,7 +193,7 @@ func (w *worker) sendBatch(n int) int {
 		return 0
 	}
 	count, results := 0, 0
-	err = scanResults(resp.body, func(ref []byte, status int) {
+	err = scan(resp.body, func(ref []byte, status int) {
 		i, err := strconv.Atoi(string(ref))
 		switch results++; {
 		case err != nil || i < 0 || i >= n || states[i] == accepted:
@@ -216,6 +233,11 @@ func settled(status int) sent {
 // receive asks for up to n messages, enters them in the book and adds their receipts to w.handles. With carry it acks those
 // that were there before.
 func (w *worker) receive(n, wait, lease int, carry bool) (got int, ok bool) {
+	if w.sqs != nil {
+		resp, err := w.sqs.receive(w, n, wait, lease)
+		w.arrived = time.Now()
+		return w.received(resp, err)
+	}
 	w.body = w.body[:0]
 	if carry && len(w.handles) > 0 {
 		w.body = appendAck(w.body, w.handles)
@@ -246,7 +268,11 @@ func (w *worker) received(resp response, err error) (got int, ok bool) {
 		w.fail("receive", resp, err)
 		return 0, false
 	}
-	list, failedAcks, err := scanReceive(resp.body, w.list[:0])
+	scan := scanReceive
+	if w.sqs != nil {
+		scan = scanMessages
+	}
+	list, failedAcks, err := scan(resp.body, w.list[:0])
 	w.list = list
 	if err != nil {
 		w.fail("receive: "+err.Error(), resp, nil)
@@ -279,6 +305,9 @@ func (w *worker) ack() bool {
 	if len(w.handles) == 0 {
 		return true
 	}
+	if w.sqs != nil {
+		return w.sqs.deleteBatch(w)
+	}
 	w.body = appendAck(w.body[:0], w.handles)
 	w.handles = w.handles[:0]
 	resp, err := w.call(w.rig.paths.ack, w.body, answerLimit)
@@ -302,6 +331,9 @@ func appendAck(b []byte, handles [][]byte) []byte {
 
 // delete deletes the one message that w.handles holds.
 func (w *worker) delete() bool {
+	if w.sqs != nil {
+		return w.sqs.delete(w)
+	}
 	w.out = append(append(w.out[:0], "DELETE"...), w.rig.paths.receipts...)
 	w.out = appendSegment(w.out, w.handles[0])
 	w.out = append(w.out, w.rig.paths.bareTail...)
