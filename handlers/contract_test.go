@@ -25,9 +25,11 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/openapi"
+	"github.com/sluicemq/sluice/queues/queuetest"
 )
 
 func TestMain(m *testing.M) {
+	doorChecksGiven = queuetest.Flags(doorChecks, doorSteps)
 	code := redistest.Main(m)
 	if code == 0 && !narrowed() {
 		if untouched := contract.untouched(); len(untouched) > 0 {

@@ -65,6 +65,7 @@ var kits = map[string]int{
 	"internal/oidc/oidctest":     floorOf("internal/engine"),
 	"internal/egress/egresstest": floorOf("internal/engine"),
 	"internal/redistest":         floorOf("internal/engine"),
+	"queues/queuetest":           floorOf("queues"),
 	"server/servertest":          floorOf("server"),
 }
 

@@ -16,11 +16,12 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/queues/queuetest"
 )
 
 // grouped is a message of groupMachine's model, in the order of the sends. Its letter says where it is.
 type grouped struct {
-	letter
+	queuetest.Letter
 	n                      int // how many were sent before
 	group, dedup, sequence string
 }
@@ -35,7 +36,7 @@ type groupMachine struct {
 	clock   int64
 	all     []*grouped
 	keys    map[string]*grouped // by deduplication key: the first message, with its time
-	slips   []slip
+	slips   []queuetest.Slip
 	n       int
 }
 
@@ -54,12 +55,12 @@ func (s *groupMachine) of(group string) []*grouped {
 		if g.group != group {
 			continue
 		}
-		g.letter = g.nowOf(s.now(), s.set)
-		if g.place != held && g.ends > 0 && g.ends <= s.now() {
+		g.Letter = g.NowOf(s.now(), s.set)
+		if g.Place != queuetest.Held && g.Ends > 0 && g.Ends <= s.now() {
 			continue
 		}
-		busy := g.place == held || g.place == delayed
-		if !busy && !(s.fifo && blocked) && g.sent+s.set.Retention.Milliseconds() <= s.now() {
+		busy := g.Place == queuetest.Held || g.Place == queuetest.Delayed
+		if !busy && !(s.fifo && blocked) && g.Sent+s.set.Retention.Milliseconds() <= s.now() {
 			continue
 		}
 		blocked = blocked || busy
@@ -93,7 +94,7 @@ func (s *groupMachine) receivable(group string) []*grouped {
 	var out []*grouped
 	for _, g := range s.of(group) {
 		switch {
-		case g.place != held && g.place != delayed:
+		case g.Place != queuetest.Held && g.Place != queuetest.Delayed:
 			out = append(out, g)
 		case s.fifo:
 			return out
@@ -105,7 +106,7 @@ func (s *groupMachine) receivable(group string) []*grouped {
 func (s *groupMachine) find(id engine.ID) *grouped {
 	for _, group := range s.groups() {
 		for _, g := range s.of(group) {
-			if g.id == id {
+			if g.ID == id {
 				return g
 			}
 		}
@@ -115,7 +116,7 @@ func (s *groupMachine) find(id engine.ID) *grouped {
 
 func (s *groupMachine) Send(t *rapid.T) {
 	n := rapid.SampledFrom([]int{1, 1, 1, 2, 5}).Draw(t, "n")
-	if len(s.all)+n > modelSize {
+	if len(s.all)+n > queuetest.Size {
 		t.Skip("full")
 	}
 	groups := []string{"a", "b", "c"}
@@ -136,7 +137,7 @@ func (s *groupMachine) Send(t *rapid.T) {
 			m.Delay = &d
 		}
 		if rapid.IntRange(0, 5).Draw(t, "own policy") == 0 {
-			m.Retry = drawRetry(t)
+			m.Retry = queuetest.DrawRetry(t)
 		}
 		if !s.fifo && m.GroupID == "" {
 			m.Priority = rapid.SampledFrom([]int{0, 0, 3}).Draw(t, "priority")
@@ -160,10 +161,10 @@ func (s *groupMachine) Send(t *rapid.T) {
 		if got[i].Err != nil {
 			t.Fatalf("send %d: %v", i, got[i].Err)
 		}
-		g := &grouped{letter: letter{id: got[i].ID, body: string(m.Body), sent: now, retry: m.Retry, priority: m.Priority}, n: first + i, group: m.GroupID, dedup: m.DeduplicationID,
+		g := &grouped{Letter: queuetest.Letter{ID: got[i].ID, Body: string(m.Body), Sent: now, Retry: m.Retry, Priority: m.Priority}, n: first + i, group: m.GroupID, dedup: m.DeduplicationID,
 			sequence: got[i].SequenceNumber}
 		if m.TTL > 0 {
-			g.ends = now + m.TTL.Milliseconds()
+			g.Ends = now + m.TTL.Milliseconds()
 		}
 		if s.fifo {
 			key := m.DeduplicationID
@@ -171,8 +172,8 @@ func (s *groupMachine) Send(t *rapid.T) {
 				key = m.GroupID + "/" + key
 			}
 			known := s.keys[key]
-			again := known != nil && known.sent+s.set.FIFO.Window.Milliseconds() > now
-			if got[i].Replayed != again || again && (got[i].ID != known.id || got[i].SequenceNumber != known.sequence) {
+			again := known != nil && known.Sent+s.set.FIFO.Window.Milliseconds() > now
+			if got[i].Replayed != again || again && (got[i].ID != known.ID || got[i].SequenceNumber != known.sequence) {
 				t.Fatalf("send %d of %q: got %+v, first %+v", i, key, got[i], known)
 			}
 			if again {
@@ -190,7 +191,7 @@ func (s *groupMachine) Send(t *rapid.T) {
 			delay = *m.Delay
 		}
 		if delay > 0 {
-			g.place, g.until = delayed, now+delay.Milliseconds()
+			g.Place, g.Until = queuetest.Delayed, now+delay.Milliseconds()
 		}
 		s.all = append(s.all, g)
 	}
@@ -217,7 +218,7 @@ func (s *groupMachine) Receive(t *rapid.T) {
 	if opt.AutoAck = rapid.IntRange(0, 7).Draw(t, "auto") == 0; opt.AutoAck {
 		opt.VisibilityTimeout = nil
 	} else {
-		opt.Consumer = consumer(t)
+		opt.Consumer = queuetest.Consumer(t)
 	}
 	got, err := b.Receive(context.Background(), b.tenant, s.queue, opt)
 	if err != nil {
@@ -251,17 +252,17 @@ func (s *groupMachine) Receive(t *rapid.T) {
 	}
 	for _, m := range got {
 		g := s.find(m.ID)
-		g.deliveries++
-		g.receives++
-		if g.first == 0 {
-			g.first = now
+		g.Deliveries++
+		g.Receives++
+		if g.First == 0 {
+			g.First = now
 		}
-		g.place, g.until, g.received, g.by = held, now+lasts.Milliseconds(), now, opt.Consumer
+		g.Place, g.Until, g.Received, g.By = queuetest.Held, now+lasts.Milliseconds(), now, opt.Consumer
 		exp := s.shown(g)
 		exp.HeldSince, exp.HeldBy = time.Time{}, "" // whoever receives it knows
 		exp.ReceiptHandle, exp.State = m.ReceiptHandle, queues.InFlight
 		if lasts == 0 { // over already
-			exp.LeaseExpiresAt = ms(now)
+			exp.LeaseExpiresAt = queuetest.Millis(now)
 		}
 		if opt.AutoAck {
 			exp.State, exp.LeaseExpiresAt = "", time.Time{}
@@ -273,7 +274,7 @@ func (s *groupMachine) Receive(t *rapid.T) {
 			s.remove(g)
 			continue
 		}
-		s.slips = append(s.slips, slip{m.ReceiptHandle, g.id, g.deliveries, now})
+		s.slips = append(s.slips, queuetest.Slip{Handle: m.ReceiptHandle, ID: g.ID, Delivery: g.Deliveries, Received: now})
 	}
 	if len(got) > 0 {
 		s.clock = now
@@ -281,17 +282,17 @@ func (s *groupMachine) Receive(t *rapid.T) {
 }
 
 func (s *groupMachine) shown(g *grouped) queues.Message {
-	m := queues.Message{ID: g.id, Body: g.body, SentAt: ms(g.sent), ReceiveCount: g.receives, FailureCount: g.receives, State: queues.Available, GroupID: g.group, Retry: g.retry, Priority: g.priority, ExpiresAt: g.expires(),
+	m := queues.Message{ID: g.ID, Body: g.Body, SentAt: queuetest.Millis(g.Sent), ReceiveCount: g.Receives, FailureCount: g.Receives, State: queues.Available, GroupID: g.group, Retry: g.Retry, Priority: g.Priority, ExpiresAt: g.Expires(),
 		SequenceNumber: g.sequence, DeduplicationID: g.dedup}
-	if g.first > 0 {
-		m.FirstReceivedAt = ms(g.first)
+	if g.First > 0 {
+		m.FirstReceivedAt = queuetest.Millis(g.First)
 	}
-	switch g.place {
-	case held:
-		m.State, m.LeaseExpiresAt, m.HeldSince, m.HeldBy = queues.InFlight, ms(g.until), ms(g.received), g.by
+	switch g.Place {
+	case queuetest.Held:
+		m.State, m.LeaseExpiresAt, m.HeldSince, m.HeldBy = queues.InFlight, queuetest.Millis(g.Until), queuetest.Millis(g.Received), g.By
 		m.FailureCount-- // the delivery under way has not failed
-	case delayed:
-		m.State, m.AvailableAt = queues.Delayed, ms(g.until)
+	case queuetest.Delayed:
+		m.State, m.AvailableAt = queues.Delayed, queuetest.Millis(g.Until)
 	}
 	return m
 }
@@ -301,7 +302,7 @@ func (s *groupMachine) Settle(t *rapid.T) {
 		t.Skip("nothing was received yet")
 	}
 	n := rapid.IntRange(1, 4).Draw(t, "n")
-	list, slips := make([]queues.Settlement, n), make([]slip, n)
+	list, slips := make([]queues.Settlement, n), make([]queuetest.Slip, n)
 	for i := range list {
 		slips[i] = s.slips[rapid.IntRange(max(0, len(s.slips)-8), len(s.slips)-1).Draw(t, "handle")]
 		verb := rapid.SampledFrom([]queues.Verb{queues.Ack, queues.Ack, queues.Extend, queues.Return, queues.Fail}).Draw(t, "verb")
@@ -309,7 +310,7 @@ func (s *groupMachine) Settle(t *rapid.T) {
 		if verb == queues.Return && rapid.Bool().Draw(t, "at once") {
 			span = 0
 		}
-		list[i] = queues.Settlement{Verb: verb, ReceiptHandle: slips[i].handle, For: time.Duration(span) * time.Millisecond}
+		list[i] = queues.Settlement{Verb: verb, ReceiptHandle: slips[i].Handle, For: time.Duration(span) * time.Millisecond}
 	}
 	s.drop()
 	now := s.now()
@@ -320,9 +321,9 @@ func (s *groupMachine) Settle(t *rapid.T) {
 	}
 	s.clock = now
 	for i, one := range list {
-		g := s.find(slips[i].id)
-		mine := g != nil && g.deliveries == slips[i].delivery
-		ok := mine && (g.place == held || one.Verb == queues.Ack && !s.fifo)
+		g := s.find(slips[i].ID)
+		mine := g != nil && g.Deliveries == slips[i].Delivery
+		ok := mine && (g.Place == queuetest.Held || one.Verb == queues.Ack && !s.fifo)
 		if g == nil {
 			ok = one.Verb == queues.Ack
 			if s.fifo && ok && got[i].Err != nil { // over, and perhaps not tidied away yet
@@ -330,12 +331,12 @@ func (s *groupMachine) Settle(t *rapid.T) {
 			}
 		}
 		if (got[i].Err == nil) != ok && !(g == nil && one.Verb == queues.Ack) {
-			t.Fatalf("settlement %d (%c of %s, delivery %d of %+v) at %d: got %v", i, one.Verb, slips[i].id, slips[i].delivery, g, now, got[i].Err)
+			t.Fatalf("settlement %d (%c of %s, delivery %d of %+v) at %d: got %v", i, one.Verb, slips[i].ID, slips[i].Delivery, g, now, got[i].Err)
 		}
 		if !ok || g == nil {
 			continue
 		}
-		if one.Verb != queues.Ack && one.Verb != queues.Extend && g.ends > 0 && g.ends <= now {
+		if one.Verb != queues.Ack && one.Verb != queues.Extend && g.Ends > 0 && g.Ends <= now {
 			s.remove(g)
 			continue
 		}
@@ -343,14 +344,14 @@ func (s *groupMachine) Settle(t *rapid.T) {
 		case queues.Ack:
 			s.remove(g)
 		case queues.Extend:
-			g.until = now + one.For.Milliseconds()
+			g.Until = now + one.For.Milliseconds()
 		case queues.Return:
-			g.place, g.until = back, 0
+			g.Place, g.Until = queuetest.Back, 0
 			if one.For > 0 {
-				g.place, g.until = delayed, now+one.For.Milliseconds()
+				g.Place, g.Until = queuetest.Delayed, now+one.For.Milliseconds()
 			}
 		case queues.Fail:
-			g.place, g.until = delayed, now+g.wait(s.set)
+			g.Place, g.Until = queuetest.Delayed, now+g.Wait(s.set)
 		}
 	}
 }
@@ -366,13 +367,13 @@ func (s *groupMachine) Unreceive(t *rapid.T) {
 	by := s.slips[rapid.IntRange(max(0, len(s.slips)-5), len(s.slips)-1).Draw(t, "handle")]
 	b := s.server(t)
 	s.drop()
-	b.Unreceive(context.Background(), b.tenant, s.queue, []queues.Message{{ID: by.id, ReceiptHandle: by.handle}})
-	if g := s.find(by.id); g != nil && g.deliveries == by.delivery && g.place == held {
-		g.place, g.until = back, 0
-		if g.receives--; g.receives == 0 {
-			g.first = 0
+	b.Unreceive(context.Background(), b.tenant, s.queue, []queues.Message{{ID: by.ID, ReceiptHandle: by.Handle}})
+	if g := s.find(by.ID); g != nil && g.Deliveries == by.Delivery && g.Place == queuetest.Held {
+		g.Place, g.Until = queuetest.Back, 0
+		if g.Receives--; g.Receives == 0 {
+			g.First = 0
 		}
-		if g.ends > 0 && g.ends <= s.now() {
+		if g.Ends > 0 && g.Ends <= s.now() {
 			s.remove(g)
 		}
 	}
@@ -386,12 +387,12 @@ func (s *groupMachine) Delete(t *rapid.T) {
 	}
 	g := rapid.SampledFrom(s.all).Draw(t, "message")
 	b := s.server(t)
-	if err := b.DeleteMessage(context.Background(), b.tenant, s.queue, g.id); err != nil {
+	if err := b.DeleteMessage(context.Background(), b.tenant, s.queue, g.ID); err != nil {
 		t.Fatalf("delete: %v", err)
 	}
 	s.remove(g)
 	s.clock = s.now()
-	if err := b.DeleteMessage(context.Background(), b.tenant, s.queue, g.id); !errors.Is(err, queues.ErrMessageNotFound) {
+	if err := b.DeleteMessage(context.Background(), b.tenant, s.queue, g.ID); !errors.Is(err, queues.ErrMessageNotFound) {
 		t.Fatalf("delete it again: %v", err)
 	}
 }
@@ -402,20 +403,20 @@ func (s *groupMachine) DelayMessage(t *rapid.T) {
 		t.Skip("nothing is there")
 	}
 	list := s.all
-	if waiting := slices.DeleteFunc(slices.Clone(list), func(g *grouped) bool { return g.place != delayed }); len(waiting) > 0 && rapid.IntRange(0, 3).Draw(t, "any") > 0 {
+	if waiting := slices.DeleteFunc(slices.Clone(list), func(g *grouped) bool { return g.Place != queuetest.Delayed }); len(waiting) > 0 && rapid.IntRange(0, 3).Draw(t, "any") > 0 {
 		list = waiting
 	}
 	g := rapid.SampledFrom(list).Draw(t, "message")
-	now, ends := s.now(), g.last(s.set)
-	due, until := drawDue(t, now, ends)
-	state, want := judgeDelay(g.letter, true, now, until, ends)
+	now, ends := s.now(), g.Last(s.set)
+	due, until := queuetest.DrawDue(t, now, ends)
+	state, want := queuetest.JudgeDelay(g.Letter, true, now, until, ends)
 	b := s.server(t)
-	at, got, err := b.DelayMessage(context.Background(), b.tenant, s.queue, g.id, due)
+	at, got, err := b.DelayMessage(context.Background(), b.tenant, s.queue, g.ID, due)
 	if !errors.Is(err, want) || err == nil && (got != state || at.UnixMilli() != until) {
-		t.Fatalf("delay %s at %d by %+v: got %s, %s, %v; want %d, %s, %v", g.id, now, due, at, got, err, until, state, want)
+		t.Fatalf("delay %s at %d by %+v: got %s, %s, %v; want %d, %s, %v", g.ID, now, due, at, got, err, until, state, want)
 	}
 	if want == nil {
-		g.until = until
+		g.Until = until
 	}
 	s.clock = now
 }
@@ -437,13 +438,13 @@ func (s *groupMachine) Stats(t *rapid.T) {
 	var n [3]int64
 	oldest := int64(0)
 	for _, g := range s.all {
-		n[[]int{0, 0, 1, 2}[g.place]]++
+		n[[]int{0, 0, 1, 2}[g.Place]]++
 	}
 	for _, group := range s.groups() {
 		if list := s.receivable(group); len(list) > 0 {
 			for _, g := range list {
-				if oldest == 0 || g.sent < oldest {
-					oldest = g.sent
+				if oldest == 0 || g.Sent < oldest {
+					oldest = g.Sent
 				}
 			}
 		}
@@ -506,16 +507,16 @@ func (s *groupMachine) Advance(t *rapid.T) {
 func (s *groupMachine) AdvanceToEdge(t *rapid.T) {
 	var edges []int64
 	for _, g := range s.all {
-		edges = append(edges, g.sent+s.set.Retention.Milliseconds())
-		if g.ends > 0 {
-			edges = append(edges, g.ends)
+		edges = append(edges, g.Sent+s.set.Retention.Milliseconds())
+		if g.Ends > 0 {
+			edges = append(edges, g.Ends)
 		}
-		if g.place == held || g.place == delayed {
-			edges = append(edges, g.until, g.until, g.until+g.wait(s.set))
+		if g.Place == queuetest.Held || g.Place == queuetest.Delayed {
+			edges = append(edges, g.Until, g.Until, g.Until+g.Wait(s.set))
 		}
 	}
 	for _, k := range s.keys {
-		edges = append(edges, k.sent+s.set.FIFO.Window.Milliseconds())
+		edges = append(edges, k.Sent+s.set.FIFO.Window.Milliseconds())
 	}
 	slices.Sort(edges)
 	edges = slices.DeleteFunc(edges, func(at int64) bool { return at < s.now() })
@@ -523,7 +524,7 @@ func (s *groupMachine) AdvanceToEdge(t *rapid.T) {
 		t.Skip("nothing ends")
 	}
 	n := min(len(edges)-1, rapid.SampledFrom([]int{0, 0, 1, 2, 5}).Draw(t, "which"))
-	s.servers[0].clock.Set(ms(max(edges[n]+rapid.Int64Range(-1, 1).Draw(t, "off"), s.now())))
+	s.servers[0].clock.Set(queuetest.Millis(max(edges[n]+rapid.Int64Range(-1, 1).Draw(t, "off"), s.now())))
 }
 
 func (s *groupMachine) ForgetDesk(t *rapid.T) { s.server(t).ForgetDesks() }
@@ -562,7 +563,7 @@ func playGroups(t *testing.T, b *bench, fifo bool) {
 		set := queues.DefaultSettings()
 		set.Retention = time.Duration(rapid.SampledFrom([]int{60, 3600}).Draw(rt, "retention")) * time.Second
 		set.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 5}).Draw(rt, "delay")) * time.Second
-		set.Retry = *drawRetry(rt)
+		set.Retry = *queuetest.DrawRetry(rt)
 		name := fmt.Sprintf("q%d", names.Add(1))
 		if fifo {
 			name += ".fifo"

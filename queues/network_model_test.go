@@ -17,6 +17,7 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/queues/queuetest"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -29,7 +30,7 @@ const (
 
 // traveller is a message of networkMachine's model.
 type traveller struct {
-	letter
+	queuetest.Letter
 	queue, to    string // where it is, and for where it waits there, or ""
 	came         int64  // when it came to its queue
 	group, dedup string
@@ -52,7 +53,7 @@ type node struct {
 
 // lent is a receipt handle of one of the queues.
 type lent struct {
-	slip
+	queuetest.Slip
 	at *node
 }
 
@@ -116,14 +117,14 @@ func (s *networkMachine) tidy() {
 		}
 		n := s.node(m.queue)
 		set := n.set
-		m.letter = m.nowOf(now, set)
-		since, group := m.sent, m.queue+"/"+m.group
+		m.Letter = m.NowOf(now, set)
+		since, group := m.Sent, m.queue+"/"+m.group
 		if s.fifo {
 			since = m.came
 		}
-		busy := m.place == held || m.place == delayed
+		busy := m.Place == queuetest.Held || m.Place == queuetest.Delayed
 		behind := s.fifo && blocked[group] // retention ends none behind one that is held or delayed
-		over := m.place != held && m.ends > 0 && m.ends <= now || !busy && !behind && since+set.Retention.Milliseconds() <= now
+		over := m.Place != queuetest.Held && m.Ends > 0 && m.Ends <= now || !busy && !behind && since+set.Retention.Milliseconds() <= now
 		blocked[group] = blocked[group] || busy && !over
 		if over && !busy && !s.fifo && m.group != "" {
 			n.ended++
@@ -150,7 +151,7 @@ func (s *networkMachine) those(n *node, waiting bool) (list []*traveller) {
 func (s *networkMachine) receivable(n *node) (list []*traveller) {
 	blocked := map[string]bool{}
 	for _, m := range s.in(n) {
-		if m.place == held || m.place == delayed {
+		if m.Place == queuetest.Held || m.Place == queuetest.Delayed {
 			blocked[m.group] = true
 		} else if !s.fifo || !blocked[m.group] {
 			list = append(list, m)
@@ -161,7 +162,7 @@ func (s *networkMachine) receivable(n *node) (list []*traveller) {
 
 func (s *networkMachine) find(n *node, id engine.ID) *traveller {
 	for _, m := range s.in(n) {
-		if m.id == id {
+		if m.ID == id {
 			return m
 		}
 	}
@@ -182,9 +183,9 @@ func (s *networkMachine) arrive(m *traveller, to *node) {
 		to.moved++
 		return
 	}
-	m.place = back
-	if m.until > s.now() {
-		m.place = delayed
+	m.Place = queuetest.Back
+	if m.Until > s.now() {
+		m.Place = queuetest.Delayed
 	}
 }
 
@@ -193,14 +194,14 @@ func (s *networkMachine) die(m *traveller, why queues.Reason, said string) {
 	from := s.node(m.queue)
 	from.dead++
 	s.went[why]++
-	o := &queues.Origin{Queue: m.queue, Reason: why, Error: said, At: ms(s.now()), ID: m.id, Receives: m.before + m.receives}
+	o := &queues.Origin{Queue: m.queue, Reason: why, Error: said, At: queuetest.Millis(s.now()), ID: m.ID, Receives: m.before + m.Receives}
 	if said == "" {
 		o.Error = m.said
 	}
 	if o.FirstReceivedAt = m.firstReceived(); s.fifo {
-		m.dedup = m.id.String()
+		m.dedup = m.ID.String()
 	}
-	m.letter = letter{id: m.id, body: m.body, sent: m.sent}
+	m.Letter = queuetest.Letter{ID: m.ID, Body: m.Body, Sent: m.Sent}
 	m.origin, m.before, m.said = o, o.Receives, ""
 	s.arrive(m, s.node(from.set.Redrive.DeadLetterQueue))
 }
@@ -209,8 +210,8 @@ func (s *networkMachine) die(m *traveller, why queues.Reason, said string) {
 func (s *networkMachine) move(m *traveller, id engine.ID, to *node) {
 	s.node(m.queue).moved++
 	s.went[queues.Moved]++
-	m.origin = &queues.Origin{Queue: m.queue, Reason: queues.Moved, At: ms(s.now()), ID: m.id}
-	m.letter = letter{id: id, body: m.body, sent: s.now()}
+	m.origin = &queues.Origin{Queue: m.queue, Reason: queues.Moved, At: queuetest.Millis(s.now()), ID: m.ID}
+	m.Letter = queuetest.Letter{ID: id, Body: m.Body, Sent: s.now()}
 	m.before, m.said = 0, ""
 	s.arrive(m, to)
 }
@@ -289,7 +290,7 @@ func (s *networkMachine) quiet(t *rapid.T) {
 func (s *networkMachine) gone(t *rapid.T, list []*traveller) (out []*traveller) {
 	b := s.servers[0]
 	for _, m := range list {
-		_, err := b.Message(context.Background(), b.tenant, m.queue, m.id)
+		_, err := b.Message(context.Background(), b.tenant, m.queue, m.ID)
 		switch {
 		case errors.Is(err, queues.ErrMessageNotFound):
 			out = append(out, m)
@@ -330,14 +331,14 @@ func (s *networkMachine) inOrder(t *rapid.T, n *node, list, taken []*traveller) 
 		case !slices.Contains(taken, m):
 			left[m.group] = m
 		case s.fifo && left[m.group] != nil:
-			t.Fatalf("%q was taken from %s before %q of its group %q", m.body, n.name, left[m.group].body, m.group)
+			t.Fatalf("%q was taken from %s before %q of its group %q", m.Body, n.name, left[m.group].Body, m.group)
 		}
 	}
 }
 
 func (s *networkMachine) Send(t *rapid.T) {
 	n := rapid.SampledFrom([]int{1, 1, 2, 4}).Draw(t, "n")
-	if len(s.all)+n > modelSize {
+	if len(s.all)+n > queuetest.Size {
 		t.Skip("full")
 	}
 	to := s.draw(t, s.front, s.front, s.work, s.dead)
@@ -356,7 +357,7 @@ func (s *networkMachine) Send(t *rapid.T) {
 			m.Delay = &d
 		}
 		if rapid.IntRange(0, 5).Draw(t, "own policy") == 0 {
-			m.Retry = drawRetry(t)
+			m.Retry = queuetest.DrawRetry(t)
 		}
 		if !s.fifo && m.GroupID == "" {
 			m.Priority = rapid.SampledFrom([]int{0, 0, 3}).Draw(t, "priority")
@@ -385,18 +386,18 @@ func (s *networkMachine) Send(t *rapid.T) {
 		if want != nil {
 			continue
 		}
-		l := letter{id: got[i].ID, body: string(m.Body), sent: now, retry: m.Retry, priority: m.Priority}
+		l := queuetest.Letter{ID: got[i].ID, Body: string(m.Body), Sent: now, Retry: m.Retry, Priority: m.Priority}
 		delay := to.set.Delay
 		if m.Delay != nil {
 			delay = *m.Delay
 		}
 		if delay > 0 {
-			l.until = now + delay.Milliseconds()
+			l.Until = now + delay.Milliseconds()
 		}
 		if m.TTL > 0 {
-			l.ends = now + m.TTL.Milliseconds()
+			l.Ends = now + m.TTL.Milliseconds()
 		}
-		s.arrive(&traveller{letter: l, group: m.GroupID, dedup: m.DeduplicationID}, to)
+		s.arrive(&traveller{Letter: l, group: m.GroupID, dedup: m.DeduplicationID}, to)
 	}
 }
 
@@ -408,12 +409,12 @@ func (s *networkMachine) Receive(t *rapid.T) {
 	if opt.AutoAck = rapid.IntRange(0, 9).Draw(t, "auto") == 0; opt.AutoAck {
 		opt.VisibilityTimeout = nil
 	} else {
-		opt.Consumer = consumer(t)
+		opt.Consumer = queuetest.Consumer(t)
 	}
 	list := s.receivable(n)
 	var worn, taken []*traveller
 	for _, m := range list {
-		if limit := n.set.Redrive.MaxReceives; limit > 0 && m.receives >= limit {
+		if limit := n.set.Redrive.MaxReceives; limit > 0 && m.Receives >= limit {
 			worn = append(worn, m)
 		}
 	}
@@ -429,7 +430,7 @@ func (s *networkMachine) Receive(t *rapid.T) {
 		return
 	}
 	for _, r := range got {
-		i := slices.IndexFunc(list, func(m *traveller) bool { return m.id == r.ID })
+		i := slices.IndexFunc(list, func(m *traveller) bool { return m.ID == r.ID })
 		if i < 0 || slices.Contains(worn, list[i]) {
 			t.Fatalf("received %q of %s, which cannot be received", r.Body, n.name)
 		}
@@ -441,7 +442,7 @@ func (s *networkMachine) Receive(t *rapid.T) {
 	for _, m := range taken {
 		i := slices.Index(list, m)
 		if before, ok := last[m.group]; s.fifo && ok && i < before {
-			t.Fatalf("received %q after %q of its group", m.body, list[before].body)
+			t.Fatalf("received %q after %q of its group", m.Body, list[before].Body)
 		}
 		last[m.group] = i
 	}
@@ -450,19 +451,19 @@ func (s *networkMachine) Receive(t *rapid.T) {
 	}
 	now := s.now()
 	for i, m := range taken {
-		m.deliveries++
-		m.receives++
-		if m.first == 0 {
-			m.first = now
+		m.Deliveries++
+		m.Receives++
+		if m.First == 0 {
+			m.First = now
 		}
-		m.place, m.until, m.received, m.by = held, now+lasts.Milliseconds(), now, opt.Consumer
+		m.Place, m.Until, m.Received, m.By = queuetest.Held, now+lasts.Milliseconds(), now, opt.Consumer
 		want := s.shown(m, got[i])
 		want.HeldSince, want.HeldBy, want.ReceiptHandle = time.Time{}, "", got[i].ReceiptHandle // whoever receives it knows
 		if opt.AutoAck {
 			want.State, want.LeaseExpiresAt = "", time.Time{}
 			s.remove(m)
 		} else {
-			s.slips = append(s.slips, lent{slip{got[i].ReceiptHandle, m.id, m.deliveries, now}, n})
+			s.slips = append(s.slips, lent{queuetest.Slip{Handle: got[i].ReceiptHandle, ID: m.ID, Delivery: m.Deliveries, Received: now}, n})
 		}
 		if diff := gocmp.Diff(want, got[i]); diff != "" {
 			t.Fatalf("received of %s (-want +got):\n%s", n.name, diff)
@@ -483,25 +484,25 @@ func (m *traveller) firstReceived() time.Time {
 	switch {
 	case m.origin != nil && !m.origin.FirstReceivedAt.IsZero():
 		return m.origin.FirstReceivedAt
-	case m.first > 0:
-		return ms(m.first)
+	case m.First > 0:
+		return queuetest.Millis(m.First)
 	}
 	return time.Time{}
 }
 
 // shown returns a message as a peek must show it. Its sequence number is taken from there.
 func (s *networkMachine) shown(m *traveller, got queues.Message) queues.Message {
-	out := queues.Message{ID: m.id, Body: m.body, SentAt: ms(m.sent), ReceiveCount: m.before + m.receives, FailureCount: m.receives, FirstReceivedAt: m.firstReceived(),
-		State: queues.Available, GroupID: m.group, DeduplicationID: m.dedup, Retry: m.retry, Priority: m.priority, ExpiresAt: m.expires(), LastError: m.said, Origin: m.origin}
+	out := queues.Message{ID: m.ID, Body: m.Body, SentAt: queuetest.Millis(m.Sent), ReceiveCount: m.before + m.Receives, FailureCount: m.Receives, FirstReceivedAt: m.firstReceived(),
+		State: queues.Available, GroupID: m.group, DeduplicationID: m.dedup, Retry: m.Retry, Priority: m.Priority, ExpiresAt: m.Expires(), LastError: m.said, Origin: m.origin}
 	if s.fifo {
 		out.SequenceNumber = got.SequenceNumber
 	}
-	switch m.place {
-	case held:
-		out.State, out.LeaseExpiresAt, out.HeldSince, out.HeldBy = queues.InFlight, ms(m.until), ms(m.received), m.by
+	switch m.Place {
+	case queuetest.Held:
+		out.State, out.LeaseExpiresAt, out.HeldSince, out.HeldBy = queues.InFlight, queuetest.Millis(m.Until), queuetest.Millis(m.Received), m.By
 		out.FailureCount-- // the delivery under way has not failed
-	case delayed:
-		out.State, out.AvailableAt = queues.Delayed, ms(m.until)
+	case queuetest.Delayed:
+		out.State, out.AvailableAt = queues.Delayed, queuetest.Millis(m.Until)
 	}
 	return out
 }
@@ -516,7 +517,7 @@ func (s *networkMachine) Settle(t *rapid.T) {
 // say settles what a receipt stands for, or tries to.
 func (s *networkMachine) say(t *rapid.T, by lent) {
 	verb := rapid.SampledFrom([]queues.Verb{queues.Return, queues.DeadLetter, queues.Fail, queues.Ack, queues.Extend}).Draw(t, "verb")
-	one := queues.Settlement{Verb: verb, ReceiptHandle: by.handle, For: time.Duration(rapid.SampledFrom([]int64{1, 1000, 30_000}).Draw(t, "for")) * time.Millisecond}
+	one := queues.Settlement{Verb: verb, ReceiptHandle: by.Handle, For: time.Duration(rapid.SampledFrom([]int64{1, 1000, 30_000}).Draw(t, "for")) * time.Millisecond}
 	if verb == queues.Return && rapid.IntRange(0, 2).Draw(t, "at once") < 2 {
 		one.For = 0
 	}
@@ -524,9 +525,9 @@ func (s *networkMachine) say(t *rapid.T, by lent) {
 		one.Reason = rapid.SampledFrom([]string{"bank closed", "a,b|c\x00"}).Draw(t, "reason")
 	}
 	s.tidy()
-	now, m := s.now(), s.find(by.at, by.id)
-	mine := m != nil && m.deliveries == by.delivery
-	ok := mine && (m.place == held || verb == queues.Ack && !s.fifo)
+	now, m := s.now(), s.find(by.at, by.ID)
+	mine := m != nil && m.Deliveries == by.Delivery
+	ok := mine && (m.Place == queuetest.Held || verb == queues.Ack && !s.fifo)
 	nowhere := verb == queues.DeadLetter && by.at.set.Redrive.DeadLetterQueue == ""
 	b := s.server(t)
 	got, err := b.Settle(context.Background(), b.tenant, by.at.name, []queues.Settlement{one})
@@ -542,11 +543,11 @@ func (s *networkMachine) say(t *rapid.T, by lent) {
 	case m == nil && verb == queues.Ack: // gone, or over and perhaps not tidied away yet
 		return
 	case (got[0].Err == nil) != ok:
-		t.Fatalf("settlement %c of %s, delivery %d of %+v in %s: got %v", verb, by.id, by.delivery, m, by.at.name, got[0].Err)
+		t.Fatalf("settlement %c of %s, delivery %d of %+v in %s: got %v", verb, by.ID, by.Delivery, m, by.at.name, got[0].Err)
 	case !ok:
 		return
 	}
-	if (verb == queues.Return || verb == queues.Fail) && m.ends > 0 && m.ends <= now {
+	if (verb == queues.Return || verb == queues.Fail) && m.Ends > 0 && m.Ends <= now {
 		s.remove(m)
 		return
 	}
@@ -557,14 +558,14 @@ func (s *networkMachine) say(t *rapid.T, by lent) {
 	case queues.Ack:
 		s.remove(m)
 	case queues.Extend:
-		m.until = now + one.For.Milliseconds()
+		m.Until = now + one.For.Milliseconds()
 	case queues.Return:
-		m.place, m.until = back, 0
+		m.Place, m.Until = queuetest.Back, 0
 		if one.For > 0 {
-			m.place, m.until = delayed, now+one.For.Milliseconds()
+			m.Place, m.Until = queuetest.Delayed, now+one.For.Milliseconds()
 		}
 	case queues.Fail:
-		m.place, m.until = delayed, now+m.wait(by.at.set)
+		m.Place, m.Until = queuetest.Delayed, now+m.Wait(by.at.set)
 	case queues.DeadLetter:
 		s.die(m, queues.Rejected, one.Reason)
 	}
@@ -572,12 +573,12 @@ func (s *networkMachine) say(t *rapid.T, by lent) {
 
 // heldUp says whether somebody holds a message, or it stands in a FIFO queue behind a first one that is held or delayed.
 func (s *networkMachine) heldUp(m *traveller) bool {
-	if m.place == held || !s.fifo {
-		return m.place == held
+	if m.Place == queuetest.Held || !s.fifo {
+		return m.Place == queuetest.Held
 	}
 	list := s.in(s.node(m.queue))
 	first := list[slices.IndexFunc(list, func(o *traveller) bool { return o.group == m.group })]
-	return first != m && (first.place == held || first.place == delayed)
+	return first != m && (first.Place == queuetest.Held || first.Place == queuetest.Delayed)
 }
 
 // target returns where a message goes that is moved to a queue, or for "" back to where it came from, and nil where it
@@ -602,7 +603,7 @@ func (s *networkMachine) Move(t *rapid.T) {
 		to = ""
 	}
 	var change func(*queues.Outgoing)
-	body := m.body
+	body := m.Body
 	if rapid.Bool().Draw(t, "edited") {
 		body += "!"
 		change = func(o *queues.Outgoing) { o.Body = []byte(body) }
@@ -612,7 +613,7 @@ func (s *networkMachine) Move(t *rapid.T) {
 		t.Skip("it may have to wait behind others")
 	}
 	b := s.server(t)
-	got, err := b.Redrive(context.Background(), b.tenant, from.name, m.id, to, change)
+	got, err := b.Redrive(context.Background(), b.tenant, from.name, m.ID, to, change)
 	var want error
 	switch {
 	case dest == nil:
@@ -621,10 +622,10 @@ func (s *networkMachine) Move(t *rapid.T) {
 		want = queues.ErrHeld
 	}
 	if !errors.Is(err, want) || err == nil && got.Queue != dest.name {
-		t.Fatalf("move %q of %s to %q: got %+v, %v; want %v", m.body, from.name, to, got, err, want)
+		t.Fatalf("move %q of %s to %q: got %+v, %v; want %v", m.Body, from.name, to, got, err, want)
 	}
 	if want == nil {
-		m.body = body
+		m.Body = body
 		s.move(m, got.ID, dest)
 	}
 }
@@ -656,7 +657,7 @@ func (s *networkMachine) Redrive(t *rapid.T) {
 	}
 	done, failed := int64(0), int64(0)
 	for _, m := range s.in(from) {
-		if m.place == held || m.place == delayed || group != "*" && m.group != group {
+		if m.Place == queuetest.Held || m.Place == queuetest.Delayed || group != "*" && m.group != group {
 			continue
 		}
 		switch dest := s.target(m, to); {
@@ -680,7 +681,7 @@ func (s *networkMachine) Delete(t *rapid.T) {
 	list := s.in(n)
 	m := list[rapid.IntRange(0, len(list)-1).Draw(t, "message")]
 	b := s.server(t)
-	if err := b.DeleteMessage(context.Background(), b.tenant, n.name, m.id); err != nil {
+	if err := b.DeleteMessage(context.Background(), b.tenant, n.name, m.ID); err != nil {
 		t.Fatalf("delete: %v", err)
 	}
 	s.remove(m)
@@ -722,7 +723,7 @@ func (s *networkMachine) Replace(t *rapid.T) {
 		if by.at != n {
 			return false
 		}
-		got, err := b.Settle(context.Background(), b.tenant, n.name, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: by.handle}})
+		got, err := b.Settle(context.Background(), b.tenant, n.name, []queues.Settlement{{Verb: queues.Ack, ReceiptHandle: by.Handle}})
 		if err != nil || !errors.Is(got[0].Err, queues.ErrReceiptInvalid) {
 			t.Fatalf("a receipt of the deleted queue: %v, %v", got, err)
 		}
@@ -779,13 +780,13 @@ func (s *networkMachine) AdvanceToEdge(t *rapid.T) {
 	var edges []int64
 	for _, m := range s.all {
 		set := s.node(m.queue).set
-		since := m.sent
+		since := m.Sent
 		if s.fifo {
 			since = m.came
 		}
-		edges = append(edges, since+set.Retention.Milliseconds(), m.ends)
-		if m.place == held || m.place == delayed {
-			edges = append(edges, m.until, m.until, m.until+m.wait(set))
+		edges = append(edges, since+set.Retention.Milliseconds(), m.Ends)
+		if m.Place == queuetest.Held || m.Place == queuetest.Delayed {
+			edges = append(edges, m.Until, m.Until, m.Until+m.Wait(set))
 		}
 	}
 	slices.Sort(edges)
@@ -794,7 +795,7 @@ func (s *networkMachine) AdvanceToEdge(t *rapid.T) {
 		t.Skip("nothing ends")
 	}
 	n := min(len(edges)-1, rapid.SampledFrom([]int{0, 0, 1, 2, 5}).Draw(t, "which"))
-	s.servers[0].clock.Set(ms(max(edges[n]+rapid.Int64Range(-1, 1).Draw(t, "off"), s.now())))
+	s.servers[0].clock.Set(queuetest.Millis(max(edges[n]+rapid.Int64Range(-1, 1).Draw(t, "off"), s.now())))
 }
 
 func (s *networkMachine) ForgetDesk(t *rapid.T) { s.server(t).ForgetDesks() }
@@ -812,17 +813,17 @@ func (s *networkMachine) Check(t *rapid.T) {
 		for _, m := range page.Messages {
 			seen[m.ID] = m
 			for _, moved := range s.in(n) {
-				if moved.id == (engine.ID{}) && m.Origin != nil && m.Origin.ID == moved.origin.ID {
-					moved.id = m.ID
+				if moved.ID == (engine.ID{}) && m.Origin != nil && m.Origin.ID == moved.origin.ID {
+					moved.ID = m.ID
 				}
 			}
 		}
 		counts, last, want := [3]int64{}, map[string]string{}, []queues.Message{}
 		for _, m := range s.in(n) {
-			counts[[]int{0, 0, 1, 2}[m.place]]++
-			one := s.shown(m, seen[m.id])
+			counts[[]int{0, 0, 1, 2}[m.Place]]++
+			one := s.shown(m, seen[m.ID])
 			if s.fifo && (len(one.SequenceNumber) != 20 || one.SequenceNumber <= last[m.group]) {
-				t.Fatalf("in %s %q of group %q has the sequence number %q; the one before has %q", n.name, m.body, m.group, one.SequenceNumber, last[m.group])
+				t.Fatalf("in %s %q of group %q has the sequence number %q; the one before has %q", n.name, m.Body, m.group, one.SequenceNumber, last[m.group])
 			}
 			last[m.group] = one.SequenceNumber
 			want = append(want, one)
@@ -906,7 +907,7 @@ func (s *networkMachine) make(t *rapid.T) {
 		if name == "work" && !s.fifo && !s.sharded {
 			n.set.Retention = queues.MaxRetention // what has ended and still counts would be in the way of a cap
 		}
-		n.set.Retry = *drawRetry(t)
+		n.set.Retry = *queuetest.DrawRetry(t)
 		if change != nil {
 			change(&n.set)
 		}

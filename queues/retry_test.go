@@ -8,48 +8,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/queues/queuetest"
 )
-
-// waitOf is the back-off after so many failures, told apart from the scripts.
-func waitOf(p queues.Retry, id engine.ID, failures int) time.Duration {
-	wait := p.Delay
-	switch p.Backoff {
-	case queues.NoBackoff:
-		return 0
-	case queues.LinearBackoff:
-		wait = p.Delay * time.Duration(failures)
-	case queues.ExponentialBackoff:
-		for range failures - 1 {
-			if wait *= 2; wait > p.MaxDelay {
-				break
-			}
-		}
-	}
-	wait = min(wait, p.MaxDelay)
-	dice := int64(failures)
-	for _, b := range id {
-		dice = (dice*48271 + int64(b) + 1) % math.MaxInt32
-	}
-	dice = dice * 48271 % math.MaxInt32 / 8 % 4096
-	return wait - time.Duration(wait.Milliseconds()*int64(math.Round(p.Jitter*1000))*dice/4_096_000)*time.Millisecond
-}
-
-// drawRetry draws a policy, mostly none.
-func drawRetry(t *rapid.T) *queues.Retry {
-	p := queues.DefaultRetry()
-	if rapid.Bool().Draw(t, "back-off") {
-		p.Backoff = rapid.SampledFrom([]queues.Backoff{queues.FixedBackoff, queues.LinearBackoff, queues.ExponentialBackoff}).Draw(t, "kind")
-		p.Delay = time.Duration(rapid.SampledFrom([]int{1, 7, 60}).Draw(t, "first delay")) * time.Second
-		p.MaxDelay = max(p.Delay, time.Duration(rapid.SampledFrom([]int{1, 20, 3600}).Draw(t, "longest"))*time.Second)
-		p.Jitter = rapid.SampledFrom([]float64{0, 0, 0.125, 0.2, 1}).Draw(t, "jitter")
-	}
-	return &p
-}
 
 func retry(kind queues.Backoff, delay, longest time.Duration) queues.Retry {
 	return queues.Retry{Backoff: kind, Delay: delay, MaxDelay: longest}
@@ -295,8 +259,8 @@ func TestARetryPolicyHoldsAtOnceOnAllServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := other.settle(t, q, queues.Settlement{Verb: queues.Fail, ReceiptHandle: m.ReceiptHandle})
-		if out[0].Wait != waitOf(want, m.ID, 1) {
-			t.Errorf("wait: got %+v, want %s", out[0], waitOf(want, m.ID, 1))
+		if out[0].Wait != queuetest.WaitOf(want, m.ID, 1) {
+			t.Errorf("wait: got %+v, want %s", out[0], queuetest.WaitOf(want, m.ID, 1))
 		}
 		// A server that starts now finds the policy, the wait and the count.
 		later := b.another(t)

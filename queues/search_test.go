@@ -14,7 +14,6 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
@@ -120,42 +119,6 @@ func TestSearchKnowsGroups(t *testing.T) {
 			t.Errorf("found %d messages with a deduplication id, want all 3", len(found))
 		}
 	})
-}
-
-// Search has the model's queue searched at random moments of its history.
-func (s *machine) Search(t *rapid.T) {
-	filter := rapid.SampledFrom([]string{"receives>=1", "state:available failures:0", "age<40s", "-state:delayed body:m1*", "first_received_at:*"}).Draw(t, "filter")
-	f, err := queues.ParseFilter(filter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now, want, got := s.now(), []string{}, []string{}
-	for id := range s.m.all {
-		if l, ok := s.m.look(id, now); ok {
-			if m := s.shown(l); f.Match(&m, ms(now)) {
-				want = append(want, id.String())
-			}
-		}
-	}
-	opt := queues.SearchOptions{PeekOptions: queues.PeekOptions{Limit: rapid.SampledFrom([]int{1, 3, 100}).Draw(t, "limit")}, Match: f.Match}
-	for {
-		b := s.server(t)
-		found, err := b.Search(context.Background(), b.tenant, s.queue, opt)
-		if err != nil {
-			t.Fatalf("search: %v", err)
-		}
-		for _, m := range found.Messages {
-			got = append(got, m.ID.String())
-		}
-		if opt.Cursor = found.Next; opt.Cursor == "" {
-			break
-		}
-	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Fatalf("search for %s in parts of %d at %d (-want +got):\n%s", filter, opt.Limit, now, diff)
-	}
 }
 
 // stock sends n messages of a size whose bodies end in their number.
