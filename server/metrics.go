@@ -69,6 +69,14 @@ func newMetrics(s *Server) *metrics {
 			}
 			return 0
 		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sluice_topic_set_aside_total", Help: "Messages of topics that this server passed by because they could not be read, each once for each subscription.",
+		}, func() float64 {
+			if p := s.parts.Load(); p != nil {
+				return float64(p.topics.SetAside())
+			}
+			return 0
+		}),
 		newWebhookCollector(s),
 		newAlarmCollector(s),
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},

@@ -52,6 +52,8 @@ type Page struct {
 	Messages []Logged
 	Next     int64 // the sequence number behind which to read on
 	Now      time.Time
+
+	first int64 // the sequence number of what was read first, also of what is damaged; 0: nothing was
 }
 
 // ReadOptions says what to read of a log.
@@ -116,10 +118,10 @@ func (s *Store) Read(ctx context.Context, t tenants.ID, name string, opt ReadOpt
 func (tp *topic) part(ctx context.Context, from Place, opt ReadOptions) (Page, bool, error) {
 	if opt.Group == "" {
 		page, err := tp.read(ctx, from, opt.Limit)
-		return page, len(page.Messages) > 0, err
+		return page, page.first > 0, err
 	}
 	page, err := tp.read(ctx, from, MaxRead)
-	more := len(page.Messages) > 0
+	more := page.first > 0
 	page.Messages = slices.DeleteFunc(page.Messages, func(l Logged) bool { return l.Message.GroupID != opt.Group })
 	if len(page.Messages) > opt.Limit {
 		page.Messages = page.Messages[:opt.Limit]
@@ -152,14 +154,15 @@ func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) 
 			c = now
 			continue
 		}
-		found, err := parsePage(list[4:])
-		if err != nil {
-			return Page{}, err
+		found := parsePage(list[4:])
+		page := Page{Now: at(engine.Number(list, 1)), Next: engine.Number(list, 2), Messages: make([]Logged, 0, len(found))}
+		if len(found) > 0 {
+			page.first, page.Next = found[0].sequence, found[len(found)-1].sequence
 		}
-		page := Page{Now: at(engine.Number(list, 1)), Next: engine.Number(list, 2), Messages: make([]Logged, len(found))}
-		for i, p := range found {
-			page.Messages[i] = Logged{ID: p.id, Sequence: p.sequence, PublishedAt: publishedAt(p.sequence), Message: p.message}
-			page.Next = p.sequence
+		for i := range found {
+			if !found[i].damaged {
+				page.Messages = append(page.Messages, found[i].logged())
+			}
 		}
 		if from.After != nil {
 			page.Next = max(page.Next, *from.After)

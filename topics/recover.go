@@ -92,8 +92,8 @@ func (tp *topic) restore(ctx context.Context, w tasks.Work, plan replay, from in
 		return res, err
 	}
 	list := page.upTo(to)
-	if n := len(list); n > 0 && n == len(page.Messages) {
-		to = list[n-1].sequence // there may be more behind it
+	if len(list) == len(page.Messages) && page.first > 0 {
+		to = min(to, page.Next) // there may be more behind it
 	}
 	r := round{store: tp.store, tenant: tp.at.tenant, uid: tp.uid, config: tp.config.Load()}
 	p := r.sort([]*carried{sub}, list)[0]

@@ -90,8 +90,8 @@ func (tp *topic) bound(ctx context.Context, plan *replay, opt ReplayOptions) err
 		return err
 	}
 	plan.From, plan.Until = snap.last, snap.last
-	if len(page.Messages) > 0 {
-		plan.From = page.Messages[0].Sequence - 1
+	if page.first > 0 {
+		plan.From = page.first - 1
 	}
 	if !opt.Until.IsZero() {
 		plan.Until = min(plan.Until, sequenceAt(opt.Until)-1)
@@ -167,8 +167,8 @@ func (tp *topic) replay(ctx context.Context, w tasks.Work, plan replay, from int
 		return res, err
 	}
 	list := page.upTo(plan.Until)
-	if len(list) == 0 {
-		res.Finished = true
+	if len(list) == 0 { // but perhaps something that is damaged
+		res.State, res.Finished = strconv.FormatInt(page.Next, 10), page.first == 0 || page.Next >= plan.Until
 		return res, nil
 	}
 	if plan.Marked {

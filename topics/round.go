@@ -85,6 +85,7 @@ type result struct {
 	expired                      bool   // all that came before `to` and is not kept any more was dropped
 	trouble                      string // "=": as before
 	retry, grave                 bool   // it is to be tried again, after a while that grows where something is wrong
+	damaged                      []int64
 }
 
 func (r *round) init(s *Store, t tenants.ID, uid string, wake func()) {
@@ -248,13 +249,14 @@ type fetched struct {
 	page               []published
 }
 
-// published is a message of the log.
+// published is a message of the log. Of one that is damaged nothing is known but its sequence number.
 type published struct {
 	sequence int64
 	id       engine.ID
 	record   string
 	message  queues.Outgoing
 	marked   *published // what is sent in its place; nil: itself
+	damaged  bool
 }
 
 // errNews says that the subscriptions have changed.
@@ -282,20 +284,21 @@ func (r *round) fetch(ctx context.Context, place int64) (fetched, error) {
 	}
 	f := fetched{now: at(engine.Number(list, 1)), last: engine.Number(list, 2), floor: engine.Number(list, 3), entry: engine.Number(list, 4)}
 	r.last = max(r.last, f.last)
-	f.page, err = parsePage(list[5:])
-	return f, err
+	f.page = parsePage(list[5:])
+	return f, nil
 }
 
-func parsePage(list []any) ([]published, error) {
+// parsePage reads a part of the log. One that is damaged says nothing of the others.
+func parsePage(list []any) []published {
 	page := make([]published, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
 		p, err := parsePublished(list, i)
 		if err != nil {
-			return nil, err
+			p = published{sequence: engine.Number(list, i), damaged: true}
 		}
 		page = append(page, p)
 	}
-	return page, nil
+	return page
 }
 
 // parsePublished reads the message of which a script tells at a place of its answer.
@@ -345,7 +348,9 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 		v := c.last()
 		p.way, p.settings = v.way(r.tenant, r.uid, r.config.name, c.name), v.waySettings()
 		if len(p.list) == 0 && v.Endpoint == "" {
-			done = append(done, result{sub: c, from: place, to: end, filtered: int64(len(f.page)), trouble: "="})
+			res := p.count(end, 0)
+			res.sub = c
+			done = append(done, r.passBy(p, res))
 			continue
 		}
 		c.busy = true
@@ -353,7 +358,7 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 		launched++
 		go func() {
 			r.store.carriers.delivering <- struct{}{}
-			res := r.deliver(ctx, p)
+			res := r.passBy(p, r.deliver(ctx, p))
 			<-r.store.carriers.delivering
 			res.sub = c
 			r.results <- res
@@ -382,6 +387,9 @@ func (r *round) sort(here []*carried, page []published) []parcel {
 	var judged filter.Message
 	for i := range page {
 		p := &page[i]
+		if p.damaged {
+			continue
+		}
 		read := false
 		var plain *queues.Delivery // made once for all
 		var note *Notification     // likewise, because it takes a signature
@@ -466,7 +474,7 @@ func (r *round) came(p parcel, got queues.Delivered) result {
 	case res.to < p.to:
 		res.retry = true
 		res.trouble = r.trouble(p.trouble, Retrying, queues.ErrMessagesFull.Code, "The queue is full: it holds as many messages or bytes as it may.")
-	case res.failed > 0:
+	case len(got.Refused) > 0:
 		code, message := refusal(p.queue)
 		res.trouble = r.trouble(p.trouble, "", code, message)
 	default:
@@ -478,8 +486,8 @@ func (r *round) came(p parcel, got queues.Delivered) result {
 // nowhere is what becomes of a parcel whose queue or topic is missing.
 func (r *round) nowhere(p parcel, missing error) result {
 	code, message := explain(missing)
-	res := result{from: p.from, to: p.to, dropped: int64(len(p.list))}
-	res.filtered = int64(len(p.page)) - res.dropped
+	res := p.count(p.to, 0)
+	res.delivered, res.dropped = 0, res.delivered
 	res.trouble = r.trouble(p.trouble, Broken, code, message+" What is published meanwhile is dropped.")
 	return res
 }
@@ -500,7 +508,7 @@ func over(old *Trouble) string {
 	return ended.encode()
 }
 
-// count says what became of a parcel that has come up to a sequence number, but for messages that were refused.
+// count says what became of a parcel that has come up to a sequence number, but for messages that were refused, or are damaged.
 func (p *parcel) count(to int64, refused int) result {
 	res := result{from: p.from, to: to, trouble: "=", failed: int64(refused)}
 	for i := range p.list {
@@ -509,7 +517,7 @@ func (p *parcel) count(to int64, refused int) result {
 		}
 	}
 	for i := range p.page {
-		if p.page[i].sequence <= to {
+		if !p.page[i].damaged && p.page[i].sequence <= to {
 			res.filtered++
 		}
 	}
@@ -607,6 +615,7 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 			continue
 		}
 		r.moved(&done[i])
+		r.tellDamaged(&done[i])
 		r.store.meter.Add(r.tenant, tenants.KindTopic, r.config.name, tenants.MetricDelivered, done[i].delivered)
 	}
 	return engine.Number(list, 2), nil
