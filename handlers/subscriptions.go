@@ -40,6 +40,8 @@ type Subscription struct {
 	Auth *WebhookAuth `json:"auth,omitempty"`
 	// The client's certificate that is shown to the endpoint, and the authorities that are trusted.
 	TLS *WebhookTLS `json:"tls,omitempty"`
+	// How many messages one request carries; missing where it carries one.
+	Batch *WebhookBatch `json:"batch,omitempty"`
 	// How the endpoint of a webhook shows that it wants to be sent to.
 	Verification string `json:"verification,omitempty" enums:"none,challenge,cloudevents,sns"`
 	// How SNS tries the endpoint again, of a webhook that was made by Subscribe of SNS: what its delivery policy says otherwise than
@@ -51,7 +53,7 @@ type Subscription struct {
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
 	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, in the one that SNS sends, or
 	// as CloudEvents, which a queue cannot have. A topic gets them raw.
-	Format string `json:"format" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured"`
+	Format string `json:"format" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured,cloudevents_batch"`
 	// The queue that gets what cannot be delivered for good; null for none.
 	DeadLetterQueue *string `json:"dead_letter_queue" extensions:"x-nullable" example:"billing-undelivered"`
 	// Which messages arrive; null for all.
@@ -127,13 +129,17 @@ type SubscriptionInput struct {
 	Auth *WebhookAuth `json:"auth,omitempty" extensions:"x-nullable"`
 	// The client's certificate that a webhook shows to its endpoint, and the authorities that are trusted.
 	TLS *WebhookTLS `json:"tls,omitempty" extensions:"x-nullable"`
+	// How many messages one request of a webhook carries, with the format envelope or cloudevents_batch: its body is a list of them.
+	// Not for FIFO topics. Default: one message, or with cloudevents_batch a list of one.
+	Batch *WebhookBatch `json:"batch,omitempty" extensions:"x-nullable"`
 	// How the endpoint of a webhook shows that it wants to be sent to, before it gets anything: it repeats a challenge, or answers
 	// OPTIONS as the webhook specification of CloudEvents says, or visits the SubscribeURL that SNS would send it. Another URL has to be
 	// verified anew.
 	Verification string `json:"verification,omitempty" enums:"none,challenge,cloudevents,sns" default:"none" extensions:"x-nullable"`
 	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, in the one that SNS sends, or
-	// as CloudEvents, which a queue cannot have: with what is known of them in headers, or in one JSON object. A topic gets them raw.
-	Format string `json:"format,omitempty" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured" default:"raw" extensions:"x-nullable"`
+	// as CloudEvents, which a queue cannot have: with what is known of them in headers, or in one JSON object, or in a list of
+	// these. A topic gets them raw.
+	Format string `json:"format,omitempty" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured,cloudevents_batch" default:"raw" extensions:"x-nullable"`
 	// The queue that gets what cannot be delivered for good, as the subscription would have delivered it: what the queue or topic is
 	// missing for or never takes, what the last attempt of a webhook failed for, and what it cannot take because it is disabled or
 	// full. A FIFO subscription to a FIFO topic needs a FIFO queue. Default: nothing gets it.
@@ -168,7 +174,7 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 				}
 			}
 			wanted = protocol
-		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls":
+		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls", "batch":
 			r.endpointChange(key, func(change func(*webhook.Endpoint)) {
 				add(func(s *topics.SubscriptionSettings) { changeEndpoint(s, change) })
 			})
@@ -197,7 +203,7 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 			}
 			known, valid := topics.ParseFormat(string(format))
 			if ok && !valid {
-				r.fault("not_allowed", "must be raw, envelope, sns, cloudevents_binary or cloudevents_structured")
+				r.fault("not_allowed", "must be raw, envelope, sns, cloudevents_binary, cloudevents_structured or cloudevents_batch")
 			}
 			add(func(s *topics.SubscriptionSettings) { s.Format = known })
 		case "filter_policy":

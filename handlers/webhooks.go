@@ -96,6 +96,10 @@ type Delivery struct {
 	MessageID string `json:"message_id" example:"msg_0603hz5c0c01g0003w50"`
 	// Which attempt it was.
 	Attempt int64 `json:"attempt" example:"1"`
+	// The header webhook-id of the request, where its body was a list of messages; null where it was one.
+	BatchID *string `json:"batch_id" extensions:"x-nullable" example:"batch_5v4q2h0m8c1r9t3k7n6d0b2g"`
+	// How many messages that had; null where it was one.
+	BatchSize *int `json:"batch_size" extensions:"x-nullable" example:"10"`
 	// What became of the message: delivered; retrying, it is sent again; failed, it is not, by itself; test, it was a test event; challenge, it was
 	// one to verify the endpoint.
 	Status string  `json:"status" enums:"delivered,retrying,failed,test,challenge"`
@@ -129,7 +133,7 @@ type Resent struct {
 }
 
 // webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
-var webhookNames = []string{"endpoint", "secret", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls"}
+var webhookNames = []string{"endpoint", "secret", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
 
 // endpointChange reads a member of SubscriptionInput that is about the endpoint.
 func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
@@ -201,6 +205,12 @@ func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
 			t = r.webhookTLS()
 		}
 		add(func(e *webhook.Endpoint) { e.TLS = t })
+	case "batch":
+		var b *webhook.Batch
+		if !none {
+			b = r.webhookBatch()
+		}
+		add(func(e *webhook.Endpoint) { e.Batch = b })
 	case "auth":
 		var auth *webhook.Auth
 		if !none {
@@ -281,6 +291,7 @@ func (out *Subscription) fillEndpoint(s *topics.Subscription) {
 		out.OnExhausted = string(e.OnExhausted)
 	}
 	out.Headers, out.Auth, out.TLS = shownHeaders(e.Headers), shownAuth(e.Auth), shownTLS(e.TLS)
+	out.Batch = shownBatch(e.Batch)
 	out.Verification = cmp.Or(string(e.Verify), "none")
 }
 
@@ -513,6 +524,9 @@ func newDelivery(at *webhook.Attempt) Delivery {
 		Response: at.Response, ResponseTruncated: at.Truncated, NextAttempt: instant(at.Next)}
 	if at.Status != 0 {
 		out.ResponseStatus = &at.Status
+	}
+	if at.Batch != "" {
+		out.BatchID, out.BatchSize = &at.Batch, &at.Size
 	}
 	if at.Code != "" {
 		out.Error = &DeliveryError{Code: at.Code, Detail: at.Error}

@@ -77,10 +77,11 @@ const (
 	Notified                      // in the JSON object that SNS sends; see Notification
 	EventBinary                   // to a webhook: as they were published, with what is known of them in headers, as CloudEvents defines it
 	EventStructured               // to a webhook: in the JSON object that CloudEvents defines
+	EventBatch                    // to a webhook: in a list of these objects, one or several in a request
 )
 
 // formats are their names, in the API and in Redis.
-var formats = [...]string{Raw: "raw", Enveloped: "envelope", Notified: "sns", EventBinary: "cloudevents_binary", EventStructured: "cloudevents_structured"}
+var formats = [...]string{Raw: "raw", Enveloped: "envelope", Notified: "sns", EventBinary: "cloudevents_binary", EventStructured: "cloudevents_structured", EventBatch: "cloudevents_batch"}
 
 // String returns the name of the format in the API.
 func (f Format) String() string { return formats[f] }
@@ -91,7 +92,7 @@ func ParseFormat(name string) (Format, bool) {
 	return Format(max(i, 0)), i >= 0
 }
 
-func (f Format) isEvent() bool { return f == EventBinary || f == EventStructured }
+func (f Format) isEvent() bool { return f == EventBinary || f == EventStructured || f == EventBatch }
 
 // State says how a subscription fares.
 type State string
@@ -151,7 +152,7 @@ type storedSubscription struct {
 	Dead     string `json:"dead,omitempty"`     // the dead-letter queue
 	Envelope bool   `json:"envelope,omitempty"`
 	Notify   bool   `json:"sns,omitempty"`
-	Event    string `json:"event,omitempty"` // name of one of the two formats of CloudEvents, or ""
+	Event    string `json:"event,omitempty"` // name of one of the formats of CloudEvents, or ""
 	Policy   string `json:"policy,omitempty"`
 	Scope    string `json:"scope,omitempty"`
 	Replay   string `json:"replay,omitempty"` // Replayed

@@ -14,9 +14,10 @@ import (
 
 // Webhooks is where subscriptions lead that are not to a queue: package topics/webhook, which stands above this one.
 type Webhooks interface {
-	// Check returns an endpoint's settings in the one form in which they are stored; was are those that are there, or "".
+	// Check returns an endpoint's settings, for a subscription of a topic, in the one form in which they are stored; was are those
+	// that are there, or "".
 	// Errors point at what is wrong.
-	Check(endpoint, was string) (string, error)
+	Check(topic string, format Format, endpoint, was string) (string, error)
 	// NewSecret returns a secret for a new subscription, sealed.
 	NewSecret() string
 	// Configure makes what a subscription needs, or gives it these settings where they are newer than those it has.
@@ -222,7 +223,7 @@ func (tp *topic) checkEndpoint(set, before *SubscriptionSettings) error {
 		was = before.Endpoint
 	}
 	var err error
-	set.Endpoint, err = tp.store.webhooks.Check(set.Endpoint, was)
+	set.Endpoint, err = tp.store.webhooks.Check(tp.at.name, set.Format, set.Endpoint, was)
 	return err
 }
 

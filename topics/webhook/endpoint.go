@@ -9,6 +9,7 @@ import (
 	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/topics"
 )
 
 // The limits of an endpoint's settings, and what holds where they say nothing.
@@ -50,6 +51,7 @@ type Endpoint struct {
 	Verify      Verification    // "": no verification
 	TLS         *TLS            // nil: no certificate of its own, and the authorities of the system are trusted
 	SNS         *SNS            // nil: it was not subscribed as SNS does it
+	Batch       *Batch          // nil: a request carries one message
 }
 
 // stored is an Endpoint as it lies in Redis. Times are in milliseconds.
@@ -64,12 +66,13 @@ type stored struct {
 	Verify      Verification `json:"verify,omitempty"`
 	TLS         *TLS         `json:"tls,omitempty"`
 	SNS         *SNS         `json:"sns,omitempty"`
+	Batch       *storedBatch `json:"batch,omitempty"`
 }
 
 // Encode returns the settings as text, which Check brings into the form in which they are stored.
 func (e Endpoint) Encode() string {
 	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted, Headers: e.Headers, Auth: e.Auth,
-		Verify: e.Verify, TLS: e.TLS, SNS: e.SNS}
+		Verify: e.Verify, TLS: e.TLS, SNS: e.SNS, Batch: e.Batch.stored()}
 	if e.Retries != nil {
 		st.Retries = make([]int64, len(e.Retries))
 	}
@@ -90,7 +93,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("read the settings of a webhook: %w", err)
 	}
 	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, OnExhausted: st.OnExhausted,
-		Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS}
+		Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS, Batch: st.Batch.batch()}
 	if st.Retries != nil {
 		e.Retries = make([]time.Duration, len(st.Retries))
 	}
@@ -119,7 +122,7 @@ func (e Endpoint) Filled() Endpoint {
 
 // Check returns an endpoint's settings in the one form in which they are stored, with what is hidden sealed. was are those
 // that are there, or "".
-func (s *Store) Check(text, was string) (string, error) {
+func (s *Store) Check(topic string, format topics.Format, text, was string) (string, error) {
 	e, err := ParseEndpoint(text)
 	if err != nil {
 		return "", errs.Invalidf("/endpoint", "The settings of the endpoint are damaged.")
@@ -153,6 +156,9 @@ func (s *Store) Check(text, was string) (string, error) {
 		return "", errs.Invalidf("/on_exhausted", "on_exhausted must be %s or %s.", Skip, Block)
 	case e.Verify != "" && e.Verify != ByEcho && e.Verify != ByCloudEvents && e.Verify != BySNS:
 		return "", errs.Invalidf("/verification", "verification must be none, %s, %s or %s.", ByEcho, ByCloudEvents, BySNS)
+	}
+	if err := e.checkBatch(topic, format); err != nil {
+		return "", err
 	}
 	if err := e.checkSNS(before); err != nil {
 		return "", err

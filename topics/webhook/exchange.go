@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ type exchanged struct {
 	letters   bool // dead letters are to be brought to their queue
 	// over: the subscription is to end, because its endpoint did not confirm it in time.
 	over bool
-	lent []lent
+	lent [][]lent // by the requests that carry them
 }
 
 // taken is how many attempts begin now.
@@ -33,16 +34,17 @@ func (e *exchanged) taken() int {
 	return len(e.lent)
 }
 
-// exchange notes results and borrows up to n entries with their messages.
-func (s *Store) exchange(ctx context.Context, id identity, known *config, results []result, n int) (exchanged, error) {
+// exchange notes results and borrows entries with their messages for up to n requests, each of which carries so many at most, if it
+// carries several.
+func (s *Store) exchange(ctx context.Context, id identity, known *config, results []result, n, each int) (exchanged, error) {
 	ctx = context.WithoutCancel(ctx) // what was done is noted also when the server is about to end
 	number, most, timeout := int64(0), 1, MaxTimeout
 	if known != nil {
 		number, most, timeout = known.number, known.endpoint.MaxInFlight, known.endpoint.Timeout
 	}
-	args := make([]any, 0, 10+10*len(results))
+	args := make([]any, 0, 11+10*len(results))
 	args = append(args, (timeout + leaseSlack).Milliseconds(), n, most, number, breakFirst.Milliseconds(), breakMost.Milliseconds(), dice(),
-		breakAfter, disableAfter.Milliseconds(), disableFailures)
+		breakAfter, disableAfter.Milliseconds(), disableFailures, each)
 	for i := range results {
 		r := &results[i]
 		charged := 0
@@ -73,10 +75,21 @@ func (s *Store) readExchanged(ctx context.Context, id identity, known *config, l
 		}
 		out.config = c
 	}
+	var all []lent
 	for i := 12; i+2 < len(list); i += 3 {
-		out.lent = append(out.lent, parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2)))
+		all = append(all, parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2)))
 	}
-	s.fill(ctx, id, c, out.lent)
+	if len(all) == 0 {
+		return out, nil
+	}
+	if !c.several() {
+		s.fill(ctx, id, c, all, math.MaxInt)
+	}
+	if out.lent = c.groups(all); c.several() {
+		for _, list := range out.lent {
+			s.fill(ctx, id, c, list, c.endpoint.Batch.Bytes)
+		}
+	}
 	return out, nil
 }
 
@@ -120,8 +133,8 @@ func parseLent(entry, lease, state string) lent {
 	return l
 }
 
-// fill finds the messages of entries that are pointers to the topic's log.
-func (s *Store) fill(ctx context.Context, id identity, c *config, list []lent) {
+// fill finds the messages of entries that are pointers to the topic's log. It stops when it has read so many bytes of them, or some more.
+func (s *Store) fill(ctx context.Context, id identity, c *config, list []lent, most int) {
 	var asked []int64
 	at := map[int64]*lent{}
 	for i := range list {
@@ -145,6 +158,7 @@ func (s *Store) fill(ctx context.Context, id identity, c *config, list []lent) {
 		}
 		for i := range found.Messages {
 			at[found.Messages[i].Sequence].message = &found.Messages[i]
+			most -= len(found.Messages[i].Message.Body)
 		}
 		for _, sequence := range found.Damaged {
 			at[sequence].lacks = damaged
@@ -154,7 +168,12 @@ func (s *Store) fill(ctx context.Context, id identity, c *config, list []lent) {
 				l.lacks = notRetained
 			}
 		}
-		asked = asked[found.Told:]
+		if asked = asked[found.Told:]; most <= 0 {
+			for _, sequence := range asked {
+				at[sequence].beyond = true
+			}
+			return
+		}
 	}
 }
 
@@ -188,7 +207,7 @@ func (p *pusher) keep(h *hook, c *config) {
 		for i := range entries {
 			entries[i].entry = engine.Text(list, i+1)
 		}
-		s.fill(s.life, h.id, c, entries)
+		s.fill(s.life, h.id, c, entries, math.MaxInt)
 		mark, err := s.store(s.life, h.id, entries)
 		if err != nil {
 			s.logger.Warn("messages of a webhook could not be copied out of the log", "tenant", h.id.tenant.String(), "uid", h.id.uid, "error", err.Error())

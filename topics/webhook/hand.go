@@ -38,7 +38,7 @@ type settings struct {
 func settingsOf(w topics.Way, set topics.WaySettings) settings {
 	out := settings{Topic: w.Topic, TopicUID: w.TopicUID, Subscription: w.Subscription, Enveloped: set.Format == topics.Enveloped,
 		Notified: set.Format == topics.Notified, Created: set.Created.UnixMilli(), DeadLetters: set.DeadLetterQueue, Endpoint: json.RawMessage(set.Endpoint)}
-	if set.Format == topics.EventBinary || set.Format == topics.EventStructured {
+	if set.Format == topics.EventBinary || set.Format == topics.EventStructured || set.Format == topics.EventBatch {
 		out.Event = set.Format.String()
 	}
 	return out
@@ -60,7 +60,12 @@ func (s *Store) Configure(ctx context.Context, w topics.Way, set topics.WaySetti
 	if set.DeadLetterQueue != "" {
 		letters = 1
 	}
-	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), first, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds())
+	b := Batch{}
+	if e.Batch != nil {
+		b = *e.Batch
+	}
+	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), first, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds(),
+		b.Messages, b.Bytes, b.Wait.Milliseconds())
 	if err == nil {
 		s.pusher.due(id, engine.Number(list, 1))
 	}
@@ -73,8 +78,12 @@ func (s *Store) Deliver(ctx context.Context, w topics.Way, set topics.WaySetting
 	if set.DeadLetterQueue != "" {
 		which = allThatIsNew
 	}
-	args := make([]any, 0, 5+3*len(list))
-	args = append(args, set.Version, to, s.pusher.senderFor(w.UID), which, 0)
+	size := 0
+	for i := range list {
+		size += len(list[i].Message.Body)
+	}
+	args := make([]any, 0, 6+3*len(list))
+	args = append(args, set.Version, to, s.pusher.senderFor(w.UID), which, 0, size)
 	for i := range list {
 		args = append(args, entryOf(list[i].Sequence, w.Topic, list[i].Message.GroupID), list[i].Sequence, "")
 		s.bodies.put(w.TopicUID, &list[i])
@@ -106,7 +115,7 @@ const (
 // again brings messages with their bodies, as many calls as their sizes ask for.
 func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topics.Logged, after, to int64) (topics.Handed, error) {
 	for {
-		args, size, n := []any{0, to, s.pusher.senderFor(w.UID), which, after}, 0, 0
+		args, size, n := []any{0, to, s.pusher.senderFor(w.UID), which, after, 0}, 0, 0
 		for n < len(list) && n < callEntries {
 			m := pack(&list[n])
 			if size += len(m); n > 0 && size > callBytes {
@@ -115,6 +124,7 @@ func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topic
 			args = append(args, entryOf(list[n].Sequence, w.Topic, list[n].Message.GroupID), list[n].Sequence, m)
 			n++
 		}
+		args[5] = size
 		end := to
 		if n < len(list) {
 			end = list[n-1].Sequence

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -69,7 +70,7 @@ func (s *Store) postSome(id identity, c *config) error {
 		found, numbers = append(found, l), append(numbers, engine.Number(list, i+1))
 		why[l.entry] = whyOf(engine.Text(list, i+2), l.tries)
 	}
-	s.fill(ctx, id, c, found)
+	s.fill(ctx, id, c, found, math.MaxInt)
 	var letters []topics.Letter
 	end := int64(0)
 	for i := range found {

@@ -40,6 +40,9 @@ const (
 	disableAfter    = 5 * 24 * time.Hour
 	disableFailures = 20
 
+	// fewTimes is after how many requests without a 413 one may carry twice as many messages again: it may have been for a single large one.
+	fewTimes = 100
+
 	// idleHook is how long a webhook is remembered that has nothing to send.
 	idleHook = 10 * time.Minute
 )
@@ -79,6 +82,9 @@ type hook struct {
 	mark                   int64 // the last one that was noted
 	paced                  int   // requests a second that its delivery policy allows, as Redis has been told; -1: it was not told
 	used                   int64 // when it last had its turn, ms
+	// each is how many messages a request carries at most, by what fitted into the last ones, and few by what was too many for the
+	// endpoint; taken is how many requests it has taken since.
+	each, few, taken int
 }
 
 // result is what became of what was lent.
@@ -119,7 +125,7 @@ func (p *pusher) wake(id identity) {
 	defer p.mu.Unlock()
 	h := p.hooks[id]
 	if h == nil {
-		h = &hook{id: id, window: firstWindow, paced: -1}
+		h = &hook{id: id, window: firstWindow, paced: -1, each: MaxBatchMessages, few: MaxBatchMessages}
 		p.hooks[id] = h
 	}
 	p.enter(h)
@@ -272,13 +278,14 @@ func (p *pusher) turn(h *hook, n int) {
 	h.results = h.results[len(results):]
 	p.unnoted -= len(results)
 	h.again = false
+	each := min(h.each, h.few)
 	p.mu.Unlock()
 
 	most := n
 	if !s.mayAct(h.id.tenant) {
 		most = held
 	}
-	got, err := s.exchange(s.life, h.id, known, results, most)
+	got, err := s.exchange(s.life, h.id, known, results, most, each)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.running, h.used = false, s.clock.Now().UnixMilli()
@@ -302,7 +309,7 @@ func (p *pusher) turn(h *hook, n int) {
 	}
 	if got.config != nil {
 		got.more = got.more || known == nil && len(got.lent) > 0 // the one was lent without knowledge of how many may be
-		h.config = got.config
+		h.config, h.each, h.few = got.config, MaxBatchMessages, MaxBatchMessages
 	}
 	if got.disabled {
 		s.counted.disabled.Add(1)
@@ -364,64 +371,116 @@ type lent struct {
 	tries        int64 // that were made before
 	message      *topics.Logged
 	stored       bool   // the webhook has the message, not the log
+	beyond       bool   // it was not read, because the request carries enough without it
 	lacks        string // why there is nothing to send: a code of lacking; "": there is, or it could not be read now
 }
 
-// deliver makes an attempt.
-func (p *pusher) deliver(h *hook, c *config, l lent) {
-	s := p.store
-	res := result{entry: l.entry, lease: l.lease}
-	var died error
-	switch {
-	case l.lacks != "":
-		res.verdict, res.log = s.setAside(h.id, c, &l)
-	case l.message == nil: // it could not be read now
-		res.verdict = verdict{outcome: free, wait: soon}
-	default:
-		if died = s.step("leased"); died != nil {
-			break
-		}
-		st, err := s.styleOf(s.life, h.id.tenant, c)
-		if err == nil {
-			err = p.pace(h, c, st)
-		}
-		if err != nil {
-			res.verdict = verdict{outcome: free, wait: soon}
-			break
-		}
-		v, a := s.attempt(s.life, c, st, l.message, l.tries+1)
-		a.Entry = l.entry
-		c.plan(st, &v, &a)
-		res.verdict, res.log = v, a.encode()
-		if v.outcome == free && !v.charged && v.code == "canceled" {
-			res.log = ""
-		}
-		if !l.stored && v.outcome != done {
-			res.message = pack(l.message)
-		}
-		died = s.step("requested")
+// deliver makes an attempt to send what is lent for one request.
+func (p *pusher) deliver(h *hook, c *config, list []lent) {
+	g, looked := c.load(list)
+	results, tooMany, died := p.try(h, c, list[:looked], g)
+	for _, l := range list[looked:] { // they waited long enough, and are due at once
+		results = append(results, result{entry: l.entry, lease: l.lease, verdict: verdict{outcome: free, wait: -c.endpoint.Batch.Wait}})
 	}
-	p.count(&res.verdict)
+	for i := range results {
+		p.count(&results[i].verdict)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reserve(h, -1)
 	p.onHost(c.host, -1)
 	if died == nil && !h.gone {
-		switch res.verdict.health {
-		case healthy:
-			h.window = min(h.window+1, c.endpoint.MaxInFlight)
-		case failing, disabling:
-			h.window = max(h.window/2, 1)
-		case neutral:
-			if res.verdict.peace > 0 {
-				h.window = max(h.window/2, 1)
-			}
+		h.sized(looked, len(list), len(g.messages), tooMany)
+		for i := range results {
+			h.learn(&results[i].verdict, c.endpoint.MaxInFlight)
 		}
-		h.results = append(h.results, res)
-		p.unnoted++
+		h.results = append(h.results, results...)
+		p.unnoted += len(results)
 		p.enter(h)
 	}
 	p.hire()
+}
+
+// sized notes how many messages of those that were lent a request could carry, and whether those were too many. It is called locked.
+func (h *hook) sized(looked, lent, carried int, tooMany bool) {
+	if h.each = min(2*h.each, MaxBatchMessages); looked < lent {
+		h.each = looked
+	}
+	switch h.taken++; {
+	case tooMany:
+		h.few, h.taken = min(h.few, max(carried/2, 1)), 0
+	case h.taken >= fewTimes:
+		h.few, h.taken = min(2*h.few, MaxBatchMessages), 0
+	}
+}
+
+// learn has an answer change how many attempts a webhook may have at the same time. It is called locked.
+func (h *hook) learn(v *verdict, most int) {
+	switch v.health {
+	case healthy:
+		h.window = min(h.window+1, most)
+	case failing, disabling:
+		h.window = max(h.window/2, 1)
+	case neutral:
+		if v.peace > 0 {
+			h.window = max(h.window/2, 1)
+		}
+	}
+}
+
+// try makes one request, and returns what became of each message. What it says of the endpoint stands at one of them. The error
+// is that of a step: the server is dead.
+func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result, tooMany bool, died error) {
+	s := p.store
+	results = make([]result, len(list))
+	var sent []int // places in list, in the order of g.messages
+	tries := int64(0)
+	for i := range list {
+		l, res := &list[i], &results[i]
+		res.entry, res.lease = l.entry, l.lease
+		switch {
+		case l.lacks != "":
+			res.verdict, res.log = s.setAside(h.id, c, l)
+		case l.message == nil: // it could not be read now
+			res.verdict = verdict{outcome: free, wait: soon}
+		default:
+			sent, tries = append(sent, i), max(tries, l.tries+1)
+		}
+	}
+	if len(sent) == 0 {
+		return results, false, nil
+	}
+	if died = s.step("leased"); died != nil {
+		return results, false, died
+	}
+	st, err := s.styleOf(s.life, h.id.tenant, c)
+	if err == nil {
+		err = p.pace(h, c, st)
+	}
+	if err != nil {
+		for _, i := range sent {
+			results[i].verdict = verdict{outcome: free, wait: soon}
+		}
+		return results, false, nil
+	}
+	v, a, tooMany := s.attempt(s.life, c, st, g, tries)
+	for k, i := range sent {
+		l, res, one := &list[i], &results[i], a
+		res.verdict = v
+		if k > 0 {
+			res.verdict.health, res.verdict.peace = neutral, 0
+		}
+		one.Entry, one.MessageID, one.Try = l.entry, "msg_"+l.message.ID.String(), l.tries+1
+		c.plan(st, &res.verdict, &one)
+		res.log = one.encode()
+		if v.outcome == free && !v.charged && v.code == "canceled" {
+			res.log = ""
+		}
+		if !l.stored && res.verdict.outcome != done {
+			res.message = pack(l.message)
+		}
+	}
+	return results, tooMany, s.step("requested")
 }
 
 func (p *pusher) count(v *verdict) {

@@ -136,7 +136,8 @@ func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	v, a := s.attempt(ctx, c, st, &l, 1)
+	g, _ := c.load([]lent{{message: &l}})
+	v, a, _ := s.attempt(ctx, c, st, g, 1)
 	if a.Outcome = Tested; v.outcome == done {
 		a.Code, a.Error = "", ""
 	}

@@ -104,15 +104,18 @@ type Attempt struct {
 	MessageID string    `json:"m"`
 	Try       int64     `json:"n"` // 1 for the first attempt of the message
 	// Outcome is delivered, retrying, failed, or test for an event that somebody sent to see whether it comes.
-	Outcome   string    `json:"o"`
-	Status    int       `json:"s,omitempty"` // of the answer; 0: there was none
-	Code      string    `json:"c,omitempty"`
-	Error     string    `json:"w,omitempty"` // for people
-	Millis    int64     `json:"d"`           // that it took
-	Response  string    `json:"b,omitempty"` // the beginning of the answer
-	Truncated bool      `json:"u,omitempty"` // there was more
-	Resent    bool      `json:"r,omitempty"` // the endpoint had closed the connection, and a new one was made at once
-	Next      time.Time `json:"x,omitzero"`  // of the next attempt; zero: there is none
+	Outcome   string `json:"o"`
+	Status    int    `json:"s,omitempty"` // of the answer; 0: there was none
+	Code      string `json:"c,omitempty"`
+	Error     string `json:"w,omitempty"` // for people
+	Millis    int64  `json:"d"`           // that it took
+	Response  string `json:"b,omitempty"` // the beginning of the answer
+	Truncated bool   `json:"u,omitempty"` // there was more
+	// Batch is the id of the request, where its body was a list, and Size how many messages that had.
+	Batch  string    `json:"g,omitempty"`
+	Size   int       `json:"k,omitempty"`
+	Resent bool      `json:"r,omitempty"` // the endpoint had closed the connection, and a new one was made at once
+	Next   time.Time `json:"x,omitzero"`  // of the next attempt; zero: there is none
 }
 
 // The outcomes of attempts.
@@ -126,8 +129,11 @@ const (
 )
 
 // request returns the request of an attempt.
-func (c *config) request(st *style, l *topics.Logged, try int64, now time.Time) egress.Request {
-	l = c.endpoint.own(l)
+func (c *config) request(st *style, g cargo, try int64, now time.Time) egress.Request {
+	if c.batches() {
+		return c.list(g, try, now)
+	}
+	l := g.messages[0]
 	if st.shapes(c) {
 		return c.notified(st, l, try, now)
 	}
@@ -158,7 +164,7 @@ func (set *settings) packed(l *topics.Logged) *topics.Logged {
 	switch {
 	case set.Enveloped:
 		out.Message.Body, out.Message.ContentType = topics.Wrap(set.Topic, set.Subscription, l), "application/json"
-	case set.Event == topics.EventStructured.String():
+	case set.Event == topics.EventStructured.String() || set.Event == topics.EventBatch.String():
 		out.Message.Body, out.Message.ContentType = eventOf(set.Topic, l).structured(), structuredType
 	default:
 		return l
@@ -168,31 +174,41 @@ func (set *settings) packed(l *topics.Logged) *topics.Logged {
 
 // signed returns a request with the body of a message as it is.
 func (c *config) signed(l *topics.Logged, try int64, now time.Time) egress.Request {
-	id, body := "msg_"+l.ID.String(), l.Message.Body
+	return c.signedAs("msg_"+l.ID.String(), l.Message.ContentType, l.Message.TraceParent, l.Message.Body, try, now)
+}
+
+func (c *config) signedAs(id, contentType, trace string, body []byte, try int64, now time.Time) egress.Request {
 	h := make(http.Header, len(c.header)+6)
 	maps.Copy(h, c.header)
-	h["Content-Type"] = []string{l.Message.ContentType}
+	h["Content-Type"] = []string{contentType}
 	h["Webhook-Id"] = []string{id}
 	h["Webhook-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
 	h["Webhook-Signature"] = []string{sign(c.live(now), id, now, body)}
 	h["Webhook-Attempt"] = []string{strconv.FormatInt(try, 10)}
-	if l.Message.TraceParent != "" {
-		h.Set("Traceparent", l.Message.TraceParent)
+	if trace != "" {
+		h.Set("Traceparent", trace)
 	}
 	return egress.Request{Method: http.MethodPost, URL: c.endpoint.URL, Header: h, Body: body, Timeout: c.endpoint.Timeout, MaxBody: readAtMost}
 }
 
-// attempt makes one request, and says what it means and what the log keeps of it.
-func (s *Store) attempt(ctx context.Context, c *config, st *style, l *topics.Logged, try int64) (verdict, Attempt) {
+// attempt makes one request, and says what it means, what the log keeps of it for each message, and whether there were too many.
+func (s *Store) attempt(ctx context.Context, c *config, st *style, g cargo, try int64) (v verdict, a Attempt, tooMany bool) {
 	now := s.clock.Now()
-	res, a, err := s.do(ctx, c, c.request(st, l, try, now), now)
-	v := judge(res, err, now)
+	r := c.request(st, g, try, now)
+	res, a, err := s.do(ctx, c, r, now)
+	v = judge(res, err, now)
 	s.excuse(ctx, c.host, err, &v)
 	if c.endpoint.SNS != nil {
 		v.asSNS(res)
 	}
-	a.MessageID, a.Try, a.Code, a.Error = "msg_"+l.ID.String(), try, v.code, v.words
-	return v, a
+	if len(g.messages) > 1 {
+		tooMany = v.asBatch(res)
+	}
+	if c.batches() {
+		a.Batch, a.Size = r.Header.Get("Webhook-Id"), len(g.messages)
+	}
+	a.MessageID, a.Try, a.Code, a.Error = "msg_"+g.messages[0].ID.String(), try, v.code, v.words
+	return v, a, tooMany
 }
 
 // do makes a request, and says what the log keeps of the answer, which is nil where there is an error.

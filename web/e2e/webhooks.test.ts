@@ -61,6 +61,22 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await page.getByText("The test event has arrived").waitFor();
     expect(String(got.at(-1)?.signature).split(" ").length).toBe(2);
 
+    // Several messages in one request: what is said of it is checked, stored, shown and found again.
+    await page.getByRole("button", { name: "Edit…" }).click();
+    const edited = page.getByRole("dialog");
+    await edited.getByLabel("Messages arrive").selectOption("cloudevents_batch");
+    await edited.getByLabel("Messages in a request").fill("101");
+    await edited.getByRole("button", { name: "Save" }).click();
+    await edited.getByText("must be 1 to 100").first().waitFor();
+    await edited.getByLabel("Messages in a request").fill("20");
+    await edited.getByLabel("One waits for others").fill("0s");
+    await edited.getByRole("button", { name: "Save" }).click();
+    await edited.waitFor({ state: "detached" });
+    await page.getByText("up to 20 messages of 256 KiB, which wait for others for 0s").waitFor();
+    await page.getByRole("button", { name: "Send a test event" }).click();
+    await page.getByText("The test event has arrived").waitFor();
+    expect(String(got.at(-1)?.id)).toMatch(/^batch_/);
+
     await page.getByRole("button", { name: "Disable" }).click();
     await page.getByText("It is disabled:").waitFor();
     await page.getByRole("button", { name: "Enable" }).click();

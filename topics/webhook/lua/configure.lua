@@ -6,6 +6,9 @@
 -- ARGV[7] what has to be verified of the endpoint, or "": another text than before has it challenged anew
 -- ARGV[8] "1" where there is a dead-letter queue, else "0"
 -- ARGV[9] milliseconds after which the subscription ends unless that has come, or 0
+-- ARGV[10] how many messages one request carries at most; 0 or 1: one
+-- ARGV[11] how many bytes of them
+-- ARGV[12] milliseconds for which a message waits for others
 -- Returns: "ok", in how many milliseconds to look at it next, or -1
 -- Flags: none
 -- Again: settings of this version are there already.
@@ -36,7 +39,8 @@ if q.refusal then
   for _, key in ipairs({ QUEUE, SENDING, FRESH, DEAD }) do redis.call('ZADD', key, '+inf', '') end
   redis.call('ZADD', GROUPS, 0, '')
   for _, key in ipairs({ STATES, LOG }) do redis.call('HSET', key, '', '') end
-  redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1', 'lt', ARGV[8])
+  redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1', 'lt', ARGV[8],
+    'bm', ARGV[10], 'bb', ARGV[11], 'bw', ARGV[12])
   if ARGV[7] == '' then return { 'ok', '-1' } end
   q = open_hook()
   verify()
@@ -51,6 +55,7 @@ set(q, 'bo', 0)
 set(q, 'bt', 0)
 set(q, 'cf', 0)
 set(q, 'th', 0)
+for i, name in ipairs({ 'bm', 'bb', 'bw' }) do set(q, name, tonumber(ARGV[9 + i])) end
 letters()
 verify()
 local next = close_hook(q)

@@ -4,7 +4,8 @@
 -- ARGV[5] session of the server that sends for the shard, or 0
 -- ARGV[6] "1" for messages that are brought once more: only what is not waiting already is taken, with its message; "2": and only what was missed; "3" for new ones of which none is to be dropped: it stops before the first that is not taken
 -- ARGV[7] sequence number behind which those begin, for "1" and "2": the gaps from there on are closed
--- ARGV[8+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
+-- ARGV[8] how many bytes all messages have together
+-- ARGV[9+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
 -- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1, how many more were dropped because they were published before the endpoint had confirmed that it wants any; or "absent" or "stale"
 -- Flags: none
 -- Again: what has come is not taken again.
@@ -19,7 +20,7 @@ local opened
 local reached, dropped, taken, early = math.max(to, q.wm), 0, 0, 0
 if again then reached = to end
 local room = ENTRIES - pending() - redis.call('ZCARD', DEAD)
-for i = 8, #ARGV, 3 do
+for i = 9, #ARGV, 3 do
   local id, sequence, message = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local group = string.sub(id, 15)
   local wanted = again or sequence > q.wm
@@ -71,6 +72,7 @@ for i = 8, #ARGV, 3 do
     if alone then redis.call('ZADD', QUEUE, num(q.now), id) end
   end
 end
+if taken > 0 and q.bm > 1 then set(q, 'wb', q.wb + tonumber(ARGV[8])) end
 if opened then write_gaps(gaps) end
 if again then
   if q.dz == 0 then close_gaps(q, gaps, tonumber(ARGV[7]), reached) end

@@ -1,7 +1,7 @@
 -- Notes what became of attempts, and lends entries for the next ones.
 -- ARGV[3] milliseconds: how long they are lent
--- ARGV[4] how many at most; -1 for none, also later, because the tenant may not act
--- ARGV[5] how many may be lent at the same time, by whomever
+-- ARGV[4] for how many requests at most; -1 for none, also later, because the tenant may not act
+-- ARGV[5] how many requests may be under way at the same time, by whomever
 -- ARGV[6] number of the settings and secrets that the caller knows
 -- ARGV[7] milliseconds: for how long the breaker opens first
 -- ARGV[8] milliseconds: for how long it opens at most
@@ -9,8 +9,9 @@
 -- ARGV[10] how many failures in a row open it
 -- ARGV[11] milliseconds without a success after which the webhook is disabled
 -- ARGV[12] how many failures in a row there must be then
--- ARGV[13+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
--- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, how many are due still; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent three: entry, end of the lease, its state; or "absent"
+-- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
+-- ARGV[14+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again, negative for one that need not wait for others; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
+-- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, how many are due still; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent three: entry, end of the lease, which is the same for those that are to go into one request, its state; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
 --- @include "lib/hook"
@@ -36,7 +37,7 @@ local function failed()
   end
 end
 
-for i = 13, #ARGV, 10 do
+for i = 14, #ARGV, 10 do
   local verdict, id = ARGV[i], ARGV[i + 1]
   local held = redis.call('ZSCORE', SENDING, id)
   local mine = held and num(tonumber(held)) == ARGV[i + 2]
@@ -115,10 +116,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', SENDING, '-inf', num(q.now), 'LI
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEAD, '-inf', num(q.now - HOLD), 'LIMIT', 0, 10)) do finish(q, id) end
 
-local cap = tonumber(ARGV[5])
-if q.bo ~= 0 then cap = 1 end -- one probe
-local free = cap - (redis.call('ZCARD', SENDING) - 1)
-local most = math.min(tonumber(ARGV[4]), free, allowed(q))
+local cap, several = tonumber(ARGV[5]), q.bm > 1
+q.each = 1
+if several then q.each = math.min(q.bm, tonumber(ARGV[13])) end
+if q.bo ~= 0 then cap, q.each = 1, 1 end -- one probe, of one message
+local free = cap - under_way(q, cap)
+local most = math.min(tonumber(ARGV[4]), free, allowed(q), math.floor(MOST / q.each))
 local shut = q.pz ~= 0 or q.dz ~= 0 or q.uv ~= 0
 if shut or closed_until(q) ~= 0 then most = 0 end
 local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', disabled, '0', '', '', '0', '0' }
@@ -139,28 +142,45 @@ if first_letter(q) and q.dw <= q.now then
   set(q, 'dw', q.now + POSTED)
 end
 bytes = 0
+local requests, carried, due, place = 0, 0, {}, 1
+local over = q.now + tonumber(ARGV[3])
 if most > 0 then
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', QUEUE, '-inf', num(q.now), 'LIMIT', 0, most)) do
+  if several then over = math.max(over, last_lease() + 1) end
+  due = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', num(q.now), 'WITHSCORES', 'LIMIT', 0, most * q.each)
+end
+while place < #due do
+  local left, first = (#due - place + 1) / 2, tonumber(due[place + 1])
+  if left < q.each and first + q.bw > q.now and (requests > 0 or q.wb < q.bb) then break end -- it waits for others
+  while carried < q.each and place < #due do
+    local id = due[place]
     local size = redis.call('HSTRLEN', STATES, id)
-    if bytes > 0 and bytes + size > BYTES then break end
+    if bytes > 0 and bytes + size > BYTES then
+      due = {}
+      break
+    end
     bytes = bytes + size
+    place = place + 2
     local at = published(id)
     if at ~= 0 and at < q.now - HOLD then
       local attempts, first, _, message = read_state(id)
       bury(q, id, attempts, first, 'expired', q.lt ~= 0 and message or '', #message)
     else
       redis.call('ZREM', QUEUE, id)
-      local over = num(q.now + tonumber(ARGV[3]))
-      redis.call('ZADD', SENDING, over, id)
-      free = free - 1
+      redis.call('ZADD', SENDING, num(over), id)
+      carried = carried + 1
       out[#out + 1] = id
-      out[#out + 1] = over
+      out[#out + 1] = num(over)
       out[#out + 1] = size > 0 and redis.call('HGET', STATES, id) or ''
     end
   end
+  if carried > 0 then requests = requests + 1 end
+  if several then over = over + 1 end
+  carried = 0
 end
-pay(q, (#out - 12) / 3)
-if not shut and closed_until(q) == 0 and free > 0 and not q.held then
+free = free - requests
+pay(q, requests)
+if requests > 0 and q.wb ~= 0 then set(q, 'wb', 0) end
+if not shut and closed_until(q) == 0 and free > 0 and not q.held and ripe_at(q) <= q.now then
   out[8] = num(redis.call('ZCOUNT', QUEUE, '-inf', num(q.now)))
 end
 out[4] = num(close_hook(q, free <= 0))

@@ -6,9 +6,9 @@ import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { duration, spoken } from "../common/format";
 import { ErrorState } from "../common/states";
-import { policyOf, type Subscription, type SubscriptionInput } from "./data";
+import { batchOf, policyOf, type Subscription, type SubscriptionInput } from "./data";
 
-const formats = ["raw", "envelope", "sns", "cloudevents_binary", "cloudevents_structured"] as const;
+const formats = ["raw", "envelope", "sns", "cloudevents_binary", "cloudevents_structured", "cloudevents_batch"] as const;
 const verifications = ["none", "challenge", "cloudevents", "sns"] as const;
 
 // SubscriptionForm makes a subscription, or changes what it lets through.
@@ -21,15 +21,19 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
   const [endpoint, setEndpoint] = useState(of?.endpoint ?? "");
   const [timeout, setTimeout] = useState(of?.timeout === undefined ? "" : duration(of.timeout));
   const [inFlight, setInFlight] = useState(String(of?.max_in_flight ?? ""));
+  const [several, setSeveral] = useState(String(of?.batch?.max_messages ?? ""));
+  const [wait, setWait] = useState(of?.batch?.max_wait === undefined ? "" : duration(of.batch.max_wait));
+  const [size, setSize] = useState(String(of?.batch?.max_bytes ?? ""));
   const [verification, setVerification] = useState(of?.verification ?? "none");
   const [dead, setDead] = useState(of?.dead_letter_queue ?? "");
   const [policy, setPolicy] = useState(of?.filter_policy ? JSON.stringify(of.filter_policy, null, 2) : "");
   const [scope, setScope] = useState(of?.filter_scope ?? "attributes");
   const [format, setFormat] = useState(of?.format ?? "raw");
+  const lists = to === "webhook" && (format === "envelope" || format === "cloudevents_batch");
   let wrong: string | undefined;
   let body: SubscriptionInput = {};
   try {
-    const target = to === "queue" ? { queue } : to === "topic" ? { target_topic: other } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null, verification }; // text such as 10s too
+    const target = to === "queue" ? { queue } : to === "topic" ? { target_topic: other } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null, verification, batch: lists ? batchOf(several, size, wait) : null }; // text such as 10s too
     body = { ...target, dead_letter_queue: dead.trim() || null, filter_policy: policyOf(policy), filter_scope: scope, format: to === "topic" ? "raw" : format };
   } catch (e) {
     wrong = e instanceof Error ? e.message : "is no JSON";
@@ -119,6 +123,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
                   ? [
                       { value: "cloudevents_binary", label: "as CloudEvents, in headers" },
                       { value: "cloudevents_structured", label: "as CloudEvents, in one JSON object" },
+                      { value: "cloudevents_batch", label: "as CloudEvents, in a list" },
                     ]
                   : []),
               ]}
@@ -126,6 +131,13 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
               onChange={(e) => setFormat(formats.find((f) => f === e.currentTarget.value) ?? "raw")}
             />
           </Group>
+          {lists && (
+            <Group grow align="start">
+              <TextInput label="Messages in a request" description="Empty for one" placeholder="1 to 100" inputMode="numeric" value={several} onChange={(e) => setSeveral(e.currentTarget.value)} error={failure?.at("/batch") ?? failure?.at("/batch/max_messages")} />
+              <TextInput label="One waits for others" description="At most" placeholder="1s" value={wait} disabled={!several} onChange={(e) => setWait(e.currentTarget.value)} error={failure?.at("/batch/max_wait")} />
+              <TextInput label="Bytes of a request" description="At most" placeholder="262144" inputMode="numeric" value={size} disabled={!several} onChange={(e) => setSize(e.currentTarget.value)} error={failure?.at("/batch/max_bytes")} />
+            </Group>
+          )}
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
             <Curl call={{ method: of ? "PATCH" : "PUT", path: pathOf`/v1/topics/${topic}/subscriptions/${name || "NAME"}`, body }} />

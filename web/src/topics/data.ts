@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { must, type Schemas, useActing } from "../api/client";
+import { spoken } from "../common/format";
 import { useLive } from "../common/prefs";
 
 export type Topic = Schemas["Topic"];
@@ -28,6 +29,13 @@ export function useSubscriptions(topic: string, cursor: string | undefined) {
 // useTopicName returns the topic of the address.
 export function useTopicName(): string {
   return useParams({ strict: false }).topic ?? "";
+}
+
+// batchOf reads how many messages a request carries, of how many bytes, and how long one waits for others; nothing for one.
+export function batchOf(messages: string, bytes: string, wait: string): SubscriptionInput["batch"] {
+  if (messages.trim() === "") return null;
+  const given = Object.entries({ max_messages: spoken(messages), max_bytes: spoken(bytes), max_wait: spoken(wait) }).filter(([, value]) => value !== null);
+  return Object.fromEntries(given) as SubscriptionInput["batch"]; // text such as 10s too
 }
 
 // policyOf reads a filter policy as somebody wrote it; empty for none. It throws what is wrong with it.

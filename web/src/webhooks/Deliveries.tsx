@@ -164,6 +164,7 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
                     of={[
                       ["When", <Instant key="w" at={d.at} />],
                       ["Error", d.error ? <code key="e">{d.error.code}</code> : "–"],
+                      ...(d.batch_id ? ([["In a request", `${d.batch_id}, of ${plural(d.batch_size ?? 0, "message")}`]] as [string, string][]) : []),
                       ["Next attempt", d.next_attempt_at ? <Ago key="n" at={d.next_attempt_at} /> : "none by itself"],
                     ]}
                   />

@@ -5,7 +5,7 @@ import { useState } from "react";
 import { must, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
-import { count, duration, plural } from "../common/format";
+import { bytes, count, duration, plural } from "../common/format";
 import { Facts, Page } from "../common/Page";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
@@ -193,7 +193,8 @@ function Settings({ of: s }: { of: Subscription }) {
       <Facts
         of={[
           ["Endpoint", <span key="e" className="mono">{s.endpoint}</span>],
-          ["Messages arrive", { raw: "as they were published", envelope: "in a JSON envelope", sns: "as SNS writes them", cloudevents_binary: "as CloudEvents, in headers", cloudevents_structured: "as CloudEvents, in one JSON object" }[s.format]],
+          ["Messages arrive", { raw: "as they were published", envelope: "in a JSON envelope", sns: "as SNS writes them", cloudevents_binary: "as CloudEvents, in headers", cloudevents_structured: "as CloudEvents, in one JSON object", cloudevents_batch: "as CloudEvents, in a list" }[s.format]],
+          ["In one request", s.batch ? `up to ${plural(s.batch.max_messages ?? 0, "message")} of ${bytes(s.batch.max_bytes ?? 0)}, which wait for others for ${duration(s.batch.max_wait ?? 0)}` : "one message"],
           ["Filter", s.filter_policy ? <span key="f" className="mono">{JSON.stringify(s.filter_policy)}</span> : "all messages"],
           ["An attempt may take", duration(s.timeout ?? 0)],
           ["At the same time", plural(s.max_in_flight ?? 0, "attempt")],

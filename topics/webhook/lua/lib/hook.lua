@@ -41,10 +41,12 @@ local function num(n) return string.format('%.0f', n) end
 -- works again, `rn` how many requests it got since then. `lt` is 1 where there is a dead-letter queue: what is in `dead` goes there
 -- in the order of its numbers, which are the times when it became so and each larger than the last one, `dl`; up to `df` that is
 -- done with, and until `dw` somebody is at it. Of one that is asked as SNS does: `vd` when its subscription ends unless it confirms,
--- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over.
+-- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over. Where a request carries
+-- several messages, `bm` is how many at most, `bb` of how many bytes, and `bw` for how long one waits for others; `wb` is how many
+-- bytes have come since some were lent last.
 local NAMES = {
   'lt', 'dl', 'df', 'dw', 'vd', 'vb', 'vu', 'vx', 'uv', 'vn', 'rl', 'ra', 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs',
-  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn',
+  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb',
 }
 local function open_hook()
   local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
@@ -131,6 +133,39 @@ local function first_letter(q)
   return redis.call('ZRANGEBYSCORE', DEAD, '(' .. num(q.df), ENDLESS, 'WITHSCORES', 'LIMIT', 0, 1)[2]
 end
 
+-- Returns when there is a request to be made of what waits, and math.huge for never. One that carries several messages is made when
+-- there are as many as it carries, `each` of the head where less than `bm`, or so many bytes, or when the first one has waited for long.
+local function ripe_at(q)
+  local first = redis.call('ZRANGE', QUEUE, 0, 0, 'WITHSCORES')
+  if first[1] == '' then return math.huge end
+  local due, each = tonumber(first[2]), q.each or q.bm
+  if each < 2 or q.bw == 0 or q.wb >= q.bb then return due end
+  local last = redis.call('ZRANGE', QUEUE, each - 1, each - 1, 'WITHSCORES')
+  local ripe = due + q.bw
+  if last[1] and last[1] ~= '' then ripe = math.min(ripe, tonumber(last[2])) end
+  return ripe
+end
+
+-- Returns how many requests are under way, as far as that is less than `most`. The entries of one that carries several have the same
+-- end of their lease, and no two requests do.
+local function under_way(q, most)
+  if q.bm < 2 then return redis.call('ZCARD', SENDING) - 1 end
+  local n, behind = 0, '-inf'
+  while n < most do
+    local one = redis.call('ZRANGEBYSCORE', SENDING, behind, ENDLESS, 'WITHSCORES', 'LIMIT', 0, 1)
+    if not one[1] then break end
+    n = n + 1
+    behind = '(' .. num(tonumber(one[2]))
+  end
+  return n
+end
+
+-- Returns the last end of a lease, or 0.
+local function last_lease()
+  local last = redis.call('ZREVRANGEBYSCORE', SENDING, ENDLESS, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  return tonumber(last[2] or '0')
+end
+
 -- Writes the head, and when to look at the webhook next. `busy` says that no more may be sent until a lease ends, and
 -- `held` of the head that the tenant may not act.
 -- Returns in how many milliseconds that is, or -1 for never.
@@ -145,7 +180,7 @@ local function close_hook(q, busy)
     if q.uv ~= 0 then
       if q.vn ~= 0 then next = math.max(q.vn, held) end
     elseif not busy then
-      next = math.max(by(QUEUE, 0), closed_until(q), held)
+      next = math.max(ripe_at(q), closed_until(q), held)
     end
     next = math.min(next, by(SENDING, 0))
   end
