@@ -26,6 +26,8 @@ const (
 	gather = 50 * time.Millisecond
 	// advanceAtOnce bounds the subscriptions of one call of advance.lua.
 	advanceAtOnce = 100
+	// needsAll is the mark of a webhook that could not be asked: it may point to whatever the log has. It says more once it can.
+	needsAll = 1
 )
 
 // round carries a topic's messages. It knows where its subscriptions are as long as nobody else changes that, and reads
@@ -81,7 +83,7 @@ type result struct {
 	from, to                     int64
 	delivered, filtered, dropped int64
 	failed                       int64
-	mark                         int64  // of a webhook: up to where it does not need the log; 0: up to `to`
+	mark                         int64  // of a webhook: up to where it does not need the log; 0: it is not known
 	expired                      bool   // all that came before `to` and is not kept any more was dropped
 	trouble                      string // "=": as before
 	retry, grave                 bool   // it is to be tried again, after a while that grows where something is wrong
@@ -595,8 +597,11 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 			dropped = "?"
 		}
 		mark := any("=")
-		if d.mark > 0 {
+		switch {
+		case d.mark > 0:
 			mark = d.mark
+		case d.sub.last().Endpoint != "":
+			mark = needsAll
 		}
 		args = append(args, d.sub.last().UID, d.from, d.to, d.delivered, d.filtered, dropped, d.failed, d.trouble, mark)
 	}

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +103,41 @@ func TestAReplayGoesToAWebhookOnceMore(t *testing.T) {
 		if len(ids) != 2 || w.status(t, way).Bytes != 0 {
 			t.Errorf("%d ids, want 2", len(ids))
 		}
+	})
+}
+
+// Messages wait as pointers to the log, and more cannot be brought to the webhook, whose slot cannot be written. The log keeps what it
+// points to all the same.
+func TestG14_TheLogKeepsWhatWebhooksPointToWhileMoreCannotBeBrought(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, nil)
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		must(t, w.Suspend(t.Context(), way, true))
+		w.publish(t, tp, "m0", "m1", "m2")
+		w.reaches(t, way, "they wait", func(s webhook.Status) bool { return s.Pending == 3 })
+		head, db := webhook.Keys(way)[1], w.engine.Single()
+		all, err := db.HGetAll(t.Context(), head).Result()
+		must(t, err)
+		must(t, db.Del(t.Context(), head).Err())
+		must(t, db.Set(t.Context(), head, "no hash", 0).Err())
+		for i := range 3 { // it is tried again, and notes that each time
+			w.publish(t, tp, fmt.Sprint("m", i+3))
+			until(t, "that cannot be brought", func() bool {
+				s, err := w.topics.GetSubscription(t.Context(), w.tenant, tp, "a")
+				must(t, err)
+				return s.State == topics.Retrying && s.Lag == int64(i+1)
+			})
+			w.clock.Advance(time.Minute)
+		}
+		if n := w.kept(t, tp); n != 6 {
+			t.Errorf("the log keeps %d messages of 6", n)
+		}
+		must(t, db.Del(t.Context(), head).Err())
+		must(t, db.HSet(t.Context(), head, all).Err())
+		must(t, w.Suspend(t.Context(), way, false))
+		w.slowly(t, "all is delivered", func() bool { return w.status(t, way).Delivered == 6 })
+		wantBodies(t, rc.bodies(), numbered(6)...)
+		w.slowly(t, "the log is free", func() bool { return w.kept(t, tp) == 0 })
 	})
 }
