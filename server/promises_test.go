@@ -50,6 +50,7 @@ func numberedTests(tb testing.TB, number string) map[numberedTest][]string {
 func TestPromisesNameTheirTests(t *testing.T) {
 	t.Parallel()
 	namesItsTests(t, "../docs/promises.md", `G\d+[a-k]?`, 20)
+	namesItsTests(t, "../docs/promises.md", `A\d+`, 22)
 }
 
 // So it is with the rules of SQS and SNS.

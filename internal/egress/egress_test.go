@@ -159,7 +159,7 @@ func TestARequestArrivesAsItIsAndItsAnswerComesBack(t *testing.T) {
 }
 
 // Whatever a name leads to, nothing is sent to an address that is not open.
-func TestNamesLeadNowhereElse(t *testing.T) {
+func TestA6_NamesLeadNowhereElse(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(http.ResponseWriter, *http.Request) {})
 	port := portOf(s.Listener)
@@ -212,7 +212,7 @@ func TestNamesLeadNowhereElse(t *testing.T) {
 }
 
 // A name whose address changes between any two looks never gets past the check, because there is only one look.
-func TestNamesThatChangeTheirAddress(t *testing.T) {
+func TestA6_NamesThatChangeTheirAddress(t *testing.T) {
 	t.Parallel()
 	var arrived atomic.Int64
 	s := serve(t, func(http.ResponseWriter, *http.Request) { arrived.Add(1) })
@@ -238,7 +238,7 @@ func TestNamesThatChangeTheirAddress(t *testing.T) {
 	}
 }
 
-func TestRedirectsAreAnswersLikeOthers(t *testing.T) {
+func TestA6_RedirectsAreAnswersLikeOthers(t *testing.T) {
 	t.Parallel()
 	hits := trap(t, "127.0.0.1", 0)
 	var arrived atomic.Int64
@@ -276,7 +276,7 @@ func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
 }
 
 // The time is for the whole exchange: a slow answer ends it as surely as none.
-func TestTheTimeIsForTheWholeExchange(t *testing.T) {
+func TestA7_TheTimeIsForTheWholeExchange(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})
 	drip := func(conn net.Conn, one string) {
@@ -333,7 +333,7 @@ func TestTheTimeIsForTheWholeExchange(t *testing.T) {
 	close(stop)
 }
 
-func TestAnswersAreBounded(t *testing.T) {
+func TestA7_AnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -438,7 +438,7 @@ func TestNothingStaysBehind(t *testing.T) {
 
 // An endpoint that closes idle connections sees each request once, and a request that met such a connection is sent again
 // on a new one: once, whatever its headers.
-func TestConnectionsThatWereClosedMeanwhile(t *testing.T) {
+func TestA8_ConnectionsThatWereClosedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, header := range []http.Header{nil, {"Idempotency-Key": {"k"}}, {"X-Idempotency-Key": {"k"}}} {
 		var requests atomic.Int64
@@ -494,7 +494,7 @@ func TestWhatWasBegunIsNotSentAgain(t *testing.T) {
 }
 
 // A new connection that breaks is an error, and nothing is sent twice behind the caller's back.
-func TestNothingIsSentTwice(t *testing.T) {
+func TestA8_NothingIsSentTwice(t *testing.T) {
 	t.Parallel()
 	for _, r := range []egress.Request{
 		{Method: http.MethodPost, Body: []byte("x"), Header: http.Header{"Idempotency-Key": {"k"}}},
@@ -518,7 +518,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 }
 
 // Without a body net/http would send a request again on its own, if it has the key and its connection is an old one.
-func TestNothingWithoutABodyIsSentTwice(t *testing.T) {
+func TestA8_NothingWithoutABodyIsSentTwice(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodPut} {
 		var requests atomic.Int64

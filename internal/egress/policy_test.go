@@ -17,7 +17,7 @@ func prefixes(all ...string) (read []netip.Prefix) {
 }
 
 // Whatever is not public unicast is closed, in whichever of its forms, and so are credentials of clouds.
-func TestOnlyPublicAddressesAreOpen(t *testing.T) {
+func TestA6_OnlyPublicAddressesAreOpen(t *testing.T) {
 	t.Parallel()
 	c := egress.New(egress.Config{})
 	for _, a := range []string{

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -121,4 +122,57 @@ func TestAHalfMadeWebhookIsMadeByWhoCarries(t *testing.T) {
 			t.Error("it signs with another secret")
 		}
 	})
+}
+
+// Servers are killed one after another, each at another moment of a delivery, while an endpoint is sent to. Nothing is lost, each
+// message keeps its id, and what comes twice was in flight at a kill.
+func TestA4_NothingIsLostHoweverOftenServersAreKilled(t *testing.T) {
+	kills := scaled(3, 100)
+	for _, point := range []string{"leased", "requested", "settling"} {
+		t.Run(point, func(t *testing.T) {
+			engines(t, func(t *testing.T, w *world) {
+				tp := w.topic(t, "", topics.Settings{})
+				rc := newReceiver(t, nil)
+				way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Timeout: webhook.MinTimeout})
+				published, inFlight := 0, int64(0)
+				for kill := range kills {
+					var passed atomic.Int64
+					var killed atomic.Bool
+					w.SetStep(func(done string) error {
+						if done == point && passed.Add(1) > int64(kill%2) {
+							killed.Store(true)
+						}
+						if killed.Load() {
+							return errKilled
+						}
+						return nil
+					})
+					var bodies []string
+					for range 20 {
+						bodies = append(bodies, fmt.Sprint("m", published))
+						published++
+					}
+					w.publish(t, tp, bodies...)
+					w.slowly(t, "the server dies", killed.Load)
+					second := w.another(t)
+					w.kill()
+					inFlight += second.status(t, way).Sending
+					second.slowly(t, "all is delivered", func() bool { return second.status(t, way).Delivered == int64(published) })
+					w = second
+				}
+				ids := map[string]string{}
+				for _, r := range rc.got() {
+					if id, ok := ids[r.body]; ok && id != r.header.Get("Webhook-Id") {
+						t.Errorf("%s came as %s and as %s", r.body, id, r.header.Get("Webhook-Id"))
+					}
+					ids[r.body] = r.header.Get("Webhook-Id")
+				}
+				twice := int64(rc.count() - len(ids))
+				t.Logf("%d kills, %d messages, missing %d, more than once %d of %d in flight at a kill", kills, published, published-len(ids), twice, inFlight)
+				if len(ids) != published || twice > inFlight {
+					t.Errorf("%d of %d messages came, %d of them more than once, but %d were in flight", len(ids), published, twice, inFlight)
+				}
+			})
+		})
+	}
 }

@@ -59,6 +59,8 @@ const (
 	OutageMost = outageMost
 	Stale      = time.Minute
 	Host       = hostSlots
+	Slots      = slots
+	Kept       = keptAtMost
 )
 
 // Waits returns the times between attempts by a delivery policy of SNS.

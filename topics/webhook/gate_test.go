@@ -137,7 +137,7 @@ func TestAPausedWebhookKeepsWhatItHasAndTheLogTheRest(t *testing.T) {
 }
 
 // Endpoints that never answer, of the same tenant and of another one, take nothing from those that do.
-func TestEndpointsThatHangHurtNobodyElse(t *testing.T) {
+func TestA1_EndpointsThatHangHurtNobodyElse(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
 		release := make(chan struct{})
 		hung := newReceiver(t, func(received, http.ResponseWriter) { <-release })

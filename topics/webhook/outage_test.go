@@ -28,9 +28,9 @@ func blocked(tb testing.TB, n int) ([]*receiver, *atomic.Bool) {
 	return list, &on
 }
 
-// Test 21 of the acceptance of webhooks: all that goes out is dropped for ten minutes. No endpoint is disabled and none has failed,
+// All that goes out is dropped for ten minutes. No endpoint is disabled and none has failed,
 // no message loses an attempt, though each has but one; and afterwards all comes.
-func TestAnOutageOfOursIsChargedToNobody(t *testing.T) {
+func TestA21_AnOutageOfOursIsChargedToNobody(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
 		const hosts = 24
 		tp := w.topic(t, "", topics.Settings{})

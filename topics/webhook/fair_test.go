@@ -1,0 +1,46 @@
+package webhook_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
+)
+
+// A tenant has a hundred times as much to send as another, to endpoints that hang. It takes half of all slots and no more, and what
+// the other one publishes is delivered meanwhile, before a single one of its attempts has ended.
+func TestA2_ATenantWithMuchToSendLeavesRoomForAnother(t *testing.T) {
+	const hosts, each, quiet = 16, 40, 10
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		var crowd []*receiver
+		for range hosts {
+			crowd = append(crowd, newReceiver(t, func(received, http.ResponseWriter) { <-release }))
+		}
+		t.Cleanup(func() { close(release) })
+		noisy := w.topic(t, "", topics.Settings{})
+		for i := range hosts * each { // the window of a webhook lets each have two attempts at first
+			w.hook(t, noisy, fmt.Sprint("h", i), webhook.Endpoint{URL: crowd[i%hosts].URL, Timeout: webhook.MaxTimeout})
+		}
+		w.publish(t, noisy, numbered(10)...)
+		until(t, "the noisy tenant has all that it may have", func() bool { return w.Outcomes().Sending >= webhook.Slots/2 })
+
+		w.tenant = w.newTenant(t)
+		tp, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, nil)
+		var ways []topics.Way
+		for i := range quiet {
+			ways = append(ways, w.hook(t, tp, fmt.Sprint("q", i), webhook.Endpoint{URL: rc.URL}))
+		}
+		w.publish(t, tp, numbered(5)...)
+		for _, way := range ways {
+			w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 5 && s.Attempts == 5 })
+		}
+		o := w.Outcomes()
+		t.Logf("%d attempts of the noisy tenant hang, %d messages of the quiet one were delivered beside them", o.Sending, o.Delivered)
+		if o.Sending > webhook.Slots/2 || o.Delivered != 5*quiet || o.Retried+o.Failed+o.Released != 0 {
+			t.Errorf("the outcomes: %+v, want at most %d that hang", o, webhook.Slots/2)
+		}
+	})
+}
