@@ -130,8 +130,8 @@ func TestA7_BombsCostNothing(t *testing.T) {
 
 // 429 with Retry-After: 120 holds for all that waits.
 func TestA10_ABacklogWaitsAsLongAsItsEndpointAsks(t *testing.T) {
-	backlog := scaled(1_000, 50_000)
 	engines(t, func(t *testing.T, w *world) {
+		backlog := w.scaled(1_000, 50_000)
 		tp := w.topic(t, "", topics.Settings{})
 		rc := newReceiver(t, func(_ received, rw http.ResponseWriter) {
 			rw.Header().Set("Retry-After", "120")

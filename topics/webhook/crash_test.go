@@ -127,10 +127,10 @@ func TestAHalfMadeWebhookIsMadeByWhoCarries(t *testing.T) {
 // Servers are killed one after another, each at another moment of a delivery, while an endpoint is sent to. Nothing is lost, each
 // message keeps its id, and what comes twice was in flight at a kill.
 func TestA4_NothingIsLostHoweverOftenServersAreKilled(t *testing.T) {
-	kills := scaled(3, 100)
 	for _, point := range []string{"leased", "requested", "settling"} {
 		t.Run(point, func(t *testing.T) {
 			engines(t, func(t *testing.T, w *world) {
+				kills := w.scaled(3, 100)
 				tp := w.topic(t, "", topics.Settings{})
 				rc := newReceiver(t, nil)
 				way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Timeout: webhook.MinTimeout})

@@ -166,6 +166,14 @@ func scaled[N int | int64 | time.Duration](small, full N) N {
 	return small
 }
 
+// scaled is the same for a test that runs on several engines: that in memory is for small ones.
+func (w *world) scaled(small, full int) int {
+	if w.opt.Memory {
+		return small
+	}
+	return scaled(small, full)
+}
+
 // patience is for how long tests wait for what goes on in the background.
 var patience = scaled(time.Minute, time.Hour)
 
@@ -192,14 +200,14 @@ func (w *world) forward(tb testing.TB, most time.Duration, what string, ok func(
 	}
 }
 
-// slowly waits for a condition, for at most a minute, while the clock goes on by some twenty seconds in one: on a busy machine no
+// slowly waits for a condition, with six times the patience, while the clock goes on by some twenty seconds in one: on a busy machine no
 // lease ends before what it is for could be done.
 func (w *world) slowly(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	last := time.Now()
-	for deadline := last.Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := last.Add(6 * patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not in a minute: %s", what)
+			tb.Fatalf("not in %v: %s", 6*patience, what)
 		}
 		if time.Since(last) > 50*time.Millisecond {
 			w.clock.Advance(time.Second)

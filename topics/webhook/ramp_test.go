@@ -15,7 +15,7 @@ import (
 // requests, and from second to second more; two servers that send hold to it together.
 func TestA11_AnEndpointThatIsBackIsNotRunOver(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
-		backlog := scaled[int64](500, 100_000)
+		backlog := int64(w.scaled(500, 100_000))
 		other := w.another(t)
 		w.clock.Advance(4 * time.Second) // the next time that the first one looks who sends
 		until(t, "both send", func() bool { return w.Outcomes().Shards+other.Outcomes().Shards == 64 })

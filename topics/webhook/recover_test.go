@@ -276,7 +276,7 @@ func recoversAll(tb testing.TB, w *world, n int) time.Duration {
 
 func TestA15_ARecoveryBringsAllAndNothingTwice(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
-		n := scaled(1_001, 100_001)
+		n := w.scaled(1_001, 100_001)
 		took := recoversAll(t, w, n)
 		t.Logf("%d messages in %v", n, took)
 	})
