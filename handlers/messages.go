@@ -359,43 +359,22 @@ func isBinary(t string) bool { return t == "Binary" || strings.HasPrefix(t, "Bin
 //	@Failure		422		{object}	Problem		"A value is not allowed, or the filter is wrong"
 //	@Router			/v1/queues/{queue}/messages [get]
 func (a *API) peekMessages(c echo.Context) error {
-	q, err := readQuery(c, "state", "filter", "limit", "cursor")
+	l, err := readGlance(c, "messages")
 	if err != nil {
 		return err
-	}
-	state, err := q.choice("state", "all", "available", "in_flight", "delayed")
-	if err != nil {
-		return err
-	}
-	filter, err := filterQuery(c, &q)
-	if err != nil {
-		return err
-	}
-	limit, err := q.number("limit", defaultLimit, 1, queues.MaxPeek)
-	if err != nil {
-		return err
-	}
-	bound := state + boundTo(filter)
-	after, err := decodeCursor("messages", bound, &q)
-	if err != nil {
-		return err
-	}
-	opt := queues.PeekOptions{Limit: limit, Cursor: after}
-	if state != "all" {
-		opt.State = queues.State(state)
 	}
 	ctx, t, name := scope(c)
 	var found queues.Found
-	if filter.String() == "" {
-		found.Page, err = a.Queues.Peek(ctx, t, name, opt)
+	if l.filter.String() == "" {
+		found.Page, err = a.Queues.Peek(ctx, t, name, l.PeekOptions)
 		found.Looked = len(found.Messages)
 	} else {
-		found, err = a.Queues.Search(ctx, t, name, queues.SearchOptions{PeekOptions: opt, Match: filter.Match})
+		found, err = a.Queues.Search(ctx, t, name, queues.SearchOptions{PeekOptions: l.PeekOptions, Match: l.filter.Match})
 	}
 	if err != nil {
 		return a.guess(c, err)
 	}
-	next := encodeCursor("messages", bound, found.Next)
+	next := l.next(found.Next)
 	if next != "" {
 		setNext(c, next)
 	}
@@ -404,6 +383,43 @@ func (a *API) peekMessages(c echo.Context) error {
 	answer.b = appendFound(answer.b, &found, next, readsBodies(c))
 	return a.write(c, http.StatusOK, jsonType, answer.b)
 }
+
+// glance is what a request asks of the messages of a queue.
+type glance struct {
+	queues.PeekOptions
+	filter      *queues.Filter
+	list, bound string // which cursors hold
+}
+
+// readGlance reads the query of a look. list names what is listed, so that cursors of another list do not hold.
+func readGlance(c echo.Context, list string) (glance, error) {
+	q, err := readQuery(c, "state", "filter", "limit", "cursor")
+	if err != nil {
+		return glance{}, err
+	}
+	state, err := q.choice("state", "all", "available", "in_flight", "delayed")
+	if err != nil {
+		return glance{}, err
+	}
+	l := glance{list: list}
+	if l.filter, err = filterQuery(c, &q); err != nil {
+		return glance{}, err
+	}
+	if l.Limit, err = q.number("limit", defaultLimit, 1, queues.MaxPeek); err != nil {
+		return glance{}, err
+	}
+	l.bound = state + boundTo(l.filter)
+	if l.Cursor, err = decodeCursor(list, l.bound, &q); err != nil {
+		return glance{}, err
+	}
+	if state != "all" {
+		l.State = queues.State(state)
+	}
+	return l, nil
+}
+
+// next returns the cursor of the part that begins where a store says; "": there is none.
+func (l *glance) next(place string) string { return encodeCursor(l.list, l.bound, place) }
 
 // filterQuery reads the filter of messages.
 func filterQuery(c echo.Context, q *query) (*queues.Filter, error) {

@@ -40,12 +40,7 @@ var language = &search.Language[Message]{
 		{Name: "held_by", Text: func(m *Message) string { return m.HeldBy }},
 		{Name: "group", Text: func(m *Message) string { return m.GroupID }},
 		{Name: "reason", Text: func(m *Message) string { return m.reason() }},
-		{Name: "source", Text: func(m *Message) string {
-			if m.Origin == nil {
-				return ""
-			}
-			return cmp.Or(m.Origin.Queue, m.Origin.Topic)
-		}},
+		{Name: "source", Text: func(m *Message) string { return m.source() }},
 		{Name: "deduplication_id", Text: func(m *Message) string { return m.DeduplicationID }},
 		{Name: "traceparent", Text: func(m *Message) string { return m.TraceParent }},
 	},
@@ -71,6 +66,14 @@ func (m *Message) reason() string {
 		return m.Origin.Error
 	}
 	return string(m.Origin.Reason)
+}
+
+// source is the queue or the topic from which a message came here, or "".
+func (m *Message) source() string {
+	if m.Origin == nil {
+		return ""
+	}
+	return cmp.Or(m.Origin.Queue, m.Origin.Topic)
 }
 
 // The bounds of one search: what it has looked at when it stops. It goes on from the cursor.

@@ -337,6 +337,9 @@ func hasControl(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
 }
 
+// Quote returns text as a value in quotes, for a filter that asks for exactly this text.
+func Quote(text string) string { return string(appendQuoted(nil, text)) }
+
 func appendQuoted(b []byte, s string) []byte {
 	return append(appendEscaped(append(b, '"'), s, `"\`), '"')
 }

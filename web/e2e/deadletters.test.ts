@@ -18,7 +18,7 @@ async function broken() {
   return tenant;
 }
 
-test("at three in the morning: find by reason, mend one, send the others back", async () => {
+test("at three in the morning: group by reason, mend one, send the others back, delete what is hopeless", async () => {
   const tenant = await broken();
   const page = await newPage();
   await signIn(page, tenant.key);
@@ -26,10 +26,13 @@ test("at three in the morning: find by reason, mend one, send the others back", 
   await page.getByRole("link", { name: "Dead letters", exact: true }).click();
   await page.getByText("given up").first().waitFor();
 
-  await page.getByLabel("Filter").fill("reason:*price*");
-  await page.keyboard.press("Enter");
-  await page.waitForURL((u) => u.searchParams.get("filter") === "reason:*price*");
-  await page.getByText("the bank is closed").waitFor({ state: "detached" });
+  const reasons = page.getByRole("table", { name: "Reasons" });
+  const counts = async () => reasons.locator("tbody tr").evaluateAll((rows) => rows.map((r) => [...r.querySelectorAll("td")].slice(0, 3).map((cell) => cell.textContent)));
+  await reasons.getByText("the bank is closed").waitFor();
+  expect(await counts()).toEqual([["price: null", "25", "bills"], ["the bank is closed", "5", "bills"]]);
+  await reasons.getByRole("button", { name: "Show those of price: null" }).click();
+  await page.waitForURL((u) => u.searchParams.get("filter") === 'reason="price: null"');
+  await page.getByRole("table", { name: "Messages" }).getByText("the bank is closed").first().waitFor({ state: "detached" });
 
   // One is mended.
   await page.locator("[data-row]").first().click();
@@ -42,7 +45,8 @@ test("at three in the morning: find by reason, mend one, send the others back", 
   expect(back.data.map((m) => [m.body, m.content_type])).toEqual([['{"bill":0,"price":12.5}', "application/json"]]);
 
   // The others go, by reason and not too fast, and one sees how far they are.
-  await page.getByRole("button", { name: "Redrive what matches…" }).click();
+  await reasons.getByText("24", { exact: true }).waitFor();
+  await reasons.getByRole("button", { name: "Redrive those of price: null" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("24 messages").waitFor();
   await dialog.getByLabel("At most a second").fill("100");
@@ -50,8 +54,20 @@ test("at three in the morning: find by reason, mend one, send the others back", 
   await page.waitForURL("**/tasks/*");
   await page.getByText("succeeded").waitFor();
   expect(await page.getByRole("progressbar", { name: "Progress" }).getAttribute("aria-valuenow")).toBe("100");
-  const dlq = await call<{ counts: { available: number } }>(tenant.key, "GET", "/v1/queues/bills-dlq");
-  expect(dlq.counts.available).toBe(5);
+
+  // What is hopeless is deleted, once its queue's name was typed.
+  await page.goto(`/console/t/${tenant.name}/queues/bills-dlq/dead-letters`);
+  await reasons.getByText("the bank is closed").waitFor();
+  expect(await counts()).toEqual([["the bank is closed", "5", "bills"]]);
+  await reasons.getByRole("button", { name: "Delete those of the bank is closed" }).click();
+  await dialog.getByText("5 messages").waitFor();
+  expect(await dialog.getByRole("button", { name: "Delete them" }).isDisabled()).toBe(true);
+  await dialog.getByLabel("Type bills-dlq to confirm").fill("bills-dlq");
+  await dialog.getByRole("button", { name: "Delete them" }).click();
+  await page.waitForURL("**/tasks/*");
+  await page.getByText("succeeded").waitFor();
+  await page.goto(`/console/t/${tenant.name}/queues/bills-dlq/dead-letters`);
+  await page.getByText("No dead letters").waitFor();
 });
 
 test("a redrive is cancelled", async () => {

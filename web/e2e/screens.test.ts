@@ -81,6 +81,7 @@ const screens: Screen[] = [
   },
   { name: "queue-tail", path: (t) => `/t/${t}/queues/orders/tail`, ready: text("Waiting for messages") },
   { name: "queue-dead-letters", path: (t) => `/t/${t}/queues/orders/dead-letters`, ready: text("orders-dlq") },
+  { name: "queue-delete-matching", path: (t) => `/t/${t}/queues/orders/dead-letters?filter=reason~price&new=delete`, ready: dialog },
   { name: "queue-redrive", path: (t) => `/t/${t}/queues/orders/dead-letters?new=redrive`, ready: dialog },
   { name: "queue-schedules", path: (t) => `/t/${t}/queues/orders/schedules`, ready: text("Europe/Berlin"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); } },
   { name: "queue-schedule-create", path: (t) => `/t/${t}/queues/orders/schedules?new=schedule`, ready: (p) => p.getByRole("dialog").getByText("Next:").waitFor() },

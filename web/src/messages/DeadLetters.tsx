@@ -13,6 +13,7 @@ import { useQueueName } from "../queues/QueuePage";
 import { usePeek } from "./data";
 import { MessageDrawer } from "./MessageDrawer";
 import { MessageRows } from "./MessageRows";
+import { DeleteMatching, Reasons, useReasons } from "./Reasons";
 import { RedriveDialog } from "./RedriveDialog";
 
 // DeadLetters is what failed in a queue: the messages of its dead-letter queue, or its own if it is one.
@@ -44,23 +45,39 @@ function List({ queue, source }: { queue: string; source?: string }) {
   const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
   const filter = search.filter ?? "";
   const list = usePeek(queue, "all", filter, search.cursor);
+  const reasons = useReasons(queue);
+  const lookAgain = () => {
+    void list.refetch();
+    void reasons.refetch();
+  };
+  // About one reason, whatever was chosen before.
+  const about = (filter: string, what?: string) => {
+    setIds(new Set());
+    setUrl({ filter: filter || undefined, cursor: undefined, new: what });
+  };
   const shown = list.data?.data ?? [];
   const total = q ? q.counts.available + q.counts.in_flight + q.counts.delayed : 0;
   if (error && !q) return <Loaded query={list}>{() => null}</Loaded>;
   return (
     <Stack>
+      <Reasons queue={queue} list={reasons} total={total} filter={filter} show={about} redrive={(f) => about(f, "redrive")} remove={(f) => about(f, "delete")} />
       <Group justify="space-between">
         <SearchField name="filter" label="Filter" placeholder={source ? `reason:*timeout*  source:${source}` : "reason:*timeout*  body.total>10"} w={420} />
         <Group gap="xs">
           <Button onClick={() => setUrl({ new: "redrive" })} disabled={total === 0}>
             {ids.size > 0 ? `Redrive ${plural(ids.size, "message")}…` : filter ? "Redrive what matches…" : "Redrive all…"}
           </Button>
+          {filter && total > 0 && ids.size === 0 && (
+            <Button variant="default" color="red" onClick={() => setUrl({ new: "delete" })}>
+              Delete what matches…
+            </Button>
+          )}
           {shown.length > 0 && (
             <Button variant="default" onClick={() => setIds(ids.size > 0 ? new Set() : new Set(shown.map((m) => m.id)))}>
               {ids.size > 0 ? "Choose none" : "Choose these"}
             </Button>
           )}
-          <Button variant="default" loading={list.isFetching} onClick={() => void list.refetch()}>
+          <Button variant="default" loading={list.isFetching} onClick={lookAgain}>
             Look again
           </Button>
           <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { filter }) }} />
@@ -93,7 +110,8 @@ function List({ queue, source }: { queue: string; source?: string }) {
         }}
       </Loaded>
       {search.new === "redrive" && <RedriveDialog queue={queue} source={source} ids={[...ids]} filter={filter} close={() => setUrl({ new: undefined }, true)} />}
-      {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={() => void list.refetch()} />}
+      {search.new === "delete" && filter && <DeleteMatching queue={queue} filter={filter} close={() => setUrl({ new: undefined }, true)} />}
+      {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={lookAgain} />}
     </Stack>
   );
 }

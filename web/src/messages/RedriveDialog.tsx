@@ -38,6 +38,7 @@ export function RedriveDialog({ queue, source, ids, filter, close }: { queue: st
     mutationFn: () => must(api.POST("/v1/queues/{queue}/redrive", { params: { path: { queue } }, body })),
     onSuccess: (task) => {
       void client.invalidateQueries({ queryKey: ["messages", tenant, queue] });
+      void client.invalidateQueries({ queryKey: ["reasons", tenant, queue] });
       if ("status" in task) void navigate({ to: "/t/$tenant/tasks/$task", params: { tenant, task: task.id } });
     },
   });
