@@ -23,6 +23,7 @@ import (
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/monitor/alarms"
+	"github.com/sluicemq/sluice/monitor/feed"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -51,6 +52,7 @@ type API struct {
 	Audit   *audit.Store
 	Monitor *monitor.Monitor
 	Alarms  *alarms.Store
+	Feed    *feed.Store
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 

@@ -35,6 +35,7 @@ import (
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/monitor/alarms"
+	"github.com/sluicemq/sluice/monitor/feed"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -125,6 +126,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	a.Alarms = alarms.New(alarms.Config{Engine: e, Monitor: a.Monitor, Topics: h.topics, Webhook: a.Webhooks.Status, Storage: storage, Terms: h.tenants.Terms, Clock: fake})
 	h.tenants.OnDelete(a.Alarms.Forget)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
+	a.Feed = feed.New(feed.Config{Audit: a.Audit, Tasks: a.Tasks, Alarms: a.Alarms, Clock: fake})
 	a.Limiter = tenants.NewLimiter(h.tenants)
 	h.run(h.queues.Run)
 	h.tenant = h.newTenant()

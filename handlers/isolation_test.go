@@ -122,6 +122,7 @@ var attempts = map[string]attempt{
 	"pauseTopicSchedule":  nothing,
 	"resumeTopicSchedule": nothing,
 	"runTopicSchedule":    nothing,
+	"streamEvents":        {query: refused[1:]}, // it would go on
 	"listSubscriptions":   {places: map[string]string{"prefix": "subscription"}, query: "prefix=$prefix"},
 	"putSubscription":     {places: map[string]string{"to": "queue"}, body: `{"queue":"$to","filter_policy":{"never":["x"]}}`},
 	"getSubscription":     nothing,

@@ -193,6 +193,8 @@ func (a *API) routes() []route {
 		{get, owner + "/portal_links", "listTenantPortalLinks", a.listTenantPortalLinks, "portal_links:read", operator, harmless},
 		{del, owner + "/portal_links/:id", "revokeTenantPortalLink", a.revokeTenantPortalLink, "portal_links:write", operator, harmless},
 
+		{get, "/v1/events", "streamEvents", a.streamEvents, "", anyKey, harmless},
+
 		{get, "/v1/usage", "getUsage", a.getUsage, "usage:read", tenant, harmless},
 		{get, owner + "/usage", "getTenantUsage", a.getTenantUsage, "usage:read", operator, harmless},
 

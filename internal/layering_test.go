@@ -36,6 +36,7 @@ var floors = [][]string{
 	{"topics/webhook"},
 	{"monitor"},
 	{"monitor/alarms"},
+	{"monitor/feed"},
 	{"handlers", "handlers/aws"},
 	{"server"},
 	{"."},

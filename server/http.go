@@ -13,6 +13,7 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/handlers/aws"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/monitor/feed"
 	"github.com/sluicemq/sluice/openapi"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/web"
@@ -104,7 +105,7 @@ func (s *Server) routes(p *parts) http.Handler {
 	e.IPExtractor = s.clientAddress()
 	api := &handlers.API{
 		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Tenants: p.tenants, Limiter: p.limiter, Storage: p.storage, Meter: p.meter, Crowd: p.crowd, Keys: p.keys, Auth: p.auth, Tasks: p.tasks,
-		Audit: p.audit, Monitor: p.monitor, Alarms: p.alarms, NewID: p.engine.NewID, Answers: p.answers,
+		Audit: p.audit, Monitor: p.monitor, Alarms: p.alarms, Feed: feed.New(feed.Config{Audit: p.audit, Tasks: p.tasks, Alarms: p.alarms}), NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
 		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, PublicURL: s.config.PublicURL, InsecureCookies: s.config.InsecureCookies,
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,6 +239,26 @@ func (s *Store) List(ctx context.Context, l Log, f Filter, limit int, after stri
 		}
 	}
 	return page, next, nil
+}
+
+// Since returns what was changed, or has begun, at an instant or after it by the clock of Redis, oldest first. It reads most
+// entries: where there are more these are the latest, and all is false. Refusals are not among them.
+func (s *Store) Since(ctx context.Context, l Log, from time.Time, most int) (entries []Entry, all bool, err error) {
+	w := &walk{keys: l.changes(), from: "+", to: "[" + place(from)}
+	for {
+		if err := s.fill(ctx, w); err != nil {
+			return nil, false, err
+		}
+		if all = len(w.places) == 0; all || len(entries) == most {
+			slices.Reverse(entries)
+			return entries, all, nil
+		}
+		e, err := w.pop()
+		if err != nil {
+			return nil, false, err
+		}
+		entries = append(entries, e)
+	}
 }
 
 // walk is a way through one list of a log, from the latest entry to the oldest.

@@ -47,7 +47,7 @@ export function useAlarms(state: State | undefined) {
   const { api, tenant } = useActing();
   return useQuery({
     queryKey: ["alarms", tenant, state],
-    refetchInterval: useLive(5000),
+    refetchInterval: useLive(15_000),
     queryFn: () => must(api.GET("/v1/alarms", { params: { query: { state, limit: 500 } } })),
   });
 }

@@ -1,8 +1,9 @@
 import { Button, Group, Stack, Text } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { apiUrl } from "../api/place";
-import { Failure, type Schemas, useActing } from "../api/client";
+import { type Schemas, useActing } from "../api/client";
 import { pathOf } from "../api/curl";
+import { lines } from "../api/stream";
 import { Curl } from "../common/Curl";
 import { plural } from "../common/format";
 import { usePrefs } from "../common/prefs";
@@ -35,7 +36,7 @@ export function Tail() {
       try {
         const url = apiUrl + path + (cursor ? `?cursor=${encodeURIComponent(cursor)}` : "");
         const headers = operator && tenant ? { Tenant: tenant } : undefined;
-        for await (const item of lines(url, headers, stop.signal)) {
+        for await (const item of lines<Tailed>(url, headers, stop.signal)) {
           cursor = item.cursor;
           setWaiting((w) => [item, ...w].slice(0, kept));
           setError(undefined);
@@ -89,27 +90,4 @@ export function Tail() {
       {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={() => {}} />}
     </Stack>
   );
-}
-
-// lines yields the messages of a stream, one of JSON a line.
-async function* lines(url: string, headers: Record<string, string> | undefined, signal: AbortSignal): AsyncGenerator<Tailed> {
-  const answer = await fetch(url, { headers, signal, cache: "no-store", credentials: "same-origin" });
-  if (!answer.ok || !answer.body) {
-    const problem = await answer.json().catch(() => undefined);
-    throw new Failure(answer.status, problem, problem?.request_id);
-  }
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).split("\n");
-    rest = parts.pop() ?? "";
-    for (const part of parts) {
-      if (part.trim() === "") continue; // it only says that it is alive
-      const item: Tailed | { event: string } = JSON.parse(part);
-      if ("event" in item) return;
-      yield item;
-    }
-  }
 }

@@ -9,6 +9,7 @@ import { apiUrl } from "../api/place";
 import { usePrefs } from "../common/prefs";
 import { useUrl } from "../common/url";
 import { ChangePassword } from "../members/ChangePassword";
+import { useChanges } from "./changes";
 import { Help } from "./Help";
 import { Logo } from "./Logo";
 import { useReadiness } from "./readiness";
@@ -48,6 +49,7 @@ export function Shell({ session, ended, resume, children }: { session: Session; 
   const [search, setUrl] = useUrl();
   const [palette, { open: openPalette, close: closePalette }] = useDisclosure();
   useKeyboard(tenant, openHelp, openPalette);
+  useChanges(!ended);
   useEffect(close, [pathname, close]);
   useEffect(closePalette, [pathname, closePalette]);
   return (

@@ -59,7 +59,7 @@ export function Tasks() {
   const status = statuses.find((s) => s === search.status);
   const list = useQuery({
     queryKey: ["tasks", tenant, type, status, search.cursor],
-    refetchInterval: useLive(2000),
+    refetchInterval: useLive(10_000),
     queryFn: () => must(api.GET("/v1/tasks", { params: { query: { type, status, cursor: search.cursor, limit: 50 } } })),
   });
   return (
