@@ -1,7 +1,9 @@
 package aws_test
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,5 +119,81 @@ func TestQ45_TheLastPermissionTakesThePolicyWithIt(t *testing.T) {
 		}
 		c.out("RemovePermission", in(address, `"Label":"l"`))
 		diff(t, "policy", object(nil), c.attributesOf(address, "Policy"))
+	})
+}
+
+func TestQ58_EachMessageHasAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		form, seen := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`), map[string]bool{}
+		for range 3 {
+			id := str(c.send(address, "x"), "MessageId")
+			if !form.MatchString(id) || seen[id] {
+				t.Errorf("the id is %s", id)
+			}
+			seen[id] = true
+		}
+		for _, m := range messages(c.receive(address)) {
+			if !seen[str(m, "MessageId")] {
+				t.Errorf("received is %s", m["MessageId"])
+			}
+		}
+	})
+}
+
+func TestQ78_WhatAMessageSaysOfItself(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		sent := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		address, fifo := c.queue(nil), c.queue(map[string]string{"FifoQueue": "true"})
+		c.send(address, "x", `"MessageGroupId":"g"`)
+		number := str(c.send(fifo, "x", `"MessageGroupId":"g"`, `"MessageDeduplicationId":"d"`), "SequenceNumber")
+		c.clock.Advance(time.Second)
+		first := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		want := object{"SenderId": c.tenant.AccountNumber, "SentTimestamp": sent, "ApproximateReceiveCount": "1", "ApproximateFirstReceiveTimestamp": first, "MessageGroupId": "g"}
+		received := func(address string) any {
+			return messages(c.receive(address, `"VisibilityTimeout":0`, `"MessageSystemAttributeNames":["All"]`))[0]["Attributes"]
+		}
+		diff(t, "standard", any(want), received(address))
+		c.clock.Advance(time.Second)
+		want["ApproximateReceiveCount"] = "2"
+		diff(t, "again", any(want), received(address))
+		want["ApproximateReceiveCount"], want["MessageDeduplicationId"], want["SequenceNumber"] = "1", "d", number
+		want["ApproximateFirstReceiveTimestamp"] = strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		diff(t, "FIFO", any(want), received(fifo))
+	})
+}
+
+func TestQ81_WhatIsHeldIsGivenToNobodyElse(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address, seen := c.queue(nil), map[string]bool{}
+		for i := range 25 {
+			c.send(address, strconv.Itoa(i))
+		}
+		for range 3 {
+			for _, body := range bodies(c.receive(address)) {
+				if seen[body] {
+					t.Errorf("%s came twice", body)
+				}
+				seen[body] = true
+			}
+		}
+		diff(t, "messages", 25, len(seen))
+	})
+}
+
+func TestQ121_AGroupWithMuchWaitingHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		for range 15 {
+			c.send(address, "busy", `"MessageGroupId":"busy"`)
+		}
+		c.send(address, "quiet", `"MessageGroupId":"quiet"`)
+		if got := bodies(c.out("ReceiveMessage", in(address, `"MaxNumberOfMessages":2`))); !slices.Contains(got, "quiet") {
+			t.Errorf("got %v", got)
+		}
 	})
 }

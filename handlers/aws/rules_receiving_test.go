@@ -25,15 +25,27 @@ func TestQ72_BoundsOfAReceive(t *testing.T) {
 		for _, n := range []string{"0", "11", "-1"} {
 			c.refuses("ReceiveMessage", in(address, `"MaxNumberOfMessages":`+n), "Value "+n+" for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.")
 		}
-		for _, n := range []string{"-1", "21"} {
-			c.refuses("ReceiveMessage", in(address, `"WaitTimeSeconds":`+n), "Value "+n+" for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided.")
-		}
 		for _, n := range []string{"-1", "43201"} {
 			c.refuses("ReceiveMessage", in(address, `"VisibilityTimeout":`+n), "VisibilityTimeout")
 		}
-		// 0 does not wait, whatever the queue says: this test would hang otherwise, because nobody moves its clock.
-		diff(t, "no wait", object{}, c.out("ReceiveMessage", in(c.queue(map[string]string{"ReceiveMessageWaitTimeSeconds": "20"}), `"WaitTimeSeconds":0`)))
 		c.refuses("ReceiveMessage", in(address, `"ReceiveRequestAttemptId":"a"`), "not valid for this queue type")
+	})
+}
+
+func TestQ73_HowLongAReceiveWaits(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"ReceiveMessageWaitTimeSeconds": "20"})
+		for _, n := range []string{"-1", "21"} {
+			c.refuses("ReceiveMessage", in(address, `"WaitTimeSeconds":`+n), "Value "+n+" for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided.")
+		}
+		// 0 does not wait, whatever the queue says: this test would hang otherwise, because nobody moves its clock.
+		diff(t, "no wait", object{}, c.out("ReceiveMessage", in(address, `"WaitTimeSeconds":0`)))
+		got, before := make(chan object, 1), c.door.Waiting()
+		go func() { got <- c.out("ReceiveMessage", in(address, "")) }()
+		until(t, "it waits as the queue says", func() bool { return c.door.Waiting() > before && c.queues.Waiting() > 0 })
+		c.clock.Advance(20 * time.Second)
+		diff(t, "the end of the wait", object{}, <-got)
 	})
 }
 
@@ -180,32 +192,6 @@ func (c client) delivery(address string, more ...string) string {
 
 const notInvisible = "Reason: Message does not exist or is not available for visibility timeout change."
 
-func TestQ82_Deleting(t *testing.T) {
-	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
-		address := c.queue(nil)
-		c.send(address, "x")
-		old := c.delivery(address, `"VisibilityTimeout":5`)
-		for _, bad := range []string{`"INVALID"`, old[:len(old)-2] + `-"`, quoted(strings.Repeat("x", 4096))} {
-			c.call("DeleteMessage", in(address, `"ReceiptHandle":`+bad)).fails(400, "ReceiptHandleIsInvalid", "com.amazonaws.sqs#ReceiptHandleIsInvalid", "is not a valid receipt handle.")
-		}
-		c.call("DeleteMessage", in(address, `"ReceiptHandle":"INVALID"`)).fails(400, "ReceiptHandleIsInvalid", "", `The input receipt handle "INVALID" is not a valid receipt handle.`)
-		c.call("DeleteMessage", in(address, "")).fails(400, "MissingParameter", "MissingRequiredParameterException", "ReceiptHandle")
-		c.call("DeleteMessage", in(c.queue(nil), `"ReceiptHandle":`+old)).fails(400, "ReceiptHandleIsInvalid", "", "")
-		c.clock.Advance(5 * time.Second)
-		newer := c.delivery(address, `"VisibilityTimeout":5`)
-		if old == newer || len(old) > 1026 {
-			t.Errorf("handles %s and %s", old, newer)
-		}
-		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+old)) // no effect: somebody else has it
-		diff(t, "still there", "1", str(c.attributesOf(address, "ApproximateNumberOfMessagesNotVisible"), "ApproximateNumberOfMessagesNotVisible"))
-		c.clock.Advance(5 * time.Second)
-		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+newer)) // after its time, while nobody has it
-		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+newer)) // again
-		diff(t, "gone", object{}, c.receive(address))
-	})
-}
-
 func TestQ87_AFIFOReceiptEndsWithItsLease(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
@@ -219,38 +205,6 @@ func TestQ87_AFIFOReceiptEndsWithItsLease(t *testing.T) {
 		c.refuses("DeleteMessage", in(address, `"ReceiptHandle":`+handle), "for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.")
 		c.refuses("ChangeMessageVisibility", in(address, `"VisibilityTimeout":0,"ReceiptHandle":`+handle), notInvisible)
 		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+c.delivery(address)))
-	})
-}
-
-func TestQ88_ChangingVisibility(t *testing.T) {
-	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
-		address := c.queue(nil)
-		c.send(address, "x")
-		first := c.delivery(address)
-		change := func(handle, n string) *answer {
-			return c.call("ChangeMessageVisibility", in(address, `"VisibilityTimeout":`+n+`,"ReceiptHandle":`+handle))
-		}
-		for _, n := range []string{"-1", "43201"} {
-			change(first, n).fails(400, invalid, invalidType, "VisibilityTimeout")
-		}
-		c.call("ChangeMessageVisibility", in(address, `"ReceiptHandle":`+first)).fails(400, "MissingParameter", "MissingRequiredParameterException", "VisibilityTimeout")
-		c.clock.Advance(time.Second)
-		change(first, "43200").fails(400, invalid, invalidType, "Value 43200 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
-		change(first, "5").ok(nil)
-		c.clock.Advance(5 * time.Second)
-		// Over, and nobody has it: no error, and it can still be received.
-		change(first, "30").ok(nil)
-		change(first, "0").ok(nil)
-		second := c.delivery(address, `"AttributeNames":["All"]`)
-		change(first, "0").fails(400, invalid, invalidType, notInvisible) // somebody else has it
-		diff(t, "it stays with him", object{}, c.receive(address))
-		change(second, "0").ok(nil)
-		m := messages(c.receive(address, `"AttributeNames":["ApproximateReceiveCount"]`))[0]
-		diff(t, "returned at once, and counted", object{"ApproximateReceiveCount": "3"}, m["Attributes"])
-		c.out("DeleteMessage", in(address, `"ReceiptHandle":`+quoted(str(m, "ReceiptHandle"))))
-		change(quoted(str(m, "ReceiptHandle")), "5").fails(400, invalid, invalidType, notInvisible)
-		change(`"x"`, "5").fails(400, "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", "")
 	})
 }
 
@@ -276,7 +230,13 @@ func TestQ69_ABadHandleFailsItsEntry(t *testing.T) {
 	})
 }
 
-func TestQ98_Counts(t *testing.T) {
+const (
+	visible = "ApproximateNumberOfMessages"
+	held    = "ApproximateNumberOfMessagesNotVisible"
+	delayed = "ApproximateNumberOfMessagesDelayed"
+)
+
+func TestQ98_WhatIsPastItsRetentionIsGone(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
 		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true", "MessageRetentionPeriod": "60"})
@@ -284,10 +244,31 @@ func TestQ98_Counts(t *testing.T) {
 			c.send(address, fmt.Sprint(i), `"MessageGroupId":"g"`)
 		}
 		c.out("ReceiveMessage", in(address, ""))
-		const all, held, delayed = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"
-		diff(t, "blocked ones are visible", object{all: "2", held: "1", delayed: "0"}, c.attributesOf(address, all, held, delayed))
+		standard := c.queue(map[string]string{"MessageRetentionPeriod": "60"})
+		c.send(standard, "x")
+		handle := c.delivery(standard)
 		c.clock.Advance(time.Hour)
-		diff(t, "past retention", object{all: "0", held: "0", delayed: "0"}, c.attributesOf(address, all, held, delayed))
+		diff(t, "counts", object{visible: "0", held: "0", delayed: "0"}, c.attributesOf(address, visible, held, delayed))
+		diff(t, "messages", object{}, c.receive(address))
+		c.out("DeleteMessage", in(standard, `"ReceiptHandle":`+handle))
+	})
+}
+
+func TestQ99_CountsSayWhatCanBeReceived(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
+		for i := range 3 {
+			c.send(address, fmt.Sprint(i), `"MessageGroupId":"g"`)
+		}
+		c.out("ReceiveMessage", in(address, ""))
+		diff(t, "blocked ones are visible", object{visible: "2", held: "1", delayed: "0"}, c.attributesOf(address, visible, held, delayed))
+		standard := c.queue(nil)
+		c.send(standard, "x")
+		c.send(standard, "x", `"DelaySeconds":60`)
+		c.delivery(standard)
+		c.send(standard, "x")
+		diff(t, "standard", object{visible: "1", held: "1", delayed: "1"}, c.attributesOf(standard, visible, held, delayed))
 	})
 }
 
@@ -300,42 +281,6 @@ func TestQ119_ReceiveAttempts(t *testing.T) {
 		diff(t, "again", first, c.receive(address, `"ReceiveRequestAttemptId":"a"`))
 		diff(t, "another", object{}, c.receive(address, `"ReceiveRequestAttemptId":"b"`))
 		c.refuses("ReceiveMessage", in(address, `"ReceiveRequestAttemptId":"a b"`), "ReceiveRequestAttemptId")
-	})
-}
-
-func TestQ114_GroupsOverTheWire(t *testing.T) {
-	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
-		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
-		for _, m := range []string{"1a", "2a", "1b", "1c"} {
-			c.send(address, m, `"MessageGroupId":"`+m[:1]+`"`)
-		}
-		diff(t, "a group, and then the next", []string{"1a", "1b", "1c", "2a"}, bodies(c.receive(address, `"VisibilityTimeout":5`)))
-		c.send(address, "1d", `"MessageGroupId":"1"`)
-		diff(t, "blocked", object{}, c.receive(address))
-		c.clock.Advance(5 * time.Second)
-		list := messages(c.out("ReceiveMessage", in(address, `"MaxNumberOfMessages":2`)))
-		c.out("ChangeMessageVisibility", in(address, `"VisibilityTimeout":0,"ReceiptHandle":`+quoted(str(list[0], "ReceiptHandle"))))
-		again := bodies(c.receive(address))
-		if len(again) == 0 || again[0] != str(list[0], "Body") && again[len(again)-1] != str(list[0], "Body") {
-			t.Errorf("returned %v, then received %v", list, again)
-		}
-	})
-}
-
-func TestQ123_DeadLetters(t *testing.T) {
-	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
-		dead := c.queue(nil)
-		address := c.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + c.arn(dead) + `","maxReceiveCount":1}`})
-		sent := c.send(address, "x", `"MessageAttributes":{"k":{"DataType":"String","StringValue":"x"}}`)
-		at := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
-		c.delivery(address, `"VisibilityTimeout":1`)
-		c.clock.Advance(time.Second)
-		diff(t, "moved instead", object{}, c.receive(address))
-		m := messages(c.receive(dead, `"WaitTimeSeconds":20,"AttributeNames":["ApproximateReceiveCount","DeadLetterQueueSourceArn","SentTimestamp"],"MessageAttributeNames":["All"]`))[0]
-		diff(t, "attributes", object{"ApproximateReceiveCount": "2", "DeadLetterQueueSourceArn": c.arn(address), "SentTimestamp": at}, m["Attributes"])
-		diff(t, "the same message", []any{sent["MessageId"], "x", "a45daa70926828a2f0a1db3418e6feb4"}, []any{m["MessageId"], m["Body"], m["MD5OfMessageAttributes"]})
 	})
 }
 

@@ -30,13 +30,20 @@ func TestQ11_WhatASendIsTold(t *testing.T) {
 	})
 }
 
-func TestQ49_Bodies(t *testing.T) {
+func TestQ49_AMessageHasABody(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
 		address := c.queue(nil)
 		for _, missing := range []string{in(address, ""), in(address, `"MessageBody":""`)} {
 			c.call("SendMessage", missing).fails(400, "MissingParameter", "MissingRequiredParameterException", "The request must contain the parameter MessageBody.")
 		}
+	})
+}
+
+func TestQ50_BodiesAreTextThatXMLCanCarry(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
 		for _, bad := range []string{`\u0000`, `\u0001`, `\u000b`, `\ufffe`, `\uffff`} {
 			c.call("SendMessage", in(address, `"MessageBody":"x`+bad+`"`)).fails(400, "InvalidMessageContents", "com.amazonaws.sqs#InvalidMessageContents", "Invalid characters")
 		}
@@ -60,28 +67,75 @@ func TestQ51_Sizes(t *testing.T) {
 		c.refuses("SendMessage", in(address, `"MessageBody":"`+strings.Repeat("x", 1025)+`"`), "One or more parameters are invalid. Reason: Message must be shorter than 1024 bytes.")
 		c.refuses("SendMessage", in(address, `"MessageBody":"`+strings.Repeat("x", 1015)+`","MessageAttributes":{"n":{"DataType":"String","StringValue":"123"}}`), "shorter than 1024 bytes")
 		c.refuses("SendMessage", in(address, `"MessageBody":"`+strings.Repeat("é", 600)+`"`), "shorter than 1024 bytes")
-		large := c.queue(nil)
-		c.send(large, strings.Repeat("x", 1<<20))
-		c.refuses("SendMessage", in(large, `"MessageBody":"`+strings.Repeat("x", 1<<20+1)+`"`), "shorter than 1048576 bytes")
 	})
 }
 
-func TestQ53_Attributes(t *testing.T) {
+func TestQ52_AMessageHasAsManyBytesAsItsQueueSays(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		for address, most := range map[string]int{c.queue(map[string]string{"MaximumMessageSize": "1024"}): 1024, c.queue(nil): 1 << 20} {
+			c.send(address, strings.Repeat("x", most))
+			c.refuses("SendMessage", in(address, `"MessageBody":"`+strings.Repeat("x", most+1)+`"`),
+				fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", most))
+		}
+	})
+}
+
+// withAttributes sends a message with attributes, which are JSON without braces.
+func (c client) withAttributes(address, attributes string) *answer {
+	c.Helper()
+	return c.call("SendMessage", in(address, `"MessageBody":"x","MessageAttributes":{`+attributes+`}`))
+}
+
+// text is an attribute.
+func text(name, kind, value string) string {
+	return quoted(name) + `:{"DataType":` + quoted(kind) + `,"StringValue":` + quoted(value) + `}`
+}
+
+func TestQ54_TypesOfAttributes(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
 		address := c.queue(nil)
-		send := func(attributes string) *answer {
-			return c.call("SendMessage", in(address, `"MessageBody":"x","MessageAttributes":{`+attributes+`}`))
+		for kind, value := range map[string]string{"Number": "007", "Number.int": "19.12", "String": "x", "String." + strings.Repeat("l", 249): "x"} {
+			c.withAttributes(address, text("n", kind, value)).ok(nil)
+			m := messages(c.receive(address, `"MessageAttributeNames":["n"]`))[0]
+			diff(t, "as it was sent", object{"n": object{"DataType": kind, "StringValue": value}}, m["MessageAttributes"])
 		}
-		text := func(name, kind, value string) string {
-			return quoted(name) + `:{"DataType":` + quoted(kind) + `,"StringValue":` + quoted(value) + `}`
+		for _, n := range []string{"1e-128", "-1e126", strings.Repeat("9", 38)} {
+			c.withAttributes(address, text("n", "Number", n)).ok(nil)
 		}
+		for _, bad := range []string{text("n", "Foo", "x"), text("n", "", "x"), text("n", "String."+strings.Repeat("l", 300), "x"), text("n", "Number", "abc"), text("n", "Number", "NaN"),
+			text("n", "Number", "1e400"), text("n", "Number", "1e-129"), text("n", "Number", strings.Repeat("9", 39))} {
+			c.withAttributes(address, bad).fails(400, invalid, invalidType, "")
+		}
+	})
+}
+
+func TestQ55_AnAttributeHasAValue(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		const empty = "Message (user) attribute 'X' must contain a non-empty value of type '%s'."
+		for _, bad := range []struct{ attributes, words string }{
+			{text("X", "String", ""), fmt.Sprintf(empty, "String")}, {`"X":{"DataType":"String"}`, fmt.Sprintf(empty, "String")}, {text("X", "Binary", "x"), fmt.Sprintf(empty, "Binary")},
+			{`"X":{"DataType":"String","StringValue":"\u0001"}`, "invalid characters"},
+		} {
+			c.withAttributes(address, bad.attributes).fails(400, invalid, invalidType, bad.words)
+		}
+	})
+}
+
+func TestQ53_NamesOfAttributes(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		send := func(attributes string) *answer { return c.withAttributes(address, attributes) }
 		many := make([]string, 11)
 		for i := range many {
 			many[i] = text(fmt.Sprintf("n%d", i), "String", "x")
 		}
 		send(strings.Join(many[:10], ",")).ok(nil)
-		for _, good := range []string{text(strings.Repeat("n", 256), "String", "x"), text("a.b-c_d", "Number.int", "19.12"), text("n", "Number", "007"), text("n", "String."+strings.Repeat("l", 249), "x")} {
+		for _, good := range []string{text(strings.Repeat("n", 256), "String", "x"), text("a.b-c_d", "String", "x")} {
 			send(good).ok(nil)
 		}
 		for _, bad := range []struct{ attributes, words string }{
@@ -89,12 +143,6 @@ func TestQ53_Attributes(t *testing.T) {
 			{text("aws.x", "String", "x"), "AWS."}, {text("Amazon.x", "String", "x"), "AWS."},
 			{text(".a", "String", "x"), ""}, {text("a.", "String", "x"), ""}, {text("a..b", "String", "x"), ""}, {text("a^", "String", "x"), ""},
 			{text(strings.Repeat("n", 257), "String", "x"), ""}, {text("", "String", "x"), ""},
-			{text("n", "Foo", "x"), ""}, {text("n", "", "x"), "type"}, {text("n", "String."+strings.Repeat("l", 300), "x"), ""},
-			{text("n", "Number", "abc"), ""}, {text("n", "Number", "1e400"), ""}, {text("n", "Number", "NaN"), ""},
-			{text("X", "String", ""), "Message (user) attribute 'X' must contain a non-empty value of type 'String'."},
-			{`"X":{"DataType":"String"}`, "Message (user) attribute 'X' must contain a non-empty value of type 'String'."},
-			{text("X", "Binary", "x"), "Message (user) attribute 'X' must contain a non-empty value of type 'Binary'."},
-			{`"X":{"DataType":"String","StringValue":"\u0001"}`, "invalid characters"},
 		} {
 			a := send(bad.attributes)
 			a.fails(400, invalid, invalidType, bad.words)
@@ -114,9 +162,6 @@ func TestQ53_Attributes(t *testing.T) {
 // The digests were computed by others, and some were seen in answers of AWS.
 func TestQ60_DigestsOfAttributes(t *testing.T) {
 	t.Parallel()
-	text := func(name, kind, value string) string {
-		return quoted(name) + `:{"DataType":` + quoted(kind) + `,"StringValue":` + quoted(value) + `}`
-	}
 	binary := func(name, kind, value string) string {
 		return quoted(name) + `:{"DataType":` + quoted(kind) + `,"BinaryValue":"` + base64.StdEncoding.EncodeToString([]byte(value)) + `"}`
 	}
@@ -197,25 +242,32 @@ func TestQ65_WhatABatchMayBe(t *testing.T) {
 	})
 }
 
-func TestQ66_SizesInABatch(t *testing.T) {
+func entryOf(id string, size int) string {
+	return `{"Id":"` + id + `","MessageBody":"` + strings.Repeat("x", size) + `"}`
+}
+
+func TestQ66_ABatchHasAMebibyte(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(nil)
+		c.call("SendMessageBatch", in(address, `"Entries":[`+entryOf("a", 1<<19)+`,`+entryOf("b", 1<<19+1)+`]`)).
+			fails(400, "AWS.SimpleQueueService.BatchRequestTooLong", "BatchRequestTooLong", "Batch requests cannot be longer than 1048576 bytes. You have sent 1048577 bytes.")
+		c.out("SendMessageBatch", in(address, `"Entries":[`+entryOf("a", 1<<19)+`,`+entryOf("b", 1<<19)+`]`))
+	})
+}
+
+func TestQ67_WhatIsWrongWithAnEntryFailsThatEntry(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
 		address := c.queue(map[string]string{"MaximumMessageSize": "1024"})
-		entry := func(id string, n int) string {
-			return `{"Id":"` + id + `","MessageBody":"` + strings.Repeat("x", n) + `"}`
-		}
-		out := c.out("SendMessageBatch", in(address, `"Entries":[`+entry("a", 10)+`,`+entry("b", 1025)+`,`+entry("c", 1024)+`]`))
+		out := c.out("SendMessageBatch", in(address, `"Entries":[`+entryOf("a", 10)+`,`+entryOf("b", 1025)+`,`+entryOf("c", 1024)+`]`))
 		diff(t, "failed", []any{object{"Id": "b", "SenderFault": "true", "Code": "InvalidParameterValue",
 			"Message": "One or more parameters cannot be validated. Reason: Message must be shorter than 1024 bytes."}}, out["Failed"])
 		diff(t, "stored", 2, len(out["Successful"].([]any)))
-		c.call("SendMessageBatch", in(address, `"Entries":[`+entry("a", 1<<19)+`,`+entry("b", 1<<19+1)+`]`)).
-			fails(400, "AWS.SimpleQueueService.BatchRequestTooLong", "BatchRequestTooLong", "Batch requests cannot be longer than 1048576 bytes. You have sent 1048577 bytes.")
 		bad := c.out("SendMessageBatch", in(address, `"Entries":[{"Id":"a","MessageBody":"\u0001"},{"Id":"b","MessageBody":"y"},{"Id":"c"}]`))
 		failed := bad["Failed"].([]any)
 		diff(t, "characters", []string{"InvalidMessageContents", "MissingParameter"}, []string{str(failed[0].(object), "Code"), str(failed[1].(object), "Code")})
 		diff(t, "what is good is stored", 3, len(messages(c.receive(address))))
-		whole := c.queue(nil)
-		c.out("SendMessageBatch", in(whole, `"Entries":[`+entry("a", 1<<19)+`,`+entry("b", 1<<19)+`]`))
 	})
 }
 
@@ -227,7 +279,14 @@ func TestQ68_FIFOBatches(t *testing.T) {
 		c.refuses("SendMessageBatch", in(address, `"Entries":[`+good+`,{"Id":"b","MessageBody":"x","MessageDeduplicationId":"2"}]`), "The request must contain the parameter MessageGroupId.")
 		c.refuses("SendMessageBatch", in(address, `"Entries":[`+good+`,{"Id":"b","MessageBody":"x","MessageGroupId":"g"}]`), "The queue should either have ContentBasedDeduplication enabled")
 		diff(t, "nothing was stored", object{}, c.receive(address))
-		c.set(address, `"ContentBasedDeduplication":"true"`).ok(nil)
+	})
+}
+
+func TestQ70_ABatchIsStoredInItsOrder(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
+		address := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
+		const good = `{"Id":"a","MessageBody":"1","MessageGroupId":"g","MessageDeduplicationId":"1"}`
 		out := c.out("SendMessageBatch", in(address, `"Entries":[`+good+`,{"Id":"b","MessageBody":"2","MessageGroupId":"g"},{"Id":"c","MessageBody":"3","MessageGroupId":"g"}]`))
 		last := ""
 		for i, id := range []string{"a", "b", "c"} {
@@ -254,39 +313,18 @@ func TestQ96_Delays(t *testing.T) {
 		diff(t, "at once", []string{"now"}, bodies(c.receive(address)))
 		c.clock.Advance(10 * time.Second)
 		diff(t, "after the queue's delay", []string{"queue's"}, bodies(c.receive(address)))
+	})
+}
+
+func TestQ97_InAFIFOQueueTheDelayOfTheQueueHolds(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, c client) {
 		fifo := c.queue(map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true", "DelaySeconds": "5"})
 		c.refuses("SendMessage", in(fifo, `"MessageBody":"x","MessageGroupId":"g","DelaySeconds":2`), "Value 2 for parameter DelaySeconds is invalid. Reason: The request include parameter that is not valid for this queue type.")
 		c.send(fifo, "x", `"MessageGroupId":"g","DelaySeconds":0`)
 		diff(t, "FIFO at once", object{}, c.receive(fifo))
 		c.clock.Advance(5 * time.Second)
 		diff(t, "FIFO after its delay", []string{"x"}, bodies(c.receive(fifo)))
-	})
-}
-
-func TestQ104_FIFOSends(t *testing.T) {
-	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
-		address := c.queue(map[string]string{"FifoQueue": "true"})
-		c.call("SendMessage", in(address, `"MessageBody":"x"`)).fails(400, "MissingParameter", "MissingRequiredParameterException", "The request must contain the parameter MessageGroupId.")
-		c.refuses("SendMessage", in(address, `"MessageBody":"x","MessageGroupId":"g"`), "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
-		standard := c.queue(nil)
-		for _, bad := range []string{"", strings.Repeat("x", 129), "a b", "é", "\n"} {
-			for _, to := range []string{address, standard} {
-				c.refuses("SendMessage", in(to, `"MessageBody":"x","MessageGroupId":`+quoted(bad)), "MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.")
-			}
-			c.refuses("SendMessage", in(address, `"MessageBody":"x","MessageGroupId":"g","MessageDeduplicationId":`+quoted(bad)), "MessageDeduplicationId can only include alphanumeric and punctuation characters. 1 to 128 in length.")
-		}
-		c.refuses("SendMessage", in(standard, `"MessageBody":"x","MessageDeduplicationId":"d"`), "The request includes a parameter that is not valid for this queue type.")
-		const punctuation = "!\\\"#$%&'()*+,-./:;<=>?@[\\\\]^_`{|}~"
-		first := c.send(address, "one", `"MessageGroupId":"g","MessageDeduplicationId":"`+punctuation+`"`)
-		again := c.send(address, "two", `"MessageGroupId":"g","MessageDeduplicationId":"`+punctuation+`"`)
-		diff(t, "duplicate", []string{str(first, "MessageId"), str(first, "SequenceNumber")}, []string{str(again, "MessageId"), str(again, "SequenceNumber")})
-		diff(t, "stored once", []string{"one"}, bodies(c.receive(address)))
-		c.set(address, `"ContentBasedDeduplication":"true"`).ok(nil)
-		c.send(address, "Test", `"MessageGroupId":"h"`)
-		m := messages(c.receive(address, `"AttributeNames":["All"]`))[0]
-		got := m["Attributes"].(object)
-		diff(t, "derived", []string{"532eaabd9574880dbf76b9b8cc00832c20a6ec113d682299550d7a6e0f345e25", "h"}, []string{str(got, "MessageDeduplicationId"), str(got, "MessageGroupId")})
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -266,4 +267,44 @@ func FuzzSNS(f *testing.F) {
 		}
 		each.ask("GetTopicAttributes", "TopicArn", topic)
 	})
+}
+
+// Whatever an SDK can ask for is answered as something that is known: with success, or with an error of the service.
+func TestEveryActionOfTheSDKsIsKnown(t *testing.T) {
+	t.Parallel()
+	h := open(t, onMemory(t))
+	operations := func(client reflect.Type) []string {
+		var list []string
+		for i := range client.NumMethod() {
+			if m := client.Method(i); m.Type.NumIn() == 4 && m.Type.IsVariadic() { // of the client, the context, the input and the options
+				list = append(list, m.Name)
+			}
+		}
+		return list
+	}
+	ofSNS, ofSQS := operations(reflect.TypeFor[*sns.Client]()), operations(reflect.TypeFor[*sqs.Client]())
+	if len(ofSNS) < 40 || len(ofSQS) < 23 {
+		t.Fatalf("the SDK has the operations %v and %v", ofSNS, ofSQS)
+	}
+	for _, name := range ofSNS {
+		a := h.ask(name)
+		if a.status >= 500 || strings.Contains(a.body, "<Code>InvalidAction</Code>") {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+		// What has to do with phones, and with the protection of data, says that it is not here.
+		if strings.Contains(name, "Platform") || strings.Contains(name, "SMS") || strings.Contains(name, "Phone") || strings.Contains(name, "DataProtection") || strings.HasSuffix(name, "EndpointAttributes") {
+			a.fails(400, "InvalidParameter", "", "Invalid parameter: Action Reason: "+name+" is not supported here")
+		}
+	}
+	for _, name := range ofSQS {
+		for _, a := range []*answer{h.json(name, "{}"), h.query(name)} {
+			if a.status >= 500 || strings.Contains(a.body, "InvalidAction") || strings.Contains(a.body, "UnknownOperation") {
+				t.Errorf("%s: %d %s", name, a.status, a.body)
+			}
+		}
+	}
+	_, err := h.sns.ListPlatformApplications(t.Context(), nil)
+	if _, ok := errors.AsType[*snstypes.InvalidParameterException](err); !ok {
+		t.Errorf("got %v", err)
+	}
 }
