@@ -69,8 +69,9 @@ type delivery struct{ from, to time.Time }
 // loadOptions say how hard to drive.
 type loadOptions struct {
 	producers, consumers int
-	pause                time.Duration // of a producer between two calls
-	groups               bool          // a FIFO queue with a group for each producer
+	pause                time.Duration   // of a producer between two calls
+	groups               bool            // a FIFO queue with a group for each producer
+	transport            *http.Transport // default: one that keeps its connections
 }
 
 // startLoad begins to drive a new queue.
@@ -79,7 +80,7 @@ func startLoad(tb testing.TB, key string, servers []string, opt loadOptions) *lo
 	const lease = 3 * time.Second
 	l := &load{
 		tb: tb, key: key, servers: servers, lease: lease, groups: opt.groups, books: map[string]*entry{},
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: 20 * time.Second},
+		client: &http.Client{Transport: cmp.Or(opt.transport, &http.Transport{MaxIdleConnsPerHost: 100}), Timeout: 20 * time.Second},
 	}
 	l.queue = newQueue(tb, servers[0], key, fmt.Sprintf(`{"visibility_timeout":%d}`, int(lease.Seconds())))
 	if opt.groups {
@@ -310,6 +311,7 @@ func (l *load) consume(ctx context.Context, number int) {
 		default:
 			for _, m := range got.Messages {
 				a := ask(ctx, l.client, http.MethodDelete, l.servers[rand.IntN(len(l.servers))]+m.AckURL, l.key, "")
+				l.countAck(ctx, a)
 				l.noteAck(m, a.status)
 			}
 		}
@@ -330,12 +332,22 @@ func ackList(list []received) string {
 
 func (l *load) ackMany(ctx context.Context, list []received) {
 	a := ask(ctx, l.client, http.MethodPost, l.url("/ack"), l.key, ackList(list))
+	l.countAck(ctx, a)
 	var got struct{ Results []struct{ Status int } }
 	if a.err != nil || a.status >= 300 || json.Unmarshal([]byte(a.body), &got) != nil {
 		return
 	}
 	for i, r := range got.Results {
 		l.noteAck(list[i], r.Status)
+	}
+}
+
+// countAck notes whether a request that acknowledges was answered, also where a lease was over.
+func (l *load) countAck(ctx context.Context, a answer) {
+	if a.err == nil && a.status < http.StatusInternalServerError {
+		l.count("ack ok")
+	} else if ctx.Err() == nil {
+		l.count("ack failed")
 	}
 }
 

@@ -73,6 +73,8 @@ type ProcessOptions struct {
 	// binary reaches the program.
 	Env []string
 	Dir string // the working directory; default a new one
+	// Program is another build of the program; default that of Binary.
+	Program string
 	// Ports of the API and of the metrics; default free ones. They stay the same over a Restart.
 	Port, MetricsPort int
 }
@@ -102,7 +104,10 @@ type life struct {
 // StartProcess starts the program with its data in the folder data of its working directory, and does not wait for it.
 func StartProcess(tb testing.TB, opt ProcessOptions) *Process {
 	tb.Helper()
-	bin, _ := Binary(tb)
+	bin := opt.Program
+	if bin == "" {
+		bin, _ = Binary(tb)
+	}
 	if opt.Dir == "" {
 		opt.Dir = tb.TempDir()
 	}
@@ -160,6 +165,13 @@ func (p *Process) Restart() {
 		return
 	}
 	p.current = l
+}
+
+// Become starts another build of the program in place of what runs, or has run, on the same ports and data.
+func (p *Process) Become(program string) {
+	p.tb.Helper()
+	p.bin = program
+	p.Restart()
 }
 
 // run starts cmd and stays until it has ended: the death signal is tied to the thread that started it.
