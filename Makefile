@@ -70,6 +70,8 @@ needs: # what the tests call
 test: needs ## Vet and test everything; installs redis-server and chromium on Debian if they are missing
 	$(GO) vet ./...
 	@if tools/console.sh --possible; then $(MAKE) test-console; else echo "The console is not tested."; fi
+	@git cat-file -e "$$(sed -n 's/^const previousRelease = "\(.*\)"/\1/p' server/upgrade_test.go)^{commit}" 2>/dev/null || \
+		echo "The upgrade from the previous release is not tested (G22): this is no clone with its commit."
 	$(GO) test -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
 
 .PHONY: test-race
