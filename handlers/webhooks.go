@@ -121,7 +121,7 @@ type Delivery struct {
 // DeliveryError is why an attempt failed.
 type DeliveryError struct {
 	// Stable: http_ and the status, redirect_refused, timeout, connect_failed, name_not_found, dns_failed, tls_failed,
-	// connection_closed, response_too_large, response_invalid, endpoint_not_allowed, not_retained, damaged, no_result, challenge_failed, endpoint_changed, or token_failed.
+	// connection_closed, response_too_large, response_invalid, endpoint_not_allowed, proxy_failed, proxy_refused, not_retained, damaged, no_result, challenge_failed, endpoint_changed, or token_failed.
 	Code string `json:"code" example:"http_500"`
 	// For people. May change.
 	Detail string `json:"detail" example:"The endpoint answered 500 Internal Server Error."`

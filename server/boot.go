@@ -179,7 +179,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.
 		}})
 	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter, Notifier: p.notifier,
 		ByAccount: p.tenants.ByAccount})
-	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
+	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Proxy: s.config.EgressProxy, Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
 	hooks := webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: root, Egress: p.egress, Logger: s.logger}
 	if u := s.config.PublicURL; u != nil {
 		hooks.Origin = u.Hostname()
@@ -214,7 +214,7 @@ func (s *Server) providers(p *parts) *auth.Providers {
 	if len(c.OIDCIssuers) == 0 {
 		return nil
 	}
-	p.login = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Policy: egress.Policy{Allow: slices.Concat(c.EgressAllow, c.OIDCAllow), AllowHTTP: c.EgressAllowHTTP}})
+	p.login = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Proxy: c.EgressProxy, Policy: egress.Policy{Allow: slices.Concat(c.EgressAllow, c.OIDCAllow), AllowHTTP: c.EgressAllowHTTP}})
 	known := oidc.Config{Issuers: c.OIDCIssuers, Audience: c.OIDCAudience, Scopes: c.OIDCScopes, Egress: p.login, Clock: clock.Real{}, Logger: s.logger}
 	out := &auth.Providers{TenantClaim: c.OIDCTenantClaim, RoleClaim: c.OIDCRoleClaim, SessionLife: c.OIDCSession}
 	for i, id := range c.OIDCClientIDs {

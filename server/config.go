@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluicemq/sluice/internal/addr"
+	"github.com/sluicemq/sluice/internal/egress"
 )
 
 // ErrUsage is in every error of LoadConfig and Validate: the person who started the program has to change something.
@@ -57,6 +58,9 @@ type Config struct {
 	// EgressAllow are networks that webhooks may reach although they are not public, on any port, at most 256. Addresses
 	// at which clouds hand out credentials stay closed. Default none.
 	EgressAllow []netip.Prefix
+
+	// EgressProxy is the HTTP proxy through which all outgoing requests go, by CONNECT. Default none, also where HTTPS_PROXY names one.
+	EgressProxy egress.Proxy
 
 	// EgressAllowHTTP lets webhooks have http:// URLs, and public ones port 80. Default false.
 	EgressAllowHTTP bool

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sluicemq/sluice/internal/addr"
+	"github.com/sluicemq/sluice/internal/egress"
 )
 
 var update = flag.Bool("update", false, "write the generated part of docs/configuration.md")
@@ -109,7 +110,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
-		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "sigv4_replay_cache": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true",
+		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "sigv4_replay_cache": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true", "egress_proxy": "https://u:p@proxy.example:3128",
 		"oidc_issuers": "https://a.example/main, https://b.example:8443", "oidc_audience": "us", "oidc_tenant_claim": "org", "oidc_role_claim": "https://a.example/roles",
 		"oidc_client_id": "console,-", "oidc_client_secret": "s3cret+/=,-", "oidc_names": "Main login,B", "oidc_scopes": "openid email groups", "oidc_session": "1h", "oidc_allow": "10.0.0.0/8",
 	}
@@ -120,7 +121,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
 		RedisURL:  addr.Redis{Mode: addr.Standalone, TLS: true, Addrs: []string{"r.example:6380"}, Username: "u", Password: "p", DB: 2},
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
-		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, SigV4ReplayCache: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, InsecureCookies: true,
+		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, SigV4ReplayCache: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, EgressProxy: egress.Proxy{Host: "proxy.example:3128", TLS: true, Username: "u", Password: "p"}, InsecureCookies: true,
 		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		OIDCIssuers: []string{"https://a.example/main", "https://b.example:8443"}, OIDCAudience: "us", OIDCTenantClaim: "org", OIDCRoleClaim: "https://a.example/roles",
 		OIDCClientIDs: []string{"console", "-"}, OIDCClientSecrets: SecretList{"s3cret+/=", "-"}, OIDCNames: []string{"Main login", "B"}, OIDCScopes: "openid email groups", OIDCSession: time.Hour,
@@ -264,6 +265,8 @@ func TestBadInputIsRefused(t *testing.T) {
 
 		{name: "proxy with host bits", args: []string{"--trusted-proxies=10.1.2.3/8"}, want: []string{"trusted_proxies", "10.0.0.0/8"}},
 		{name: "egress with host bits", args: []string{"--egress-allow=10.1.2.3/8"}, want: []string{"egress_allow", "10.0.0.0/8"}},
+		{name: "proxy without a port", args: []string{"--egress-proxy=http://proxy.example.com"}, want: []string{"egress_proxy", "port"}},
+		{name: "proxy of another kind", env: []string{"SLUICE_EGRESS_PROXY=socks5://proxy:1080"}, want: []string{"egress_proxy", "http://"}},
 		{name: "proxy by name", args: []string{"--trusted-proxies=10.0.0.0/8,lb"}, want: []string{"trusted_proxies", `"lb"`}},
 		{name: "empty proxy", args: []string{"--trusted-proxies=10.0.0.0/8,"}, want: []string{"trusted_proxies"}},
 		{name: "too many proxies", args: []string{"--trusted-proxies=" + strings.Repeat("10.0.0.1,", 256) + "10.0.0.1"},
@@ -341,6 +344,7 @@ func secretConfig(t *testing.T) Config {
 	t.Helper()
 	return load(t, []string{"--redis-url", "redis://admin:" + testPassword + "@10.0.0.1"}, []string{
 		"SLUICE_OIDC_ISSUERS=https://a.example", "SLUICE_OIDC_AUDIENCE=x", "SLUICE_OIDC_CLIENT_ID=x", "SLUICE_OIDC_CLIENT_SECRET=" + testPassword,
+		"SLUICE_EGRESS_PROXY=http://admin:" + testPassword + "@proxy.example.com:3128",
 		"SLUICE_MASTER_KEY=" + testKey, "SLUICE_REDIS_URL=redis://admin:other-" + testPassword + "@10.0.0.1",
 	})
 }
@@ -354,9 +358,9 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		fmt.Fprintf(&out, verb+"\n", c)
-		fmt.Fprintf(&out, verb+verb+verb+"\n", c.MasterKey, c.RedisURL, c.OIDCClientSecrets)
+		fmt.Fprintf(&out, verb+verb+verb+verb+"\n", c.MasterKey, c.RedisURL, c.OIDCClientSecrets, c.EgressProxy)
 	}
-	for _, v := range []any{c, &c, c.MasterKey, c.RedisURL, c.OIDCClientSecrets} {
+	for _, v := range []any{c, &c, c.MasterKey, c.RedisURL, c.OIDCClientSecrets, c.EgressProxy} {
 		if err := json.NewEncoder(&out).Encode(v); err != nil {
 			t.Fatal(err)
 		}
@@ -377,6 +381,8 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		{"SLUICE_MASTER_KEY=" + testKey + "!"}, {"SLUICE_MASTER_KEY=" + testKey[:20]},
 		{"SLUICE_PUBLIC_URL=https://admin:" + testPassword + "@q.example.com"},
 		{"SLUICE_PUBLIC_URL=https://admin:" + testPassword + "@q.example.com:port"},
+		{"SLUICE_EGRESS_PROXY=http://admin:" + testPassword + "@proxy.example.com"},
+		{"SLUICE_EGRESS_PROXY=socks5://admin:" + testPassword + "@proxy.example.com:1080"},
 	} {
 		_, err := LoadConfig(nil, env)
 		if !errors.Is(err, ErrUsage) || strings.Contains(err.Error(), testPassword) || strings.Contains(err.Error(), testKey[:20]) {

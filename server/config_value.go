@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluicemq/sluice/internal/addr"
+	"github.com/sluicemq/sluice/internal/egress"
 )
 
 // hidden stands in the place of a secret.
@@ -109,6 +110,8 @@ func parseValue(field any, raw string) error {
 	case *SecretKey:
 		return p.UnmarshalText([]byte(raw))
 	case *addr.Redis:
+		return p.UnmarshalText([]byte(raw))
+	case *egress.Proxy:
 		return p.UnmarshalText([]byte(raw))
 	}
 	panic(fmt.Sprintf("no way to read a %T", field))
@@ -212,6 +215,8 @@ func valueText(field any) string {
 	case *SecretList:
 		return p.String()
 	case *addr.Redis:
+		return p.String()
+	case *egress.Proxy:
 		return p.String()
 	}
 	panic(fmt.Sprintf("no way to print a %T", field))

@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,8 +12,11 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/egress/egresstest"
 	"github.com/sluicemq/sluice/server/servertest"
 )
 
@@ -103,4 +107,41 @@ func TestG14_WebhooksOutliveTheProgram(t *testing.T) {
 		twice += n - 1
 	}
 	t.Logf("%d deliveries, %d of them before the kill, missing 0, more than once %d", hooks*messages, before, twice)
+}
+
+// With a proxy in the settings what leaves the program goes through it, also after a restart; when it does not let the program in,
+// the answer says so, and neither that nor the log has the password.
+func TestWhatLeavesTheProgramGoesThroughTheProxy(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := egresstest.NewProxy(t, l)
+	var came atomic.Int64
+	rc := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { came.Add(1) }))
+	t.Cleanup(rc.Close)
+	p := servertest.StartProcess(t, servertest.ProcessOptions{Env: append([]string{"SLUICE_EGRESS_PROXY=http://me:s3cret@" + proxy.Addr}, loopback...)})
+	p.WaitReady()
+	const topic = "/v1/topics/orders.created"
+	must(t, http.StatusCreated, nil, http.MethodPut, p.URL+topic, p.Key, "")
+	must(t, http.StatusCreated, nil, http.MethodPut, p.URL+topic+"/subscriptions/s", p.Key, fmt.Sprintf(`{"endpoint":%q}`, rc.URL))
+	must(t, http.StatusCreated, nil, http.MethodPost, p.URL+topic+"/messages", p.Key, "one")
+	until(t, "it came", func() bool { return came.Load() == 1 })
+	if asked := proxy.Asked(); len(asked) != 1 || "http://"+asked[0].Host != rc.URL {
+		t.Errorf("the proxy was asked %v", asked)
+	}
+	p.Kill9()
+	p.Restart()
+	p.WaitReady()
+	proxy.Answer(func(string) string { return "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n" })
+	var d handlers.Delivery
+	must(t, http.StatusOK, &d, http.MethodPost, p.URL+topic+"/subscriptions/s/test", p.Key, "")
+	if d.Error == nil || d.Error.Code != "proxy_failed" || !strings.Contains(d.Error.Detail, "proxy") || strings.Contains(d.Error.Detail, proxy.Addr) {
+		t.Errorf("the test says %+v", d.Error)
+	}
+	until(t, "the log says so", func() bool { return strings.Contains(p.Log(), "the proxy for outgoing requests failed") })
+	if text := p.Log(); strings.Contains(text, "s3cret") {
+		t.Errorf("the log says %s", text)
+	}
 }

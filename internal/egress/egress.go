@@ -1,6 +1,6 @@
 // Package egress makes the requests that leave an installation: deliveries of webhooks, the documents of identity providers,
 // alarms. Their URLs come from tenants, so it holds that an address is checked when a connection to it is about to be
-// made, whatever name, redirect or trick led there; that an exchange ends in time, its answer included; and that what
+// made, by us or by the proxy through which they all go, whatever name, redirect or trick led there; that an exchange ends in time, its answer included; and that what
 // comes back is bounded.
 //
 // A request is sent once. net/http itself sends some a second time when a connection breaks; here that happens only to
@@ -57,6 +57,8 @@ type Config struct {
 	// Certificates are shown to endpoints that ask for one. A client with a certificate must not serve two tenants, because
 	// connections are used again. Default none.
 	Certificates []tls.Certificate
+	// Proxy is through which all connections go. Default none, also where the environment names one.
+	Proxy Proxy
 	// Resolver looks names up. Default: that of the system.
 	Resolver *net.Resolver
 	// Logger learns of addresses that were refused, with the name that led there. Default: nobody.
@@ -137,6 +139,11 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
+	if c.config.Proxy.Host != "" {
+		limited, stop := context.WithTimeout(ctx, connectTimeout)
+		defer stop()
+		return c.tunnel(limited, host, port)
+	}
 	if _, err := netip.ParseAddr(host); err != nil && !strings.HasSuffix(host, ".") {
 		address = net.JoinHostPort(host+".", port)
 	}
@@ -144,11 +151,16 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 		if c.permits(network, to) {
 			return nil
 		}
-		c.refused.Add(1)
-		c.config.Logger.Warn("outgoing connection refused", slog.String("host", host), slog.String("address", to))
+		c.refuse(host, to)
 		return errNotAllowed
 	}}
 	return d.DialContext(ctx, network, address)
+}
+
+// refuse notes that an address is forbidden to which a host has led.
+func (c *Client) refuse(host, address string) {
+	c.refused.Add(1)
+	c.config.Logger.Warn("outgoing connection refused", slog.String("host", host), slog.String("address", address))
 }
 
 // permits judges the address that a socket is about to connect to.

@@ -27,6 +27,9 @@ const (
 	TooLarge   Kind = "response_too_large"   // more headers than are read, or a body that was wanted whole
 	Protocol   Kind = "response_invalid"     // what came is no HTTP answer
 	Canceled   Kind = "canceled"             // the caller gave up
+
+	ProxyFailed  Kind = "proxy_failed"  // the proxy did not do its part, which says nothing about the endpoint
+	ProxyRefused Kind = "proxy_refused" // the proxy does not connect to the endpoint, by its own rules
 )
 
 // Error is why there is no answer. What Error returns can be shown to a tenant: it has neither address nor URL, and is the
@@ -70,6 +73,8 @@ var messages = map[Kind]string{
 	TooLarge:   "The answer of the endpoint is too large.",
 	Protocol:   "The answer of the endpoint is not a valid HTTP answer.",
 	Canceled:   "The request was given up before the endpoint answered.",
+
+	ProxyFailed: "The proxy of this installation, through which requests go out, does not work now.",
 }
 
 func fail(kind Kind, cause error) *Error {

@@ -87,7 +87,7 @@ func judgeError(err error) verdict {
 	switch kind {
 	case egress.Canceled: // this server is about to end
 		v.outcome, v.charged, v.health = free, false, neutral
-	case egress.DNS: // our resolver's fault, or our network's
+	case egress.DNS, egress.ProxyFailed: // our resolver's fault, or our network's
 		v.outcome, v.charged, v.health, v.wait = free, false, neutral, ourFault
 		v.peace = ourFault // or all that waits would be looked up in turn, as fast as it goes
 	case egress.NotAllowed, egress.Invalid: // nothing was sent

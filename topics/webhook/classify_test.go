@@ -61,14 +61,16 @@ func TestAnswersMean(t *testing.T) {
 		{egress.TooLarge, "retry", "-", true},
 		{egress.Protocol, "retry", "-", true},
 		{egress.NotAllowed, "retry", "-", true},
+		{egress.ProxyRefused, "retry", "-", true},
 		{egress.DNS, "free", "", false},
+		{egress.ProxyFailed, "free", "", false},
 		{egress.Canceled, "free", "", false},
 	} {
 		outcome, health, code, charged, _, peace := webhook.Judge(nil, &egress.Error{Kind: c.kind, Message: "words"}, start)
 		if outcome != c.outcome || health != c.health || code != string(c.kind) || charged != c.charged {
 			t.Errorf("%s: got %s %q %s %v, want %+v", c.kind, outcome, health, code, charged, c)
 		}
-		if unknown := c.kind == egress.DNS; unknown != (peace > 0) {
+		if unknown := c.kind == egress.DNS || c.kind == egress.ProxyFailed; unknown != (peace > 0) {
 			t.Errorf("%s: the endpoint is left alone for %v", c.kind, peace)
 		}
 	}

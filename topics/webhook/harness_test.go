@@ -41,6 +41,7 @@ type world struct {
 	opt      engine.Options
 	keys     *keyring.Keyring
 	policy   egress.Policy
+	proxy    egress.Proxy
 	names    *net.Resolver // nil: that of the system
 	kill     func()        // ends the server as its death does
 }
@@ -134,7 +135,7 @@ func (w *world) open(tb testing.TB) {
 		}})
 	w.topics = topics.New(topics.Config{Engine: e, Queues: q, Clock: clk, Notifier: notifier})
 	w.notifier = notifier
-	client := egress.New(egress.Config{Policy: w.policy, Resolver: w.names})
+	client := egress.New(egress.Config{Policy: w.policy, Proxy: w.proxy, Resolver: w.names})
 	tb.Cleanup(client.Close)
 	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Clock: clk})
 	w.tenants.OnErase(w.topics.Erase)

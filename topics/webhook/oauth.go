@@ -119,7 +119,7 @@ func (e *tokenError) judge() verdict {
 	switch {
 	case errors.Is(e.cause, context.Canceled):
 		return judgeError(&egress.Error{Kind: egress.Canceled, Message: e.words})
-	case egress.KindOf(e.cause) == egress.DNS:
+	case egress.KindOf(e.cause) == egress.DNS, egress.KindOf(e.cause) == egress.ProxyFailed:
 		v = judgeError(e.cause)
 	}
 	v.code, v.words = "token_failed", e.words
