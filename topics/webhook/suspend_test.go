@@ -94,7 +94,7 @@ func TestEveryServerStopsSendingForASuspendedTenant(t *testing.T) {
 		w.clock.Advance(5 * time.Second) // for which the other server may believe what it knew
 		w.publish(t, tp, "two")
 		for _, way := range ways {
-			w.reaches(t, way, "it waits", func(s webhook.Status) bool { return s.Pending == 1 })
+			w.slowly(t, "it waits", func() bool { return w.status(t, way).Pending == 1 })
 		}
 		end := w.clock.Now().Add(time.Minute)
 		w.forward(t, 2*time.Minute, "a minute", func() bool { return w.clock.Now().After(end) })
