@@ -464,6 +464,7 @@ func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result
 		return results, false, nil
 	}
 	v, a, tooMany := s.attempt(s.life, c, st, g, tries)
+	chance := rand.Float64() // the same for all, so that they come together again
 	for k, i := range sent {
 		l, res, one := &list[i], &results[i], a
 		res.verdict = v
@@ -471,7 +472,7 @@ func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result
 			res.verdict.health, res.verdict.peace = neutral, 0
 		}
 		one.Entry, one.MessageID, one.Try = l.entry, "msg_"+l.message.ID.String(), l.tries+1
-		c.plan(st, &res.verdict, &one)
+		c.plan(st, &res.verdict, &one, chance)
 		res.log = one.encode()
 		if v.outcome == free && !v.charged && v.code == "canceled" {
 			res.log = ""

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -229,8 +228,9 @@ func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Ti
 	return res, a, err
 }
 
-// plan says when the next attempt is, if there is one, and completes what the log keeps.
-func (c *config) plan(st *style, v *verdict, a *Attempt) {
+// plan says when the next attempt is, if there is one, and completes what the log keeps. chance is a number from 0 to 1 by which that
+// comes later.
+func (c *config) plan(st *style, v *verdict, a *Attempt, chance float64) {
 	if v.outcome == retry {
 		switch waits := c.waits(st); {
 		case a.Try <= int64(len(waits)):
@@ -242,7 +242,7 @@ func (c *config) plan(st *style, v *verdict, a *Attempt) {
 		}
 	}
 	if v.wait > 0 {
-		v.wait += time.Duration(rand.Float64() * spread * float64(v.wait))
+		v.wait += time.Duration(chance * spread * float64(v.wait))
 	}
 	switch v.outcome {
 	case done:
