@@ -19,7 +19,7 @@ local gaps = again and read_gaps() or nil
 local opened
 local reached, dropped, taken, early = math.max(to, q.wm), 0, 0, 0
 if again then reached = to end
-local room = ENTRIES - pending() - redis.call('ZCARD', DEAD)
+local room = ENTRIES - pending() - (redis.call('ZCARD', DEAD) - 1)
 for i = 9, #ARGV, 3 do
   local id, sequence, message = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local group = string.sub(id, 15)
