@@ -19,7 +19,7 @@ import (
 
 func TestN35_SubscribingLeavesThePolicyOfTheQueueAlone(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	other := h.neighbour()
 	topic, near, far := h.topic(nil), h.queue(nil), other.queue(nil)
 	const own = `{"Version":"2012-10-17","Statement":[]}`
@@ -37,7 +37,7 @@ func TestN35_SubscribingLeavesThePolicyOfTheQueueAlone(t *testing.T) {
 
 func TestN43_ARawMessageToAWebEndpointHasNoAttributes(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t), withWeb(t))
+	h := open(t, withWeb(t))
 	topic, e := h.topic(nil), newWebEnd(t)
 	h.confirmed(topic, e, map[string]string{"RawMessageDelivery": "true"})
 	h.clock.Advance(time.Second)
@@ -54,7 +54,7 @@ func TestN43_ARawMessageToAWebEndpointHasNoAttributes(t *testing.T) {
 
 func TestN48_TheDeclaredVersionIsTheOneThatWasUsed(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	q := h.queue(nil)
 	for version, want := range map[string]string{"": "1", "1": "1", "2": "2"} {
 		topic := h.topic(nil)
@@ -78,7 +78,7 @@ func TestN48_TheDeclaredVersionIsTheOneThatWasUsed(t *testing.T) {
 
 func TestN54_APolicyOfATopicHoldsUnlessASubscriptionHasItsOwn(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t), withWeb(t))
+	h := open(t, withWeb(t))
 	topic, e := h.topic(nil), newWebEnd(t)
 	sub := h.subscribeWeb(topic, e.URL, nil)
 	effective := func(arn string) string { return h.attributesOf(arn)["EffectiveDeliveryPolicy"] }
@@ -140,7 +140,7 @@ func TestN56_AQueueIsTriedForTwoWeeks(t *testing.T) {
 
 func TestN57_WhatCanNeverBeDeliveredIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic, gone, small, dead := h.topic(nil), h.queue(nil), h.queue(map[string]string{"MaximumMessageSize": "1024"}), h.queue(nil)
 	subs := []string{}
 	for _, q := range []string{gone, small} {
@@ -169,7 +169,7 @@ func TestN57_WhatCanNeverBeDeliveredIsNotTriedAgain(t *testing.T) {
 
 func TestN60_AQueueOfTheSameNameTakesThePlaceOfADeletedOne(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic, q := h.topic(nil), h.queue(nil)
 	h.subscribe(topic, q, nil)
 	h.query("DeleteQueue", "QueueUrl", q).ok(nil)

@@ -58,7 +58,7 @@ type through struct{ policy, want string }
 // filters subscribes a queue by each of some policies, publishes messages, and compares what each of the queues got.
 func filters(t *testing.T, scope string, list []said, cases ...through) {
 	t.Helper()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic := h.topic(nil)
 	queues, subs := make([]string, len(cases)), make([]string, len(cases))
 	for i, c := range cases {
@@ -110,7 +110,7 @@ func TestN63_OperatorsOfEventBridgeAreTaken(t *testing.T) {
 // refusesPolicies checks that filter policies are refused when a queue subscribes and when they are set, with the words of SNS.
 func refusesPolicies(t *testing.T, scope string, list map[string]string) {
 	t.Helper()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic, q := h.topic(nil), h.queue(nil)
 	sub := h.subscribe(topic, h.queue(nil), map[string]string{"FilterPolicyScope": scope})
 	for policy, words := range list {
@@ -185,7 +185,7 @@ func TestN66_PoliciesHaveTheBoundsOfSNS(t *testing.T) {
 		`{"a":{"b":` + values(76) + `}}`: tooComplex,
 		`{"a":{"b":{"c":` + values(4) + `}},"d":{"e":` + values(3) + `},"f":` + values(3) + `}`: tooComplex, // 4 × 3, 3 × 2, 3
 	})
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic := h.topic(nil)
 	for policy, scope := range map[string]string{
 		`{"a":["x"],"b":["x"],"c":["x"],"d":["x"],"e":["x"]}`:                                   ofAttributes,
@@ -201,7 +201,7 @@ func TestN66_PoliciesHaveTheBoundsOfSNS(t *testing.T) {
 
 func TestN67_OnlyTheScopeOfBodiesCanBeNested(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic, q := h.topic(nil), h.queue(nil)
 	const nested = `{"a":{"b":["x"]}}`
 	const words = "Filter policy scope MessageAttributes does not support nested filter policy"
@@ -253,7 +253,7 @@ func TestN73_TextIsComparedAsItIs(t *testing.T) {
 
 func TestN74_AChangeOfAFilterHoldsAtOnce(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic, q := h.topic(nil), h.queue(nil)
 	sub := h.subscribe(topic, q, map[string]string{"RawMessageDelivery": "true"})
 	want := []string{}

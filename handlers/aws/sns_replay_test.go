@@ -111,7 +111,7 @@ func TestN82_AReplayBringsWhatIsKept(t *testing.T) {
 
 func TestN82_ReplaysThatCannotBe(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	topic, at := h.archived("1")
 	plain, forgetful := h.topic(nil), h.topic(map[string]string{"FifoTopic": "true"})
 	fifo := map[string]string{"FifoQueue": "true"}
@@ -223,7 +223,7 @@ func TestN84_AReplayedMessageSaysSo(t *testing.T) {
 
 func TestN84_SoManyReplaysAtATime(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t)) // which works on none
+	h := open(t) // which works on none
 	topic, at := h.archived("1")
 	sub := h.subscribe(topic, h.queue(map[string]string{"FifoQueue": "true"}), nil)
 	h.setSub(sub, "ReplayPolicy", replaying(at[0]))

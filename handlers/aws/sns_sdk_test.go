@@ -272,7 +272,7 @@ func FuzzSNS(f *testing.F) {
 // Whatever an SDK can ask for is answered as something that is known: with success, or with an error of the service.
 func TestEveryActionOfTheSDKsIsKnown(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	operations := func(client reflect.Type) []string {
 		var list []string
 		for i := range client.NumMethod() {

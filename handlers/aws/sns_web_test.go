@@ -254,7 +254,7 @@ func TestN16_AWebEndpointGetsWhatIsSaidToItsProtocol(t *testing.T) {
 		topic, q, dead := h.topic(nil), h.queue(nil), h.queue(nil)
 		plain, raw, secure, refusing := newWebEnd(t), newWebEnd(t), newEnd(t, httptest.NewTLSServer), newWebEnd(t)
 		h.subscribe(topic, q, map[string]string{"RawMessageDelivery": "true"})
-		h.confirmed(topic, plain, nil)
+		sub := h.confirmed(topic, plain, nil)
 		h.confirmed(topic, raw, map[string]string{"RawMessageDelivery": "true"})
 		h.confirmed(topic, secure, nil)
 		h.confirmed(topic, refusing, map[string]string{"RawMessageDelivery": "true", "RedrivePolicy": h.redrivePolicy(dead)})
@@ -276,7 +276,14 @@ func TestN16_AWebEndpointGetsWhatIsSaidToItsProtocol(t *testing.T) {
 		plain.answers(func(n int, _ post) int { return map[bool]int{true: 500, false: 200}[n == 5] })
 		h.ask("PublishBatch", "TopicArn", topic, "PublishBatchRequestEntries.member.1.Id", "a", "PublishBatchRequestEntries.member.1.MessageStructure", "json",
 			"PublishBatchRequestEntries.member.1.Message", `{"default":"d","http":"again"}`).ok(nil)
-		h.forward(time.Minute, "another attempt", func() bool { return len(plain.got()) == 6 })
+		way, err := h.topics.Of(t.Context(), h.tenant.ID, nameOfARN(topic), nameOfARN(sub))
+		h.must(err)
+		until(t, "another attempt is planned", func() bool {
+			log, _, err := h.door.Webhooks.Attempts(t.Context(), way, 0, 100, func(a *webhook.Attempt) bool { return a.Outcome == webhook.Retrying })
+			h.must(err)
+			return len(log) == 1
+		})
+		h.clock.Advance(30 * time.Second)
 		diff(t, "attempts", []string{"again", "again"}, []string{plain.nth(t, 5).Message, plain.nth(t, 6).Message})
 		for _, message := range []string{`{"default":"d","https":""}`, `{"default":"d","http":"\u0001"}`} {
 			h.refusesTo("Publish", "Invalid parameter: Empty message", "TopicArn", topic, "Message", message, "MessageStructure", "json")

@@ -27,7 +27,7 @@ import (
 
 func TestW3_OneHostServesQueuesAndTopics(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	const form = "application/x-www-form-urlencoded"
 	// An action that only one of the two has says it, and so does the version where both have it. Without one it is the scope.
 	h.asked(http.MethodPost, "/", "Action=ListTopics").ok(nil)
@@ -48,7 +48,7 @@ func TestW3_OneHostServesQueuesAndTopics(t *testing.T) {
 
 func TestW4_RefusalsComeInTheProtocolOfTheRequest(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	path := strings.TrimPrefix(h.queue(nil), h.url)
 	unknown, wrong, limited := *h, *h, *h
 	unknown.pair.AccessKeyID = "SLAKAAAAAAAAAAAAAAAA"
@@ -88,7 +88,7 @@ func TestW4_RefusalsComeInTheProtocolOfTheRequest(t *testing.T) {
 
 func TestW5_ValuesInJSON(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	c := client{h, false}
 	address := h.queue(map[string]string{"DelaySeconds": "60"})
 	raw := []byte{0, 1, 0xfe, 0xff}
@@ -104,7 +104,7 @@ func TestW5_ValuesInJSON(t *testing.T) {
 
 func TestW7_ErrorsInJSONHaveAShapeAndACode(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	address := h.queue(nil)
 	for _, c := range []struct{ action, input, body, code string }{
 		{"PurgeQueue", in("none", ""), `{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}`, noQueueCode},
@@ -124,7 +124,7 @@ func TestW7_ErrorsInJSONHaveAShapeAndACode(t *testing.T) {
 
 func TestW8_TheSDKHasBothCodeAndShape(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	address := h.queue(nil)
 	code := func(err error) string {
 		t.Helper()
@@ -152,7 +152,7 @@ func TestW8_TheSDKHasBothCodeAndShape(t *testing.T) {
 
 func TestW9_ErrorsInNoModelHaveANamespaceOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	address := h.queue(nil)
 	limited := *h
 	limited.pair = h.newPair(auth.NewKey{Name: "limited", Scopes: []string{"queues:read"}})
@@ -219,7 +219,7 @@ func TestW15_ListsAndMapsAreFlatInXML(t *testing.T) {
 
 func TestW16_AnEmptyResultHasNothingInIt(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	address := h.queue(nil)
 	for _, action := range []string{"ReceiveMessage", "ListQueueTags", "GetQueueAttributes", "ListDeadLetterSourceQueues"} {
 		if a := h.query(action, "QueueUrl", address).ok(nil); !strings.Contains(a.body, "><"+action+"Result/><ResponseMetadata>") {
@@ -230,7 +230,7 @@ func TestW16_AnEmptyResultHasNothingInIt(t *testing.T) {
 
 func TestW17_WhatXMLWouldChangeIsEscaped(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	c, address := client{h, true}, h.queue(nil)
 	const body = "line\r\nline\rline\n\t\"quoted\" 'so' <&> ]]> é☃😀"
 	value := `{"k":{"DataType":"String","StringValue":` + quoted(body) + `}}`
@@ -249,7 +249,7 @@ func TestW17_WhatXMLWouldChangeIsEscaped(t *testing.T) {
 
 func TestW18_ErrorsInXML(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	for namespace, a := range map[string]*answer{
 		"http://queue.amazonaws.com/doc/2012-11-05/": h.query("ReceiveMessage", "QueueUrl", h.queue(nil), "MaxNumberOfMessages", "<11>"),
 		"http://sns.amazonaws.com/doc/2010-03-31/":   h.ask("Subscribe", "TopicArn", h.topic(nil), "Protocol", "<11>", "Endpoint", "x"),
@@ -270,14 +270,14 @@ func TestW18_ErrorsInXML(t *testing.T) {
 
 func TestW20_TheQueryProtocolIsAnsweredInXML(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	a := h.do(h.signed("GET", "/?Action=ListQueues", "", "Accept", "application/json")).ok(nil)
 	diff(t, "type", "text/xml", a.header.Get("Content-Type"))
 }
 
 func TestW21_AQueueThatThereIsNot(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	for query, text := range map[bool]string{false: "The specified queue does not exist.", true: "The specified queue does not exist for this wsdl version."} {
 		c := client{h, query}
 		c.call("GetQueueUrl", `{"QueueName":"none"}`).fails(400, noQueueCode, "com.amazonaws.sqs#QueueDoesNotExist", text)
@@ -290,7 +290,7 @@ func TestW21_AQueueThatThereIsNot(t *testing.T) {
 
 func TestW23_OldAndNewClientsShareAQueue(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	address := h.queue(nil)
 	for _, query := range []bool{false, true} {
 		sender, receiver := client{h, query}, client{h, !query}
@@ -304,7 +304,7 @@ func TestW23_OldAndNewClientsShareAQueue(t *testing.T) {
 
 func TestW27_TheSignatureCoversTheBody(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	body := in(h.queue(nil), `"MessageBody":"x"`)
 	sum := sha256.Sum256([]byte(body))
 	digest := hex.EncodeToString(sum[:])
@@ -324,7 +324,7 @@ func TestW27_TheSignatureCoversTheBody(t *testing.T) {
 
 func TestW32_AWrongSignatureIsToldWhatWouldHaveBeenSigned(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t))
+	h := open(t)
 	wrong := *h
 	wrong.pair.SecretAccessKey += "x"
 	for _, query := range []bool{false, true} {
@@ -352,7 +352,7 @@ func TestW32_AWrongSignatureIsToldWhatWouldHaveBeenSigned(t *testing.T) {
 
 func TestW34_LinksNeedNoSignature(t *testing.T) {
 	t.Parallel()
-	h := open(t, onMemory(t), withWeb(t))
+	h := open(t, withWeb(t))
 	topic, e := h.topic(nil), newWebEnd(t)
 	sub := h.subscribeWeb(topic, e.URL, nil)
 	diff(t, "confirmed", sub, h.follow(e.nth(t, 1).SubscribeURL).between("<SubscriptionArn>", "</SubscriptionArn>"))
