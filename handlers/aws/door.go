@@ -299,8 +299,8 @@ func (c *call) read(buf *buffer) error {
 		return errTooLarge.with("A request has at most %d bytes.", maxBody)
 	case n == 0:
 		return nil
-	case n > 0 && cap(buf.b) < firstRead:
-		buf.b = make([]byte, 0, min(n, firstRead))
+	case int64(cap(buf.b)) < min(n, firstRead)+bytes.MinRead: // which a Buffer wants free before it finds the end
+		buf.b = make([]byte, 0, min(n, firstRead)+bytes.MinRead)
 	}
 	into := bytes.NewBuffer(buf.b[:0])
 	_, err := io.CopyN(into, c.r.Body, c.r.ContentLength)
