@@ -65,7 +65,7 @@ func (s *Store) exchange(ctx context.Context, id identity, known *config, result
 }
 
 func (s *Store) readExchanged(ctx context.Context, id identity, known *config, list []any) (exchanged, error) {
-	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Number(list, 7) > 0,
+	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Text(list, 7) == "1",
 		challenge: engine.Text(list, 10) == "1", over: engine.Text(list, 10) == "2", letters: engine.Text(list, 11) == "1"}
 	c := known
 	if engine.Text(list, 8) != "" {

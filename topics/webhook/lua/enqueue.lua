@@ -18,6 +18,7 @@ local again = missed or ARGV[6] == '1'
 local gaps = again and read_gaps() or nil
 local opened
 local reached, dropped, taken, early = math.max(to, q.wm), 0, 0, 0
+local fresh, due = {}, {} -- to be added, by one command each
 if again then reached = to end
 local room = ENTRIES - pending() - (redis.call('ZCARD', DEAD) - 1)
 for i = 9, #ARGV, 3 do
@@ -38,8 +39,9 @@ for i = 9, #ARGV, 3 do
     early = early + 1
     wanted = false
   end
-  local waits = redis.call('ZSCORE', QUEUE, id) or redis.call('ZSCORE', SENDING, id) or redis.call('ZSCORE', GROUPS, group .. id)
-  if again and waits then wanted = false end
+  if again and (redis.call('ZSCORE', QUEUE, id) or redis.call('ZSCORE', SENDING, id) or redis.call('ZSCORE', GROUPS, group .. id)) then
+    wanted = false
+  end
   if wanted and (room <= 0 or #message > 0 and q.sg + #message > STORED) then
     if again then
       reached = sequence - 1
@@ -65,13 +67,19 @@ for i = 9, #ARGV, 3 do
       redis.call('ZREM', DEAD, id)
       write_state(q, id, 0, 0, '', message, #had)
     else
-      redis.call('ZADD', FRESH, num(sequence), id)
+      fresh[#fresh + 1] = num(sequence)
+      fresh[#fresh + 1] = id
     end
     local alone = group == '' or #redis.call('ZRANGEBYLEX', GROUPS, '[' .. group, '(' .. group .. 'g', 'LIMIT', 0, 1) == 0
     if group ~= '' then redis.call('ZADD', GROUPS, 0, group .. id) end
-    if alone then redis.call('ZADD', QUEUE, num(q.now), id) end
+    if alone then
+      due[#due + 1] = num(q.now)
+      due[#due + 1] = id
+    end
   end
 end
+if #fresh > 0 then redis.call('ZADD', FRESH, unpack(fresh)) end
+if #due > 0 then redis.call('ZADD', QUEUE, unpack(due)) end
 if taken > 0 and q.bm > 1 then set(q, 'wb', q.wb + tonumber(ARGV[8])) end
 if opened then write_gaps(gaps) end
 if again then

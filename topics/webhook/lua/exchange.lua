@@ -11,7 +11,7 @@
 -- ARGV[12] how many failures in a row there must be then
 -- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
 -- ARGV[14+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again, negative for one that need not wait for others; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
--- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, how many are due still; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent three: entry, end of the lease, which is the same for those that are to go into one request, its state; or "absent"
+-- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent three: entry, end of the lease, which is the same for those that are to go into one request, its state; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
 --- @include "lib/hook"
@@ -37,13 +37,15 @@ local function failed()
   end
 end
 
+-- What is the same for many is written at the end, by one command each.
+local ended, done, states, logged = {}, {}, {}, {}
 for i = 14, #ARGV, 10 do
   local verdict, id = ARGV[i], ARGV[i + 1]
   local held = redis.call('ZSCORE', SENDING, id)
   local mine = held and num(tonumber(held)) == ARGV[i + 2]
   -- What was delivered is done with also when the lease was over, as long as nobody else has it.
   if mine or verdict == 'done' and not held and redis.call('ZSCORE', QUEUE, id) then
-    local attempts, first, _, message = read_state(id)
+    local attempts, first, _, message, kept = read_state(id)
     local had, health = #message, ARGV[i + 6]
     if ARGV[i + 3] == '1' then
       attempts = attempts + 1
@@ -58,7 +60,10 @@ for i = 14, #ARGV, 10 do
       write_state(q, id, attempts, first, ARGV[i + 7], '', had)
       redis.call('ZADD', QUEUE, num(q.now + STALE), id)
     elseif verdict == 'done' then
-      finish(q, id)
+      if mine then ended[#ended + 1] = id else redis.call('ZREM', QUEUE, id) end
+      done[#done + 1] = id
+      if kept then states[#states + 1] = id end
+      if had > 0 then set(q, 'sg', math.max(q.sg - had, 0)) end
       pass_on(q, id)
       set(q, 'nd', q.nd + 1)
     elseif verdict == 'dead' then
@@ -99,10 +104,15 @@ for i = 14, #ARGV, 10 do
     end
     if ARGV[i + 9] ~= '' then
       set(q, 'ln', q.ln + 1)
-      redis.call('HSET', LOG, num(q.ln % LOGGED), ARGV[i + 9])
+      logged[#logged + 1] = num(q.ln % LOGGED)
+      logged[#logged + 1] = ARGV[i + 9]
     end
   end
 end
+if #ended > 0 then redis.call('ZREM', SENDING, unpack(ended)) end
+if #done > 0 then redis.call('ZREM', FRESH, unpack(done)) end
+if #states > 0 then redis.call('HDEL', STATES, unpack(states)) end
+if #logged > 0 then redis.call('HSET', LOG, unpack(logged)) end
 
 -- What was lent to a server that is gone.
 local bytes = 0
@@ -144,6 +154,7 @@ end
 bytes = 0
 local requests, carried, due, place = 0, 0, {}, 1
 local over = q.now + tonumber(ARGV[3])
+local taken, lent = {}, {}
 if most > 0 then
   if several then over = math.max(over, last_lease() + 1) end
   due = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', num(q.now), 'WITHSCORES', 'LIMIT', 0, most * q.each)
@@ -165,8 +176,9 @@ while place < #due do
       local attempts, first, _, message = read_state(id)
       bury(q, id, attempts, first, 'expired', q.lt ~= 0 and message or '', #message)
     else
-      redis.call('ZREM', QUEUE, id)
-      redis.call('ZADD', SENDING, num(over), id)
+      taken[#taken + 1] = id
+      lent[#lent + 1] = num(over)
+      lent[#lent + 1] = id
       carried = carried + 1
       out[#out + 1] = id
       out[#out + 1] = num(over)
@@ -177,14 +189,15 @@ while place < #due do
   if several then over = over + 1 end
   carried = 0
 end
-free = free - requests
-pay(q, requests)
-if requests > 0 and q.wb ~= 0 then set(q, 'wb', 0) end
-if not shut and closed_until(q) == 0 and free > 0 and not q.held and ripe_at(q) <= q.now then
-  out[8] = num(redis.call('ZCOUNT', QUEUE, '-inf', num(q.now)))
+if #taken > 0 then
+  redis.call('ZREM', QUEUE, unpack(taken))
+  redis.call('ZADD', SENDING, unpack(lent))
+  if q.wb ~= 0 then set(q, 'wb', 0) end
 end
-out[4] = num(close_hook(q, free <= 0))
+pay(q, requests)
+out[4] = num(close_hook(q, free <= requests))
+if q.due and q.due <= q.now and closed_until(q) == 0 and not q.held then out[8] = '1' end
 out[5] = num(mark_of(q))
-local oldest = redis.call('ZRANGE', FRESH, 0, 0)[1]
+local oldest = q.fresh[1]
 if oldest ~= '' and published(oldest) + STALE <= q.now then out[6] = '1' end
 return out

@@ -121,10 +121,9 @@ local function closed_until(q)
   return till > q.now and till or 0
 end
 
--- The sequence number up to which the topic's log need not keep anything.
+-- The sequence number up to which the topic's log need not keep anything; behind close_hook.
 local function mark_of(q)
-  local first = redis.call('ZRANGE', FRESH, 0, 0, 'WITHSCORES')
-  return first[1] == '' and q.wm or tonumber(first[2]) - 1
+  return q.fresh[1] == '' and q.wm or tonumber(q.fresh[2]) - 1
 end
 
 -- Returns the number of the first dead letter that is still to be brought to the dead-letter queue, or nil.
@@ -167,7 +166,8 @@ local function last_lease()
 end
 
 -- Writes the head, and when to look at the webhook next. `busy` says that no more may be sent until a lease ends, and
--- `held` of the head that the tenant may not act.
+-- `held` of the head that the tenant may not act. Leaves the first of `fresh` in the head, with its score, and in `due` when
+-- there is a request to be made, where it may be sent.
 -- Returns in how many milliseconds that is, or -1 for never.
 local function close_hook(q, busy)
   local next = math.huge
@@ -180,14 +180,17 @@ local function close_hook(q, busy)
     if q.uv ~= 0 then
       if q.vn ~= 0 then next = math.max(q.vn, held) end
     elseif not busy then
-      next = math.max(ripe_at(q), closed_until(q), held)
+      q.due = ripe_at(q)
+      next = math.max(q.due, closed_until(q), held)
     end
     next = math.min(next, by(SENDING, 0))
   end
   if q.vd ~= 0 then next = math.min(next, math.max(q.vd, q.held and q.now + HELD or 0, q.vx ~= 0 and q.now + AGAIN or 0)) end
-  next = math.min(next, by(DEAD, HOLD))
-  if first_letter(q) then next = math.min(next, math.max(q.dw, q.now)) end
-  local first = redis.call('ZRANGE', FRESH, 0, 0)[1]
+  local dead = by(DEAD, HOLD)
+  next = math.min(next, dead)
+  if dead ~= math.huge and first_letter(q) then next = math.min(next, math.max(q.dw, q.now)) end
+  q.fresh = redis.call('ZRANGE', FRESH, 0, 0, 'WITHSCORES')
+  local first = q.fresh[1]
   -- What should be copied by now is being copied, or cannot be; then it is looked at again after a while.
   if first ~= '' then next = math.min(next, math.max(math.ceil(published(first)) + STALE, q.now + AGAIN)) end
   local tenant, uid = string.match(HEAD, '^sl:(.-):{.-}:(%w+)%.')
@@ -219,13 +222,14 @@ local function pending()
   return math.max(grouped, redis.call('ZCARD', QUEUE) + redis.call('ZCARD', SENDING) - 2)
 end
 
--- Returns attempts, the time of the first, why it failed, and the message of an entry. Of a state that cannot be read all is
--- message, so that it is kept for people to look at, and counted.
+-- Returns attempts, the time of the first, why it failed, and the message of an entry, and whether there is any of that. Of a state
+-- that cannot be read all is message, so that it is kept for people to look at, and counted.
 local function read_state(id)
-  local state = redis.call('HGET', STATES, id) or '0,0,|'
+  local state = redis.call('HGET', STATES, id)
+  if not state then return 0, 0, '', '', false end
   local attempts, first, why, message = string.match(state, '^(%d+),(%d+),([%w_]*)|(.*)$')
-  if not attempts then return 0, 0, 'damaged', state end
-  return tonumber(attempts), tonumber(first), why, message
+  if not attempts then return 0, 0, 'damaged', state, true end
+  return tonumber(attempts), tonumber(first), why, message, true
 end
 
 local function write_state(q, id, attempts, first, why, message, had)
