@@ -68,6 +68,8 @@ var attempts = map[string]attempt{
 	"deleteQueue":         nothing,
 	"getQueueStats":       nothing,
 	"getStats":            nothing,
+	"getSparks":           {places: map[string]string{"name": "queue"}, query: "queues=$name"},
+	"getQuotas":           nothing,
 	"getSystemStats":      nothing,
 	"pauseQueue":          nothing,
 	"resumeQueue":         nothing,

@@ -80,6 +80,7 @@ func (a *API) routes() []route {
 		{patch, queue, "updateQueue", a.updateQueue, "queues:write", tenant, harmless},
 		{del, queue, "deleteQueue", a.deleteQueue, "queues:write", tenant, harmless},
 		{get, queue + "/stats", "getQueueStats", a.getQueueStats, "queues:read", tenant, harmless},
+		{get, "/v1/sparks", "getSparks", a.getSparks, "queues:read", tenant, harmless},
 		{get, "/v1/stats", "getStats", a.getStats, "queues:read", tenant, harmless},
 		{post, queue + "/pause", "pauseQueue", a.pauseQueue, "queues:pause", tenant, harmless},
 		{post, queue + "/resume", "resumeQueue", a.resumeQueue, "queues:pause", tenant, harmless},
@@ -196,6 +197,7 @@ func (a *API) routes() []route {
 		{get, "/v1/events", "streamEvents", a.streamEvents, "", anyKey, harmless},
 
 		{get, "/v1/usage", "getUsage", a.getUsage, "usage:read", tenant, harmless},
+		{get, "/v1/quotas", "getQuotas", a.getQuotas, "usage:read", tenant, harmless},
 		{get, owner + "/usage", "getTenantUsage", a.getTenantUsage, "usage:read", operator, harmless},
 
 		{get, "/v1/audit", "listAudit", a.listAudit, "audit:read", tenant, harmless},

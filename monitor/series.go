@@ -69,10 +69,15 @@ func (m *Monitor) series(ctx context.Context, key string, window, step time.Dura
 	return cut(h.samples(), m.now(), int64(window/Step), int64(step/Step)), nil
 }
 
+// bounds returns the spans with which a series begins and before which it ends.
+func bounds(now, window, step int64) (begin, end int64) {
+	end = (now/step + 1) * step
+	return end - (window+step-1)/step*step, end
+}
+
 // cut makes a series of samples: steps of a number of spans each, of which the last one has the span now in it.
 func cut(samples []Sample, now, window, step int64) Series {
-	end := (now/step + 1) * step
-	begin := end - (window+step-1)/step*step
+	begin, end := bounds(now, window, step)
 	s := Series{From: startOf(begin), To: startOf(end), Step: time.Duration(step) * Step, Points: make([]Values, 0, (end-begin)/step)}
 	// before returns the last sample before a span.
 	before := func(span int64) (Values, bool) {

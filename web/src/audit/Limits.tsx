@@ -1,4 +1,4 @@
-import { Card, Stack, Text } from "@mantine/core";
+import { Card, SimpleGrid, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { must, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
@@ -9,30 +9,38 @@ import { Loaded } from "../common/states";
 
 const orNone = (n: number | null, write: (n: number) => string) => (n === null ? "no limit" : write(n));
 
+const names = { queues: "Queues", topics: "Topics", keys: "Keys", alarms: "Alarms", stored_bytes: "Stored bytes" } as const;
+
 // Limits is what the server takes from the tenant.
 export function Limits() {
   const { api, tenant } = useActing();
+  const quotas = useQuery({ queryKey: ["usage", tenant, "quotas"], queryFn: () => must(api.GET("/v1/quotas")) });
   const who = useQuery({ queryKey: ["whoami", tenant], queryFn: () => must(api.GET("/v1/whoami")) });
   return (
     <Page title="Limits" actions={<Curl call={{ method: "GET", path: "/v1/whoami" }} />}>
       <Loaded query={who}>
         {({ limits: l, tenant: t }) => (
           <Stack>
-            {l.stored_bytes !== null && (
-              <Card withBorder>
-                <Quota label="Stored bytes" used={l.stored_bytes_used ?? 0} limit={l.stored_bytes} write={bytes} />
-              </Card>
-            )}
+            <Card withBorder>
+              <Loaded query={quotas} rows={4}>
+                {({ data }) => (
+                  <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md">
+                    {data.map((q) => (
+                      <Quota key={q.quota} label={names[q.quota]} used={q.used} limit={q.limit} write={q.quota === "stored_bytes" ? bytes : count} />
+                    ))}
+                  </SimpleGrid>
+                )}
+              </Loaded>
+            </Card>
             <Card withBorder>
               <Facts
                 of={[
                   ["Requests a second", orNone(l.requests_per_second, count)],
                   ["Bytes in a second", orNone(l.bytes_in_per_second, bytes)],
                   ["Bytes out a second", orNone(l.bytes_out_per_second, bytes)],
-                  ["Queues", count(l.max_queues)],
-                  ["Topics", count(l.max_topics)],
                   ["Stored bytes", orNone(l.stored_bytes, bytes)],
-                  ["Keys", count(l.max_keys)],
+                  ["Subscriptions of a topic", count(l.max_topic_subscriptions)],
+                  ["Schedules of a queue or a topic", count(l.max_queue_schedules)],
                   ["A message, with its attributes", bytes(l.max_message_size)],
                   ["A batch", `${count(l.max_batch)} messages and ${bytes(l.max_batch_bytes)}`],
                   ["A receive", `${count(l.max_receive)} messages, waiting ${duration(l.max_wait)}`],

@@ -7,7 +7,8 @@ import { Rows, type Sorting } from "../common/Rows";
 import { Empty, Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
 import { CreateQueue } from "./CreateQueue";
-import { orders, pageSize, type Queue, useQueues } from "./data";
+import { orders, pageSize, type Queue, useQueues, useSparks } from "./data";
+import { Spark } from "./Spark";
 
 export function QueueList() {
   const { tenant = "" } = useActing();
@@ -48,6 +49,7 @@ export function QueueList() {
 
 // QueueRows are queues with their numbers.
 export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues: Queue[]; sorting: Sorting }) {
+  const sparks = useSparks(queues.map((q) => q.name));
   return (
     <Rows
       label="Queues"
@@ -74,6 +76,7 @@ export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues:
           ),
         },
         { title: "Available", sort: "available", num: true, cell: (q) => count(q.counts.available) },
+        { title: "Last hour", cell: (q) => <Spark points={sparks.points.get(q.name) ?? []} steps={sparks.steps} /> },
         { title: "In flight", sort: "in_flight", num: true, cell: (q) => count(q.counts.in_flight) },
         { title: "Delayed", sort: "delayed", num: true, cell: (q) => count(q.counts.delayed) },
         { title: "Oldest", sort: "oldest_age", num: true, cell: (q) => (q.oldest_age ? ago(q.oldest_age) : <span className="quiet">–</span>) },

@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { must, type Schemas, useActing } from "../api/client";
 import { useLive } from "../common/prefs";
 
@@ -30,4 +30,18 @@ export function useQueues(q: string, sort: Order, cursor: string | undefined, li
     refetchInterval: useLive(3000),
     queryFn: () => must(api.GET("/v1/queues", { params: { query: { q: q || undefined, label: label || undefined, sort, cursor, limit } } })),
   });
+}
+
+// useSparks returns the last hours of queues by their names, with one request for all, and how many steps an hour has.
+export function useSparks(names: string[]) {
+  const { api, tenant } = useActing();
+  const queues = [...names].sort().join(","); // in whatever order they are shown
+  const { data } = useQuery({
+    queryKey: ["sparks", tenant, queues],
+    enabled: names.length > 0,
+    placeholderData: keepPreviousData,
+    refetchInterval: useLive(30_000),
+    queryFn: () => must(api.GET("/v1/sparks", { params: { query: { queues } } })),
+  });
+  return { points: new Map(data?.data.map((s) => [s.queue, s.available])), steps: data ? (Date.parse(data.to) - Date.parse(data.from)) / 1000 / data.step : 0 };
 }
