@@ -10,6 +10,8 @@ GO ?= go
 TEST_TIMEOUT ?= 20m
 # More flags for "go test", such as -count=1 or -run=TestG7.
 TEST_FLAGS ?=
+# Clients that others have written, by which the recipes of docs/aws.md are tested: what to look for, and the package of Debian.
+AWS_CLIENTS := aws=awscli python3:boto3=python3-boto3 python3:celery=python3-celery python3:pycurl=python3-pycurl
 # More flags for "sluice bench".
 BENCH_FLAGS ?= --budgets
 
@@ -67,11 +69,12 @@ needs: # what the tests call
 	@tools/needs.sh redis-server gcc=gcc,libc6-dev curl
 
 .PHONY: test
-test: needs ## Vet and test everything; installs redis-server and chromium on Debian if they are missing
+test: needs ## Vet and test everything; on Debian installs what is missing: redis-server, chromium, clients of AWS
 	$(GO) vet ./...
 	@if tools/console.sh --possible; then $(MAKE) test-console; else echo "The console is not tested."; fi
 	@git cat-file -e "$$(sed -n 's/^const previousRelease = "\(.*\)"/\1/p' server/upgrade_test.go)^{commit}" 2>/dev/null || \
 		echo "The upgrade from the previous release is not tested (G22): this is no clone with its commit."
+	@if tools/needs.sh $(AWS_CLIENTS); then export SLUICE_TEST_CLIENTS=1; else echo "Not all clients of AWS are tested."; fi; \
 	$(GO) test -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
 
 .PHONY: test-race

@@ -44,8 +44,8 @@ func TestRecipesForAWSClientsWorkAsPrinted(t *testing.T) {
 	setup := "export KEY=$(cat data/default-key)\n" + at(p.URL, block(t, "sh", "PAIR="))
 	has := func(t *testing.T, command ...string) {
 		t.Helper()
-		if err := exec.Command(command[0], command[1:]...).Run(); err != nil {
-			t.Skipf("%v: %v", command, err)
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			lacking(t, "%v: %v %s", command, err, out)
 		}
 	}
 	t.Run("AWS CLI", func(t *testing.T) {
@@ -61,17 +61,29 @@ func TestRecipesForAWSClientsWorkAsPrinted(t *testing.T) {
 			t.Errorf("left %+v", got)
 		}
 	})
-	// Debian's speaks the query protocol, a newer one JSON: whichever is there.
-	for _, python := range []string{"python3", "/usr/bin/python3"} {
-		t.Run(python, func(t *testing.T) {
-			has(t, python, "-c", "import boto3")
-			out := shell(t, dir, setup+python+" - <<'END'\n"+block(t, "python", "boto3")+"END\n")
-			if !strings.Contains(out, "job 0\njob 1\njob 2\n") {
-				t.Errorf("got %s", out)
-			}
-			must(t, http.StatusNoContent, nil, http.MethodDelete, p.URL+"/v1/queues/jobs.fifo", p.Key, "")
-		})
-	}
+	// Debian's boto3 speaks the query protocol, a newer one JSON.
+	t.Run("Python", func(t *testing.T) {
+		has(t, debianPython, "-c", "import boto3")
+		out := shell(t, dir, setup+debianPython+" - <<'END'\n"+block(t, "python", "import boto3")+"END\n")
+		if !strings.Contains(out, "job 0\njob 1\njob 2\n") {
+			t.Errorf("got %s", out)
+		}
+	})
+	t.Run("Celery", func(t *testing.T) {
+		has(t, debianPython, "-c", "import celery, boto3, pycurl")
+		place := t.TempDir()
+		if err := os.WriteFile(filepath.Join(place, "tasks.py"), []byte(block(t, "python", "from celery import")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		commands := strings.NewReplacer("celery ", debianPython+" -m celery ", "python3 ", debianPython+" ").Replace(block(t, "sh", "celery -A"))
+		work, ask, _ := strings.Cut(strings.TrimSpace(commands), "\n")
+		worker := setup + "cd " + place + "\n" + ask + "\n" + work + " >worker.log 2>&1 & worker=$!\n" +
+			"trap 'kill $worker; wait $worker' EXIT\n" +
+			"for n in $(seq 600); do grep -q 'succeeded in' worker.log && break; kill -0 $worker || break; sleep 0.1; done\ncat worker.log\n"
+		if out := shell(t, dir, worker); !strings.Contains(out, "succeeded in") || !strings.Contains(out, ": 5") {
+			t.Errorf("got %s", out)
+		}
+	})
 	for _, c := range []struct{ holds, prints string }{{"SendMessage", "hello from Go\n"}, {"Publish", "published from Go\n"}} {
 		t.Run("Go "+c.holds, func(t *testing.T) {
 			main := filepath.Join(t.TempDir(), "main.go")
@@ -87,12 +99,74 @@ func TestRecipesForAWSClientsWorkAsPrinted(t *testing.T) {
 			}
 		})
 	}
-	t.Run("Node", func(t *testing.T) {
-		has(t, "node", "-e", `require("@aws-sdk/client-sqs")`)
-		if out := shell(t, dir, setup+"node --input-type=module - <<'END'\n"+block(t, "js", "SQSClient")+"END\n"); !strings.Contains(out, "hello from Node\n") {
-			t.Errorf("got %s", out)
+	for _, c := range []struct{ holds, prints string }{{"ReceiveMessageCommand", "hello from Node\n"}, {"Consumer.create", "hello to a worker\n"}} {
+		t.Run("Node "+c.holds, func(t *testing.T) {
+			place := packages(t, "aws-clients")
+			if err := os.WriteFile(filepath.Join(place, "recipe.mjs"), []byte(block(t, "js", c.holds)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out := shell(t, dir, setup+"node "+place+"/recipe.mjs\n"); !strings.Contains(out, c.prints) {
+				t.Errorf("got %s", out)
+			}
+		})
+	}
+}
+
+// The whole of SQS and SNS by clients that others have written, in languages whose SDKs share nothing with that of Go.
+func TestOtherSDKsReachTheWholeSurface(t *testing.T) {
+	t.Parallel()
+	p := servertest.StartProcess(t, servertest.ProcessOptions{})
+	p.WaitReady()
+	dir := filepath.Dir(p.DataDir)
+	setup := "export KEY=$(cat data/default-key)\n" + at(p.URL, block(t, "sh", "PAIR="))
+	run := func(t *testing.T, command string) {
+		t.Helper()
+		if out := shell(t, dir, setup+command+"\n"); !strings.HasSuffix(out, "the whole surface\n") {
+			t.Error(out)
 		}
+	}
+	t.Run("Node", func(t *testing.T) {
+		t.Parallel()
+		run(t, "node "+packages(t, "aws-clients")+"/surface.mjs")
 	})
+	t.Run("Python", func(t *testing.T) {
+		t.Parallel()
+		if err := exec.Command(debianPython, "-c", "import boto3").Run(); err != nil {
+			lacking(t, "boto3: %v", err)
+		}
+		script, err := filepath.Abs("testdata/aws-clients/surface.py")
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, debianPython+" "+script)
+	})
+}
+
+// debianPython has the modules that are installed as packages of Debian, whichever python3 comes first on the PATH.
+const debianPython = "/usr/bin/python3"
+
+// lacking skips a test for the lack of a client, but where make test has installed them.
+func lacking(tb testing.TB, format string, args ...any) {
+	tb.Helper()
+	if os.Getenv("SLUICE_TEST_CLIENTS") != "" {
+		tb.Fatalf(format, args...)
+	}
+	tb.Skipf(format, args...)
+}
+
+// packages installs a project of testdata, as its lock file says, and returns where it is.
+func packages(tb testing.TB, project string) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", project))); err != nil {
+		tb.Fatal(err)
+	}
+	install := exec.Command("npm", "ci", "--silent", "--ignore-scripts")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		lacking(tb, "%s: npm ci: %v %s", project, err, out)
+	}
+	return dir
 }
 
 // What a client of SQS has sent is received by REST after a restart of the server, and the reverse; a server without its

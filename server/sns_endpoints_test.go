@@ -34,15 +34,7 @@ func startReceiver(tb testing.TB, port int, host, authority string) *servertest.
 	if code == nil {
 		tb.Fatal("docs/sns-endpoints.md has no receiver")
 	}
-	dir := tb.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/sns-validator")); err != nil {
-		tb.Fatal(err)
-	}
-	install := exec.Command("npm", "ci", "--silent", "--ignore-scripts")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		tb.Skipf("sns-validator cannot be had here: %v %s", err, out)
-	}
+	dir := packages(tb, "sns-validator")
 	file := filepath.Join(dir, "receiver.mjs")
 	if err := os.WriteFile(file, code[1], 0o600); err != nil {
 		tb.Fatal(err)

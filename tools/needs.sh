@@ -3,12 +3,21 @@
 # or by sudo without a password. Anywhere else it says what to install, and fails.
 #
 #   tools/needs.sh COMMAND[=PACKAGE,PACKAGE...] ...
+#
+# python3:MODULE stands for a module of Debian's Python.
 set -euo pipefail
+
+has() {
+	case $1 in
+	python3:*) /usr/bin/python3 -c "import ${1#*:}" ;;
+	*) command -v "$1" ;;
+	esac >/dev/null 2>&1
+}
 
 commands=() packages=()
 for need in "$@"; do
 	command=${need%%=*}
-	if ! command -v "$command" >/dev/null 2>&1; then
+	if ! has "$command"; then
 		commands+=("$command")
 		IFS=, read -ra more <<<"${need#*=}"
 		packages+=("${more[@]}")
