@@ -48,7 +48,7 @@ type Alarm struct {
 	MutedUntil *Instant `json:"muted_until" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// Why, in the words of who muted it; null when nobody said.
 	MuteReason *string `json:"mute_reason" extensions:"x-nullable" example:"migration"`
-	// Why the last change could not be published; null when it could, or need not be.
+	// Why not all were told of the last change; null when they were, or need not be.
 	LastError *AlarmError `json:"last_error" extensions:"x-nullable"`
 	CreatedAt Instant     `json:"created_at" swaggertype:"string" format:"date-time"`
 	UpdatedAt Instant     `json:"updated_at" swaggertype:"string" format:"date-time"`
@@ -71,14 +71,16 @@ type AlarmTarget struct {
 type AlarmNotify struct {
 	// The topic to which changes are published; null for none. Its subscriptions say who gets them: queues, or webhooks.
 	Topic *string `json:"topic" extensions:"x-nullable" example:"alerts"`
+	// Members of the tenant who get a letter of each change.
+	Email []string `json:"email" example:"ana@example.com"`
 	// Of which states.
 	On []string `json:"on" example:"alarm,ok"`
 }
 
-// AlarmError is why a change could not be published.
+// AlarmError is why somebody was not told of a change.
 type AlarmError struct {
 	At Instant `json:"at" swaggertype:"string" format:"date-time"`
-	// As the code of the problem that a publish would have got.
+	// As the code of the problem that a publish would have got; or of letters mail_failed, mail_refused, mail_limit, mail_off or not_a_member.
 	Code string `json:"code" example:"topic_not_found"`
 	// For people. May change.
 	Detail string `json:"detail" example:"There is no topic \"alerts\"."`
@@ -108,6 +110,8 @@ type AlarmInput struct {
 type AlarmNotifyInput struct {
 	// A topic of the same tenant.
 	Topic string `json:"topic,omitempty" example:"alerts" extensions:"x-nullable"`
+	// Addresses of members of the tenant who have set a password; where the server sends letters.
+	Email []string `json:"email,omitempty" validate:"max=10" example:"ana@example.com"`
 	// Of which states. Default: alarm and ok.
 	On []string `json:"on,omitempty" enums:"ok,alarm,no_data" example:"alarm,ok"`
 }
@@ -146,7 +150,7 @@ func newAlarm(e alarms.Entry) Alarm {
 	out := Alarm{Name: e.Name, Description: set.Description, Metric: string(set.Metric),
 		Target:     AlarmTarget{set.Queue, set.Topic, set.Subscription, set.Except},
 		Comparison: string(set.Comparison), Threshold: set.Threshold, Period: wholeSeconds(set.Period), Periods: set.Periods,
-		Notify: AlarmNotify{On: make([]string, len(set.NotifyOn))}, Enabled: !set.Disabled,
+		Notify: AlarmNotify{Email: append([]string{}, set.NotifyEmail...), On: make([]string, len(set.NotifyOn))}, Enabled: !set.Disabled,
 		State: string(e.State), Since: Instant{e.Since}, Value: e.Value, EvaluatedAt: instant(e.Looked), MutedUntil: instant(e.Muted),
 		CreatedAt: Instant{e.Created}, UpdatedAt: Instant{e.Updated}, ETag: e.ETag}
 	for i, s := range set.NotifyOn {
@@ -257,10 +261,14 @@ func (r *reader) readTarget(s *alarms.Settings) {
 }
 
 func (r *reader) readNotify(s *alarms.Settings) {
-	r.object([]string{"topic", "on"}, func(key []byte) {
+	r.object([]string{"topic", "email", "on"}, func(key []byte) {
 		switch string(key) {
 		case "topic":
 			r.words(func(text string) { s.NotifyTopic = text })
+		case "email":
+			if !r.null() {
+				r.array(alarms.MaxEmails, func(int) { r.words(func(text string) { s.NotifyEmail = append(s.NotifyEmail, text) }) })
+			}
 		case "on":
 			if !r.null() {
 				s.NotifyOn = []alarms.State{}
@@ -278,7 +286,7 @@ var errNoAlarms = &errs.Error{Kind: errs.Forbidden, Code: auth.ErrPermissionDeni
 // putAlarm makes an alarm or replaces its settings.
 //
 //	@Summary		Create or replace an alarm
-//	@Description	Looks once in each `period` at what `metric` and `target` say. Once a value has been beyond the threshold for `periods` looks in a row, the state is `alarm`; when none is any more, it is `ok`; when there is nothing to look at, it is `no_data`. Each change is in the history, and published to the topic of `notify`.
+//	@Description	Looks once in each `period` at what `metric` and `target` say. Once a value has been beyond the threshold for `periods` looks in a row, the state is `alarm`; when none is any more, it is `ok`; when there is nothing to look at, it is `no_data`. Each change is in the history, published to the topic of `notify`, and written to its members.
 //	@Description
 //	@Description	An alarm has one state, however many queues its target means. What the body leaves out has its default, also when the alarm is there already. A changed alarm keeps its state until the next look. A tenant has at most 100 alarms.
 //	@ID				putAlarm

@@ -24,7 +24,7 @@ func TestAnAlarmFromItsMakingToItsEnd(t *testing.T) {
 	a.into(&one)
 	topic := "alerts"
 	diff(t, "the alarm", handlers.Alarm{Name: "deep", Description: "See the runbook.", Metric: "available", Target: handlers.AlarmTarget{Queue: "*", Except: []string{"*-dlq"}},
-		Comparison: ">=", Threshold: 2, Period: 60, Periods: 1, Notify: handlers.AlarmNotify{Topic: &topic, On: []string{"alarm", "ok"}}, Enabled: true,
+		Comparison: ">=", Threshold: 2, Period: 60, Periods: 1, Notify: handlers.AlarmNotify{Topic: &topic, Email: []string{}, On: []string{"alarm", "ok"}}, Enabled: true,
 		State: "no_data", Since: *instant(0), CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: one.ETag}, one)
 	h.json("PUT", path, body).is(200)
 	h.json("PUT", path, body, "If-None-Match", "*").problem(412, "precondition_failed")

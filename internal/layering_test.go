@@ -28,7 +28,7 @@ const module = "github.com/sluicemq/sluice"
 //
 // A new package gets a line here, on the lowest floor on which it can live.
 var floors = [][]string{
-	{"internal/errs", "internal/clock", "internal/addr", "internal/cron", "internal/policy", "internal/rawjson", "internal/reach", "internal/suggest", "auth/sigv4", "openapi", "web"},
+	{"internal/errs", "internal/clock", "internal/addr", "internal/cron", "internal/mail", "internal/policy", "internal/rawjson", "internal/reach", "internal/suggest", "auth/sigv4", "openapi", "web"},
 	tools,
 	{"tenants"},
 	{"queues", "auth"},
@@ -65,6 +65,7 @@ var kits = map[string]int{
 	"internal/faultnet":          floorOf("internal/engine"),
 	"internal/oidc/oidctest":     floorOf("internal/engine"),
 	"internal/egress/egresstest": floorOf("internal/engine"),
+	"internal/mail/mailtest":     floorOf("internal/engine"),
 	"internal/redistest":         floorOf("internal/engine"),
 	"queues/queuetest":           floorOf("queues"),
 	"server/servertest":          floorOf("server"),

@@ -20,6 +20,7 @@ import (
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/mail"
 	"github.com/sluicemq/sluice/internal/oidc"
 	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/internal/tasks"
@@ -187,7 +188,12 @@ func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.
 	p.webhooks = webhook.New(hooks)
 	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
-	p.alarms = alarms.New(alarms.Config{Engine: p.engine, Monitor: p.monitor, Topics: p.topics, Webhook: p.webhooks.Status, Storage: p.storage, Terms: p.tenants.Terms, Logger: s.logger})
+	watch := alarms.Config{Engine: p.engine, Monitor: p.monitor, Topics: p.topics, Webhook: p.webhooks.Status, Storage: p.storage, Terms: p.tenants.Terms, Logger: s.logger,
+		Members: p.lettersFor}
+	if s.config.SMTP.Host != "" {
+		watch.Mail = mail.New(s.config.SMTP, s.config.SMTPFrom)
+	}
+	p.alarms = alarms.New(watch)
 	p.tenants.OnDelete(p.alarms.Forget)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
 	p.tenants.OnErase(p.queues.Erase)
@@ -538,4 +544,21 @@ func (p *parts) close() error {
 		err = errors.Join(err, p.embedded.Close())
 	}
 	return err
+}
+
+// lettersFor returns the name of a tenant and the addresses of those of its members who have set a password: that an address is
+// theirs is known by the invitation.
+func (p *parts) lettersFor(ctx context.Context, id tenants.ID) (string, []string, error) {
+	t, err := p.tenants.ByID(ctx, id)
+	if err != nil {
+		return "", nil, err
+	}
+	members, err := p.auth.Members(ctx, id)
+	var emails []string
+	for _, m := range members {
+		if !m.Invited {
+			emails = append(emails, m.Email)
+		}
+	}
+	return t.Name, emails, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/addr"
 	"github.com/sluicemq/sluice/internal/egress"
+	"github.com/sluicemq/sluice/internal/mail"
 )
 
 // ErrUsage is in every error of LoadConfig and Validate: the person who started the program has to change something.
@@ -151,6 +152,10 @@ type Config struct {
 	// AWSWaits has clients of SQS wait for a minute before they purge a queue again, or make one of the name of one that they have
 	// deleted, as SQS does. Default false.
 	AWSWaits bool
+
+	// SMTP is the server that takes letters about alarms, and SMTPFrom the address that they come from. Default: none, and no letters.
+	SMTP     mail.Server
+	SMTPFrom string
 
 	// SigV4ReplayCache has the AWS protocols take each signature once. Default false.
 	SigV4ReplayCache bool

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/sluicemq/sluice/internal/addr"
+	"github.com/sluicemq/sluice/internal/mail"
 )
 
 // maxNetworks bounds the list that every request is compared with.
@@ -46,6 +47,18 @@ func checkAddress(place string) error {
 	host, port, err := net.SplitHostPort(place)
 	if err != nil || host != "" && !addr.IsHost(host) || !addr.IsPort(port, 0) {
 		return fmt.Errorf("must be host:port such as 127.0.0.1:8080, or :8080 for all addresses, not %q", place)
+	}
+	return nil
+}
+
+func checkSMTPFrom(c Config) error {
+	switch {
+	case c.SMTP.Host != "" && c.SMTPFrom == "":
+		return errors.New("must be set with smtp_url: the address that letters come from")
+	case c.SMTPFrom != "" && c.SMTP.Host == "":
+		return errors.New("needs smtp_url, the mail server")
+	case c.SMTPFrom != "" && !mail.ValidAddress(c.SMTPFrom):
+		return fmt.Errorf("must be an address such as sluice@example.com, not %q", c.SMTPFrom)
 	}
 	return nil
 }

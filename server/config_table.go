@@ -72,6 +72,14 @@ var settings = []setting{
 		help:  "Let webhooks have http:// URLs, and reach port 80 of public addresses.",
 		field: func(c *Config) any { return &c.EgressAllowHTTP }},
 
+	{name: "smtp_url", env: "SLUICE_SMTP_URL",
+		help:   "Mail server for letters about alarms, such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com.",
+		field:  func(c *Config) any { return &c.SMTP },
+		secret: func(raw string) bool { return strings.Contains(raw, "@") }},
+	{name: "smtp_from", env: "SLUICE_SMTP_FROM",
+		help:  "Address that letters come from; needed with smtp_url.",
+		field: func(c *Config) any { return &c.SMTPFrom }, valid: checkSMTPFrom},
+
 	{name: "insecure_cookies", env: "SLUICE_INSECURE_COOKIES", def: "false",
 		help:  "Let browsers sign in without TLS, also from other machines. For networks where nobody listens.",
 		field: func(c *Config) any { return &c.InsecureCookies }},

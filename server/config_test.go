@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/addr"
 	"github.com/sluicemq/sluice/internal/egress"
+	"github.com/sluicemq/sluice/internal/mail"
 )
 
 var update = flag.Bool("update", false, "write the generated part of docs/configuration.md")
@@ -110,7 +111,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"region": "eu-1", "redis_url": "rediss://u:p@r.example:6380/2", "require_durable": "true",
 		"durability": "replicated+fsync", "durability_replicas": "5", "unsafe_redis": "true", "log_format": "json",
 		"log_level": "warn", "log_requests": "false", "drain_timeout": "1m30s", "max_in_flight_requests": "10",
-		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "sigv4_replay_cache": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true", "egress_proxy": "https://u:p@proxy.example:3128",
+		"max_waiting_receives": "1000000", "max_in_flight_mib": "64", "aws_waits": "true", "sigv4_replay_cache": "true", "request_log": "0", "test_headers": "false", "insecure_cookies": "true", "egress_allow": "127.0.0.0/8,::1", "egress_allow_http": "true", "egress_proxy": "https://u:p@proxy.example:3128", "smtp_url": "smtps://u:p@mail.example", "smtp_from": "sluice@mail.example",
 		"oidc_issuers": "https://a.example/main, https://b.example:8443", "oidc_audience": "us", "oidc_tenant_claim": "org", "oidc_role_claim": "https://a.example/roles",
 		"oidc_client_id": "console,-", "oidc_client_secret": "s3cret+/=,-", "oidc_names": "Main login,B", "oidc_scopes": "openid email groups", "oidc_session": "1h", "oidc_allow": "10.0.0.0/8",
 	}
@@ -121,7 +122,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Region: "eu-1", RequireDurable: true, Durability: "replicated+fsync", DurabilityReplicas: 5, UnsafeRedis: true,
 		RedisURL:  addr.Redis{Mode: addr.Standalone, TLS: true, Addrs: []string{"r.example:6380"}, Username: "u", Password: "p", DB: 2},
 		LogFormat: "json", LogLevel: slog.LevelWarn, DrainTimeout: 90 * time.Second,
-		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, SigV4ReplayCache: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, EgressProxy: egress.Proxy{Host: "proxy.example:3128", TLS: true, Username: "u", Password: "p"}, InsecureCookies: true,
+		MaxInFlightRequests: 10, MaxWaitingReceives: 1000000, AWSWaits: true, SigV4ReplayCache: true, MaxInFlightMiB: 64, EgressAllowHTTP: true, EgressProxy: egress.Proxy{Host: "proxy.example:3128", TLS: true, Username: "u", Password: "p"}, SMTP: mail.Server{Host: "mail.example", Port: 465, TLS: true, Username: "u", Password: "p"}, SMTPFrom: "sluice@mail.example", InsecureCookies: true,
 		EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		OIDCIssuers: []string{"https://a.example/main", "https://b.example:8443"}, OIDCAudience: "us", OIDCTenantClaim: "org", OIDCRoleClaim: "https://a.example/roles",
 		OIDCClientIDs: []string{"console", "-"}, OIDCClientSecrets: SecretList{"s3cret+/=", "-"}, OIDCNames: []string{"Main login", "B"}, OIDCScopes: "openid email groups", OIDCSession: time.Hour,
@@ -265,6 +266,10 @@ func TestBadInputIsRefused(t *testing.T) {
 
 		{name: "proxy with host bits", args: []string{"--trusted-proxies=10.1.2.3/8"}, want: []string{"trusted_proxies", "10.0.0.0/8"}},
 		{name: "egress with host bits", args: []string{"--egress-allow=10.1.2.3/8"}, want: []string{"egress_allow", "10.0.0.0/8"}},
+		{name: "mail server of another kind", args: []string{"--smtp-url=http://mail.example.com"}, want: []string{"smtp_url", "smtps://"}},
+		{name: "mail server without an address", args: []string{"--smtp-url=smtp://mail.example.com"}, want: []string{"smtp_from", "smtp_url"}},
+		{name: "address without a mail server", args: []string{"--smtp-from=a@example.com"}, want: []string{"smtp_from", "smtp_url"}},
+		{name: "address that is none", args: []string{"--smtp-url=smtp://mail.example.com", "--smtp-from=Ana <a@example.com>"}, want: []string{"smtp_from", "sluice@example.com"}},
 		{name: "proxy without a port", args: []string{"--egress-proxy=http://proxy.example.com"}, want: []string{"egress_proxy", "port"}},
 		{name: "proxy of another kind", env: []string{"SLUICE_EGRESS_PROXY=socks5://proxy:1080"}, want: []string{"egress_proxy", "http://"}},
 		{name: "proxy by name", args: []string{"--trusted-proxies=10.0.0.0/8,lb"}, want: []string{"trusted_proxies", `"lb"`}},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/addr"
 	"github.com/sluicemq/sluice/internal/egress"
+	"github.com/sluicemq/sluice/internal/mail"
 )
 
 // hidden stands in the place of a secret.
@@ -112,6 +113,8 @@ func parseValue(field any, raw string) error {
 	case *addr.Redis:
 		return p.UnmarshalText([]byte(raw))
 	case *egress.Proxy:
+		return p.UnmarshalText([]byte(raw))
+	case *mail.Server:
 		return p.UnmarshalText([]byte(raw))
 	}
 	panic(fmt.Sprintf("no way to read a %T", field))
@@ -217,6 +220,8 @@ func valueText(field any) string {
 	case *addr.Redis:
 		return p.String()
 	case *egress.Proxy:
+		return p.String()
+	case *mail.Server:
 		return p.String()
 	}
 	panic(fmt.Sprintf("no way to print a %T", field))

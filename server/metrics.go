@@ -217,16 +217,17 @@ func (s *scheduleCollector) Collect(ch chan<- prometheus.Metric) {
 
 // alarmCollector shows what alarms have found, on the server that looks at them, and what this server told of it.
 type alarmCollector struct {
-	server               *Server
-	states, active, told *prometheus.Desc
+	server                        *Server
+	states, active, told, letters *prometheus.Desc
 }
 
 func newAlarmCollector(s *Server) *alarmCollector {
 	return &alarmCollector{
-		server: s,
-		states: prometheus.NewDesc("sluice_alarms", "Alarms of all tenants, by state: ok, alarm, no_data. 0 on servers that another one looks for.", []string{"state"}, nil),
-		active: prometheus.NewDesc("sluice_alarms_active", "Alarms in state alarm, by the id of the tenant. Of tenants that have any, at most 100; only the server that looks at alarms has it.", []string{"tenant"}, nil),
-		told:   prometheus.NewDesc("sluice_alarm_messages_total", "Messages of this server about alarms, by what became of them: published, failed.", []string{"outcome"}, nil),
+		server:  s,
+		states:  prometheus.NewDesc("sluice_alarms", "Alarms of all tenants, by state: ok, alarm, no_data. 0 on servers that another one looks for.", []string{"state"}, nil),
+		active:  prometheus.NewDesc("sluice_alarms_active", "Alarms in state alarm, by the id of the tenant. Of tenants that have any, at most 100; only the server that looks at alarms has it.", []string{"tenant"}, nil),
+		told:    prometheus.NewDesc("sluice_alarm_messages_total", "Messages of this server about alarms, by what became of them: published, failed.", []string{"outcome"}, nil),
+		letters: prometheus.NewDesc("sluice_alarm_letters_total", "Letters of this server about alarms, by what became of them: sent, failed.", []string{"outcome"}, nil),
 	}
 }
 
@@ -235,6 +236,7 @@ func (a *alarmCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- a.states
 	ch <- a.active
 	ch <- a.told
+	ch <- a.letters
 }
 
 // Collect implements prometheus.Collector.
@@ -246,6 +248,9 @@ func (a *alarmCollector) Collect(ch chan<- prometheus.Metric) {
 	published, failed := p.alarms.Told()
 	ch <- prometheus.MustNewConstMetric(a.told, prometheus.CounterValue, float64(published), "published")
 	ch <- prometheus.MustNewConstMetric(a.told, prometheus.CounterValue, float64(failed), "failed")
+	sent, given := p.alarms.Letters()
+	ch <- prometheus.MustNewConstMetric(a.letters, prometheus.CounterValue, float64(sent), "sent")
+	ch <- prometheus.MustNewConstMetric(a.letters, prometheus.CounterValue, float64(given), "failed")
 	last := p.alarms.Last()
 	for _, state := range alarms.States {
 		ch <- prometheus.MustNewConstMetric(a.states, prometheus.GaugeValue, float64(last.States[state]), string(state))

@@ -1,5 +1,5 @@
 // Package alarms says when something is wrong: it compares what queues, webhooks and limits of a tenant do with thresholds,
-// remembers the state of each comparison, and publishes a message to a topic when that changes.
+// remembers the state of each comparison, and when that changes publishes a message to a topic and writes to members.
 //
 // One server at a time looks once a minute at all alarms. It reads what package monitor has noted, so an alarm costs no call
 // of a queue anything, and ten alarms of a tenant cost Redis what one does.
@@ -16,6 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/internal/mail"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -78,6 +79,10 @@ type Config struct {
 	// Webhook says how a webhook fares. Default: there are none.
 	Webhook func(context.Context, topics.Way) (webhook.Status, error)
 	Storage *tenants.Storage // nil: nobody says how much is stored
+	// Mail hands letters in. nil: this server sends none.
+	Mail *mail.Sender
+	// Members returns the name of a tenant, and the addresses of its members that may get letters. Default: it has none.
+	Members func(context.Context, tenants.ID) (tenant string, emails []string, err error)
 	// Terms says what holds for a tenant. Default: nothing does.
 	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	Clock  clock.Clock  // default: the machine's
@@ -90,6 +95,7 @@ type Store struct {
 	last atomic.Pointer[Summary]
 	told atomic.Int64
 	lost atomic.Int64
+	post post
 	step func() error // called between a change and telling of it; for tests
 }
 
@@ -104,7 +110,10 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	return &Store{Config: c, step: func() error { return nil }}
+	if c.Members == nil {
+		c.Members = func(context.Context, tenants.ID) (string, []string, error) { return "", nil, nil }
+	}
+	return &Store{Config: c, post: post{hours: map[tenants.ID]*hour{}}, step: func() error { return nil }}
 }
 
 const (

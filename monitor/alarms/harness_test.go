@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/mail"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/monitor/alarms"
@@ -34,6 +35,8 @@ type world struct {
 	tenant  tenants.ID
 	opt     engine.Options
 	hooks   map[string]webhook.Status // what webhooks say, by their subscription
+	mail    *mail.Sender              // nil: there is none
+	members map[tenants.ID][]string   // addresses
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -58,7 +61,7 @@ func newWorld(tb testing.TB, opt engine.Options) *world {
 	fake := clock.NewFake(start)
 	opt.Clock = fake
 	opt.TestNow = func() int64 { return fake.Now().UnixMilli() }
-	w := &world{clock: fake, opt: opt, hooks: map[string]webhook.Status{}}
+	w := &world{clock: fake, opt: opt, hooks: map[string]webhook.Status{}, members: map[tenants.ID][]string{}}
 	w.open(tb)
 	w.tenant = w.newTenant(tb)
 	return w
@@ -74,7 +77,7 @@ func (w *world) newTenant(tb testing.TB) tenants.ID {
 // another starts a second server on the same Redis and clock, for the same tenant.
 func (w *world) another(tb testing.TB) *world {
 	tb.Helper()
-	other := &world{clock: w.clock, tenant: w.tenant, opt: w.opt, hooks: w.hooks}
+	other := &world{clock: w.clock, tenant: w.tenant, opt: w.opt, hooks: w.hooks, mail: w.mail, members: w.members}
 	other.open(tb)
 	return other
 }
@@ -91,7 +94,8 @@ func (w *world) open(tb testing.TB) {
 	w.topics = topics.New(topics.Config{Engine: e, Queues: w.queues, Clock: w.clock, Terms: w.tenants.Terms})
 	w.topics.Connect(endpoints{})
 	w.monitor = monitor.New(monitor.Config{Engine: e, Queues: w.queues, Clock: w.clock})
-	w.Store = alarms.New(alarms.Config{Engine: e, Monitor: w.monitor, Topics: w.topics, Terms: w.tenants.Terms, Clock: w.clock,
+	w.Store = alarms.New(alarms.Config{Engine: e, Monitor: w.monitor, Topics: w.topics, Terms: w.tenants.Terms, Clock: w.clock, Mail: w.mail,
+		Members: func(_ context.Context, id tenants.ID) (string, []string, error) { return "acme", w.members[id], nil },
 		Webhook: func(_ context.Context, way topics.Way) (webhook.Status, error) { return w.hooks[way.Subscription], nil }})
 	w.tenants.OnDelete(w.monitor.Forget)
 	w.tenants.OnDelete(w.Forget)

@@ -36,7 +36,7 @@ type Message struct {
 // MessageType is the type of each Message.
 const MessageType = "alarm.state_changed"
 
-// tell publishes the changes of an alarm of which nobody was told yet, and notes that. A server that dies in between leaves
+// tell tells of the changes of an alarm of which not all was told yet, and notes that. A server that dies in between leaves
 // it to the next look: a message that was published within the last five minutes is not published again.
 func (s *Store) tell(ctx context.Context, t tenants.ID, r *record) error {
 	if err := s.step(); err != nil {
@@ -52,21 +52,13 @@ func (s *Store) tell(ctx context.Context, t tenants.ID, r *record) error {
 			r.state.Told = c.Seq
 			continue
 		}
-		_, err := s.Topics.Publish(ctx, t, r.def.NotifyTopic, r.message(c))
-		if err == nil {
-			s.told.Add(1)
-			r.state.Told, r.state.Trouble = c.Seq, nil
-			continue
-		}
-		e, ok := errors.AsType[*errs.Error](err)
-		if !ok {
+		again, err := s.tellOf(ctx, t, r, c)
+		if err != nil {
 			return err
 		}
-		r.state.Trouble = &storedError{s.Clock.Now().UnixMilli(), e.Code, e.Message}
-		if !hopeless(e.Kind) {
+		if again {
 			break
 		}
-		s.lost.Add(1)
 		r.state.Told = c.Seq
 	}
 	if len(list) == 0 {
@@ -76,15 +68,53 @@ func (s *Store) tell(ctx context.Context, t tenants.ID, r *record) error {
 	return err
 }
 
-// tells reports whether a change is published. That all is well is news only to those who were told of something else.
+// tellOf tells of one change by all ways, and reports whether some of it is to be tried again.
+func (s *Store) tellOf(ctx context.Context, t tenants.ID, r *record, c *storedChange) (again bool, err error) {
+	r.state.Trouble = nil
+	for _, tell := range []func(context.Context, tenants.ID, *record, *storedChange) error{s.publish, s.write} {
+		err := tell(ctx, t, r, c)
+		if err == nil {
+			continue
+		}
+		e, ok := errors.AsType[*errs.Error](err)
+		if !ok {
+			return false, err
+		}
+		r.state.Trouble = &storedError{s.Clock.Now().UnixMilli(), e.Code, e.Message}
+		if !hopeless(e.Kind) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// publish publishes a change, unless that was done.
+func (s *Store) publish(ctx context.Context, t tenants.ID, r *record, c *storedChange) error {
+	if r.def.NotifyTopic == "" || r.state.Published >= c.Seq {
+		return nil
+	}
+	_, err := s.Topics.Publish(ctx, t, r.def.NotifyTopic, r.message(c))
+	switch {
+	case err == nil:
+		s.told.Add(1)
+	case hopeless(errs.KindOf(err)):
+		s.lost.Add(1)
+	default:
+		return err
+	}
+	r.state.Published = c.Seq
+	return err
+}
+
+// tells reports whether anybody is told of a change. That all is well is news only to those who were told of something else.
 func (d *definition) tells(c *storedChange) bool {
-	if d.NotifyTopic == "" || c.Muted || !slices.Contains(d.NotifyOn, c.To) {
+	if d.NotifyTopic == "" && len(d.NotifyEmail) == 0 || c.Muted || !slices.Contains(d.NotifyOn, c.To) {
 		return false
 	}
 	return c.From != Unknown || c.To != OK || slices.Contains(d.NotifyOn, Unknown)
 }
 
-// hopeless reports whether publishing again would end the same way.
+// hopeless reports whether telling again would end the same way.
 func hopeless(k errs.Kind) bool {
 	return slices.Contains([]errs.Kind{errs.Malformed, errs.Invalid, errs.Forbidden, errs.NotFound, errs.Conflict, errs.Gone, errs.TooLarge}, k)
 }

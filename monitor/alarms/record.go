@@ -31,6 +31,7 @@ type definition struct {
 	Period      int64      `json:"period"`
 	Periods     int        `json:"periods"`
 	NotifyTopic string     `json:"notify_topic,omitempty"`
+	NotifyEmail []string   `json:"notify_email,omitempty"`
 	NotifyOn    []State    `json:"notify_on,omitempty"`
 	Disabled    bool       `json:"disabled,omitempty"`
 }
@@ -44,12 +45,14 @@ type state struct {
 	Value   *float64 `json:"value,omitempty"`
 	Name    string   `json:"name,omitempty"` // whose value it is
 	Streaks []streak `json:"streaks,omitempty"`
-	// Seq is the number of the last change, Told that of the last one of which all is done.
-	Seq      int64        `json:"seq,omitempty"`
-	Told     int64        `json:"told,omitempty"`
-	Muted    int64        `json:"muted,omitempty"` // until when
-	MutedFor string       `json:"muted_for,omitempty"`
-	Trouble  *storedError `json:"trouble,omitempty"`
+	// Seq is the number of the last change, Told that of the last one of which all is done, and Published that of the last one with
+	// which the topic is done.
+	Seq       int64        `json:"seq,omitempty"`
+	Told      int64        `json:"told,omitempty"`
+	Published int64        `json:"published,omitempty"`
+	Muted     int64        `json:"muted,omitempty"` // until when
+	MutedFor  string       `json:"muted_for,omitempty"`
+	Trouble   *storedError `json:"trouble,omitempty"`
 }
 
 // streak is for how many periods in a row something has been beyond the threshold.
@@ -110,13 +113,13 @@ func define(s *Settings) definition {
 	slices.Sort(on)
 	return definition{Description: s.Description, Metric: s.Metric, Queue: s.Queue, Topic: s.Topic, Sub: s.Subscription, Except: s.Except,
 		Comparison: s.Comparison, Threshold: s.Threshold, Period: int64(s.Period.Seconds()), Periods: s.Periods,
-		NotifyTopic: s.NotifyTopic, NotifyOn: on, Disabled: s.Disabled}
+		NotifyTopic: s.NotifyTopic, NotifyEmail: s.NotifyEmail, NotifyOn: on, Disabled: s.Disabled}
 }
 
 func (d *definition) settings() Settings {
 	return Settings{Description: d.Description, Metric: d.Metric, Queue: d.Queue, Topic: d.Topic, Subscription: d.Sub, Except: d.Except,
 		Comparison: d.Comparison, Threshold: d.Threshold, Period: time.Duration(d.Period) * time.Second, Periods: d.Periods,
-		NotifyTopic: d.NotifyTopic, NotifyOn: d.NotifyOn, Disabled: d.Disabled}
+		NotifyTopic: d.NotifyTopic, NotifyEmail: d.NotifyEmail, NotifyOn: d.NotifyOn, Disabled: d.Disabled}
 }
 
 // says reports whether the definition says what another one does, whenever and for whichever alarm that was.
@@ -148,13 +151,13 @@ type Entry struct {
 	Seen     string    // whose value that is; "" where there is one thing
 	Muted    time.Time // until when; zero: it is not
 	MutedFor string
-	Trouble  *Trouble // why the last change could not be published; nil: it could, or need not be
+	Trouble  *Trouble // why not all were told of the last change; nil: they were, or need not be
 	Created  time.Time
 	Updated  time.Time
 	ETag     string // changes with the settings, without quotes
 }
 
-// Trouble is why a change could not be published.
+// Trouble is why somebody was not told of a change.
 type Trouble struct {
 	At      time.Time
 	Code    string

@@ -65,6 +65,7 @@ const (
 	MaxPeriods     = 60
 	MaxExcept      = 10
 	MaxDescription = 500 // bytes
+	MaxEmails      = 10
 	MaxMute        = 30 * 24 * time.Hour
 	MaxMuteReason  = 255 // bytes
 	maxPattern     = 256
@@ -84,6 +85,7 @@ type Settings struct {
 	Period      time.Duration // whole minutes up to MaxPeriod
 	Periods     int           // for how many of them in a row
 	NotifyTopic string        // to which changes are published; "": to none
+	NotifyEmail []string      // of members of the tenant, at most MaxEmails, who get a letter of each change
 	NotifyOn    []State       // of which states; the order means nothing
 	Disabled    bool
 }
@@ -134,6 +136,9 @@ func (s *Settings) Validate() error {
 	}
 	if s.Periods < 1 || s.Periods > MaxPeriods {
 		add("/periods", "out_of_range", "must be 1 to %d, got %d", MaxPeriods, s.Periods)
+	}
+	if len(s.NotifyEmail) > MaxEmails {
+		add("/notify/email", "too_many", "must have at most %d addresses", MaxEmails)
 	}
 	for i, state := range s.NotifyOn {
 		if !slices.Contains(States, state) || slices.Contains(s.NotifyOn[:i], state) {

@@ -59,6 +59,9 @@ func (s *Store) Put(ctx context.Context, t tenants.ID, name string, set Settings
 	if err := s.checkTopic(ctx, t, set.NotifyTopic); err != nil {
 		return Entry{}, false, err
 	}
+	if err := s.checkEmail(ctx, t, set.NotifyEmail); err != nil {
+		return Entry{}, false, err
+	}
 	var out Entry
 	created := false
 	err := s.change(ctx, t, name, cond, func(r *record, now time.Time) error {

@@ -19,6 +19,10 @@ test("an alarm is made from a chart, muted, changed and deleted", async () => {
   await form.getByRole("button", { name: "Create", exact: true }).click();
   await form.getByRole("alert").getByText("validation_failed").waitFor();
   await form.getByLabel("Tells the topic").fill("alerts");
+  await form.getByLabel("Writes to").fill("ana@example.com");
+  await form.getByRole("button", { name: "Create", exact: true }).click();
+  await form.getByText("This server sends no letters").first().waitFor();
+  await form.getByLabel("Writes to").fill("");
   await form.getByRole("button", { name: "Create", exact: true }).click();
   await page.getByText("orders-available is set.").waitFor();
 

@@ -20,6 +20,12 @@ export function StateBadge({ state }: { state: State }) {
   );
 }
 
+// told says who hears of what.
+function told({ notify }: Alarm): string {
+  const who = [...(notify.topic ? [notify.topic] : []), ...notify.email];
+  return who.length ? `${who.join(", ")}, of ${notify.on.map((s) => stateText[s as State]).join(", ")}` : "nobody";
+}
+
 // AlarmDetails is one alarm: what it has seen, and the changes of its state.
 export function AlarmDetails({ of: a, close, edit }: { of: Alarm; close: () => void; edit: () => void }) {
   const { api, tenant } = useActing();
@@ -35,7 +41,7 @@ export function AlarmDetails({ of: a, close, edit }: { of: Alarm; close: () => v
     ["Raised when", `${ruleOf(a)}; a look each ${ago(a.period)}`],
     ["Last seen", a.value === null ? "–" : `${metrics[a.metric].write(a.value)} (${a.seen})`],
     ["Looked", <Ago key="e" at={a.evaluated_at} empty="not yet" />],
-    ["Tells", a.notify.topic ? `${a.notify.topic}, of ${a.notify.on.map((s) => stateText[s as State]).join(", ")}` : "nobody"],
+    ["Tells", told(a)],
   ];
   if (a.muted_until) facts.push(["Muted until", <span key="m"><Instant at={a.muted_until} /> {a.mute_reason}</span>]);
   if (a.last_error) facts.push(["Could not be told", `${a.last_error.code}: ${a.last_error.detail}`]);

@@ -25,6 +25,7 @@ export function AlarmForm({ of, metric: firstMetric = "available", queue: firstQ
   const [minutes, setMinutes] = useState<number | string>((of?.period ?? 60) / 60);
   const [periods, setPeriods] = useState<number | string>(of?.periods ?? 1);
   const [tell, setTell] = useState(of?.notify.topic ?? "");
+  const [email, setEmail] = useState(of?.notify.email.join(" ") ?? "");
   const [on, setOn] = useState<string[]>(of?.notify.on ?? ["alarm", "ok"]);
   const [description, setDescription] = useState(of?.description ?? "");
   const [enabled, setEnabled] = useState(of?.enabled ?? true);
@@ -40,7 +41,7 @@ export function AlarmForm({ of, metric: firstMetric = "available", queue: firstQ
     threshold: Number(threshold),
     period: Number(minutes) * 60,
     periods: Number(periods),
-    notify: { ...(tell && { topic: tell }), on: states.filter((s) => on.includes(s)) },
+    notify: { ...(tell && { topic: tell }), ...(email && { email: words(email) }), on: states.filter((s) => on.includes(s)) },
     ...(description && { description }),
     enabled,
   });
@@ -77,7 +78,8 @@ export function AlarmForm({ of, metric: firstMetric = "available", queue: firstQ
             <NumberInput label="For so many looks in a row" value={periods} onChange={setPeriods} min={1} max={60} allowDecimal={false} error={failure?.at("/periods")} />
           </Group>
           <TextInput label="Tells the topic" description="Its subscriptions say who gets it: queues, or webhooks. Empty: it is only shown here" value={tell} onChange={(e) => setTell(e.currentTarget.value)} spellCheck={false} error={failure?.at("/notify/topic")} />
-          {tell && (
+          <TextInput label="Writes to" description="E-mail addresses of members of the tenant" value={email} onChange={(e) => setEmail(e.currentTarget.value)} spellCheck={false} error={failure?.at("/notify/email") ?? words(email).map((_, i) => failure?.at(`/notify/email/${i}`)).find(Boolean)} />
+          {(tell || email) && (
             <Checkbox.Group label="Of these states" value={on} onChange={setOn}>
               <Group gap="md" mt={4}>
                 {states.map((s) => (
