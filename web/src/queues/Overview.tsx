@@ -8,6 +8,7 @@ import { Ago, Instant } from "../common/Time";
 import { type Queue, useQueue } from "./data";
 import { Charts } from "../stats/Charts";
 import { useQueueName } from "./QueuePage";
+import { isUnattended } from "./unattended";
 
 export function Number({ label, value, to }: { label: string; value: ReactNode; to?: ReactNode }) {
   return (
@@ -37,6 +38,16 @@ export function Overview() {
   return (
     <Stack>
       <Pauses queue={q} />
+      {isUnattended(q) && (
+        <Alert color="orange" title="Nobody receives">
+          {count(q.counts.available)} {q.counts.available === 1 ? "message waits" : "messages wait"}, the oldest for {ago(q.oldest_age)}. Nobody holds one, and in the last ten seconds nobody has received any, so it is not the
+          load. Look whether the consumers run, and what they were told, in the{" "}
+          <Link className="link" to="/t/$tenant/requests" params={{ tenant }}>
+            request log
+          </Link>
+          .
+        </Alert>
+      )}
       <SimpleGrid cols={{ base: 2, sm: 4 }}>
         <Number label="Available" value={count(q.counts.available)} to={messages("available", "Look")} />
         <Number label="In flight" value={count(q.counts.in_flight)} to={messages("in_flight", "Who holds them")} />

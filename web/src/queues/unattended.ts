@@ -1,0 +1,10 @@
+import type { Queue } from "./data";
+
+// afterSeconds is for how long a message waits before a queue that nobody receives from is said to have no consumers.
+export const afterSeconds = 300;
+
+// isUnattended reports whether messages wait in a queue because nobody receives, which is no matter of how many come. A paused queue says so
+// itself.
+export function isUnattended(q: Pick<Queue, "counts" | "rates" | "oldest_age" | "paused">): boolean {
+  return q.counts.available > 0 && q.counts.in_flight === 0 && q.rates.received === 0 && q.oldest_age > afterSeconds && !q.paused?.receive;
+}
