@@ -173,6 +173,7 @@ func TestQ47_WhatIsNoPolicyIsRefusedAndChangesNothing(t *testing.T) {
 		for _, text := range []string{
 			`{"Statement":[{"Effect":"Allow"}]}`, `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"me"},"Action":"*"}]}`, `{"Version":"2008-10-17","Statements":[]}`,
 			`{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Condition":{"StringIs":{"a":"b"}}}}`, `{"Statement":{"Effect":"Allow","Effect":"Deny","Principal":"*","Action":"*"}}`,
+			`{"Statement":[{"Sid":"a","Effect":"Allow","Principal":"*","Action":"*"},{"Sid":"a","Effect":"Deny","Principal":"*","Action":"*"}]}`,
 			`{"Statement":` + strings.Repeat("[", 4000) + strings.Repeat("]", 4000) + `}`,
 		} {
 			c.set(address, `"Policy":`+quoted(text)).fails(400, "InvalidAttributeValue", "InvalidAttributeValue", "Invalid value for the parameter Policy.")

@@ -93,7 +93,7 @@ func checkTopicPolicy(text string) error {
 	if text == "" {
 		return nil
 	}
-	if _, err := policies.Compile(text, policies.Limits{Statements: maxTopicStatements}); err != nil {
+	if _, err := policies.Compile(text, policies.Limits{Statements: maxTopicStatements, DistinctSids: true}); err != nil {
 		return parameter("Policy Reason: %s", err)
 	}
 	return nil

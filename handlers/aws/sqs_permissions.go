@@ -169,7 +169,7 @@ func checkPolicy(text string) error {
 	if text == "" {
 		return nil
 	}
-	_, err := policies.Compile(text, policies.Limits{Statements: maxStatements, Principals: maxPrincipals, Conditions: maxConditions})
+	_, err := policies.Compile(text, policies.Limits{Statements: maxStatements, Principals: maxPrincipals, Conditions: maxConditions, DistinctSids: true})
 	switch {
 	case policies.IsLimit(err):
 		return errOverLimit.with("%s", err)

@@ -19,7 +19,10 @@ type Policy struct {
 }
 
 // Limits are what a policy may have at most; 0 is any number.
-type Limits struct{ Statements, Principals, Conditions int }
+type Limits struct {
+	Statements, Principals, Conditions int
+	DistinctSids                       bool // no two statements have one Sid
+}
 
 // Error is why a policy is not one.
 type Error struct {
@@ -42,6 +45,7 @@ func IsLimit(err error) bool {
 
 // statement is one of a policy's.
 type statement struct {
+	sid  string // "": none
 	deny bool
 	// never says that it has what is not evaluated here: it allows nothing, or is for all others.
 	never      bool
@@ -96,11 +100,16 @@ func Compile(text string, most Limits) (*Policy, error) {
 	}
 	p := &Policy{}
 	named, conditions := 0, 0
+	sids := map[string]bool{}
 	for i, raw := range list {
 		s, err := compileStatement(string(raw))
 		if err != nil {
 			return nil, malformed("statement %d: %s", i+1, err)
 		}
+		if most.DistinctSids && s.sid != "" && sids[s.sid] {
+			return nil, malformed("statement %d has the Sid %q of another one", i+1, clip(s.sid))
+		}
+		sids[s.sid] = true
 		p.statements = append(p.statements, s)
 		p.denies = p.denies || s.deny
 		named += len(s.principals.accounts) + len(s.principals.users) + len(s.principals.services)
@@ -137,7 +146,8 @@ func compileStatement(text string) (statement, error) {
 		switch name {
 		case "Effect":
 		case "Sid":
-			if _, ok := asText(raw); !ok {
+			var ok bool
+			if s.sid, ok = asText(raw); !ok {
 				err = malformed("Sid must be text")
 			}
 		case "Principal", "NotPrincipal":

@@ -241,6 +241,20 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A label is how a statement is taken out of a policy. One that stands twice is refused where a policy is set; a policy that
+// has been set before holds.
+func TestTwoStatementsOfOneSid(t *testing.T) {
+	t.Parallel()
+	of := func(sid string) string { return `{"Sid":"` + sid + `","Effect":"Allow","Principal":"*","Action":"*"}` }
+	for statements, want := range map[string]bool{of("a") + "," + of("b"): true, of("") + "," + of(""): true, of("a") + "," + of("A"): true, of("a") + "," + of("b") + "," + of("a"): false} {
+		_, err := policy.Compile(`{"Statement":[`+statements+`]}`, policy.Limits{DistinctSids: true})
+		if (err == nil) != want || policy.IsLimit(err) {
+			t.Errorf("%s: %v", statements, err)
+		}
+		compile(t, statements)
+	}
+}
+
 // Patterns cannot make a request slow, however they are written.
 func TestManyWildcardsAreJudgedAtOnce(t *testing.T) {
 	t.Parallel()
