@@ -524,7 +524,7 @@ func (m *Outgoing) validateTTL(s Settings) error {
 func (a Attribute) validate(pointer string) error {
 	lower := strings.ToLower(a.Name)
 	switch {
-	case len(a.Name) > maxAttributeName || !attributeName.MatchString(a.Name):
+	case !IsAttributeName(a.Name):
 		return errs.Invalidf(pointer, "An attribute's name has 1 to %d letters, digits, - and _, and single dots inside it; got %q.", maxAttributeName, a.Name)
 	case strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon."):
 		return errs.Invalidf(pointer, "Attribute names must not start with AWS. or Amazon.; got %q.", a.Name)
@@ -537,6 +537,11 @@ func (a Attribute) validate(pointer string) error {
 			a.Name, maxNumberDigits, minNumber, maxNumber)
 	}
 	return nil
+}
+
+// IsAttributeName reports whether an attribute can have a name: 1 to 256 letters, digits, - and _, and single dots inside it.
+func IsAttributeName(s string) bool {
+	return len(s) <= maxAttributeName && attributeName.MatchString(s)
 }
 
 func isNumber(s string) bool {

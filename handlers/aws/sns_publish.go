@@ -53,7 +53,10 @@ func (c *call) target() (string, error) {
 	if _, ok := c.in.text("PhoneNumber"); ok {
 		return "", parameter("PhoneNumber Reason: SMS is not supported here")
 	}
-	if arn, ok := c.in.text("TargetArn"); ok && arn != "" {
+	if arn, _ := c.in.text("TargetArn"); arn != "" {
+		if topic, _ := c.in.text("TopicArn"); topic != "" {
+			return "", parameter("TopicArn Reason: a message has either a TopicArn or a TargetArn")
+		}
 		if strings.Contains(arn, ":endpoint/") {
 			return "", parameter("TargetArn Reason: No endpoint found for the target arn specified")
 		}
@@ -169,6 +172,8 @@ func checkPublished(list []attribute) error {
 		a := &list[i]
 		base, _, _ := strings.Cut(a.kind, ".")
 		switch {
+		case !queues.IsAttributeName(a.name):
+			return errParameterValue.with("The name of message attribute '%s' has to be 1 to 256 letters, digits, hyphens, underscores and single dots inside it.", clip(a.name))
 		case a.kind == "":
 			return errValidation.with("1 validation error detected: Value null at 'messageAttributes.%s.member.dataType' failed to satisfy constraint: Member must not be null", clip(a.name))
 		case !slices.Contains([]string{"String", "Number", "Binary"}, base):

@@ -154,7 +154,7 @@ func TestN4_CodesAreThoseOfSNS(t *testing.T) {
 func TestN5_NamesAndTagsHaveTheBoundsOfSNS(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	for _, name := range []string{"a b", "a.b", "é", strings.Repeat("x", 257), "x.fifo"} {
+	for _, name := range []string{"", "a b", "a.b", "é", strings.Repeat("x", 257), "x.fifo"} {
 		h.refusesTo("CreateTopic", "Invalid parameter: Topic Name", "Name", name)
 	}
 	h.refusesTo("CreateTopic", "Topic Name", "Name", "x", "Attributes.entry.1.key", "FifoTopic", "Attributes.entry.1.value", "true")
@@ -324,7 +324,11 @@ func TestN13_ATagStandsOnceInARequest(t *testing.T) {
 func TestN14_TargetArnIsTopicArn(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	h.ask("Publish", "TargetArn", h.topic(nil), "Message", "m").ok(nil)
+	topic := h.topic(nil)
+	h.ask("Publish", "TargetArn", topic, "Message", "m").ok(nil)
+	h.ask("Publish", "TargetArn", "", "TopicArn", topic, "Message", "m").ok(nil)
+	h.refusesTo("Publish", "either a TopicArn or a TargetArn", "TargetArn", topic, "TopicArn", topic, "Message", "m")
+	h.refusesTo("Publish", "SMS", "PhoneNumber", "+1", "TopicArn", topic, "Message", "m")
 	h.refusesTo("Publish", "no value", "Message", "m")
 	h.refusesTo("Publish", "SMS", "PhoneNumber", "+1", "Message", "m")
 	h.refusesTo("Publish", "endpoint", "TargetArn", "arn:aws:sns:"+region+":"+h.tenant.AccountNumber+":endpoint/GCM/a/b", "Message", "m")
@@ -391,6 +395,10 @@ func TestN17_AttributesAreRefusedInTheWordsOfSNS(t *testing.T) {
 	ask("", "StringValue", "x").fails(400, "ValidationError", "", "1 validation error detected: Value null at 'messageAttributes.n.member.dataType' failed to satisfy constraint: Member must not be null")
 	ask("Text", "StringValue", "x").fails(400, "InvalidParameter", "", "'n'")
 	ask("Number", "StringValue", "x").fails(400, "InvalidParameter", "", "n")
+	for _, name := range []string{"a^", ".a", "a.", "a..b", strings.Repeat("a", 257)} {
+		h.ask("Publish", "TopicArn", topic, "Message", "m", "MessageAttributes.entry.1.Name", name, "MessageAttributes.entry.1.Value.DataType", "String",
+			"MessageAttributes.entry.1.Value.StringValue", "v").fails(400, "ParameterValueInvalid", "", "name")
+	}
 }
 
 func TestN18_OnlyWhoHasSubscribedGetsAMessage(t *testing.T) {

@@ -93,10 +93,7 @@ func (c *call) namedTopic() (name, topic string) {
 }
 
 func (c *call) createTopic() error {
-	name, err := c.given("Name")
-	if err != nil {
-		return err
-	}
+	name, _ := c.in.text("Name")
 	attributes, tags := c.in.table(fieldEntries), c.in.table(fieldTagMembers)
 	if err := c.flaw(); err != nil {
 		return err
@@ -111,8 +108,8 @@ func (c *call) createTopic() error {
 	if topics.ValidName(name) != nil || strings.Contains(strings.TrimSuffix(name, ".fifo"), ".") || topics.IsFIFOName(name) != wantsFIFO {
 		return errParameter.with(badTopicName)
 	}
-	var set topics.Settings
-	if set, err = c.applyTopic(set, name, attributes, true); err != nil {
+	set, err := c.applyTopic(topics.Settings{}, name, attributes, true)
+	if err != nil {
 		return err
 	}
 	if set.Labels, err = withTopicTags(nil, tags); err != nil {
