@@ -33,7 +33,7 @@ endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Build and start the server with its console (http://127.0.0.1:8080)
@@ -63,6 +63,13 @@ pictures: ## Take the pictures of README and docs, from a run of "sluice demo" (
 	@tools/needs.sh $${CHROMIUM:-chromium}=chromium redis-server
 	@$(MAKE) build
 	cd web && npm run --silent pictures
+
+.PHONY: console-bench
+console-bench: ## Measure the console beside 10,000 queues (a minute)
+	@tools/console.sh --must
+	@tools/needs.sh $${CHROMIUM:-chromium}=chromium redis-server
+	@$(MAKE) build
+	cd web && npm run --silent times
 
 .PHONY: needs
 needs: # what the tests call

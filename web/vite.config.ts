@@ -18,6 +18,7 @@ export default defineConfig({
         test: { name: "browser", retry: 1, include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 120_000, hookTimeout: 120_000 },
       },
       { extends: true, test: { name: "pictures", include: ["e2e/pictures.ts"], globalSetup: "e2e/setup.ts", hookTimeout: 120_000 } },
+      { extends: true, test: { name: "times", include: ["e2e/times.ts"], globalSetup: "e2e/setup.ts", hookTimeout: 120_000 } },
     ],
   },
 });
