@@ -79,8 +79,40 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
 
     await page.getByRole("button", { name: "Disable" }).click();
     await page.getByText("It is disabled:").waitFor();
+
+    // What is published now is dropped, said, and brought by a replay of just that.
+    const missed = await call<{ id: string }>(tenant.key, "POST", "/v1/topics/order-events/messages", '{"order":8}');
+    const gaps = page.getByRole("table", { name: "Never tried" });
+    await gaps.getByRole("cell", { name: "1", exact: true }).waitFor();
     await page.getByRole("button", { name: "Enable" }).click();
     await page.getByText("It is disabled:").waitFor({ state: "detached" });
+    expect(got.some((g) => g.id === missed.id)).toBe(false);
+    const before = got.length;
+    await page.getByRole("button", { name: "Bring them…" }).click();
+    const replay = page.getByRole("dialog", { name: "Replay to partner" });
+    expect(await replay.getByLabel("What to send").inputValue()).toBe("missing");
+    await replay.getByLabel("Until").fill("yesterday");
+    await replay.getByRole("button", { name: "Replay", exact: true }).click();
+    await replay.locator("[aria-invalid=true]").waitFor();
+    await replay.getByLabel("Until").fill("");
+    await replay.getByRole("button", { name: "Replay", exact: true }).click();
+    await page.getByRole("heading", { name: "Replay missing" }).waitFor();
+    await page.getByText("succeeded").waitFor();
+    await page.goBack();
+    await page.getByText("What came of it").waitFor();
+    await gaps.waitFor({ state: "detached" });
+    await expect.poll(() => got.slice(before).map((g) => g.id)).toEqual([expect.stringMatching(/^(batch_|msg_)/)]);
+
+    // What failed has no place in the log, and needs no time.
+    await page.getByRole("button", { name: "Replay…" }).click();
+    await replay.getByLabel("Or behind the sequence number").waitFor();
+    await replay.getByLabel("What to send").selectOption("failed");
+    await replay.getByLabel("Or behind the sequence number").waitFor({ state: "detached" });
+    await replay.getByLabel("Failed since").fill("");
+    await replay.getByRole("button", { name: "Replay", exact: true }).click();
+    await page.getByRole("heading", { name: "Replay failed" }).waitFor();
+    await page.goBack();
+
     await page.getByRole("button", { name: "Pause", exact: true }).click();
     await page.getByText("It is paused:").waitFor();
   } finally {

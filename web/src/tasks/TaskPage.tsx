@@ -74,7 +74,11 @@ function Shown({ task: t, tenant }: { task: Task; tenant: string }) {
             ["By the key", <span key="k" className="mono">{t.created_by}</span>],
             ["Begun", <Instant key="b" at={t.started_at} />],
             ["Ended", <Instant key="e" at={t.finished_at} />],
-            t.scope.tenant ? ["Tenant", t.scope.tenant] : ["Queue", t.scope.queue ? <Link key="q" className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: t.scope.queue }}>{t.scope.queue}</Link> : "–"],
+            t.scope.tenant
+              ? ["Tenant", t.scope.tenant]
+              : t.scope.topic
+                ? ["Topic", <Link key="q" className="link" to="/t/$tenant/topics/$topic/subscriptions" params={{ tenant, topic: t.scope.topic }}>{t.scope.topic}</Link>]
+                : ["Queue", t.scope.queue ? <Link key="q" className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: t.scope.queue }}>{t.scope.queue}</Link> : "–"],
           ]}
         />
       </Card>

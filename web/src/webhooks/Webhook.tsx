@@ -1,4 +1,4 @@
-import { Alert, Badge, Button, Card, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Alert, Badge, Button, Card, Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -7,13 +7,15 @@ import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { bytes, count, duration, plural } from "../common/format";
 import { Facts, Page } from "../common/Page";
+import { Rows } from "../common/Rows";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
-import { Ago, useNow } from "../common/Time";
+import { Ago, Instant, useNow } from "../common/Time";
 import { Number } from "../queues/Overview";
+import { Replay } from "../topics/Replay";
 import { SubscriptionForm } from "../topics/SubscriptionForm";
 import { Deliveries } from "./Deliveries";
-import { type Delivery, gateInWords, inWords, pathOfWebhook, type Subscription, useWebhook } from "./data";
+import { type Delivery, type Gap, gateInWords, inWords, pathOfWebhook, type Subscription, useWebhook } from "./data";
 import { Secrets } from "./Secrets";
 
 const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red", unverified: "orange" } as const;
@@ -38,7 +40,7 @@ export function Webhook() {
   const client = useQueryClient();
   const navigate = useNavigate();
   const say = useSay();
-  const [asks, setAsks] = useState<"edit" | "delete">();
+  const [asks, setAsks] = useState<"edit" | "delete" | "replay" | "missing">();
   const params = { path: place };
   const path = pathOfWebhook(place);
   const keep = (s: Subscription) => client.setQueryData(["webhook", tenant, place], s);
@@ -103,6 +105,9 @@ export function Webhook() {
             <Button variant="default" onClick={() => setAsks("edit")}>
               Edit…
             </Button>
+            <Button variant="default" onClick={() => setAsks("replay")}>
+              Replay…
+            </Button>
             <Button variant="default" c="red" onClick={() => setAsks("delete")}>
               Delete…
             </Button>
@@ -123,12 +128,14 @@ export function Webhook() {
           s.delivery ? (
             <>
               <Health of={s} />
+              {s.delivery.gaps.length > 0 && <Gaps of={s.delivery.gaps} bring={() => setAsks("missing")} />}
               <SimpleGrid cols={{ base: 1, md: 2 }}>
                 <Settings of={s} />
                 <Secrets place={place} />
               </SimpleGrid>
               <Deliveries place={place} of={s} />
               {asks === "edit" && <SubscriptionForm topic={topic} of={s} close={() => setAsks(undefined)} done={keep} />}
+              {(asks === "replay" || asks === "missing") && <Replay topic={topic} of={s} what={asks === "missing" ? asks : "all"} close={() => setAsks(undefined)} />}
             </>
           ) : (
             <Text size="sm">This subscription leads to a queue, not to an endpoint.</Text>
@@ -169,7 +176,7 @@ function Health({ of: s }: { of: Subscription }) {
           {d.missed > 0 && `${plural(d.missed, "message")} were published in the meantime and dropped; a replay brings them while the topic keeps them. `}
           {s.last_error && (
             <>
-              {s.last_error.detail} (<Ago at={s.last_error.at} />)
+              Last error: {s.last_error.detail} (<Ago at={s.last_error.at} />)
             </>
           )}
         </Alert>
@@ -181,6 +188,44 @@ function Health({ of: s }: { of: Subscription }) {
         <Number label="Failures in a row" value={count(d.consecutive_failures)} to={d.failing_since ? <>since <Ago at={d.failing_since} /></> : `${count(d.attempts)} attempts in all`} />
       </SimpleGrid>
     </Stack>
+  );
+}
+
+const gapsShown = 5; // of at most 64
+
+// Gaps are the parts of the topic's log of which nothing was tried.
+function Gaps({ of, bring }: { of: Gap[]; bring: () => void }) {
+  const more = of.slice(gapsShown);
+  return (
+    <Card withBorder>
+      <Group justify="space-between" mb="sm">
+        <Title order={2} size="h5">
+          Never tried
+        </Title>
+        <Button variant="default" size="compact-sm" onClick={bring}>
+          Bring them…
+        </Button>
+      </Group>
+      <Text size="sm" mb="xs">
+        The endpoint was disabled, or too much waited for it. The topic keeps these messages, and a replay brings them.
+      </Text>
+      <Rows
+        label="Never tried"
+        rows={of.slice(0, gapsShown)}
+        rowKey={(g) => g.first}
+        columns={[
+          { title: "Published from", cell: (g) => <Instant at={g.first_at} /> },
+          { title: "To", cell: (g) => <Instant at={g.last_at} /> },
+          { title: "Messages", num: true, cell: (g) => count(g.count) },
+          { title: "Sequence numbers", wide: true, cell: (g) => <span className="mono">{g.first === g.last ? g.first : `${g.first} – ${g.last}`}</span> },
+        ]}
+      />
+      {more.length > 0 && (
+        <Text size="sm" mt="xs">
+          And {plural(more.length, "gap")} more, with {plural(more.reduce((n, g) => n + g.count, 0), "message")}.
+        </Text>
+      )}
+    </Card>
   );
 }
 

@@ -5,6 +5,7 @@ import { useLive } from "../common/prefs";
 
 export type Subscription = Schemas["Subscription"];
 export type Delivery = Schemas["Delivery"];
+export type Gap = Schemas["WebhookGap"];
 
 // Place is the webhook of an address.
 export type Place = { topic: string; subscription: string };
