@@ -1,6 +1,6 @@
 import { Button, Card, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { Link, useLocation, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { failureOf } from "../api/client";
 import { ErrorState } from "../common/states";
@@ -11,7 +11,7 @@ import { accept } from "../shell/session";
 export function Accept() {
   const client = useQueryClient();
   const navigate = useNavigate();
-  const token = location.hash.slice(1);
+  const token = useLocation({ select: (l) => l.hash }); // a link that is pasted over half of it loads no page
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   useEffect(() => {

@@ -1,6 +1,6 @@
 import { Button, Card, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { Link, useLocation, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { ErrorState } from "../common/states";
 import { signIn } from "../shell/session";
@@ -10,7 +10,7 @@ import { Door } from "../shell/SignIn";
 export function Enter() {
   const client = useQueryClient();
   const navigate = useNavigate();
-  const link = location.hash.slice(1);
+  const link = useLocation({ select: (l) => l.hash }); // a link that is pasted over half of it loads no page
   useEffect(() => {
     document.title = "Portal link · Sluice";
   }, []);
