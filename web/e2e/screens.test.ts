@@ -24,12 +24,15 @@ beforeAll(async () => {
   await call(k, "PUT", "/v1/queues/orders/schedules/report", { cron: "0 9 * * MON-FRI", time_zone: "Europe/Berlin", message: { body: "daily report" } });
   await call(k, "PUT", "/v1/queues/invoices.fifo", { labels: { team: "billing" } });
   await call(k, "PUT", "/v1/queues/mails", { delay: "5m" });
+  const long = "a-queue-with-a-very-lengthy-name-that-a-script-has-written-in-eu-central-1";
+  await call(k, "PUT", `/v1/queues/${long}`, { labels: { team: "platform-engineering", environment: "production" }, redrive: { dead_letter_queue: "orders-dlq", max_receives: 3 } });
+  await call(k, "POST", `/v1/queues/${long}/pause`, { direction: "receive" });
   await call(k, "POST", "/v1/queues/mails/pause", { direction: "receive", reason: "the provider is down" });
   const orders = [7, 8, 9, 10, 11, 12].map((n) => ({ body: JSON.stringify({ order: n, id: 9007199254740993, customer: { tier: "pro", name: "Ada" }, total: 12.5 * n }), attributes: { type: { type: "String", value: "order.paid" } } }));
   const sent = await call<{ results: { id: string }[] }>(k, "POST", "/v1/queues/orders/messages/batch", { messages: [...orders, { body: "later", delay: "2h" }, { body: "AAEC/w==", body_encoding: "base64" }] });
   ids.message = sent.results[0]?.id ?? "";
   const got = await call<{ messages: { receipt_handle: string }[] }>(k, "POST", "/v1/queues/orders/receive?max=3&consumer=worker-7&visibility_timeout=3600");
-  await call(k, "POST", "/v1/queues/orders/ack", { dead_letter: got.messages.slice(0, 2).map((m) => ({ receipt_handle: m.receipt_handle, reason: "price is null" })) });
+  await call(k, "POST", "/v1/queues/orders/ack", { dead_letter: got.messages.slice(0, 2).map((m) => ({ receipt_handle: m.receipt_handle, reason: "price is null, and the provider of payments has answered with 503 Service Unavailable: upstream connect error" })) });
   await call(k, "PUT", "/v1/topics/order-events", { message_retention: "1d" });
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/billing", { queue: "orders", filter_policy: { type: [{ prefix: "order." }], tier: ["pro"] } });
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/mails", { queue: "mails" });
@@ -45,6 +48,7 @@ beforeAll(async () => {
   await call(k, "PUT", "/v1/alarms/orders-deep", { metric: "available", target: { queue: "orders" }, threshold: 1000, periods: 3, description: "See the runbook.", notify: { topic: "order-events" } });
   await call(k, "POST", "/v1/alarms/orders-deep/mute", { for: "2h", reason: "migration" });
   await call(k, "POST", "/v1/portal_links", { role: "viewer", name: "bob@example.com" });
+  await call(k, "POST", "/v1/portal_links", { role: "viewer", name: "somebody.with.a.long.address@department.subsidiary.example.com" });
   await call(k, "POST", "/v1/keys", { name: "ci", scopes: ["messages:send"], queues: ["orders*"] });
 });
 

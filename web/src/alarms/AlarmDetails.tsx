@@ -22,8 +22,8 @@ export function StateBadge({ state }: { state: State }) {
 
 // told says who hears of what.
 function told({ notify }: Alarm): string {
-  const who = [...(notify.topic ? [notify.topic] : []), ...notify.email];
-  return who.length ? `${who.join(", ")}, of ${notify.on.map((s) => stateText[s as State]).join(", ")}` : "nobody";
+  const who = [...(notify.topic ? [`topic ${notify.topic}`] : []), ...notify.email];
+  return who.length ? `${who.join(", ")}, when it turns to ${notify.on.map((s) => stateText[s as State]).join(" or ")}` : "nobody";
 }
 
 // AlarmDetails is one alarm: what it has seen, and the changes of its state.

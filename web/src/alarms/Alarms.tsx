@@ -82,7 +82,7 @@ export function Alarms() {
                 },
                 { title: "State", cell: (a) => <StateBadge state={a.state} /> },
                 { title: "Since", num: true, cell: (a) => <Ago at={a.since} /> },
-                { title: "Looks at", wide: true, cell: (a) => <span>{metrics[a.metric].label} <span className="quiet">{targetOf(a)}</span></span> },
+                { title: "Looks at", wide: true, cell: (a) => <span>{metrics[a.metric].label}: <span className="quiet">{targetOf(a)}</span></span> },
                 { title: "Raised when", cell: (a) => ruleOf(a) },
                 { title: "Seen", num: true, cell: (a) => (a.value === null ? <span className="quiet">–</span> : <span title={a.seen ?? undefined}>{metrics[a.metric].write(a.value)}</span>) },
                 {

@@ -33,7 +33,7 @@ export const metricNames: Metric[] = ["available", "in_flight", "delayed", "olde
 
 // targetOf says in words what an alarm looks at.
 export function targetOf({ target }: Pick<Alarm, "target">): string {
-  const what = target.queue ?? (target.topic ? `${target.topic}/${target.subscription}` : "all limits");
+  const what = target.queue === "*" ? "all queues" : target.queue ?? (target.topic ? (target.topic === "*" && target.subscription === "*" ? "all webhooks" : `${target.topic}/${target.subscription}`) : "all limits");
   return target.except?.length ? `${what} without ${target.except.join(", ")}` : what;
 }
 

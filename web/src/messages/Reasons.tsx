@@ -65,9 +65,9 @@ export function Reasons({ queue, list, total, filter, show, redrive, remove }: P
             title: "Reason",
             wide: true,
             cell: (r) => (
-              <span className={r.reason === null || r.reason in reasons ? "quiet" : "one-line"} style={{ maxWidth: "26rem" }} title={r.reason ?? undefined}>
+              <Text component="span" size="sm" lineClamp={2} className={r.reason === null || r.reason in reasons ? "quiet" : undefined} style={{ overflowWrap: "anywhere" }} title={r.reason ?? undefined}>
                 {said(r.reason)}
-              </span>
+              </Text>
             ),
           },
           { title: "Messages", num: true, cell: (r) => <b>{count(r.count)}</b> },

@@ -62,15 +62,13 @@ export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues:
           sort: "name",
           wide: true,
           cell: (q) => (
-            <Group gap="xs" wrap="nowrap">
+            <Group gap="0 var(--mantine-spacing-xs)">
               <Link className="link" data-row to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: q.name }}>
                 {q.name}
               </Link>
               <QueueBadges queue={q} />
-              <span className="quiet one-line" style={{ maxWidth: "14rem" }}>
-                {Object.entries(q.labels)
-                  .map(([k, v]) => (v ? `${k}=${v}` : k))
-                  .join(" ")}
+              <span className="quiet one-line" style={{ maxWidth: "14rem" }} title={labelsOf(q)}>
+                {labelsOf(q)}
               </span>
             </Group>
           ),
@@ -96,6 +94,12 @@ export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues:
       ]}
     />
   );
+}
+
+function labelsOf(q: Queue): string {
+  return Object.entries(q.labels)
+    .map(([k, v]) => (v ? `${k}=${v}` : k))
+    .join(" ");
 }
 
 function rate(perSecond: number) {

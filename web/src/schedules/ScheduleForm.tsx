@@ -9,7 +9,8 @@ import { Ago } from "../common/Time";
 import { type Owner, pathTo, type Schedule, useSchedules } from "./data";
 import { blank, type Form, formOf, inputOf, timesOf } from "./form";
 
-const missed = [
+// missed says what becomes of times that could not be kept.
+export const missed = [
   { value: "skip", label: "are left out" },
   { value: "run_once", label: "are made up for by one message" },
   { value: "run_all", label: "are each made up for, at most the latest 100" },

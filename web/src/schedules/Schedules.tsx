@@ -11,7 +11,7 @@ import { Empty, ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
 import { pathTo, type Schedule, useOwner, useSchedules } from "./data";
-import { Runs, ScheduleForm } from "./ScheduleForm";
+import { missed, Runs, ScheduleForm } from "./ScheduleForm";
 
 // Schedules are what sends to a queue, or publishes to a topic, by itself.
 export function Schedules() {
@@ -165,7 +165,7 @@ function Details({ of: s, call, close }: { of: Schedule; call: string; close: ()
             ["Ends", <Instant key="e" at={s.ends_at} />],
             ["Last run", s.last_run ? <span key="l"><Ago at={s.last_run.sent_at} /> <span className="mono">{s.last_run.message_id}</span>{s.last_run.scheduled_for === null && " by hand"}</span> : "never"],
             ["Runs, refused, missed", `${count(s.counts.runs)}, ${count(s.counts.errors)}, ${count(s.counts.missed)}`],
-            ["What was missed", s.missed.replace("_", " ")],
+            ["Times that could not be kept", missed.find((m) => m.value === s.missed)?.label ?? s.missed],
             ...Object.entries(s.labels).map(([k, v]): [string, string] => [`Label ${k}`, v]),
           ]}
         />

@@ -58,7 +58,7 @@ function List({ whose, title }: { whose: Whose; title: string }) {
                     ),
                   },
                   { title: "By", cell: wayOf },
-                  { title: "Browser", wide: true, cell: (s) => <span className="one-line" style={{ maxWidth: "16rem" }} title={s.user_agent}>{s.user_agent || <span className="quiet">said nothing</span>}</span> },
+                  { title: "Browser", wide: true, cell: (s) => <span className="one-line" style={{ maxWidth: "24rem" }} title={s.user_agent}>{s.user_agent || <span className="quiet">said nothing</span>}</span> },
                   { title: "From", cell: (s) => <span className="mono">{s.source_ip}</span> },
                   { title: "Last used", num: true, cell: (s) => <Ago at={s.last_used_at} /> },
                   { title: "Ends", num: true, cell: (s) => <Ago at={s.expires_at} /> },
@@ -73,7 +73,7 @@ function List({ whose, title }: { whose: Whose; title: string }) {
                 ]}
               />
               <Text size="sm" className="quiet">
-                Who may not see the keys sees the own sessions only.
+                Only who may see the keys sees the sessions of others.
               </Text>
             </>
           )

@@ -72,7 +72,7 @@ export function Palette({ session, close }: { session: Session; close: () => voi
       <div id="goals" role="listbox" aria-label="Where to" className="goals">
         {goals.map((g, i) => (
           <div key={`${g.kind} ${g.to}`} id={`goal-${i}`} role="option" aria-selected={i === chosen} onMouseMove={() => setAt(i)} onClick={() => go(g)}>
-            <span className="one-line">{g.text}</span> <span className="quiet">{g.kind}</span>
+            <span>{g.text}</span> <span className="quiet">{g.kind}</span>
           </div>
         ))}
       </div>

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, NativeSelect, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, Modal, NativeSelect, SimpleGrid, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -57,10 +57,10 @@ export function Replay({ topic, of, what: first = "all", close }: { topic: strin
           <Text size="sm">
             {brings[what]} It goes to {of.target_topic ? `topic ${of.target_topic}` : of.queue ? `queue ${of.queue}` : of.endpoint}.
           </Text>
-          <Group grow align="start">
-            <TextInput label={what === "failed" ? "Failed since" : "Published since"} description="Empty for all before" placeholder="2026-03-02T08:00:00Z" value={since} onChange={(e) => setSince(e.currentTarget.value)} disabled={behind !== ""} error={failure?.at("/since")} data-autofocus spellCheck={false} autoComplete="off" />
-            <TextInput label="Until" description="Empty for now" placeholder="2026-03-02T09:00:00Z" value={until} onChange={(e) => setUntil(e.currentTarget.value)} error={failure?.at("/until")} spellCheck={false} autoComplete="off" />
-          </Group>
+          <SimpleGrid cols={{ base: 1, xs: 2 }}>
+            <TextInput label={what === "failed" ? "Failed since" : "Published since"} description="Empty: from the oldest" placeholder="2026-03-02T08:00:00Z" value={since} onChange={(e) => setSince(e.currentTarget.value)} disabled={behind !== ""} error={failure?.at("/since")} data-autofocus spellCheck={false} autoComplete="off" />
+            <TextInput label="Until" description="Empty: up to now" placeholder="2026-03-02T09:00:00Z" value={until} onChange={(e) => setUntil(e.currentTarget.value)} error={failure?.at("/until")} spellCheck={false} autoComplete="off" />
+          </SimpleGrid>
           {what !== "failed" && <TextInput label="Or behind the sequence number" value={after} onChange={(e) => setAfter(e.currentTarget.value)} error={failure?.at("/after")} spellCheck={false} autoComplete="off" />}
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, NativeSelect, SegmentedControl, Stack, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Modal, NativeSelect, SegmentedControl, SimpleGrid, Stack, Textarea, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
@@ -110,7 +110,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
             spellCheck={false}
             error={wrong}
           />
-          <Group grow>
+          <SimpleGrid cols={{ base: 1, xs: 2 }}>
             <NativeSelect label="The filter looks at" data={["attributes", "body"]} value={scope} onChange={(e) => setScope(e.currentTarget.value === "body" ? "body" : "attributes")} />
             <NativeSelect
               label="Messages arrive"
@@ -130,7 +130,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
               value={to === "topic" ? "raw" : format}
               onChange={(e) => setFormat(formats.find((f) => f === e.currentTarget.value) ?? "raw")}
             />
-          </Group>
+          </SimpleGrid>
           {lists && (
             <Group grow align="start">
               <TextInput label="Messages in a request" description="Empty for one" placeholder="1 to 100" inputMode="numeric" value={several} onChange={(e) => setSeveral(e.currentTarget.value)} error={failure?.at("/batch") ?? failure?.at("/batch/max_messages")} />

@@ -88,7 +88,7 @@ export function Subscriptions() {
                         </Link>
                       ),
                   },
-                  { title: "Filter", wide: true, cell: (s) => (s.filter_policy ? <span className="mono one-line" style={{ maxWidth: "18rem" }}>{JSON.stringify(s.filter_policy)}</span> : <span className="quiet">all</span>) },
+                  { title: "Filter", wide: true, cell: (s) => (s.filter_policy ? <span className="mono one-line" style={{ maxWidth: "18rem" }}>{JSON.stringify(s.filter_policy)}</span> : <span className="quiet">all messages</span>) },
                   { title: "To come", num: true, cell: (s) => count(s.lag) },
                   { title: "Delivered", num: true, cell: (s) => count(s.counts.delivered) },
                   { title: "Filtered out", num: true, cell: (s) => count(s.counts.filtered_out) },

@@ -88,7 +88,7 @@ export function Deliveries({ place, of: s }: { place: Place; of: Subscription })
                   { title: "HTTP", num: true, cell: (d) => d.response_status ?? <span className="quiet">–</span> },
                   { title: "Attempt", num: true, cell: (d) => d.attempt },
                   { title: "When", num: true, cell: (d) => <Ago at={d.at} /> },
-                  { title: "Next", num: true, cell: (d) => <Ago at={d.next_attempt_at} /> },
+                  { title: "Next", num: true, cell: (d) => <Ago at={toCome(d.next_attempt_at)} /> },
                 ]}
               />
               <Pager next={next_cursor} />
@@ -115,6 +115,9 @@ export function Deliveries({ place, of: s }: { place: Place; of: Subscription })
     </Stack>
   );
 }
+
+// toCome is a time that is still to come: what was due is behind, or waits until the endpoint may be tried.
+const toCome = (at: string | null | undefined) => (at && Date.parse(at) > Date.now() ? at : null);
 
 const keyOf = (d: Delivery) => `${d.id}.${d.attempt}.${d.at}`;
 
@@ -165,7 +168,7 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
                       ["When", <Instant key="w" at={d.at} />],
                       ["Error", d.error ? <code key="e">{d.error.code}</code> : "–"],
                       ...(d.batch_id ? ([["In a request", `${d.batch_id}, of ${plural(d.batch_size ?? 0, "message")}`]] as [string, string][]) : []),
-                      ["Next attempt", d.next_attempt_at ? <Ago key="n" at={d.next_attempt_at} /> : "none by itself"],
+                      ["Next attempt", d.next_attempt_at ? <Instant key="n" at={d.next_attempt_at} /> : "none by itself"],
                     ]}
                   />
                   {d.response && (
