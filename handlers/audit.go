@@ -30,6 +30,8 @@ type AuditEntry struct {
 	// The Request-Id of the answer, as in the log.
 	RequestID string      `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7ft"`
 	Target    AuditTarget `json:"target"`
+	// The signature of the request does not cover the operation: it came by a protocol of AWS with an `X-Amz-Target` that was not signed.
+	UnsignedOperation bool `json:"unsigned_operation" example:"false"`
 	// Its settings before the change; null when it was not there or has none.
 	Before json.RawMessage `json:"before" swaggertype:"object" extensions:"x-nullable"`
 	// Its settings after the change; null when it is not there or has none.
@@ -70,7 +72,7 @@ type AuditTarget struct {
 
 func newAuditEntry(e audit.Entry) AuditEntry {
 	return AuditEntry{ID: e.ID, Time: Instant{e.At}, Operation: e.Operation, Outcome: string(e.Outcome), Code: textOrNull(e.Code),
-		Actor: newAuditActor(e.Actor), Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request,
+		Actor: newAuditActor(e.Actor), Tenant: textOrNull(e.Tenant), SourceIP: e.Address, RequestID: e.Request, UnsignedOperation: e.Unsigned,
 		Target: AuditTarget{Type: e.Target.Type, Name: textOrNull(e.Target.Name), Queue: textOrNull(e.Target.Queue), Topic: textOrNull(e.Target.Topic)},
 		Before: orNull(e.Before), After: orNull(e.After)}
 }

@@ -230,6 +230,16 @@ func (s *Signature) End() time.Time {
 	return s.Time.Add(MaxSkew)
 }
 
+// Covers reports whether the signature covers a header, by its name in lower case.
+func (s *Signature) Covers(header string) bool {
+	for name := range strings.SplitSeq(s.signed, ";") {
+		if name == header {
+			return true
+		}
+	}
+	return false
+}
+
 // Text is the signature itself, 64 hexadecimal digits once Verify has said that it holds. No other request has the same, unless it
 // was signed in the same second and differs in nothing that is signed.
 func (s *Signature) Text() string { return s.signature }

@@ -3,6 +3,8 @@ package aws_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -225,4 +227,22 @@ func TestASuspendedTenantDoesNotPublish(t *testing.T) {
 	a := h.ask("Publish", "TopicArn", topic, "Message", "m")
 	a.fails(429, "Throttled", "", "")
 	diff(t, "Retry-After", "1", a.header.Get("Retry-After"))
+}
+
+// A signature that does not cover which action is asked for is taken, as some clients sign so, and the log tells.
+func TestTheAuditLogTellsOfAnActionThatIsNotSigned(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	address := h.queue(nil)
+	body := in(address, `"Tags":{"a":"b"}`)
+	loose := h.signed("POST", "/", body, "Content-Type", "application/x-amz-json-1.0")
+	loose.Header.Set("X-Amz-Target", "AmazonSQS.TagQueue")
+	h.do(loose).ok(nil)
+	form := "Action=UntagQueue&Version=2012-11-05&QueueUrl=" + url.QueryEscape(address) + "&TagKey.1=a"
+	h.do(h.signed("POST", "/", form, "Content-Type", "application/x-www-form-urlencoded")).ok(nil) // the body is signed
+	got := []string{}
+	for _, e := range h.logged() {
+		got = append(got, fmt.Sprint(e.Operation, " ", e.Unsigned))
+	}
+	diff(t, "log", []string{"sqs:CreateQueue false", "sqs:TagQueue true", "sqs:UntagQueue false"}, got)
 }

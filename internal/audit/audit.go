@@ -47,18 +47,20 @@ const (
 
 // Entry is one line of a log.
 type Entry struct {
-	ID        string          `json:"-"`
-	At        time.Time       `json:"-"` // by the clock of Redis, when it was begun
-	Operation string          `json:"operation"`
-	Outcome   Outcome         `json:"outcome"`
-	Code      string          `json:"code,omitempty"` // of the problem, when it was not done
-	Actor     Actor           `json:"actor"`
-	Tenant    string          `json:"tenant,omitempty"` // name; "" for what belongs to no tenant
-	Address   string          `json:"address,omitempty"`
-	Request   string          `json:"request"` // id
-	Target    Target          `json:"target"`
-	Before    json.RawMessage `json:"before,omitempty"` // nil: it was not there, or it has no settings
-	After     json.RawMessage `json:"after,omitempty"`
+	ID        string    `json:"-"`
+	At        time.Time `json:"-"` // by the clock of Redis, when it was begun
+	Operation string    `json:"operation"`
+	Outcome   Outcome   `json:"outcome"`
+	Code      string    `json:"code,omitempty"` // of the problem, when it was not done
+	Actor     Actor     `json:"actor"`
+	Tenant    string    `json:"tenant,omitempty"` // name; "" for what belongs to no tenant
+	Address   string    `json:"address,omitempty"`
+	Request   string    `json:"request"` // id
+	Target    Target    `json:"target"`
+	// Unsigned says that the signature of a request does not cover what it asks for.
+	Unsigned bool            `json:"unsigned,omitempty"`
+	Before   json.RawMessage `json:"before,omitempty"` // nil: it was not there, or it has no settings
+	After    json.RawMessage `json:"after,omitempty"`
 }
 
 // Actor is who changed something.
