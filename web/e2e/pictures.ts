@@ -16,7 +16,7 @@ const pictures: { name: string; path: string; as?: "operator"; ready: (p: Page) 
   {
     name: "dead-letters",
     path: "/t/shop/queues/orders/dead-letters",
-    ready: (p) => p.getByRole("row").nth(3).waitFor(),
+    ready: (p) => p.getByRole("table", { name: "Reasons" }).getByRole("row").nth(2).waitFor().then(() => p.locator("[data-row]").nth(3).waitFor()),
   },
   { name: "fleet", path: "/admin/overview?range=15m", as: "operator", ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
 ];
@@ -36,7 +36,6 @@ test("the pictures of README and docs", async () => {
         for (const one of pictures.filter((o) => (o.as ?? "tenant") === as)) {
           await page.goto(`/console${one.path}`);
           await one.ready(page);
-          await page.waitForLoadState("networkidle");
           await page.screenshot({ path: join(out, `${one.name}-${colorScheme}.png`), animations: "disabled" });
         }
       }
