@@ -195,13 +195,19 @@ func TestQ135_AMoveSaysHowFarItIs(t *testing.T) {
 		diff(t, "running", want, got)
 		c.out("DeleteQueue", in(other, ""))
 		c.redrives()
-		until(t, "it has failed", func() bool { return str(c.moves(dead, "")[0].(object), "Status") == "FAILED" })
+		until(t, "it has failed", func() bool {
+			c.clock.Advance(20 * time.Millisecond)
+			return str(c.moves(dead, "")[0].(object), "Status") == "FAILED"
+		})
 		got = c.moves(dead, "")[0].(object)
 		want["Status"], want["FailureReason"], want["StartedTimestamp"] = "FAILED", noQueueCode, got["StartedTimestamp"] // when it was begun to work on it
 		diff(t, "failed", want, got)
 		// The newest comes first, and one unless more are asked for.
 		c.startMove(dead, "").ok(nil)
-		until(t, "it is done", func() bool { return str(c.moves(dead, "")[0].(object), "Status") == "COMPLETED" })
+		until(t, "it is done", func() bool {
+			c.clock.Advance(20 * time.Millisecond)
+			return str(c.moves(dead, "")[0].(object), "Status") == "COMPLETED"
+		})
 		list := c.moves(dead, `,"MaxResults":10`)
 		diff(t, "list", []any{"COMPLETED", "FAILED", 1}, []any{str(list[0].(object), "Status"), str(list[1].(object), "Status"), len(c.moves(dead, ""))})
 	})
@@ -218,7 +224,10 @@ func TestQ136_AMoveIsCancelledWhileItRuns(t *testing.T) {
 		cancel("garbage").fails(400, invalid, invalidType, "Value for parameter TaskHandle is invalid.")
 		diff(t, "moved by then", object{"ApproximateNumberOfMessagesMoved": "0"}, c.out("CancelMessageMoveTask", `{"TaskHandle":`+quoted(handle)+`}`))
 		c.redrives()
-		until(t, "it is cancelled", func() bool { return str(c.moves(dead, "")[0].(object), "Status") == "CANCELLED" })
+		until(t, "it is cancelled", func() bool {
+			c.clock.Advance(20 * time.Millisecond)
+			return str(c.moves(dead, "")[0].(object), "Status") == "CANCELLED"
+		})
 		if h, there := c.moves(dead, "")[0].(object)["TaskHandle"]; there {
 			t.Errorf("one that has ended has the handle %v", h)
 		}
