@@ -45,7 +45,7 @@ func (c *call) entry() *audit.Entry {
 	name, topic := c.act.changes.named(c)
 	c.flaws = was // what is wrong with a name the action will tell
 	e := &audit.Entry{ID: c.door.Audit.NewID(), Operation: c.service.scope + ":" + c.act.name, Request: c.id, Address: c.door.ClientAddress(c.r),
-		Tenant: c.who.TenantName, Actor: c.who.Actor(), Unsigned: c.loose,
+		Tenant: c.who.TenantName, Actor: c.who.Actor(), Unsigned: c.json && c.signed != nil && !c.signed.Covers("x-amz-target"),
 		Target: audit.Target{Type: c.act.changes.kind, Name: name, Topic: topic}}
 	switch {
 	case c.link != nil:

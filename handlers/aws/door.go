@@ -167,8 +167,8 @@ type call struct {
 	out     reply
 	body    []byte
 
-	key     string // access key id that signed it
-	loose   bool   // its signature does not cover which action it asks for
+	key     string           // access key id that signed it
+	signed  *sigv4.Signature // nil: it needs none
 	who     auth.Principal
 	terms   *tenants.Terms // what holds for the tenant
 	let     bool           // the request was let in, and counts
@@ -346,7 +346,7 @@ func (c *call) authenticate() error {
 	if !holds && !c.needsNone(signer) {
 		return err
 	}
-	c.key, c.loose = s.AccessKeyID, c.json && !s.Covers("x-amz-target")
+	c.key, c.signed = s.AccessKeyID, s
 	if err := c.admit(signer); err != nil {
 		return err
 	}
