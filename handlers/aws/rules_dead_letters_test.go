@@ -176,6 +176,15 @@ func TestQ134_WhatWasMovedIsNew(t *testing.T) {
 	})
 }
 
+// moveIs waits until the newest move has a status. Who works on moves looks again by the clock of the test, so that goes on.
+func (c client) moveIs(dead, status string) {
+	c.Helper()
+	until(c.TB, "the move is "+status, func() bool {
+		c.clock.Advance(20 * time.Millisecond)
+		return str(c.moves(dead, "")[0].(object), "Status") == status
+	})
+}
+
 func TestQ135_AMoveSaysHowFarItIs(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, c client) {
@@ -195,19 +204,13 @@ func TestQ135_AMoveSaysHowFarItIs(t *testing.T) {
 		diff(t, "running", want, got)
 		c.out("DeleteQueue", in(other, ""))
 		c.redrives()
-		until(t, "it has failed", func() bool {
-			c.clock.Advance(20 * time.Millisecond)
-			return str(c.moves(dead, "")[0].(object), "Status") == "FAILED"
-		})
+		c.moveIs(dead, "FAILED")
 		got = c.moves(dead, "")[0].(object)
 		want["Status"], want["FailureReason"], want["StartedTimestamp"] = "FAILED", noQueueCode, got["StartedTimestamp"] // when it was begun to work on it
 		diff(t, "failed", want, got)
 		// The newest comes first, and one unless more are asked for.
 		c.startMove(dead, "").ok(nil)
-		until(t, "it is done", func() bool {
-			c.clock.Advance(20 * time.Millisecond)
-			return str(c.moves(dead, "")[0].(object), "Status") == "COMPLETED"
-		})
+		c.moveIs(dead, "COMPLETED")
 		list := c.moves(dead, `,"MaxResults":10`)
 		diff(t, "list", []any{"COMPLETED", "FAILED", 1}, []any{str(list[0].(object), "Status"), str(list[1].(object), "Status"), len(c.moves(dead, ""))})
 	})
@@ -224,10 +227,7 @@ func TestQ136_AMoveIsCancelledWhileItRuns(t *testing.T) {
 		cancel("garbage").fails(400, invalid, invalidType, "Value for parameter TaskHandle is invalid.")
 		diff(t, "moved by then", object{"ApproximateNumberOfMessagesMoved": "0"}, c.out("CancelMessageMoveTask", `{"TaskHandle":`+quoted(handle)+`}`))
 		c.redrives()
-		until(t, "it is cancelled", func() bool {
-			c.clock.Advance(20 * time.Millisecond)
-			return str(c.moves(dead, "")[0].(object), "Status") == "CANCELLED"
-		})
+		c.moveIs(dead, "CANCELLED")
 		if h, there := c.moves(dead, "")[0].(object)["TaskHandle"]; there {
 			t.Errorf("one that has ended has the handle %v", h)
 		}

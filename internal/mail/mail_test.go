@@ -1,6 +1,7 @@
 package mail_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluicemq/sluice/internal/egress/egresstest"
 	"github.com/sluicemq/sluice/internal/mail"
 	"github.com/sluicemq/sluice/internal/mail/mailtest"
 )
@@ -20,6 +22,8 @@ func parse(tb testing.TB, text string) mail.Server {
 	}
 	return s
 }
+
+func pems(certificate, key string) ([]byte, []byte) { return []byte(certificate), []byte(key) }
 
 func letter(to string) mail.Letter {
 	return mail.Letter{To: to, Subject: "Alarm orders: ålarm", Text: "It is so.\n", ID: "a-1." + to, At: time.Unix(1_700_000_000, 0)}
@@ -65,7 +69,11 @@ func TestWhatLeavesThisMachineIsEncrypted(t *testing.T) {
 	if out.Left != 1 || len(plain.Letters()) != 0 || len(plain.Logins()) != 0 {
 		t.Errorf("a server without TLS got %v, %v: %+v", plain.Letters(), plain.Logins(), out)
 	}
-	secure := mailtest.Start(t, mailtest.Certificate(t))
+	certificate, err := tls.X509KeyPair(pems(egresstest.NewAuthority(t).Issue(t, "mail")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := mailtest.Start(t, &certificate)
 	out = mail.New(parse(t, strings.Replace(secure.URL, "smtp://", "smtp://u:p@", 1)), "sluice@example.com").Send(t.Context(), []mail.Letter{letter("ana@example.com")})
 	if out.Sent != 1 {
 		t.Errorf("by STARTTLS: %+v", out)
