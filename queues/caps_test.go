@@ -157,6 +157,29 @@ func TestTheOldestMakesRoom(t *testing.T) {
 	})
 }
 
+// A server that learns of a cap only from its own send stores the batch as one that knew it.
+func TestABatchMeetsACapThatIsNew(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		other := b.another(t)
+		q := b.queue(t, nil)
+		other.send(t, q, "before")
+		if _, err := b.Update(t.Context(), b.tenant, q, queues.Condition{}, func(s queues.Settings) (queues.Settings, error) {
+			capped(3, 0, queues.DropOldest)(&s)
+			return s, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range other.batch(t, q, false, outgoing("1", "2", "3", "4", "5")...) {
+			if r.Err != nil {
+				t.Errorf("message %d of the batch: %v", i+1, r.Err)
+			}
+		}
+		if diff := cmp.Diff([]string{"3", "4", "5"}, b.remaining(t, q)); diff != "" {
+			t.Errorf("left (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // A message that needs the room of many pushes them out a hundred at a time.
 func TestRoomForALargeMessageIsMadeInSteps(t *testing.T) {
 	engines(t, func(t *testing.T, b *bench) {

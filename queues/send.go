@@ -1,6 +1,7 @@
 package queues
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -114,86 +115,50 @@ func (d *desk) sendHere(who caller, batch []Outgoing, atomic bool) ([]SendResult
 		c = now
 		return c.admit(m)
 	}
-	call := &sendCall{who: who, config: c, most: storable, atomic: atomic, done: make(chan struct{})}
 	// broken is why a part of a FIFO batch was not stored. What comes behind it must not overtake it.
 	var broken error
-	flush := func() error {
-		for try := 1; len(call.items) > 0; try++ {
-			d.sends.add(call)
-			<-call.done
-			if !errors.Is(call.err, errStale) || try == maxStale {
+	for from, try := 0, 1; from < len(batch); try++ {
+		call, next := &sendCall{who: who, config: c, most: storable, atomic: atomic, done: make(chan struct{})}, from
+		for ; next < len(batch) && (atomic || len(call.items) == 0 || len(call.items) < c.together()); next++ {
+			m, result := &batch[next], &results[next]
+			if *result = (SendResult{Err: check(m)}); result.Err != nil {
+				if atomic {
+					return nil, result.Err
+				}
+				continue
+			}
+			if result.Err = broken; broken != nil {
+				continue
+			}
+			item := d.pack(m, c, result)
+			if !atomic && len(call.items) > 0 && call.size+len(item.record) > callBytes {
 				break
 			}
-			var err error
-			c = d.config.Load()
-			if call, err = d.repack(call, c); err != nil {
-				return err
-			}
+			call.add(item)
+		}
+		if atomic && (len(call.items) > MaxAtomicBatch || call.size > MaxAtomicBytes) {
+			return nil, ErrAtomicTooLarge
+		}
+		if len(call.items) > 0 {
+			d.sends.add(call)
+			<-call.done
+		}
+		if errors.Is(call.err, errStale) && try < maxStale {
+			c = d.config.Load() // by which they are prepared anew: not as many may go together
+			continue
 		}
 		if errors.Is(call.err, errStale) {
 			call.fail(engine.ErrUnavailable) // the settings never stood still
 		}
 		if atomic || errors.Is(call.err, errGone) {
-			return call.err
+			return results, call.err
 		}
 		if c.IsFIFO() {
-			broken = call.refusal()
+			broken = cmp.Or(broken, call.refusal())
 		}
-		call = &sendCall{who: who, config: c, most: storable, done: make(chan struct{})}
-		return nil
+		from, try = next, 0
 	}
-	for i := range batch {
-		m := &batch[i]
-		if err := check(m); err != nil {
-			if atomic {
-				return nil, err
-			}
-			results[i].Err = err
-			continue
-		}
-		item := d.pack(m, c, &results[i])
-		if n, size := len(call.items), call.size; n > 0 && (n+1 > c.together() || size+len(item.record) > callBytes) && !atomic {
-			before := c
-			if err := flush(); err != nil {
-				return nil, err
-			}
-			if c != before { // it was prepared by settings that have changed
-				if err := c.admit(m); err != nil {
-					results[i].Err = err
-					continue
-				}
-				item = d.pack(m, c, &results[i])
-			}
-		}
-		if broken != nil {
-			results[i].Err = broken
-			continue
-		}
-		call.add(item)
-	}
-	if atomic && (len(call.items) > MaxAtomicBatch || call.size > MaxAtomicBytes) {
-		return nil, ErrAtomicTooLarge
-	}
-	return results, flush()
-}
-
-// repack prepares the messages of a call anew, after the settings have changed. Those that are not allowed any more
-// are refused.
-func (d *desk) repack(old *sendCall, c *config) (*sendCall, error) {
-	call := &sendCall{who: old.who, config: c, most: old.most, atomic: old.atomic, done: make(chan struct{})}
-	for i := range old.items {
-		m, result := old.items[i].message, old.items[i].result
-		*result = SendResult{}
-		if err := c.admit(m); err != nil {
-			if call.atomic {
-				return nil, err
-			}
-			result.Err = err
-			continue
-		}
-		call.add(d.pack(m, c, result))
-	}
-	return call, nil
+	return results, nil
 }
 
 // sendCall is one caller's messages for one script call.
