@@ -55,8 +55,14 @@ func (r Registry) Confirm(ctx context.Context, t tenants.ID, name, uid string) (
 // Lookup returns the uid of a live thing, or "".
 func (r Registry) Lookup(ctx context.Context, t tenants.ID, name string) (string, error) {
 	reply, err := r.Engine.Do(ctx, lookupScript, r.keys(t)[:1], name)
-	uid, _ := reply.(string)
-	return uid, err
+	if err != nil {
+		return "", err
+	}
+	uid, ok := reply.(string)
+	if !ok {
+		return "", unexpected(reply)
+	}
+	return uid, nil
 }
 
 // Named is a thing by its name and uid.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -305,7 +306,7 @@ func (n *node) flush(calls []*call) {
 	default:
 		pipe := n.client.Pipeline()
 		queue(ctx, pipe, calls)
-		_, _ = pipe.Exec(ctx)
+		exec(ctx, pipe, calls)
 	}
 	took := int64(time.Since(begun))
 	if fastest := n.trip.Load(); fastest == 0 || took < fastest {
@@ -336,6 +337,17 @@ func queue(ctx context.Context, pipe redis.Pipeliner, calls []*call) {
 	}
 }
 
+// exec sends what was queued. When Redis refuses the client that connects, a wrong password for example, the commands
+// were never sent and go-redis tells only the caller of Exec: a command without answer and error has that error.
+func exec(ctx context.Context, pipe redis.Pipeliner, calls []*call) {
+	_, err := pipe.Exec(ctx)
+	for _, c := range calls {
+		if c.cmd.Val() == nil && c.cmd.Err() == nil {
+			c.err = cmp.Or(err, errNotSent)
+		}
+	}
+}
+
 // flushWait sends calls and a WAIT on one connection. A WAIT that comes back short is repeated on that connection, for
 // another one would only speak of its own writes.
 func (n *node) flushWait(ctx context.Context, calls []*call, replicas int) {
@@ -345,7 +357,7 @@ func (n *node) flushWait(ctx context.Context, calls []*call, replicas int) {
 	queue(ctx, pipe, calls)
 	const once = 500 * time.Millisecond
 	waited := pipe.Do(ctx, "wait", replicas, once.Milliseconds())
-	_, _ = pipe.Exec(ctx)
+	exec(ctx, pipe, calls)
 	got, err := waited.Int()
 	for err == nil && got < replicas && ctx.Err() == nil {
 		got, err = conn.Do(ctx, "wait", replicas, once.Milliseconds()).Int()
@@ -353,7 +365,7 @@ func (n *node) flushWait(ctx context.Context, calls []*call, replicas int) {
 	confirmed := err == nil && got >= replicas
 	for _, c := range calls {
 		proven := confirmed && (c.mark == nil || c.mark.Err() == nil || errors.Is(c.mark.Err(), redis.Nil))
-		if c.replicas > 0 && !proven && (c.cmd.Err() == nil || errors.Is(c.cmd.Err(), redis.Nil)) {
+		if c.err == nil && c.replicas > 0 && !proven && (c.cmd.Err() == nil || errors.Is(c.cmd.Err(), redis.Nil)) {
 			c.err = errWait
 		}
 	}

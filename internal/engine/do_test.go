@@ -161,6 +161,32 @@ func TestJoinedCallsHaveTheirOwnAnswers(t *testing.T) {
 	}
 }
 
+// What was never sent because Redis takes no connection has no answer, also where several calls were to leave together.
+func TestARefusedConnectionIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(int, *fakeConn, []string) string { return fakeOK })
+	f.other = func(_ *fakeConn, args []string) string {
+		if strings.EqualFold(args[0], "hello") || strings.EqualFold(args[0], "auth") {
+			return "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+		}
+		return ""
+	}
+	e := open(t, engine.Options{URL: "redis://:old@" + f.addr, Budget: 200 * time.Millisecond})
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			reply, err := e.Do(context.Background(), countScript, []string{key("k")}, fmt.Sprint("op", i))
+			if !errors.Is(err, engine.ErrUnavailable) {
+				t.Errorf("call %d: got %v and %v, want %v", i, reply, err, engine.ErrUnavailable)
+			}
+		})
+	}
+	wg.Wait()
+	if n := f.attempts(); n != 0 {
+		t.Errorf("%d scripts ran", n)
+	}
+}
+
 // A thousand callers while the network resets their connections again and again.
 func TestEveryCallIsAnsweredOnce(t *testing.T) {
 	t.Parallel()

@@ -117,16 +117,17 @@ func (f *fake) answer(c *fakeConn, args []string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name := strings.ToLower(args[0])
-	if name == "hello" {
-		return "*2\r\n$6\r\nserver\r\n$4\r\nfake\r\n"
+	if name != "hello" {
+		f.seen = append(f.seen, args)
 	}
-	f.seen = append(f.seen, args)
 	if f.other != nil {
 		if reply := f.other(c, args); reply != "" {
 			return reply
 		}
 	}
 	switch name {
+	case "hello":
+		return "*2\r\n$6\r\nserver\r\n$4\r\nfake\r\n"
 	case "evalsha":
 		n := f.runs
 		f.runs++

@@ -38,7 +38,7 @@ var errNotSent = errors.New("not sent")
 
 // refusals are the error codes with which Redis says that it did not run a command at all, for a reason that passes.
 var refusals = []string{
-	"LOADING", "BUSY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED",
+	"NOAUTH", "WRONGPASS", "LOADING", "BUSY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED",
 	"ERR max number of clients",
 }
 

@@ -53,6 +53,8 @@ var answers = []struct {
 	{"NOREPLICAS", "NOREPLICAS Not enough good replicas to write.", engine.NotDone, true, unavailable},
 	{"MISCONF disk", "MISCONF Errors writing to the AOF file: No space left on device", engine.NotDone, true, unavailable},
 	{"LOADING", "LOADING Redis is loading the dataset in memory", engine.NotDone, true, unavailable},
+	{"WRONGPASS", "WRONGPASS invalid username-password pair or user is disabled.", engine.NotDone, true, unavailable},
+	{"NOAUTH", "NOAUTH Authentication required.", engine.NotDone, true, unavailable},
 	{"READONLY", "READONLY You can't write against a read only replica.", engine.Elsewhere, true, unavailable},
 	{"READONLY in a script", "READONLY You can't write against a read only replica. script: f, on @user_script:1.", engine.Elsewhere, true, unavailable},
 	{"MOVED", "MOVED 3999 127.0.0.1:1", engine.Elsewhere, true, unavailable},
