@@ -56,7 +56,7 @@ const (
 // entry is one message in the books.
 type entry struct {
 	told       told
-	at         time.Time // when it was confirmed
+	begun, at  time.Time // when the call that confirmed it was sent, and when it was confirmed
 	ids        []string  // under which it was delivered; more than one is a copy
 	deliveries []delivery
 	acked      time.Time // when the confirmation of an ack arrived
@@ -147,8 +147,9 @@ func (l *load) produce(number int, gap time.Duration) {
 			headers = []string{"Idempotency-Key", bodies[0]}
 		}
 		for {
+			begun := time.Now()
 			fates := l.send(bodies, many, headers)
-			l.note(bodies, fates)
+			l.note(bodies, fates, begun)
 			// A repeated call ends with the load, too: then the outcome stays what it is.
 			if !keyed || !slices.Contains(fates, unknown) && !slices.Contains(fates, refused) || l.ctx.Err() != nil {
 				break
@@ -161,7 +162,7 @@ func (l *load) produce(number int, gap time.Duration) {
 
 // note enters what the sender was told. What was confirmed once stays so, and what is refused after its outcome was
 // unknown is still unknown: the refusal speaks of the repetition.
-func (l *load) note(bodies []string, fates []told) {
+func (l *load) note(bodies []string, fates []told, begun time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, b := range bodies {
@@ -169,7 +170,7 @@ func (l *load) note(bodies []string, fates []told) {
 		switch {
 		case e.told == stored:
 		case fates[i] == stored:
-			e.told, e.at = stored, time.Now()
+			e.told, e.begun, e.at = stored, begun, time.Now()
 			l.acked.Add(1)
 		case fates[i] == refused && e.told != unknown:
 			e.told = refused
@@ -385,17 +386,17 @@ func (l *load) noteAck(m received, status int) {
 // report is what the books show.
 type report struct {
 	attempts, acked, refused, unknown int
-	ok                                int         // confirmed and delivered
-	lost                              int         // confirmed and never delivered
-	recovered                         int         // of unknown outcome, and delivered
-	leaked                            int         // refused, and delivered all the same
-	strays                            int         // delivered, but nobody sent it
-	copies                            int         // stored more than once
-	again                             int         // deliveries after the first
-	early                             int         // of those, before the lease before was over
-	risen                             int         // delivered after its ack was confirmed
-	breaks                            int         // of a FIFO queue: delivered first after a later one of its group
-	lostAt                            []time.Time // when the lost ones were confirmed
+	ok                                int      // confirmed and delivered
+	lost                              int      // confirmed and never delivered
+	recovered                         int      // of unknown outcome, and delivered
+	leaked                            int      // refused, and delivered all the same
+	strays                            int      // delivered, but nobody sent it
+	copies                            int      // stored more than once
+	again                             int      // deliveries after the first
+	early                             int      // of those, before the lease before was over
+	risen                             int      // delivered after its ack was confirmed
+	breaks                            int      // of a FIFO queue: delivered first after a later one of its group
+	gone                              []*entry // the lost ones
 	examples                          []string
 }
 
@@ -446,7 +447,7 @@ func (l *load) read() report {
 				r.ok++
 			} else {
 				r.lost++
-				r.lostAt = append(r.lostAt, e.at)
+				r.gone = append(r.gone, e)
 				bad = "lost"
 			}
 		case refused:

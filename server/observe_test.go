@@ -36,6 +36,7 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 	}
 	const q = "/v1/queues/orders"
 	do(http.MethodPut, q, tenantKey, `{"labels":{"team":"`+mark+`-label"}}`)
+	do(http.MethodPut, q+"-small", tenantKey, `{"max_message_size":1024}`)
 	sends := [][]string{nil, {"Message-Attr-Type", mark + "-attribute"}, {"Idempotency-Key", mark + "-idempotency"},
 		{"Message-Attributes", `{"A":{"type":"String","value":"` + mark + `-typed"}}`}, {"Content-Type", "text/" + mark}}
 	for _, headers := range sends {
@@ -78,7 +79,7 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 		method, path, key, body string
 		headers                 []string
 	}{
-		{http.MethodPost, q + "/messages", tenantKey, mark + strings.Repeat("x", 2<<20), nil},
+		{http.MethodPost, q + "-small/messages", tenantKey, mark + strings.Repeat("x", 2<<10), nil},
 		{http.MethodPost, q + "/messages", tenantKey, mark, []string{"Message-Attributes", mark}},
 		{http.MethodPost, q + "/messages", tenantKey, mark, []string{"Content-Encoding", "gzip"}},
 		{http.MethodPost, q + "/messages", tenantKey, mark + "-other", []string{"Idempotency-Key", mark + "-idempotency"}},

@@ -90,7 +90,8 @@ func (m *Migration) empty(from, to *Server) {
 	m.c.tb.Fatalf("redistest: migrate slot %d: keys left after %d rounds", m.slot, migrateRounds)
 }
 
-// carry moves up to limit keys in one MIGRATE and returns how many it found.
+// carry moves up to limit keys in one MIGRATE and returns how many it found. Nodes that have too little time for each other
+// take the cluster to be down for a while: it waits for its end.
 func (m *Migration) carry(from, to *Server, limit int) (int, error) {
 	keys, err := from.do("CLUSTER", "GETKEYSINSLOT", m.slot, limit).StringSlice()
 	if err != nil || len(keys) == 0 {
@@ -101,6 +102,10 @@ func (m *Migration) carry(from, to *Server, limit int) (int, error) {
 		args = append(args, k)
 	}
 	reply, err := from.do(args...).Text()
+	if err != nil && strings.Contains(err.Error(), "CLUSTERDOWN") {
+		m.c.WaitOK()
+		return m.carry(from, to, limit)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("from %s to %s: %w", from.addr, to.addr, err)
 	}
