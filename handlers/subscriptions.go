@@ -60,9 +60,9 @@ type Subscription struct {
 	FilterPolicy map[string]any `json:"filter_policy" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
 	FilterScope string `json:"filter_scope" enums:"attributes,body"`
-	// Retrying: the queue or topic takes no messages now. Broken: it is missing, and what is published is dropped. Failing: the
-	// endpoint failed too often in a row, and gets one attempt now and then. Disabled: it gets nothing until it is enabled.
-	// Unverified: it gets nothing until it answers a challenge.
+	// Retrying: the queue or topic takes no messages now. Broken: it is missing, and what is published is dropped; or what is
+	// stored of the subscription is damaged, and what is published waits. Failing: the endpoint failed too often in a row, and gets
+	// one attempt now and then. Disabled: it gets nothing until it is enabled. Unverified: it gets nothing until it answers a challenge.
 	State string `json:"state" enums:"active,paused,retrying,broken,failing,disabled,unverified"`
 	// null when it is not paused.
 	PausedAt *Instant `json:"paused_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
@@ -285,7 +285,7 @@ func (r *reader) filterScope() filter.Scope {
 //	@Failure		403				{object}	Problem				"The topic has as many subscriptions as it may have"
 //	@Failure		404				{object}	Problem				"No such topic"
 //	@Failure		408				{object}	Problem				"The body did not arrive in time"
-//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`)"
+//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`), or damaged (`subscription_damaged`)"
 //	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem				"The body is too large"
 //	@Failure		415				{object}	Problem				"The body is not JSON"
@@ -340,7 +340,7 @@ func (a *API) putSubscription(c echo.Context) error {
 //	@Failure		400				{object}	Problem				"The request is malformed"
 //	@Failure		404				{object}	Problem				"No such topic or subscription"
 //	@Failure		408				{object}	Problem				"The body did not arrive in time"
-//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`)"
+//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`), or damaged (`subscription_damaged`)"
 //	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem				"The body is too large"
 //	@Failure		415				{object}	Problem				"The body is not JSON"

@@ -260,6 +260,9 @@ func (a *API) showWebhook(ctx context.Context, out *Subscription, s *topics.Subs
 		out.State = string(topics.Active)
 	}
 	switch {
+	case st.Damaged:
+		damaged := topics.ErrSubscriptionDamaged
+		out.State, out.LastError = string(topics.Broken), &SubscriptionError{Code: damaged.Code, Detail: damaged.Message, At: Instant{a.Clock.Now()}}
 	case st.Gate == webhook.Off:
 		out.State = string(topics.Disabled)
 	case out.State == string(topics.Active) && st.Gate == webhook.Unverified:

@@ -77,6 +77,14 @@ func newMetrics(s *Server) *metrics {
 			}
 			return 0
 		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sluice_topic_subscriptions_damaged_total", Help: "Subscriptions to which this server carried nothing because what is stored of them cannot be read, each counted when it was found.",
+		}, func() float64 {
+			if p := s.parts.Load(); p != nil {
+				return float64(p.topics.Damaged())
+			}
+			return 0
+		}),
 		newWebhookCollector(s),
 		newAlarmCollector(s),
 		&engineCollector{server: s, calls: prometheus.NewDesc("sluice_redis_calls_total", "Script calls to Redis by outcome.", []string{"outcome"}, nil)},
@@ -142,8 +150,8 @@ func (t *taskCollector) Collect(ch chan<- prometheus.Metric) {
 
 // webhookCollector shows what this server sent to webhooks.
 type webhookCollector struct {
-	server                                                                           *Server
-	attempts, refused, disabled, setAside, outage, outages, excused, sending, shards *prometheus.Desc
+	server                                                                                    *Server
+	attempts, refused, disabled, setAside, damaged, outage, outages, excused, sending, shards *prometheus.Desc
 }
 
 func newWebhookCollector(s *Server) *webhookCollector {
@@ -152,6 +160,7 @@ func newWebhookCollector(s *Server) *webhookCollector {
 		refused:  prometheus.NewDesc("sluice_webhook_refused_total", "Attempts that the rules for outgoing requests forbade.", nil, nil),
 		disabled: prometheus.NewDesc("sluice_webhooks_disabled_total", "Webhooks that this server disabled because of what they answered, or did not.", nil, nil),
 		setAside: prometheus.NewDesc("sluice_webhook_set_aside_total", "Messages to webhooks that this server set aside as failed, because they could not be read or never came to a result.", nil, nil),
+		damaged:  prometheus.NewDesc("sluice_webhooks_damaged_total", "Webhooks to which this server sent nothing because what is stored of them cannot be read, each counted when it was found.", nil, nil),
 		outage:   prometheus.NewDesc("sluice_webhook_outage", "1 while more than half of all endpoints fail in the same way, which is taken for a fault of this server's network.", nil, nil),
 		outages:  prometheus.NewDesc("sluice_webhook_outages_total", "How often that began.", nil, nil),
 		excused:  prometheus.NewDesc("sluice_webhook_excused_total", "Attempts that failed meanwhile, and were charged to no endpoint or message.", nil, nil),
@@ -161,7 +170,7 @@ func newWebhookCollector(s *Server) *webhookCollector {
 
 // Describe implements prometheus.Collector.
 func (w *webhookCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.setAside, w.outage, w.outages, w.excused, w.sending, w.shards} {
+	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.setAside, w.damaged, w.outage, w.outages, w.excused, w.sending, w.shards} {
 		ch <- d
 	}
 }
@@ -179,6 +188,7 @@ func (w *webhookCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(w.refused, prometheus.CounterValue, float64(o.Refused))
 	ch <- prometheus.MustNewConstMetric(w.disabled, prometheus.CounterValue, float64(o.Disabled))
 	ch <- prometheus.MustNewConstMetric(w.setAside, prometheus.CounterValue, float64(o.SetAside))
+	ch <- prometheus.MustNewConstMetric(w.damaged, prometheus.CounterValue, float64(o.Damaged))
 	outage := 0.0
 	if p.webhooks.Outage() != "" {
 		outage = 1

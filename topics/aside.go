@@ -30,5 +30,20 @@ func (r *round) tellDamaged(d *result) {
 		"subscription", d.sub.name, "messages", len(d.damaged), "first", d.damaged[0])
 }
 
+// A subscription that is damaged is not carried to, and stops no other. The log waits for it, as for one that is paused.
+
+// tellAside tells the operator of subscriptions that are damaged, each once as long as this server carries the topic.
+func (r *round) tellAside(topic string, aside map[string]bool) {
+	for name := range aside {
+		if !r.aside[name] {
+			r.store.damaged.Add(1)
+			r.store.logger.Error("a subscription cannot be read; nothing is carried to it", "tenant", r.tenant.String(), "topic", topic, "subscription", name)
+		}
+	}
+}
+
+// Damaged returns how many subscriptions this server has found damaged since it started.
+func (s *Store) Damaged() int64 { return s.damaged.Load() }
+
 // SetAside returns how many messages that could not be read this server passed by since it started, each once for each subscription.
 func (s *Store) SetAside() int64 { return s.setAside.Load() }

@@ -1,7 +1,10 @@
 package topics_test
 
 import (
+	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,6 +171,121 @@ func TestADamagedMessageIsNoDeadLetter(t *testing.T) {
 		}
 		if s := w.subscription(t, tp, "a"); s.Failed != 3 || s.Dropped != 0 || s.FilteredOut != 0 {
 			t.Errorf("it counts %+v", s)
+		}
+	})
+}
+
+// damageSubscription spoils what is stored of a subscription.
+func (w *world) damageSubscription(tb testing.TB, topic, name, how string) {
+	tb.Helper()
+	keys, _, err := w.Keys(tb.Context(), w.tenant, topic)
+	must(tb, err)
+	db := w.engine.Single()
+	text, err := db.HGet(tb.Context(), keys[5], name).Result()
+	must(tb, err)
+	_, rest, _ := strings.Cut(text, `"uid":"`)
+	uid, _, _ := strings.Cut(rest, `"`)
+	switch how {
+	case "settings":
+		must(tb, db.HSet(tb.Context(), keys[5], name, "no settings at all").Err())
+	case "settings with uid":
+		must(tb, db.HSet(tb.Context(), keys[5], name, text[:len(text)-1]).Err())
+	case "progress":
+		must(tb, db.HSet(tb.Context(), keys[6], uid, "1,2,three|").Err())
+	case "no progress":
+		must(tb, db.HDel(tb.Context(), keys[6], uid).Err())
+	case "scope":
+		must(tb, db.HSet(tb.Context(), keys[5], name, strings.Replace(text, `"uid"`, `"scope":"nowhere","uid"`, 1)).Err())
+	case "policy":
+		must(tb, db.HSet(tb.Context(), keys[5], name, strings.Replace(text, `"uid"`, `"policy":"{\"a\":[{\"unheard\":1}]}","uid"`, 1)).Err())
+	}
+}
+
+// Of a topic's subscriptions one after another is damaged, in every way in which one is read. Those beside them get what is
+// published, who looks is told, and who deletes them and makes them again gets messages again.
+func TestADamagedSubscriptionStopsNoOther(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp, q, again := w.topic(t, topics.Settings{}), w.queue(t, "", nil), w.queue(t, "", nil)
+		w.subscribe(t, tp, "sound", topics.SubscriptionSettings{Queue: q})
+		ways := []string{"no progress", "policy", "progress", "scope", "settings", "settings with uid"}
+		for _, how := range ways {
+			w.subscribe(t, tp, strings.ReplaceAll(how, " ", "-"), topics.SubscriptionSettings{Queue: w.queue(t, "", nil)})
+		}
+		for _, how := range ways {
+			w.damageSubscription(t, tp, strings.ReplaceAll(how, " ", "-"), how)
+		}
+		second := w.another(t)
+		second.publish(t, tp, "one", "two")
+		second.settled(t, tp, "sound")
+		if got := bodies(second.drain(t, q)); !slices.Equal(got, []string{"one", "two"}) {
+			t.Errorf("the sound one got %q", got)
+		}
+		until(t, "they are counted", func() bool { return w.Damaged()+second.Damaged() >= int64(len(ways)) })
+		list, _, err := w.ListSubscriptions(t.Context(), w.tenant, tp, "", "", 100)
+		must(t, err)
+		for _, s := range list {
+			wantCode, wantState := "subscription_damaged", topics.Broken
+			if s.Name == "sound" {
+				wantCode, wantState = "", topics.Active
+			}
+			code := ""
+			if s.LastError != nil {
+				code = s.LastError.Code
+			}
+			if code != wantCode || s.State != wantState {
+				t.Errorf("%s: state %s, last error %+v", s.Name, s.State, s.LastError)
+			}
+		}
+		if len(list) != len(ways)+1 {
+			t.Errorf("it lists %d subscriptions", len(list))
+		}
+		if got, err := w.TestFilters(t.Context(), w.tenant, tp, &filter.Message{}); err != nil || len(got) != 1 || got[0].Subscription != "sound" {
+			t.Errorf("filters of %+v were tested, %v", got, err)
+		}
+		for _, how := range ways {
+			name := strings.ReplaceAll(how, " ", "-")
+			set := topics.SubscriptionSettings{Queue: again}
+			if _, _, err := w.PutSubscription(t.Context(), w.tenant, tp, name, set, topics.Condition{}); !errors.Is(err, topics.ErrSubscriptionDamaged) {
+				t.Errorf("%s is changed: %v", name, err)
+			}
+			if _, err := w.PauseSubscription(t.Context(), w.tenant, tp, name); how != "policy" && !errors.Is(err, topics.ErrSubscriptionDamaged) {
+				t.Errorf("%s is paused: %v", name, err)
+			}
+			must(t, w.DeleteSubscription(t.Context(), w.tenant, tp, name, topics.Condition{}))
+			w.subscribe(t, tp, name, set)
+		}
+		second.publish(t, tp, "three") // it carries
+		for _, how := range ways {
+			w.settled(t, tp, strings.ReplaceAll(how, " ", "-"))
+		}
+		if got := w.drain(t, again); len(got) != len(ways) {
+			t.Errorf("made anew they got %d messages", len(got))
+		}
+		w.settled(t, tp, "sound")
+		keys, _, err := w.Keys(t.Context(), w.tenant, tp)
+		must(t, err)
+		progress, err := w.engine.Single().HLen(t.Context(), keys[6]).Result()
+		must(t, err)
+		marks, err := w.engine.Single().ZCard(t.Context(), keys[7]).Result()
+		must(t, err)
+		if want := int64(len(ways)) + 2; progress != want || marks != want { // with the sentinel
+			t.Errorf("there is the progress of %d and the marks of %d, want %d", progress, marks, want)
+		}
+	})
+}
+
+// Nothing of a damaged subscription hinders that its topic is deleted.
+func TestATopicWithADamagedSubscriptionIsDeleted(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp, q := w.topic(t, topics.Settings{}), w.queue(t, "", nil)
+		for i, how := range []string{"settings", "progress"} {
+			name := strconv.Itoa(i)
+			w.subscribe(t, tp, name, topics.SubscriptionSettings{Queue: q})
+			w.damageSubscription(t, tp, name, how)
+		}
+		must(t, w.Delete(t.Context(), w.tenant, tp, topics.Condition{}))
+		if _, err := w.Get(t.Context(), w.tenant, tp); !errors.Is(err, topics.ErrTopicNotFound) {
+			t.Errorf("the topic is still there: %v", err)
 		}
 	})
 }

@@ -24,13 +24,13 @@ func (s *Store) TestFilters(ctx context.Context, t tenants.ID, name string, m *f
 		if err != nil {
 			return err
 		}
-		out = make([]Tested, len(snap.list))
-		for i, r := range snap.list {
+		out = make([]Tested, 0, len(snap.list))
+		for _, r := range snap.list {
 			c := carried{record: *r}
-			if err := c.compile(); err != nil {
-				return err
+			if r.damaged != nil || c.compile() != nil {
+				continue // nothing is carried to it
 			}
-			out[i] = Tested{Subscription: r.name, Failures: c.rules[len(c.rules)-1].policy.Explain(m)}
+			out = append(out, Tested{Subscription: r.name, Failures: c.rules[len(c.rules)-1].policy.Explain(m)})
 		}
 		slices.SortFunc(out, func(a, b Tested) int { return cmp.Compare(a.Subscription, b.Subscription) })
 		return nil

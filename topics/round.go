@@ -43,7 +43,8 @@ type round struct {
 	sender  *Sender // nil while no subscription needs one
 	version string  // of the subscriptions; "": they must be read
 	subs    []*carried
-	last    int64 // the last sequence number that was published, as far as known
+	aside   map[string]bool // names of subscriptions that are damaged
+	last    int64           // the last sequence number that was published, as far as known
 	results chan result
 	pending int         // deliveries under way
 	waiting atomic.Bool // the turn that is under way waits for them
@@ -191,16 +192,21 @@ func (r *round) read(ctx context.Context) error {
 		known[s.versions[0].UID] = s
 	}
 	subs := make([]*carried, 0, len(snap.list))
+	aside := map[string]bool{}
 	for _, rec := range snap.list {
 		s := &carried{record: *rec}
 		if old := known[rec.last().UID]; old != nil {
 			s = old
 			s.record = *rec
-			delete(known, rec.last().UID)
 		}
-		if err := s.compile(); err != nil {
-			return err
+		if s.damaged == nil {
+			s.damaged = s.compile()
 		}
+		if s.damaged != nil {
+			aside[s.name] = true
+			continue
+		}
+		delete(known, rec.last().UID)
 		subs = append(subs, s)
 	}
 	for _, gone := range known {
@@ -211,7 +217,8 @@ func (r *round) read(ctx context.Context) error {
 	if r.sender, err = r.store.notifier.senderFor(ctx, r.tenant, c, subs...); err != nil {
 		return err
 	}
-	r.config, r.subs, r.version, r.last = c, subs, snap.version, max(r.last, snap.last)
+	r.tellAside(c.name, aside)
+	r.config, r.subs, r.aside, r.version, r.last = c, subs, aside, snap.version, max(r.last, snap.last)
 	return nil
 }
 

@@ -102,9 +102,9 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 	var before *SubscriptionSettings
 	var shown Subscription
 	if have != nil {
-		var err error
-		if shown, err = tp.show(have, snap.published); err != nil {
-			return shown, false, err
+		shown = tp.show(have, snap)
+		if have.damaged != nil {
+			return shown, false, ErrSubscriptionDamaged.Because(have.damaged)
 		}
 		before = &shown.Settings
 	}
@@ -216,7 +216,7 @@ func (s *Store) subscriptions(ctx context.Context, keys []string, name, retired 
 	if err != nil {
 		return snapshot{}, err
 	}
-	return parseSnapshot(list)
+	return parseSnapshot(list), nil
 }
 
 func (tp *topic) getSubscription(ctx context.Context, name string) (Subscription, error) {
@@ -230,7 +230,7 @@ func (tp *topic) getSubscription(ctx context.Context, name string) (Subscription
 	if len(snap.list) == 0 {
 		return Subscription{}, subscriptionNotFound(tp.at.name, name)
 	}
-	return tp.show(snap.list[0], snap.published)
+	return tp.show(snap.list[0], snap), nil
 }
 
 // GetSubscription returns a subscription of a topic.
@@ -261,11 +261,7 @@ func (s *Store) ListSubscriptions(ctx context.Context, t tenants.ID, topicName, 
 			list, next = list[:limit], list[limit-1].name
 		}
 		for _, r := range list {
-			one, err := tp.show(r, snap.published)
-			if err != nil {
-				return err
-			}
-			out = append(out, one)
+			out = append(out, tp.show(r, snap))
 		}
 		return nil
 	})
@@ -287,11 +283,19 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 			if !holds(cond, true, etag(v.UID, v.Rev)) {
 				return ErrSubscriptionPrecondition
 			}
-			was := ""
+			was, damaged := "", ""
 			if cond.ETag != "" && cond.ETag != "*" {
 				was = v.raw
 			}
-			reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, name, v.UID, was, v.Queue, v.Dead)
+			if snap.list[0].damaged != nil {
+				if damaged = snap.list[0].text; v.UID == "" {
+					if snap, err = tp.subscriptions(ctx, ""); err != nil {
+						return err
+					}
+					v.UID = snap.orphan()
+				}
+			}
+			reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, name, v.UID, was, v.Queue, v.Dead, damaged)
 			if err != nil {
 				return err
 			}
@@ -300,7 +304,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 				return err
 			}
 			if engine.Text(list, 0) == "ok" {
-				if err := s.step("unsubscribed"); err != nil {
+				if err := s.step("unsubscribed"); err != nil || v.UID == "" {
 					return err
 				}
 				if err := s.release(ctx, t, tp.uid, tp.keys, v.UID, v.Queue); err != nil || v.Dead == "" {
@@ -356,6 +360,9 @@ func (s *Store) releaseAll(ctx context.Context, t tenants.ID, uid string, keys [
 	}
 	for _, r := range snap.list {
 		v := r.last()
+		if v.UID == "" {
+			continue // nobody knows where it led
+		}
 		snap.ended[v.UID] = v.Queue
 		for _, kind := range letterKinds {
 			if v.Dead != "" {
@@ -390,6 +397,9 @@ func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paus
 		}
 		if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
 			return subscriptionNotFound(topicName, name)
+		}
+		if err := snap.list[0].damaged; err != nil {
+			return ErrSubscriptionDamaged.Because(err)
 		}
 		entry := int64(0)
 		for range maxStale {
@@ -430,12 +440,18 @@ func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paus
 }
 
 // show returns a record as it is shown.
-func (tp *topic) show(r *record, published int64) (Subscription, error) {
-	out, err := r.subscription(published)
+func (tp *topic) show(r *record, snap snapshot) Subscription {
+	if r.damaged == nil {
+		r.damaged = (&carried{record: *r}).compile()
+	}
+	out := r.subscription(snap.published)
 	if r.last().Endpoint != "" {
 		out.Way = r.last().way(tp.at.tenant, tp.uid, tp.at.name, r.name)
 	}
-	return out, err
+	if r.damaged != nil {
+		out.State, out.LastError = Broken, &Trouble{State: Broken, Code: ErrSubscriptionDamaged.Code, Message: ErrSubscriptionDamaged.Message, At: snap.now}
+	}
+	return out
 }
 
 func subscriptionNotFound(topicName, name string) error {
@@ -460,7 +476,7 @@ func (tp *topic) sweepSubscriptions(ctx context.Context) error {
 	marks := map[string]int64{}
 	for _, r := range snap.list {
 		v := r.last()
-		if v.Endpoint == "" || tp.store.webhooks == nil {
+		if v.Endpoint == "" || tp.store.webhooks == nil || r.damaged != nil {
 			continue
 		}
 		got, err := tp.store.handOver(ctx, v.way(tp.at.tenant, tp.uid, tp.at.name, r.name), v.waySettings(), nil, 0)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,10 @@ var (
 	ErrSubscriptionBusy = &errs.Error{Kind: errs.Conflict, Code: "subscription_behind",
 		Message: fmt.Sprintf("The subscription has been changed %d times since it was last up to date.", MaxVersions),
 		Fix:     "Wait until its lag is 0, then change it again; or delete it and make another one."}
+
+	ErrSubscriptionDamaged = &errs.Error{Kind: errs.Conflict, Code: "subscription_damaged",
+		Message: "What is stored of the subscription cannot be read. Nothing is carried to it, and the topic's log waits for it.",
+		Fix:     "Delete the subscription and make it again; a replay brings what the topic keeps. Or restore the storage from a backup."}
 
 	errChanged = errors.New("the subscription has changed")
 )
@@ -200,6 +205,8 @@ type record struct {
 	name     string
 	versions []version // the oldest first
 	progress
+	text    string // of all versions, as it lies in Redis
+	damaged error  // why it cannot be used; nil: it can. Of a damaged one no more than the uid may be known, or not even that
 }
 
 // progress is how far a subscription is; see lua/lib/subscription.lua.
@@ -219,8 +226,8 @@ func parseVersions(text string) ([]version, error) {
 		if v.from, err = strconv.ParseInt(from, 10, 64); err == nil {
 			err = json.Unmarshal([]byte(raw), &v.storedSubscription)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read a subscription: %w", err)
+		if err != nil || v.UID == "" {
+			return nil, errors.New("read the settings of a subscription: they are damaged") // the cause would quote them
 		}
 		list = append(list, v)
 	}
@@ -257,11 +264,13 @@ type snapshot struct {
 	version         string // of its subscriptions
 	list            []*record
 	ended           map[string]string // uid to queue of those that are being deleted
+	owned           map[string]string // progress by uid, as it lies in Redis
 }
 
-func parseSnapshot(list []any) (snapshot, error) {
-	s := snapshot{now: at(engine.Number(list, 1)), last: engine.Number(list, 2), published: engine.Number(list, 3), version: engine.Text(list, 4), ended: map[string]string{}}
-	byUID := map[string]*record{}
+// parseSnapshot reads the subscriptions of a topic. One that is damaged says nothing of the others.
+func parseSnapshot(list []any) snapshot {
+	s := snapshot{now: at(engine.Number(list, 1)), last: engine.Number(list, 2), published: engine.Number(list, 3), version: engine.Text(list, 4),
+		ended: map[string]string{}, owned: map[string]string{}}
 	i := 5
 	for ; i+1 < len(list) && engine.Text(list, i) != "~"; i += 2 {
 		name, value := engine.Text(list, i), engine.Text(list, i+1)
@@ -270,35 +279,57 @@ func parseSnapshot(list []any) (snapshot, error) {
 		case name[0] == '~':
 			s.ended[name[1:]] = value
 		default:
-			versions, err := parseVersions(value)
-			if err != nil {
-				return s, engine.ErrBroken.Because(err)
-			}
-			r := &record{name: name, versions: versions}
-			byUID[r.last().UID] = r
+			s.list = append(s.list, parseRecord(name, value))
 		}
 	}
 	for i += 2; i+1 < len(list); i += 2 {
-		r := byUID[engine.Text(list, i)]
-		if r == nil {
-			continue
+		if uid := engine.Text(list, i); uid != "" {
+			s.owned[uid] = engine.Text(list, i+1)
 		}
-		var err error
-		if r.progress, err = parseProgress(engine.Text(list, i+1)); err != nil {
-			return s, engine.ErrBroken.Because(err)
-		}
-		s.list = append(s.list, r)
 	}
-	return s, nil
+	for _, r := range s.list {
+		var err error
+		if r.progress, err = parseProgress(s.owned[r.last().UID]); r.damaged == nil {
+			r.damaged = err
+		}
+	}
+	return s
+}
+
+// uidOf finds the uid of a subscription also where the rest cannot be read; lua/subscriptions.lua looks for the same.
+var uidOf = regexp.MustCompile(`"uid":"(\w+)"`)
+
+// parseRecord reads a subscription, but for its progress.
+func parseRecord(name, text string) *record {
+	r := &record{name: name, text: text}
+	r.versions, r.damaged = parseVersions(text)
+	if r.damaged == nil {
+		_, r.damaged = r.last().settings()
+	}
+	if r.damaged != nil {
+		var v version
+		if found := uidOf.FindStringSubmatch(text); found != nil {
+			v.UID = found[1]
+		}
+		r.versions = []version{v}
+	}
+	return r
+}
+
+// orphan returns the uid of progress that belongs to no subscription, or "": to one of those whose settings are damaged.
+func (s *snapshot) orphan() string {
+	for uid := range s.owned {
+		if !slices.ContainsFunc(s.list, func(r *record) bool { return r.last().UID == uid }) {
+			return uid
+		}
+	}
+	return ""
 }
 
 // subscription returns a record as it is shown. published is how many messages were published so far.
-func (r *record) subscription(published int64) (Subscription, error) {
+func (r *record) subscription(published int64) Subscription {
 	v := r.last()
-	set, err := v.settings()
-	if err != nil {
-		return Subscription{}, engine.ErrBroken.Because(err)
-	}
+	set, _ := v.settings() // parseRecord has looked
 	out := Subscription{Name: r.name, Settings: set, State: Active, Cursor: r.cursor,
 		Delivered: r.delivered, FilteredOut: r.filtered, Dropped: r.dropped, Failed: r.failed,
 		Lag: max(published-r.base-r.delivered-r.filtered-r.dropped-r.failed, 0), LastError: r.trouble,
@@ -309,7 +340,7 @@ func (r *record) subscription(published int64) (Subscription, error) {
 	case r.trouble != nil && r.trouble.State != "":
 		out.State = r.trouble.State
 	}
-	return out, nil
+	return out
 }
 
 // validateFor checks the settings of a subscription of a topic of this name.

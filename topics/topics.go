@@ -63,6 +63,7 @@ type Store struct {
 	renewing engine.Joined[*policy.Policy]           // reads settings whose policy is asked for
 	calls    atomic.Int64                            // numbers the calls of all topics; see runPublishes
 	setAside atomic.Int64                            // see SetAside
+	damaged  atomic.Int64                            // see Damaged
 	steps    atomic.Pointer[func(done string) error] // called between the steps of what goes over several slots; for tests
 	life     context.Context                         //nolint:containedctx // of what goes on in the background; ends with Run
 	end      context.CancelFunc

@@ -301,5 +301,8 @@ func (tp *topic) find(ctx context.Context, name string) (*record, error) {
 	if len(snap.list) == 0 {
 		return nil, subscriptionNotFound(tp.at.name, name)
 	}
+	if err := snap.list[0].damaged; err != nil {
+		return nil, ErrSubscriptionDamaged.Because(err)
+	}
 	return snap.list[0], nil
 }

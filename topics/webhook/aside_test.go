@@ -187,3 +187,54 @@ func TestAMessageThatNeverComesToAResultIsSetAside(t *testing.T) {
 		second.reaches(t, way, "a resend begins anew", func(s webhook.Status) bool { return s.Delivered == 2 })
 	})
 }
+
+// What is stored of webhooks is damaged in every way in which a server reads it. Those beside them get theirs, who looks is told,
+// and once it is restored they get what waited.
+func TestADamagedWebhookStopsNoOther(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{Retention: time.Hour})
+		rc := newReceiver(t, nil)
+		ways, were := map[string]topics.Way{}, map[string]string{}
+		for _, field := range []string{"set", "sec", "v", "cv"} {
+			ways[field] = w.hook(t, tp, field, webhook.Endpoint{URL: rc.URL})
+			must(t, w.Suspend(t.Context(), ways[field], true))
+		}
+		sound := w.hook(t, tp, "sound", webhook.Endpoint{URL: newReceiver(t, nil).URL})
+		w.publish(t, tp, "before")
+		w.reaches(t, sound, "it is delivered", func(s webhook.Status) bool { return s.Delivered == 1 })
+		db := w.engine.Single()
+		for field, way := range ways {
+			w.reaches(t, way, "it waits", func(s webhook.Status) bool { return s.Pending == 1 })
+			was, err := db.HGet(t.Context(), webhook.Keys(way)[1], field).Result()
+			must(t, err)
+			were[field] = was
+			must(t, db.HSet(t.Context(), webhook.Keys(way)[1], field, "{damaged").Err())
+		}
+		w.kill()
+		second := w.another(t)
+		for _, way := range ways {
+			must(t, second.Suspend(t.Context(), way, false))
+		}
+		second.publish(t, tp, "after")
+		second.forward(t, time.Minute, "the sound one has all", func() bool { return second.status(t, sound).Delivered == 2 })
+		second.forward(t, time.Minute, "they are counted", func() bool { return second.Outcomes().Damaged == 2 })
+		for field, way := range ways {
+			st := second.status(t, way)
+			if want := field == "set" || field == "sec"; st.Damaged != want || want && (st.Delivered > 0 || st.Failed > 0) {
+				t.Errorf("with %s damaged: %+v", field, st)
+			}
+		}
+		if list, _, err := second.topics.ListSubscriptions(t.Context(), w.tenant, tp, "", "", 100); err != nil || len(list) != len(ways)+1 {
+			t.Errorf("it lists %d subscriptions, %v", len(list), err)
+		}
+		for field, way := range ways {
+			must(t, db.HSet(t.Context(), webhook.Keys(way)[1], field, were[field]).Err())
+		}
+		for _, way := range ways {
+			second.forward(t, 3*time.Minute, "it has all", func() bool { return second.status(t, way).Delivered == 2 })
+		}
+		if got := second.Outcomes(); got.Damaged != 2 || got.SetAside != 0 {
+			t.Errorf("the server counts %+v", got)
+		}
+	})
+}

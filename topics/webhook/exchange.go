@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -25,6 +26,9 @@ type exchanged struct {
 	over bool
 	lent [][]lent // by the requests that carry them
 }
+
+// errDamaged says that the settings or secrets of a webhook cannot be read. Their texts are no part of it.
+var errDamaged = errors.New("what is stored of the webhook cannot be read")
 
 // taken is how many attempts begin now.
 func (e *exchanged) taken() int {
@@ -68,10 +72,10 @@ func (s *Store) readExchanged(ctx context.Context, id identity, known *config, l
 	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Text(list, 7) == "1",
 		challenge: engine.Text(list, 10) == "1", over: engine.Text(list, 10) == "2", letters: engine.Text(list, 11) == "1"}
 	c := known
-	if engine.Text(list, 8) != "" {
+	if c == nil || engine.Text(list, 8) != "" {
 		var err error
 		if c, err = s.parseConfig(id, engine.Number(list, 2), engine.Text(list, 8), engine.Text(list, 9)); err != nil {
-			return exchanged{}, err
+			return exchanged{}, errDamaged
 		}
 		out.config = c
 	}

@@ -76,6 +76,7 @@ type hook struct {
 	config                 *config // nil: not known yet
 	queued, running, again bool
 	gone, keeping          bool
+	damaged                bool     // its settings could not be read: nothing is lent until they can be
 	results                []result // of attempts, to be noted
 	sending                int
 	window                 int
@@ -278,11 +279,11 @@ func (p *pusher) turn(h *hook, n int) {
 	h.results = h.results[len(results):]
 	p.unnoted -= len(results)
 	h.again = false
-	each := min(h.each, h.few)
+	each, damaged := min(h.each, h.few), h.damaged
 	p.mu.Unlock()
 
 	most := n
-	if !s.mayAct(h.id.tenant) {
+	if damaged || !s.mayAct(h.id.tenant) {
 		most = held
 	}
 	got, err := s.exchange(s.life, h.id, known, results, most, each)
@@ -299,6 +300,15 @@ func (p *pusher) turn(h *hook, n int) {
 		p.unnoted -= len(h.results)
 		h.gone, h.results = true, nil
 		return
+	case errors.Is(err, errDamaged): // the results are noted
+		if !h.damaged {
+			h.damaged = true
+			s.counted.damaged.Add(1)
+			s.logger.Error("a webhook cannot be read; what is to be sent is kept", "tenant", h.id.tenant.String(), "uid", h.id.uid)
+		}
+		s.clock.AfterFunc(lookEvery, func() { p.wake(h.id) })
+		p.hire()
+		return
 	case err != nil:
 		h.results = append(results, h.results...)
 		p.unnoted += len(results)
@@ -306,6 +316,9 @@ func (p *pusher) turn(h *hook, n int) {
 		s.clock.AfterFunc(soon, func() { p.wake(h.id) })
 		p.hire()
 		return
+	}
+	if h.damaged {
+		h.damaged, got.more = false, true // nothing was lent meanwhile
 	}
 	if got.config != nil {
 		got.more = got.more || known == nil && len(got.lent) > 0 // the one was lent without knowledge of how many may be

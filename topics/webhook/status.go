@@ -55,6 +55,8 @@ type Status struct {
 	Expires time.Time
 	// Next is when the next attempt is due; zero: there is nothing to send.
 	Next time.Time
+	// Damaged: its settings or secrets cannot be read, and nothing is sent.
+	Damaged bool
 }
 
 // millis is the other way of moment.
@@ -74,7 +76,8 @@ func moment(ms int64) time.Time {
 
 // Status returns how a webhook fares.
 func (s *Store) Status(ctx context.Context, w topics.Way) (Status, error) {
-	list, err := s.call(ctx, statusScript, identity{w.Tenant, w.UID})
+	id := identity{w.Tenant, w.UID}
+	list, err := s.call(ctx, statusScript, id)
 	if err != nil {
 		return Status{Gate: Open}, gone(err)
 	}
@@ -98,5 +101,7 @@ func (s *Store) Status(ctx context.Context, w topics.Way) (Status, error) {
 	case broken != 0:
 		out.Gate = Probing
 	}
+	_, err = s.configOf(id, list)
+	out.Damaged = err != nil
 	return out, nil
 }

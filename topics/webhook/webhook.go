@@ -111,20 +111,22 @@ type Outcomes struct {
 	Disabled int64
 	// SetAside are messages that could not be read, or were taken up too often without a result.
 	SetAside int64
+	// Damaged are webhooks whose settings or secrets were found to be unreadable.
+	Damaged int64
 	// Outages is how often most endpoints failed at the same time, Excused how many attempts were not charged because of that.
 	Outages, Excused int64
 	Sending          int64 // now
 	Shards           int64 // for which this server sends now
 }
 
-type counters struct{ delivered, retried, failed, released, refused, disabled, setAside, outages, excused atomic.Int64 }
+type counters struct{ delivered, retried, failed, released, refused, disabled, setAside, damaged, outages, excused atomic.Int64 }
 
 // Outcomes returns the counts of this server.
 func (s *Store) Outcomes() Outcomes {
 	c := &s.counted
 	sending, shards := s.pusher.load()
 	return Outcomes{Delivered: c.delivered.Load(), Retried: c.retried.Load(), Failed: c.failed.Load(), Released: c.released.Load(),
-		Refused: c.refused.Load(), Disabled: c.disabled.Load(), SetAside: c.setAside.Load(), Outages: c.outages.Load(), Excused: c.excused.Load(), Sending: sending, Shards: shards}
+		Refused: c.refused.Load(), Disabled: c.disabled.Load(), SetAside: c.setAside.Load(), Damaged: c.damaged.Load(), Outages: c.outages.Load(), Excused: c.excused.Load(), Sending: sending, Shards: shards}
 }
 
 // identity names a webhook among all tenants'.

@@ -135,7 +135,7 @@ local most = math.min(tonumber(ARGV[4]), free, allowed(q), math.floor(MOST / q.e
 local shut = q.pz ~= 0 or q.dz ~= 0 or q.uv ~= 0
 if shut or closed_until(q) ~= 0 then most = 0 end
 local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', disabled, '0', '', '', '0', '0' }
-if num(q.cv) ~= ARGV[6] then
+if num(q.cv) ~= ARGV[6] or ARGV[6] == '0' then -- 0 is no number of settings, also where theirs is damaged
   local h = redis.call('HMGET', HEAD, 'set', 'sec')
   out[9], out[10] = h[1], h[2]
 end
