@@ -96,6 +96,7 @@ func (c *config) groups(list []lent) [][]lent {
 type cargo struct {
 	messages []*topics.Logged
 	bodies   [][]byte // as the format asks for them; only where the body is a list
+	gap      int64    // how many messages of the group were skipped before the one
 }
 
 // load puts together what one request carries of what is lent for it, as far as it fits. It returns how many of the lent ones it
@@ -118,7 +119,7 @@ func (c *config) load(list []lent) (g cargo, looked int) {
 			}
 			g.bodies = append(g.bodies, body)
 		}
-		g.messages = append(g.messages, m)
+		g.messages, g.gap = append(g.messages, m), l.gap
 	}
 	return g, len(list)
 }

@@ -80,8 +80,10 @@ func (s *Store) readExchanged(ctx context.Context, id identity, known *config, l
 		out.config = c
 	}
 	var all []lent
-	for i := 12; i+2 < len(list); i += 3 {
-		all = append(all, parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2)))
+	for i := 12; i+3 < len(list); i += 4 {
+		l := parseLent(engine.Text(list, i), engine.Text(list, i+1), engine.Text(list, i+2))
+		l.gap = engine.Number(list, i+3)
+		all = append(all, l)
 	}
 	if len(all) == 0 {
 		return out, nil

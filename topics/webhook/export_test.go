@@ -56,6 +56,7 @@ const (
 	BeatLife   = beatLife
 	MaxLost    = maxLost
 	Entries    = 100_000
+	Skips      = 10_000
 	OutageMost = outageMost
 	Stale      = time.Minute
 	Host       = hostSlots

@@ -60,7 +60,7 @@ func readyKey(shard int) string { return engine.Key("-", tag(shard), "ready") }
 func beatKey() string { return engine.SystemKey("webhook-servers") }
 
 // parts are the keys of a webhook in the order in which every script declares them, behind the shard's; see lua/lib/hook.lua.
-var parts = [...]string{"wh", "wq", "ws", "wf", "we", "wd", "wg", "wl"}
+var parts = [...]string{"wh", "wq", "ws", "wf", "we", "wd", "wg", "wl", "wx"}
 
 // hookKeys returns the keys of a webhook.
 func (id identity) keys() []string {

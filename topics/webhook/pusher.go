@@ -382,6 +382,7 @@ func trimResults(list []result) []result {
 type lent struct {
 	entry, lease string
 	tries        int64 // that were made before
+	gap          int64 // how many messages of its group were skipped before it
 	message      *topics.Logged
 	stored       bool   // the webhook has the message, not the log
 	beyond       bool   // it was not read, because the request carries enough without it

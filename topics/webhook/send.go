@@ -194,6 +194,9 @@ func (c *config) signedAs(id, contentType, trace string, body []byte, try int64,
 func (s *Store) attempt(ctx context.Context, c *config, st *style, g cargo, try int64) (v verdict, a Attempt, tooMany bool) {
 	now := s.clock.Now()
 	r := c.request(st, g, try, now)
+	if g.gap > 0 {
+		r.Header["Webhook-Gap"] = []string{strconv.FormatInt(g.gap, 10)}
+	}
 	res, a, err := s.do(ctx, c, r, now)
 	v = judge(res, err, now)
 	s.excuse(ctx, c.host, err, &v)

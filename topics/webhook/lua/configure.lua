@@ -36,7 +36,7 @@ local function letters()
 end
 if q.refusal then
   redis.call('ZADD', READY, '+inf', '')
-  for _, key in ipairs({ QUEUE, SENDING, FRESH, DEAD }) do redis.call('ZADD', key, '+inf', '') end
+  for _, key in ipairs({ QUEUE, SENDING, FRESH, DEAD, SKIPPED }) do redis.call('ZADD', key, '+inf', '') end
   redis.call('ZADD', GROUPS, 0, '')
   for _, key in ipairs({ STATES, LOG }) do redis.call('HSET', key, '', '') end
   redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1', 'lt', ARGV[8],

@@ -5,5 +5,5 @@
 --- @include "lib/hook"
 local tenant, uid = string.match(HEAD, '^sl:(.-):{.-}:(%w+)%.')
 redis.call('ZREM', READY, tenant .. ':' .. uid)
-redis.call('UNLINK', HEAD, QUEUE, SENDING, FRESH, STATES, DEAD, GROUPS, LOG)
+redis.call('UNLINK', HEAD, QUEUE, SENDING, FRESH, STATES, DEAD, GROUPS, LOG, SKIPPED)
 return { 'ok' }

@@ -11,7 +11,7 @@
 -- ARGV[12] how many failures in a row there must be then
 -- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
 -- ARGV[14+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again, negative for one that need not wait for others; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
--- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent three: entry, end of the lease, which is the same for those that are to go into one request, its state; or "absent"
+-- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent four: entry, end of the lease, which is the same for those that are to go into one request, its state, how many messages of its group were skipped before it; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
 --- @include "lib/hook"
@@ -65,6 +65,7 @@ for i = 14, #ARGV, 10 do
       if kept then states[#states + 1] = id end
       if had > 0 then set(q, 'sg', math.max(q.sg - had, 0)) end
       pass_on(q, id)
+      if (skipped(string.sub(id, 15))) > 0 then redis.call('ZREM', SKIPPED, string.sub(id, 15)) end
       set(q, 'nd', q.nd + 1)
     elseif verdict == 'dead' then
       if full then message = '' end
@@ -183,6 +184,7 @@ while place < #due do
       out[#out + 1] = id
       out[#out + 1] = num(over)
       out[#out + 1] = size > 0 and redis.call('HGET', STATES, id) or ''
+      out[#out + 1] = num((skipped(string.sub(id, 15))))
     end
   end
   if carried > 0 then requests = requests + 1 end

@@ -1,4 +1,4 @@
--- Copies messages out of the topic's log into a webhook's own store.
+-- Copies messages out of the topic's log into a webhook's own store. What cannot be kept has failed, of a group when its turn comes.
 -- ARGV[3+] per entry three, at most 100: entry; message, or "" where the log has none; why it has none: "not_retained" or "damaged"
 -- Returns: "ok", sequence number up to which the log need not keep anything; or "absent"
 -- Flags: none
@@ -6,6 +6,15 @@
 --- @include "lib/hook"
 local q = open_hook()
 if q.refusal then return q.refusal end
+local function lose_message(id, attempts, first, why, had)
+  local group = string.sub(id, 15)
+  if redis.call('ZSCORE', SENDING, id) then return end
+  if group == '' or redis.call('ZSCORE', QUEUE, id) then
+    bury(q, id, attempts, first, why, had, #had)
+  else
+    redis.call('ZREM', FRESH, id) -- who is lent it finds that the log has nothing
+  end
+end
 for i = 3, #ARGV, 3 do
   local id, message, lacks = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if redis.call('ZSCORE', FRESH, id) then
@@ -14,10 +23,10 @@ for i = 3, #ARGV, 3 do
       redis.call('ZREM', FRESH, id)
       write_state(q, id, attempts, first, lacks, have, #have)
     elseif message == '' then
-      if not redis.call('ZSCORE', SENDING, id) then bury(q, id, attempts, first, lacks, have, #have) end
+      lose_message(id, attempts, first, lacks, have)
     elseif q.sg + #message > STORED then
       -- With a dead-letter queue nothing is given up that could go there: the log keeps it until there is room.
-      if q.lt == 0 and not redis.call('ZSCORE', SENDING, id) then bury(q, id, attempts, first, 'storage_full', '', #have) end
+      if q.lt == 0 then lose_message(id, attempts, first, 'storage_full', '') end
     else
       redis.call('ZREM', FRESH, id)
       write_state(q, id, attempts, first, why, message, #have)

@@ -21,7 +21,10 @@ elseif not redis.call('ZSCORE', DEAD, ARGV[6]) then
 end
 for _, id in ipairs(ids) do
   local group = string.sub(id, 15)
-  if redis.call('ZREM', DEAD, id) == 1 then
+  local failed = redis.call('ZSCORE', DEAD, id)
+  if failed then
+    redis.call('ZREM', DEAD, id)
+    unskip(id, tonumber(failed))
     local _, _, why, message = read_state(id)
     local had, sequence = #message, tonumber(string.sub(id, 1, 14), 16)
     if why == 'damaged' then message = '' end -- the log may have it whole

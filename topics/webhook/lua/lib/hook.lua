@@ -9,14 +9,17 @@
 -- KEYS[7] ZSET dead: entries that are not sent any more, by when they became so
 -- KEYS[8] ZSET groups: entries of FIFO topics that are not done, all with score 0, as group and entry
 -- KEYS[9] HASH log: number of an attempt, from 0 to LOGGED - 1 and again, to the attempt, JSON of package webhook
+-- KEYS[10] ZSET skipped: groups of FIFO topics of which messages failed since the last one that was delivered, by when the first of them did, in milliseconds since EPOCH, times FENCE, and how many did; webhooks of older servers have none until a message is skipped
 -- An entry is a sequence number, 14 hexadecimal digits, and of a message of a FIFO topic 16 of its group behind it.
 --- @include "lib/clock"
-local READY, HEAD, QUEUE, SENDING, FRESH, STATES, DEAD, GROUPS, LOG = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local READY, HEAD, QUEUE, SENDING, FRESH, STATES, DEAD, GROUPS, LOG, SKIPPED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 -- No script touches more entries than MOST, nor more bytes of messages than BYTES unless it is one.
 local MOST, BYTES = 100, 524288
 -- A webhook holds at most ENTRIES entries, and of its own so many bytes of messages.
 local ENTRIES, STORED = 100000, 268435456
 local LOGGED = 500
+-- Of so many groups a webhook remembers that messages were skipped; then it forgets what lies back furthest.
+local SKIPS = 10000
 -- Milliseconds: how long a message is sent for at most and kept when it failed; after which time one is copied out of the log, and how long between two tries of that.
 local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
 -- Milliseconds: how long until somebody looks again whether a tenant may act that may not.
@@ -245,6 +248,36 @@ local function lose(q, id)
   write_state(q, id, attempts, first, 'lost_' .. num(times), message, #message)
 end
 
+-- Returns how many messages of a group have failed since the last one that was delivered, and since when, as `dead` has it.
+local function skipped(group)
+  local score = group ~= '' and tonumber(redis.call('ZSCORE', SKIPPED, group) or '0') or 0
+  return score % FENCE, math.floor(score / FENCE) + EPOCH
+end
+
+local function write_skipped(group, count, since)
+  if count == 0 then
+    redis.call('ZREM', SKIPPED, group)
+    return
+  end
+  redis.call('ZADD', SKIPPED, num((since - EPOCH) * FENCE + math.min(count, FENCE - 1)), group)
+end
+
+-- Notes that a group goes on without an entry whose turn it was, since an instant.
+local function skip(id, at)
+  local group = string.sub(id, 15)
+  if group == '' then return end
+  local count, since = skipped(group)
+  write_skipped(group, count + 1, count == 0 and at or since)
+  redis.call('ZREMRANGEBYRANK', SKIPPED, 0, -SKIPS - 2) -- the last one is the sentinel
+end
+
+-- Notes that an entry that failed is to be sent after all: it was skipped, if it failed since the last of its group was delivered.
+local function unskip(id, at)
+  local group = string.sub(id, 15)
+  local count, since = skipped(group)
+  if count > 0 and at >= since then write_skipped(group, count - 1, since) end
+end
+
 -- Lets the next entry of a group have its turn. Only one of a group is in `queue` or `sending`.
 local function pass_on(q, id)
   local group = string.sub(id, 15)
@@ -265,7 +298,7 @@ local function finish(q, id)
   if message ~= '' then set(q, 'sg', math.max(q.sg - #message, 0)) end
 end
 
--- Stops sending an entry, and keeps it with its message as far as that is at hand.
+-- Stops sending an entry, and keeps it with its message as far as that is at hand. Of a group it must be the one whose turn it is.
 local function bury(q, id, attempts, first, why, message, had)
   redis.call('ZREM', SENDING, id)
   redis.call('ZREM', QUEUE, id)
@@ -273,9 +306,11 @@ local function bury(q, id, attempts, first, why, message, had)
   write_state(q, id, attempts, first, why, message, had)
   if q.lt == 0 then
     redis.call('ZADD', DEAD, num(q.time), id)
+    skip(id, q.time)
   else
     set(q, 'dl', math.max(q.time, q.dl + 1))
     redis.call('ZADD', DEAD, num(q.dl), id)
+    skip(id, q.dl)
   end
   set(q, 'nx', q.nx + 1)
   pass_on(q, id)
