@@ -203,11 +203,11 @@ func TestQ135_AMoveSaysHowFarItIs(t *testing.T) {
 			"ApproximateNumberOfMessagesMoved": "0", "ApproximateNumberOfMessagesToMove": "1"}
 		diff(t, "running", want, got)
 		c.out("DeleteQueue", in(other, ""))
+		c.clock.Advance(time.Minute) // until a server takes it up
 		c.redrives()
 		c.moveIs(dead, "FAILED")
-		got = c.moves(dead, "")[0].(object)
-		want["Status"], want["FailureReason"], want["StartedTimestamp"] = "FAILED", noQueueCode, got["StartedTimestamp"] // when it was begun to work on it
-		diff(t, "failed", want, got)
+		want["Status"], want["FailureReason"] = "FAILED", noQueueCode
+		diff(t, "failed", want, c.moves(dead, "")[0].(object))
 		// The newest comes first, and one unless more are asked for.
 		c.startMove(dead, "").ok(nil)
 		c.moveIs(dead, "COMPLETED")

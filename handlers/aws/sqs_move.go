@@ -203,9 +203,5 @@ func (c *call) move(t *tasks.Task) {
 		}
 		c.out.text("FailureReason", reason)
 	}
-	started := t.StartedAt
-	if started.IsZero() {
-		started = t.CreatedAt
-	}
-	c.out.number("StartedTimestamp", started.UnixMilli())
+	c.out.number("StartedTimestamp", t.CreatedAt.UnixMilli()) // of StartMessageMoveTask: it stays when a server takes the task up
 }
