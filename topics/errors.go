@@ -31,6 +31,10 @@ var (
 	// ErrLogFull and ErrBytesFull say that a topic's log has reached a limit.
 	ErrLogFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
 		Message: fmt.Sprintf("The topic's log holds %d messages, and no more are allowed.", MaxLogMessages), Fix: fixFull}
+	// errMemoryFull is ErrLogFull of the in-memory engine.
+	errMemoryFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
+		Message: fmt.Sprintf("With the in-memory engine the topic's log holds %d messages, and no more are allowed.", memoryMessages),
+		Fix:     "Install redis-server or set SLUICE_REDIS_URL: then it holds more. " + fixFull}
 	ErrBytesFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
 		Message: fmt.Sprintf("The topic's log holds %d MiB, and no more are allowed.", MaxLogBytes>>20), Fix: fixFull}
 	ErrGroupRequired = &errs.Error{Kind: errs.Invalid, Code: "message_group_id_required",

@@ -9,6 +9,9 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
+// MemoryMessages is MaxLogMessages of the in-memory engine.
+const MemoryMessages = memoryMessages
+
 // Stop ends what goes on in the background, as the death of the server does.
 func (s *Store) Stop() { s.end() }
 

@@ -149,7 +149,7 @@ func (tp *topic) whyFull(word string, full error, most int64) error {
 	case word == "":
 		return nil
 	case word != "stored":
-		return refused(word)
+		return tp.store.refused(word)
 	case full != nil:
 		return full
 	}

@@ -340,7 +340,7 @@ func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([
 				return batch, nil, err
 			}
 		default:
-			return batch, nil, refused(engine.Text(list, 0))
+			return batch, nil, tp.store.refused(engine.Text(list, 0))
 		}
 	}
 	return batch, nil, engine.ErrUnavailable
@@ -394,9 +394,12 @@ func (s *Store) maxLog() int {
 	return MaxLogMessages
 }
 
-func refused(word string) error {
+func (s *Store) refused(word string) error {
 	switch word {
 	case "full":
+		if s.engine.Memory() {
+			return errMemoryFull
+		}
 		return ErrLogFull
 	case "full_bytes":
 		return ErrBytesFull

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
@@ -307,4 +310,23 @@ func TestAWaitingReadHearsOfAPublishElsewhere(t *testing.T) {
 			t.Errorf("it took %s", late)
 		}
 	})
+}
+
+// The in-memory engine has a limit of its own, and who is refused learns which.
+func TestAFullLogInMemoryNamesItsLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, engine.Options{URL: redistest.Memory(t), Memory: true})
+	tp := w.topic(t, topics.Settings{Retention: time.Hour})
+	first := w.publish(t, tp, "x")[0].Sequence
+	keys, _, err := w.Keys(t.Context(), w.tenant, tp)
+	must(t, err)
+	list := make([]redis.Z, topics.MemoryMessages-1) // as entries of messages
+	for i := range list {
+		list[i] = redis.Z{Score: float64(first), Member: fmt.Sprintf("%011d", i)}
+	}
+	must(t, w.engine.Single().ZAdd(t.Context(), keys[2], list...).Err())
+	_, err = w.Publish(t.Context(), w.tenant, tp, queues.Outgoing{Body: []byte("y")})
+	if !errors.Is(err, topics.ErrLogFull) || !strings.Contains(err.Error(), fmt.Sprintf(" %d messages", topics.MemoryMessages)) {
+		t.Errorf("a publish to a full log: %v", err)
+	}
 }
