@@ -259,6 +259,9 @@ func (a *API) showWebhook(ctx context.Context, out *Subscription, s *topics.Subs
 	if out.State == string(topics.Disabled) { // it may be enabled since
 		out.State = string(topics.Active)
 	}
+	if e := out.LastError; e != nil && e.Code == webhook.ErrDisabled.Code && st.Gate != webhook.Off {
+		out.LastError = nil // that it is disabled is no more true; what was dropped meanwhile is in counts and gaps
+	}
 	switch {
 	case st.Damaged:
 		damaged := topics.ErrSubscriptionDamaged
