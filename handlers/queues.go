@@ -667,7 +667,7 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	column, descending, err := readSort(&q)
+	column, descending, err := readSort(&q, monitor.Columns)
 	if err != nil {
 		return err
 	}

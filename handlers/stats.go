@@ -197,11 +197,11 @@ func readWindow(c echo.Context) (window, step time.Duration, err error) {
 	return window, step, nil
 }
 
-// readSort reads by what a list of queues is sorted; "" for a list that is by name as it is.
-func readSort(q *query) (column string, descending bool, err error) {
+// readSort reads by which of some columns a list is sorted; "" for a list that is by name as it is.
+func readSort(q *query, columns []string) (column string, descending bool, err error) {
 	column, descending = strings.CutPrefix(q.text("sort"), "-")
-	if q.has("sort") && !slices.Contains(monitor.Columns, column) {
-		return "", false, queryFault("sort", "not_allowed", "must be one of "+strings.Join(monitor.Columns, ", ")+", with - before it for the largest first")
+	if q.has("sort") && !slices.Contains(columns, column) {
+		return "", false, queryFault("sort", "not_allowed", "must be one of "+strings.Join(columns, ", ")+", with - before it for the largest first")
 	}
 	return column, descending, nil
 }

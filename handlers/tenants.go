@@ -13,6 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/tasks"
+	"github.com/sluicemq/sluice/monitor"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -41,12 +42,36 @@ type Tenant struct {
 	// Bytes that its queues and topics hold, as of at most a few seconds ago. Null for a tenant without the limit stored_bytes,
 	// in lists and after changes.
 	StoredBytesUsed *int64 `json:"stored_bytes_used" extensions:"x-nullable" example:"73400320"`
+	// What its queues hold and handle. Null after changes.
+	Activity *TenantActivity `json:"activity" extensions:"x-nullable"`
 	// When it was made.
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// When its settings last changed, or it was suspended or resumed.
 	UpdatedAt Instant `json:"updated_at" swaggertype:"string" format:"date-time"`
 	// Changes with the settings; the header ETag has it in quotes.
 	ETag string `json:"etag" example:"5f3a90c1d2e47b68"`
+}
+
+// TenantActivity is what all queues of a tenant hold together, as of at most 20 seconds ago, and what they handle.
+type TenantActivity struct {
+	Available int64 `json:"available" example:"1200"`
+	InFlight  int64 `json:"in_flight" example:"16"`
+	Delayed   int64 `json:"delayed" example:"3"`
+	// Bytes of all messages.
+	Bytes int64 `json:"bytes" example:"73400320"`
+	// All together.
+	Rates Rates `json:"rates"`
+	// When something in its queues last changed, to ten seconds; null: never.
+	LastActiveAt *Instant `json:"last_active_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+func newTenantActivity(a monitor.Activity) *TenantActivity {
+	v := a.Values
+	out := &TenantActivity{Available: v[monitor.Available], InFlight: v[monitor.InFlight], Delayed: v[monitor.Delayed], Bytes: v[monitor.Bytes], Rates: Rates(a.Rates)}
+	if !a.At.IsZero() {
+		out.LastActiveAt = &Instant{a.At}
+	}
+	return out
 }
 
 // TenantInput is what an operator says of a tenant.
@@ -81,7 +106,7 @@ func newTenant(t tenants.Tenant, plans tenants.Plans) Tenant {
 
 // tenantReadOnly are the members of Tenant that nobody sets.
 var tenantReadOnly = map[string]bool{
-	"name": true, "id": true, "state": true, "suspended": true, "effective_limits": true, "stored_bytes_used": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "id": true, "state": true, "suspended": true, "effective_limits": true, "stored_bytes_used": true, "activity": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // putTenant makes a tenant or replaces its settings.
@@ -312,6 +337,11 @@ func (a *API) getTenant(c echo.Context) error {
 	if out.StoredBytesUsed, err = a.storedBytes(c, t.ID, plans.Limits(t)); err != nil {
 		return err
 	}
+	activity, err := a.Monitor.Activity(c.Request().Context(), t.ID)
+	if err != nil {
+		return err
+	}
+	out.Activity = newTenantActivity(activity[0])
 	return a.json(c, http.StatusOK, out)
 }
 
@@ -392,10 +422,11 @@ func (a *API) deletionOf(ctx context.Context, name string) (tasks.Task, error) {
 // listTenants shows a part of the tenants.
 //
 //	@Summary		List tenants
-//	@Description	By name. A part may be short, because tenants that are being deleted are left out.
+//	@Description	By name, or as `sort` says, each with what its queues hold and handle. A part may be short, because tenants that are being deleted are left out. What it sorts by is up to 20 seconds old, and a tenant whose place changes between two parts may be in both or in none.
 //	@ID				listTenants
 //	@Tags			tenants
 //	@Param			prefix	query		string			false	"Only names that begin with this"	maxlength(63)
+//	@Param			sort	query		string			false	"By what they are sorted, with - before it for the largest first"	enums(name,-name,available,-available,in_flight,-in_flight,delayed,-delayed,bytes,-bytes,sent_rate,-sent_rate,received_rate,-received_rate)
 //	@Param			limit	query		int				false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor	query		string			false	"next_cursor of the part before"
 //	@Success		200		{object}	Page[Tenant]	"A part of the list"
@@ -405,23 +436,68 @@ func (a *API) deletionOf(ctx context.Context, name string) (tasks.Task, error) {
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/tenants [get]
 func (a *API) listTenants(c echo.Context) error {
-	part, err := readPart(c, "tenants", "")
+	q, err := readQuery(c, "prefix", "sort", "limit", "cursor")
 	if err != nil {
 		return err
 	}
-	list, next, err := a.Tenants.List(c.Request().Context(), part.prefix, part.limit, part.after)
+	limit, err := pageQuery(&q)
 	if err != nil {
 		return err
 	}
-	plans, err := a.Tenants.Plans(c.Request().Context())
+	column, descending, err := readSort(&q, monitor.TenantColumns)
+	if err != nil {
+		return err
+	}
+	filter := q.text("prefix") + "\x01" + q.text("sort")
+	after, err := decodeCursor("tenants", filter, &q)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	var list []tenants.Tenant
+	var next string
+	if column == "" {
+		list, next, err = a.Tenants.List(ctx, q.text("prefix"), limit, after)
+	} else {
+		list, next, err = a.sortedTenants(ctx, q.text("prefix"), monitor.Order{Column: column, Descending: descending, After: after, Limit: limit})
+	}
+	if err != nil {
+		return err
+	}
+	plans, err := a.Tenants.Plans(ctx)
+	if err != nil {
+		return err
+	}
+	ids := make([]tenants.ID, len(list))
+	for i, t := range list {
+		ids[i] = t.ID
+	}
+	activity, err := a.Monitor.Activity(ctx, ids...)
 	if err != nil {
 		return err
 	}
 	data := make([]Tenant, len(list))
 	for i, t := range list {
 		data[i] = newTenant(t, plans)
+		data[i].Activity = newTenantActivity(activity[i])
 	}
-	return answerPage(a, c, data, part.cursor(next))
+	return answerPage(a, c, data, encodeCursor("tenants", filter, next))
+}
+
+func (a *API) sortedTenants(ctx context.Context, prefix string, o monitor.Order) ([]tenants.Tenant, string, error) {
+	refs, err := a.Tenants.Refs(ctx, prefix)
+	if err != nil {
+		return nil, "", err
+	}
+	refs, next, err := a.Monitor.SortTenants(ctx, refs, o)
+	if errors.Is(err, monitor.ErrPlace) {
+		return nil, "", cursorFault
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := a.Tenants.Of(ctx, refs)
+	return list, next, err
 }
 
 // tenantCondition reads If-Match and If-None-Match for a change that takes no parameters in the query.

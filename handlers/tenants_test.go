@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/monitor"
 )
 
 func basic(user, password string) string {
@@ -36,6 +37,7 @@ func TestATenantIsMadeChangedAndDeleted(t *testing.T) {
 		t.Errorf("headers of the new tenant: %v", a.header)
 	}
 	h.asOperator("GET", path, "").is(200).into(&got)
+	tn.Activity = &handlers.TenantActivity{}
 	diff(t, "tenant, read again", tn, got)
 	h.asOperator("GET", path, "", "If-None-Match", `"`+tn.ETag+`"`).is(304)
 	h.asOperator("PUT", path, "{}", "If-Match", `"x"`).problem(412, "precondition_failed")
@@ -46,6 +48,7 @@ func TestATenantIsMadeChangedAndDeleted(t *testing.T) {
 
 	var page handlers.Page[handlers.Tenant]
 	h.asOperator("GET", "/v1/tenants?prefix="+name, "").is(200).into(&page)
+	got.Activity = &handlers.TenantActivity{}
 	diff(t, "list", []handlers.Tenant{got}, page.Data)
 
 	var made handlers.CreatedKey
@@ -84,6 +87,74 @@ func TestATenantIsMadeChangedAndDeleted(t *testing.T) {
 	h.do("GET", "/v1/whoami", "", asTenant...).problem(401, "unauthenticated")
 }
 
+// An operator sees which tenants are the busiest and hold most, and a tenant does not see the others.
+func TestTenantsAreSortedByWhatTheyHoldAndDo(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	prefix := fmt.Sprintf("sorted%d-%d-", os.Getpid(), names.Add(1))
+	send := func(tenant string, n int) {
+		for range n {
+			h.asOperator("POST", "/v1/queues/q/messages", "hello", "Tenant", prefix+tenant, "Content-Type", "text/plain").is(201)
+		}
+	}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		h.asOperator("PUT", "/v1/tenants/"+prefix+name, "").is(201)
+		h.asOperator("PUT", "/v1/queues/q", "", "Tenant", prefix+name).is(201)
+	}
+	send("b", 5)
+	send("c", 2)
+	h.span()
+	send("c", 2)
+	send("d", 1)
+	h.asOperator("POST", "/v1/queues/q/receive?max=2", "", "Tenant", prefix+"b").is(200)
+	h.span()
+
+	wantNames := func(query string, want ...string) {
+		t.Helper()
+		var got []string
+		for cursor := ""; ; {
+			var page handlers.Page[handlers.Tenant]
+			h.asOperator("GET", "/v1/tenants?prefix="+prefix+query+"&limit=3"+cursor, "").is(200).into(&page)
+			for _, tn := range page.Data {
+				got = append(got, strings.TrimPrefix(tn.Name, prefix))
+			}
+			if page.NextCursor == nil {
+				break
+			}
+			cursor = "&cursor=" + *page.NextCursor
+		}
+		diff(t, query, want, got)
+	}
+	wantNames("", "a", "b", "c", "d")
+	wantNames("&sort=-name", "d", "c", "b", "a")
+	wantNames("&sort=-available", "c", "b", "d", "a")
+	wantNames("&sort=available", "a", "d", "b", "c")
+	wantNames("&sort=-in_flight", "b", "a", "c", "d")
+	wantNames("&sort=-sent_rate", "c", "d", "a", "b")
+	wantNames("&sort=-received_rate", "b", "a", "c", "d")
+
+	var b, a handlers.Tenant
+	h.asOperator("GET", "/v1/tenants/"+prefix+"b", "").is(200).into(&b)
+	diff(t, "what b holds and does", &handlers.TenantActivity{Available: 3, InFlight: 2, Bytes: b.Activity.Bytes, Rates: handlers.Rates{Received: 0.2}, LastActiveAt: instant(2 * monitor.Step)}, b.Activity)
+	if b.Activity.Bytes < 25 {
+		t.Errorf("b holds %d bytes", b.Activity.Bytes)
+	}
+	h.asOperator("DELETE", "/v1/queues/q", "", "Tenant", prefix+"b").is(204)
+	h.asOperator("DELETE", "/v1/tenants/"+prefix+"b", "").is(204)
+	wantNames("&sort=-in_flight", "a", "c", "d")
+	h.asOperator("PUT", "/v1/tenants/"+prefix+"a", "{}").is(200).into(&a)
+	if a.Activity != nil {
+		t.Errorf("after a change: %+v", a.Activity)
+	}
+
+	var page handlers.Page[handlers.Tenant]
+	h.asOperator("GET", "/v1/tenants?sort=-available&limit=1", "").is(200).into(&page)
+	for _, query := range []string{"?sort=-bytes&cursor=" + *page.NextCursor, "?cursor=" + *page.NextCursor, "?sort=oldest_age", "?sort="} {
+		h.asOperator("GET", "/v1/tenants"+query, "").problem(422, "validation_failed")
+	}
+	h.do("GET", "/v1/tenants?sort=-available", "").problem(403, "permission_denied")
+}
+
 func TestTenantsAndKeysRefuseBadInput(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
@@ -113,7 +184,7 @@ func TestTenantsAndKeysRefuseBadInput(t *testing.T) {
 		{"GET", "/v1/tenants?limit=0", "", 422, "validation_failed", "limit"},
 		{"GET", "/v1/tenants?limit=501", "", 422, "validation_failed", "limit"},
 		{"GET", "/v1/tenants?cursor=x", "", 422, "validation_failed", "cursor"},
-		{"GET", "/v1/tenants?sort=-name", "", 422, "validation_failed", "sort"},
+		{"GET", "/v1/tenants?sort=-oldest_age", "", 422, "validation_failed", "sort"},
 		{"POST", path + "/keys", `{"name":7}`, 422, "validation_failed", "/name"},
 		{"POST", path + "/keys", `{"name":"a\u0000"}`, 422, "validation_failed", "/name"},
 		{"POST", path + "/keys", `{"scopes":"*"}`, 422, "validation_failed", "/scopes"},

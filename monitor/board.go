@@ -170,11 +170,15 @@ func (m *Monitor) Sort(ctx context.Context, t tenants.ID, o Order) ([]string, st
 	if err != nil {
 		return nil, "", err
 	}
+	return o.part(names, on, m.now())
+}
+
+// part returns the part of names that o asks for, and the place behind which the next one begins.
+func (o Order) part(names []string, on map[string]entry, now int64) ([]string, string, error) {
 	type row struct {
 		name string
 		key  float64
 	}
-	now := m.now()
 	direction, ofNames := 1, 1
 	if o.Descending {
 		direction = -1

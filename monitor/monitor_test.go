@@ -319,6 +319,45 @@ func TestRatesAreThoseOfTheLastSpan(t *testing.T) {
 	})
 }
 
+func TestTenantsAreSortedByTheirNewestSums(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		other := *w
+		other.tenant = w.newTenant(t)
+		w.queue(t, "one")
+		w.queue(t, "two")
+		other.queue(t, "one")
+		w.send(t, "one", 2)
+		w.send(t, "two", 3)
+		other.send(t, "one", 4)
+		w.step(t)
+		rests := w.newTenant(t)
+		got, err := w.Activity(t.Context(), other.tenant, rests, w.tenant)
+		must(t, err)
+		if got[0].Values[monitor.Available] != 4 || got[1] != (monitor.Activity{}) || got[2].Values[monitor.Available] != 5 || got[2].At != start.Add(monitor.Step) {
+			t.Errorf("activity: %+v", got)
+		}
+		refs, err := w.tenants.Refs(t.Context(), "")
+		must(t, err)
+		var ids []tenants.ID
+		for o := (monitor.Order{Column: "available", Descending: true, Limit: 2}); ; {
+			part, next, err := w.SortTenants(t.Context(), refs, o)
+			must(t, err)
+			for _, r := range part {
+				ids = append(ids, r.ID)
+			}
+			if o.After = next; next == "" {
+				break
+			}
+		}
+		if len(ids) != 3 || ids[0] != w.tenant || ids[1] != other.tenant || ids[2] != rests {
+			t.Errorf("the order: %v", ids)
+		}
+		if _, _, err := w.SortTenants(t.Context(), refs, monitor.Order{Column: "name", After: "x", Limit: 1}); !errors.Is(err, monitor.ErrPlace) {
+			t.Errorf("a bad place: got %v", err)
+		}
+	})
+}
+
 // A server that makes a thousand queues for the benchmark of a list.
 func BenchmarkSort(b *testing.B) {
 	w := newWorld(b, engine.Options{URL: redistest.Start(b, redistest.Options{NoAOF: true}).URL()})

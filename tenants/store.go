@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -303,6 +304,51 @@ func (s *Store) List(ctx context.Context, prefix string, limit int, after string
 	if err != nil {
 		return nil, "", err
 	}
+	page, err = s.loadAll(ctx, entries)
+	if err != nil {
+		return nil, "", err
+	}
+	return page, next, nil
+}
+
+// Ref names a tenant of the registry, whose record was not read.
+type Ref struct {
+	Name  string
+	ID    ID
+	entry entry
+}
+
+// Refs returns those of all tenants whose names begin with prefix, by name, without those that are being deleted. It costs a call for
+// each MaxPage of them.
+func (s *Store) Refs(ctx context.Context, prefix string) ([]Ref, error) {
+	var all []Ref
+	for after := ""; ; {
+		entries, next, err := s.entries(ctx, prefix, MaxPage, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.state != entryDeleting {
+				all = append(all, Ref{e.name, e.id, e})
+			}
+		}
+		if after = next; next == "" {
+			return all, nil
+		}
+	}
+}
+
+// Of returns the tenants of some refs, in their order, without those that are gone.
+func (s *Store) Of(ctx context.Context, refs []Ref) ([]Tenant, error) {
+	entries := make([]entry, len(refs))
+	for i, r := range refs {
+		entries[i] = r.entry
+	}
+	return s.loadAll(ctx, entries)
+}
+
+// loadAll returns the tenants behind entries, without those that are gone.
+func (s *Store) loadAll(ctx context.Context, entries []entry) ([]Tenant, error) {
 	found := make([]Tenant, len(entries))
 	var group errgroup.Group
 	group.SetLimit(maxReads)
@@ -317,15 +363,9 @@ func (s *Store) List(ctx context.Context, prefix string, limit int, after string
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	page = make([]Tenant, 0, len(found))
-	for _, t := range found {
-		if !t.ID.IsZero() {
-			page = append(page, t)
-		}
-	}
-	return page, next, nil
+	return slices.DeleteFunc(found, func(t Tenant) bool { return t.ID.IsZero() }), nil
 }
 
 // entries reads one page of the registry.

@@ -112,3 +112,29 @@ test("a tenant goes with all it has, after it was suspended", async () => {
   await page.goto(`/console/admin/tenants/${tenant.name}`);
   await page.getByRole("alert").getByText("tenant_not_found").waitFor();
 });
+
+test("an operator sees which tenants do most, and how much of its limits one uses", async () => {
+  const tenant = await newTenant();
+  await call(inject("operatorKey"), "PATCH", `/v1/tenants/${tenant.name}`, { limits: { stored_bytes: 1_048_576, queues: 4 } });
+  await call(tenant.key, "PUT", "/v1/queues/orders");
+  await call(tenant.key, "POST", "/v1/queues/orders/messages/batch", { messages: Array.from({ length: 7 }, () => ({ body: "x".repeat(100_000) })) });
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto(`/console/admin/tenants?q=${tenant.name}`);
+  const table = page.getByRole("table", { name: "Tenants" });
+  await table.getByText(/68\d(\.\d)? KiB of 1 MiB/).waitFor(); // within ten seconds, in which servers count
+  await table.getByRole("progressbar", { name: /6\d % of what/ }).waitFor();
+  expect(await table.locator("td[data-label=Available]").allInnerTexts()).toEqual(["7"]);
+  await table.getByRole("button", { name: "Stored" }).click();
+  await page.waitForURL((u) => u.searchParams.get("sort") === "-bytes");
+  await table.getByRole("link", { name: tenant.name, exact: true }).click();
+  await page.getByRole("progressbar", { name: "Queues: 25 % used" }).waitFor();
+
+  await page.goto("/console/admin/overview?sort=-bytes");
+  await page.getByRole("table", { name: "Tenants" }).getByRole("link", { name: tenant.name, exact: true }).waitFor();
+  const theirs = await newPage();
+  await signIn(theirs, tenant.key);
+  await theirs.goto("/console/admin/overview");
+  await theirs.getByRole("alert").first().waitFor();
+  expect(await theirs.getByRole("table", { name: "Tenants" }).count()).toBe(0);
+});

@@ -1,8 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Navigate, type RouteComponent, useParams } from "@tanstack/react-router";
 import { basePath } from "./api/place";
 import { readSearch } from "./common/url";
-import { Messages } from "./messages/Messages";
-import { TenantList } from "./operator/TenantList";
 import { Overview } from "./queues/Overview";
 import { QueueList } from "./queues/QueueList";
 import { QueuePage } from "./queues/QueuePage";
@@ -18,6 +16,7 @@ const at = <P extends string>(path: P, component: RouteComponent) => createRoute
 
 const Schedules = lazyRouteComponent(() => import("./schedules/Schedules"), "Schedules");
 const DeadLetters = lazyRouteComponent(() => import("./messages/DeadLetters"), "DeadLetters");
+const Messages = lazyRouteComponent(() => import("./messages/Messages"), "Messages");
 const Receive = lazyRouteComponent(() => import("./messages/Receive"), "Receive");
 const Send = lazyRouteComponent(() => import("./messages/Send"), "Send");
 const Tail = lazyRouteComponent(() => import("./messages/Tail"), "Tail");
@@ -37,6 +36,7 @@ const Limits = lazyRouteComponent(() => import("./audit/Limits"), "Limits");
 const Fleet = lazyRouteComponent(() => import("./operator/Fleet"), "Fleet");
 const Plans = lazyRouteComponent(() => import("./operator/Plans"), "Plans");
 const System = lazyRouteComponent(() => import("./operator/System"), "System");
+const TenantList = lazyRouteComponent(() => import("./operator/TenantList"), "TenantList");
 const TenantPage = lazyRouteComponent(() => import("./operator/TenantPage"), "TenantPage");
 const FilterTest = lazyRouteComponent(() => import("./topics/FilterTest"), "FilterTest");
 const TopicSchemas = lazyRouteComponent(() => import("./topics/TopicSchemas"), "TopicSchemas");

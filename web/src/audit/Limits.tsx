@@ -4,12 +4,10 @@ import { must, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
 import { bytes, count, duration } from "../common/format";
 import { Facts, Page } from "../common/Page";
-import { Quota } from "../common/Quota";
+import { Quota, quotaNames } from "../common/Quota";
 import { Loaded } from "../common/states";
 
 const orNone = (n: number | null, write: (n: number) => string) => (n === null ? "no limit" : write(n));
-
-const names = { queues: "Queues", topics: "Topics", keys: "Keys", alarms: "Alarms", stored_bytes: "Stored bytes" } as const;
 
 // Limits is what the server takes from the tenant.
 export function Limits() {
@@ -26,7 +24,7 @@ export function Limits() {
                 {({ data }) => (
                   <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md">
                     {data.map((q) => (
-                      <Quota key={q.quota} label={names[q.quota]} used={q.used} limit={q.limit} write={q.quota === "stored_bytes" ? bytes : count} />
+                      <Quota key={q.quota} label={quotaNames[q.quota]} used={q.used} limit={q.limit} write={q.quota === "stored_bytes" ? bytes : count} />
                     ))}
                   </SimpleGrid>
                 )}

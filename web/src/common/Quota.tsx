@@ -1,7 +1,10 @@
 import { Group, Progress, Text } from "@mantine/core";
 
+// quotaNames are what quotas are called.
+export const quotaNames = { queues: "Queues", topics: "Topics", keys: "Keys", alarms: "Alarms", stored_bytes: "Stored bytes" } as const;
+
 // From which share of a limit on somebody should look.
-const near = 0.8;
+export const near = 0.8;
 
 // Quota is how much of a limit is used. Colour is never all that says so.
 export function Quota({ label, used, limit, write }: { label: string; used: number; limit: number; write: (n: number) => string }) {

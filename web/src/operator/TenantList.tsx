@@ -1,38 +1,21 @@
-import { Badge, Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { failureOf, must } from "../api/client";
 import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
-import { count } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
-import { Rows } from "../common/Rows";
 import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
-import { Ago } from "../common/Time";
 import { useUrl } from "../common/url";
 import type { CreatedKey } from "../keys/data";
 import { Shown } from "../keys/Shown";
-import { api, type Tenant, useTenants } from "./data";
-
-export function TenantState({ of: t }: { of: Tenant }) {
-  if (t.state === "active") {
-    return (
-      <Badge variant="dot" color="green" tt="none">
-        active
-      </Badge>
-    );
-  }
-  return (
-    <Badge variant="filled" color="red.9" tt="none" title={t.suspended?.reason}>
-      {t.state === "suspended" ? (t.suspended?.mode === "send" ? "may not send" : "suspended") : t.state}
-    </Badge>
-  );
-}
+import { api, orders, useTenants } from "./data";
+import { TenantRows } from "./TenantRows";
 
 export function TenantList() {
-  const [{ q = "", cursor, new: making }, setUrl] = useUrl();
-  const list = useTenants(q, cursor);
+  const [{ q = "", cursor, sort, new: making }, setUrl] = useUrl();
+  const by = orders.find((o) => o === sort) ?? "name";
+  const list = useTenants(q, by, cursor);
   const [made, setMade] = useState<CreatedKey>();
   const create = <Button onClick={() => setUrl({ new: "tenant" })}>Create a tenant</Button>;
   return (
@@ -50,35 +33,7 @@ export function TenantList() {
           }
           return (
             <>
-              <Rows
-                label="Tenants"
-                rows={data}
-                rowKey={(t) => t.id}
-                columns={[
-                  {
-                    title: "Name",
-                    wide: true,
-                    cell: (t) => (
-                      <Link className="link" data-row to="/admin/tenants/$name" params={{ name: t.name }}>
-                        {t.name}
-                      </Link>
-                    ),
-                  },
-                  { title: "State", cell: (t) => <TenantState of={t} /> },
-                  { title: "Plan", cell: (t) => t.plan ?? <span className="quiet">default</span> },
-                  { title: "Requests a second", num: true, cell: (t) => (t.effective_limits?.requests_per_second ? count(t.effective_limits.requests_per_second) : <span className="quiet">no limit</span>) },
-                  { title: "Account", cell: (t) => <span className="mono">{t.account_number}</span> },
-                  { title: "Made", num: true, cell: (t) => <Ago at={t.created_at} /> },
-                  {
-                    title: "",
-                    cell: (t) => (
-                      <Link className="link" to="/t/$tenant/queues" params={{ tenant: t.name }} aria-label={`Queues of ${t.name}`}>
-                        Queues
-                      </Link>
-                    ),
-                  },
-                ]}
-              />
+              <TenantRows tenants={data} sorting={{ by, set: (sort) => setUrl({ sort: sort === "name" ? undefined : sort, cursor: undefined }) }} />
               <Pager next={next_cursor} />
             </>
           );

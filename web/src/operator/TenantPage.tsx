@@ -6,17 +6,19 @@ import { failureOf, must } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
-import { bytes } from "../common/format";
+import { bytes, count } from "../common/format";
 import { Facts, Page } from "../common/Page";
-import { Quota } from "../common/Quota";
+import { Quota, quotaNames } from "../common/Quota";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
+import { Number } from "../queues/Overview";
 import { viewAs } from "../shell/session";
-import { api, type Tenant, usePlans, useTenant } from "./data";
+import { rate } from "../stats/data";
+import { api, type Tenant, usePlans, useQuotas, useTenant } from "./data";
 import { LimitFields } from "./LimitFields";
 import { limitNames, limitsOf, limitText, textsOf } from "./limits";
-import { TenantState } from "./TenantList";
+import { TenantState } from "./TenantRows";
 
 // TenantPage is one tenant as operators see it.
 export function TenantPage() {
@@ -89,11 +91,7 @@ export function TenantPage() {
                 {t.suspended.reason && `: ${t.suspended.reason}`}
               </Alert>
             )}
-            {typeof t.effective_limits?.stored_bytes === "number" && t.stored_bytes_used !== null && (
-              <Card withBorder>
-                <Quota label="Stored bytes" used={t.stored_bytes_used} limit={t.effective_limits.stored_bytes} write={bytes} />
-              </Card>
-            )}
+            <Use of={t} />
             <SimpleGrid cols={{ base: 1, md: 2 }}>
               <Card withBorder>
                 <Title order={2} size="h5" mb="sm">
@@ -125,6 +123,35 @@ export function TenantPage() {
       {t && asks === "suspend" && <Suspend name={name} close={() => setAsks(undefined)} done={keep} />}
       {t && asks === "delete" && <DeleteTenant tenant={t} close={() => setAsks(undefined)} />}
     </Page>
+  );
+}
+
+// Use is what a tenant holds and does, and how much of its limits that is.
+function Use({ of: t }: { of: Tenant }) {
+  const quotas = useQuotas(t.name);
+  const a = t.activity;
+  return (
+    <Stack>
+      {a && (
+        <SimpleGrid cols={{ base: 2, sm: 4 }}>
+          <Number label="Available" value={count(a.available)} to={`${count(a.in_flight)} in flight, ${count(a.delayed)} delayed`} />
+          <Number label="In, a second" value={rate(a.rates.sent)} />
+          <Number label="Out, a second" value={rate(a.rates.received)} />
+          <Number label="In its queues" value={bytes(a.bytes)} to={a.last_active_at ? <>active <Ago at={a.last_active_at} /></> : "never used"} />
+        </SimpleGrid>
+      )}
+      <Card withBorder>
+        <Loaded query={quotas} rows={3}>
+          {({ data }) => (
+            <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md">
+              {data.map((q) => (
+                <Quota key={q.quota} label={quotaNames[q.quota]} used={q.used} limit={q.limit} write={q.quota === "stored_bytes" ? bytes : count} />
+              ))}
+            </SimpleGrid>
+          )}
+        </Loaded>
+      </Card>
+    </Stack>
   );
 }
 

@@ -9,11 +9,22 @@ export type Plan = Schemas["Plan"];
 // api acts for no tenant.
 export const api = newApi();
 
-export function useTenants(prefix: string, cursor: string | undefined) {
+// orders are those in which the server can list tenants, with - for the largest first.
+export const orders = ["name", "-name", "available", "-available", "in_flight", "-in_flight", "delayed", "-delayed", "bytes", "-bytes", "sent_rate", "-sent_rate", "received_rate", "-received_rate"] as const;
+
+export type Order = (typeof orders)[number];
+
+export function useTenants(prefix: string, sort: Order, cursor: string | undefined, limit = 50) {
   return useQuery({
-    queryKey: ["tenants", "", prefix, cursor],
-    queryFn: () => must(api.GET("/v1/tenants", { params: { query: { prefix, cursor, limit: 50 } } })),
+    queryKey: ["tenants", "", prefix, sort, cursor, limit],
+    refetchInterval: useLive(10_000),
+    queryFn: () => must(api.GET("/v1/tenants", { params: { query: { prefix, sort: sort === "name" ? undefined : sort, cursor, limit } } })),
   });
+}
+
+// useQuotas returns how much a tenant has of what it may have. It is counted for each request, so it is not asked again by itself.
+export function useQuotas(tenant: string) {
+  return useQuery({ queryKey: ["usage", tenant, "quotas"], queryFn: () => must(newApi(tenant).GET("/v1/quotas")) });
 }
 
 export function useTenant(name: string) {

@@ -1,0 +1,67 @@
+package monitor
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// Activity is what all queues of a tenant hold together, and what came and went in the last ten seconds. It is up to 20 seconds old.
+// Of a tenant whose queues nobody has used all is 0.
+type Activity struct {
+	Values // Oldest is 0: it is known of each queue only
+	Rates
+	At time.Time // when something last changed, to ten seconds; zero: never
+}
+
+// TenantColumns are the words by which SortTenants sorts.
+var TenantColumns = slices.DeleteFunc(slices.Clone(Columns), func(c string) bool { return c == "oldest_age" })
+
+// Activity returns that of some tenants, in their order. It costs one call.
+func (m *Monitor) Activity(ctx context.Context, list ...tenants.ID) ([]Activity, error) {
+	out := make([]Activity, len(list))
+	if len(list) == 0 {
+		return out, nil
+	}
+	names := make([]string, len(list))
+	for i, id := range list {
+		names[i] = id.String()
+	}
+	on, err := m.read(ctx, fleet()[0], names...)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if e, ok := on[name]; ok {
+			out[i] = Activity{e.Values, e.rates(m.now()), startOf(e.span)}
+		}
+	}
+	return out, nil
+}
+
+// SortTenants returns the part of tenants that an order asks for, which has one of TenantColumns, and the place behind which the next
+// one begins, or "". One whose counts change between two parts may be in both, or in none.
+func (m *Monitor) SortTenants(ctx context.Context, list []tenants.Ref, o Order) ([]tenants.Ref, string, error) {
+	all, err := m.read(ctx, fleet()[0])
+	if err != nil {
+		return nil, "", err
+	}
+	on, named, names := make(map[string]entry, len(all)), make(map[string]tenants.Ref, len(list)), make([]string, len(list))
+	for i, r := range list {
+		names[i], named[r.Name] = r.Name, r
+		if e, ok := all[r.ID.String()]; ok {
+			on[r.Name] = e
+		}
+	}
+	names, next, err := o.part(names, on, m.now())
+	if err != nil {
+		return nil, "", err
+	}
+	refs := make([]tenants.Ref, len(names))
+	for i, name := range names {
+		refs[i] = named[name]
+	}
+	return refs, next, nil
+}

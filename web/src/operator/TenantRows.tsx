@@ -1,0 +1,80 @@
+import { Badge, Progress } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { bytes, count } from "../common/format";
+import { Rows, type Sorting } from "../common/Rows";
+import { Ago } from "../common/Time";
+import { rate } from "../stats/data";
+import type { Tenant } from "./data";
+
+export function TenantState({ of: t }: { of: Tenant }) {
+  if (t.state === "active") {
+    return (
+      <Badge variant="dot" color="green" tt="none">
+        active
+      </Badge>
+    );
+  }
+  return (
+    <Badge variant="filled" color="red.9" tt="none" title={t.suspended?.reason}>
+      {t.state === "suspended" ? (t.suspended?.mode === "send" ? "may not send" : "suspended") : t.state}
+    </Badge>
+  );
+}
+
+// TenantRows are tenants with what they hold and do, and how much of its limit that is where there is one.
+export function TenantRows({ tenants, sorting }: { tenants: Tenant[]; sorting: Sorting }) {
+  return (
+    <Rows
+      label="Tenants"
+      rows={tenants}
+      rowKey={(t) => t.id}
+      sorting={sorting}
+      columns={[
+        {
+          title: "Name",
+          sort: "name",
+          wide: true,
+          cell: (t) => (
+            <Link className="link" data-row to="/admin/tenants/$name" params={{ name: t.name }}>
+              {t.name}
+            </Link>
+          ),
+        },
+        { title: "State", cell: (t) => <TenantState of={t} /> },
+        { title: "Plan", cell: (t) => t.plan ?? <span className="quiet">default</span> },
+        { title: "Available", sort: "available", num: true, cell: (t) => count(t.activity?.available ?? 0) },
+        { title: "In flight", sort: "in_flight", num: true, cell: (t) => count(t.activity?.in_flight ?? 0) },
+        { title: "In /s", sort: "sent_rate", num: true, cell: (t) => <Rate of={t.activity?.rates.sent ?? 0} /> },
+        { title: "Out /s", sort: "received_rate", num: true, cell: (t) => <Rate of={t.activity?.rates.received ?? 0} /> },
+        { title: "Stored", sort: "bytes", num: true, cell: (t) => <Stored of={t} /> },
+        { title: "Last active", num: true, cell: (t) => <Ago at={t.activity?.last_active_at} empty="never" /> },
+        {
+          title: "",
+          cell: (t) => (
+            <Link className="link" to="/t/$tenant/queues" params={{ tenant: t.name }} aria-label={`Queues of ${t.name}`}>
+              Queues
+            </Link>
+          ),
+        },
+      ]}
+    />
+  );
+}
+
+function Rate({ of: n }: { of: number }) {
+  return n === 0 ? <span className="quiet">–</span> : rate(n);
+}
+
+// Stored is the bytes in the queues of a tenant, of those that it may store.
+function Stored({ of: t }: { of: Tenant }) {
+  const used = t.activity?.bytes ?? 0;
+  const limit = t.effective_limits?.stored_bytes;
+  if (!limit) return bytes(used);
+  const share = Math.min(100, (100 * used) / limit);
+  return (
+    <>
+      {bytes(used)} of {bytes(limit)}
+      <Progress value={share} color={share >= 80 ? "orange" : undefined} aria-label={`${Math.floor(share)} % of what ${t.name} may store`} mt={4} />
+    </>
+  );
+}
