@@ -648,6 +648,7 @@ func (a *API) deleteQueue(c echo.Context) error {
 //	@Param			prefix	query		string		false	"Only names that begin with this"	maxlength(80)
 //	@Param			q		query		string		false	"Only names that contain this, in upper or lower case"
 //	@Param			label	query		string		false	"Only queues that have this label: its key, or key=value. Parts may be short"	example(team=shop)
+//	@Param			dead_letter_queue	query		string		false	"Only queues whose dead letters go to the queue of this name. Parts may be short"	maxlength(80)	example(orders-dlq)
 //	@Param			sort	query		string		false	"By what they are sorted, with - before it for the largest first"	enums(name,-name,available,-available,in_flight,-in_flight,delayed,-delayed,oldest_age,-oldest_age,bytes,-bytes,sent_rate,-sent_rate,received_rate,-received_rate)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor	query		string		false	"next_cursor of the part before"
@@ -659,7 +660,7 @@ func (a *API) deleteQueue(c echo.Context) error {
 //	@Failure		422		{object}	Problem		"A value is not allowed"
 //	@Router			/v1/queues [get]
 func (a *API) listQueues(c echo.Context) error {
-	q, err := readQuery(c, "prefix", "q", "label", "sort", "limit", "cursor")
+	q, err := readQuery(c, "prefix", "q", "label", "dead_letter_queue", "sort", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -671,7 +672,7 @@ func (a *API) listQueues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	filter := strings.Join([]string{q.text("prefix"), q.text("q"), q.text("label"), q.text("sort")}, "\x01")
+	filter := strings.Join([]string{q.text("prefix"), q.text("q"), q.text("label"), q.text("dead_letter_queue"), q.text("sort")}, "\x01")
 	after, err := decodeCursor("queues", filter, &q)
 	if err != nil {
 		return err
@@ -689,19 +690,24 @@ func (a *API) listQueues(c echo.Context) error {
 	look := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), part) && grants(c).Reaches(name)
 	}
-	labelled := func(set queues.Settings) bool { return hasLabel(set.Labels, q.text("label")) }
+	// There is no index of settings: these read all of them.
+	bySettings := q.has("label") || q.has("dead_letter_queue")
+	has := func(set queues.Settings) bool {
+		return (!q.has("label") || hasLabel(set.Labels, q.text("label"))) &&
+			(!q.has("dead_letter_queue") || set.Redrive.DeadLetterQueue != "" && set.Redrive.DeadLetterQueue == q.text("dead_letter_queue"))
+	}
 	var names []string
 	var next string
 	switch {
-	case column == "" && q.has("label"):
-		names, next, err = a.Queues.Where(ctx, t, within, after, limit, look, labelled)
+	case column == "" && bySettings:
+		names, next, err = a.Queues.Where(ctx, t, within, after, limit, look, has)
 	case column == "" && part == "":
 		names, next, err = a.Queues.Names(ctx, t, within, after, limit)
 		names = slices.DeleteFunc(names, func(name string) bool { return !look(name) })
 	default:
 		keep := func(name string) bool { return strings.HasPrefix(name, within) && look(name) }
-		if q.has("label") {
-			if keep, err = a.those(ctx, t, within, look, labelled); err != nil {
+		if bySettings {
+			if keep, err = a.those(ctx, t, within, look, has); err != nil {
 				return err
 			}
 		}

@@ -125,6 +125,30 @@ func TestListsOfQueuesAreSortedAndSearched(t *testing.T) {
 	}
 }
 
+func TestQueuesAreListedByWhereTheirDeadLettersGo(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	for _, name := range []string{"a", "b", "c"} {
+		h.json("PUT", "/v1/queues/"+name, `{"labels":{"team":"`+name+`"},"redrive":{"dead_letter_queue":"dead","max_receives":3}}`).is(201)
+	}
+	h.json("PUT", "/v1/queues/other", `{"redrive":{"dead_letter_queue":"dead-too","max_receives":3}}`).is(201)
+	h.do("POST", "/v1/queues/b/messages", "x", "Content-Type", "text/plain").is(201)
+	h.span()
+	h.wantNames("?dead_letter_queue=dead", []string{"a", "b", "c"})
+	h.wantNames("?dead_letter_queue=dead&sort=-available", []string{"b", "a", "c"})
+	h.wantNames("?dead_letter_queue=dead&label=team=c", []string{"c"})
+	h.wantNames("?dead_letter_queue=dea", nil)
+	h.wantNames("?dead_letter_queue=", nil)
+
+	k, err := h.keys.CreateTenantKey(t.Context(), h.tenant.ID, auth.NewKey{Name: "narrow", Scopes: []string{"queues:read"}, Queues: []string{"b", "dead"}})
+	h.must(err)
+	h.wantNames("?dead_letter_queue=dead", []string{"b"}, as(k.Secret.Reveal())...)
+	h.wantNames("?dead_letter_queue=dead", nil, as(h.newKey(h.newTenant().ID))...)
+	var page handlers.Page[handlers.Queue]
+	h.do("GET", "/v1/queues?dead_letter_queue=dead&limit=1", "").is(200).into(&page)
+	h.do("GET", "/v1/queues?dead_letter_queue=dead-too&cursor="+*page.NextCursor, "").is(422)
+}
+
 func TestQueuesAreListedByLabel(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)

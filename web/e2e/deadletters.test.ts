@@ -57,6 +57,7 @@ test("at three in the morning: group by reason, mend one, send the others back, 
 
   // What is hopeless is deleted, once its queue's name was typed.
   await page.goto(`/console/t/${tenant.name}/queues/bills-dlq/dead-letters`);
+  await page.getByText("Dead letters come here from").getByRole("link", { name: "bills", exact: true }).waitFor();
   await reasons.getByText("the bank is closed").waitFor();
   expect(await counts()).toEqual([["the bank is closed", "5", "bills"]]);
   await reasons.getByRole("button", { name: "Delete those of the bank is closed" }).click();

@@ -10,6 +10,7 @@ import { Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
 import { useQueue } from "../queues/data";
 import { useQueueName } from "../queues/QueuePage";
+import { Sources } from "../queues/Sources";
 import { usePeek } from "./data";
 import { MessageDrawer } from "./MessageDrawer";
 import { MessageRows } from "./MessageRows";
@@ -34,6 +35,7 @@ export function DeadLetters() {
           .
         </Text>
       )}
+      {!q.redrive && <Sources of={name} />}
       <List queue={queue} source={q.redrive ? name : undefined} />
     </Stack>
   );

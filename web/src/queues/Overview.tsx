@@ -8,6 +8,7 @@ import { Ago, Instant } from "../common/Time";
 import { type Queue, useQueue } from "./data";
 import { Charts } from "../stats/Charts";
 import { useQueueName } from "./QueuePage";
+import { Sources } from "./Sources";
 import { isUnattended } from "./unattended";
 
 export function Number({ label, value, to }: { label: string; value: ReactNode; to?: ReactNode }) {
@@ -125,6 +126,7 @@ function Words({ queue: q, tenant }: { queue: Queue; tenant: string }) {
         )}
         .
       </Text>
+      <Sources of={q.name} />
       <Text size="sm">It is kept for {duration(q.message_retention)}, and its body may have {bytes(q.max_message_size)}.</Text>
       {q.forward_to && (
         <Text size="sm">
