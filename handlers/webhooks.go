@@ -106,8 +106,13 @@ type Delivery struct {
 	At     Instant `json:"at" swaggertype:"string" format:"date-time"`
 	// Milliseconds that it took.
 	Duration int64 `json:"duration_ms" example:"83"`
+	// Headers of the request, as far as the server sets them; *** stands for what the subscription adds, and for credentials. Empty in
+	// attempts of servers before this member.
+	RequestHeaders map[string]string `json:"request_headers"`
 	// Status of the answer; null when there was none.
 	ResponseStatus *int `json:"response_status" extensions:"x-nullable" example:"204"`
+	// Headers of the answer, 2,048 bytes of them at most; *** stands for cookies. Empty when there was none.
+	ResponseHeaders map[string]string `json:"response_headers"`
 	// The first 1,024 bytes of the answer.
 	Response string `json:"response" example:""`
 	// There was more.
@@ -527,7 +532,7 @@ func (a *API) tried(c echo.Context, try func(context.Context, topics.Way) (webho
 
 func newDelivery(at *webhook.Attempt) Delivery {
 	out := Delivery{ID: deliveryID(at), MessageID: at.MessageID, Attempt: at.Try, Status: at.Outcome, At: Instant{at.At}, Duration: at.Millis,
-		Response: at.Response, ResponseTruncated: at.Truncated, NextAttempt: instant(at.Next)}
+		RequestHeaders: orEmpty(at.Sent), ResponseHeaders: orEmpty(at.Answered), Response: at.Response, ResponseTruncated: at.Truncated, NextAttempt: instant(at.Next)}
 	if at.Status != 0 {
 		out.ResponseStatus = &at.Status
 	}
@@ -538,6 +543,14 @@ func newDelivery(at *webhook.Attempt) Delivery {
 		out.Error = &DeliveryError{Code: at.Code, Detail: at.Error}
 	}
 	return out
+}
+
+// orEmpty returns a map that is shown as an object where there is none.
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
 }
 
 // deliveryID names a message at an endpoint; test events have the id of the event.

@@ -198,7 +198,10 @@ func TestDeliveriesAreListedAndResent(t *testing.T) {
 	status := 503
 	got := page.Data[0]
 	got.Duration = 0
-	diff(t, "the attempt", handlers.Delivery{ID: got.ID, MessageID: sent.ID, Attempt: 1, Status: "failed", At: *instant(0), ResponseStatus: &status, Response: "<b>seen</b>",
+	if got.RequestHeaders["Webhook-Id"] != sent.ID || got.RequestHeaders["Webhook-Attempt"] != "1" || got.ResponseHeaders["Content-Length"] != "11" {
+		t.Errorf("the headers: %v, and %v in the answer", got.RequestHeaders, got.ResponseHeaders)
+	}
+	diff(t, "the attempt", handlers.Delivery{ID: got.ID, MessageID: sent.ID, Attempt: 1, Status: "failed", At: *instant(0), ResponseStatus: &status, RequestHeaders: got.RequestHeaders, ResponseHeaders: got.ResponseHeaders, Response: "<b>seen</b>",
 		Error: &handlers.DeliveryError{Code: "http_503", Detail: "The endpoint answered 503 Service Unavailable."}}, got)
 	e.answers(200)
 	var resent handlers.Resent

@@ -38,6 +38,9 @@ func TestHeadersAndCredentialsGoWithEachRequest(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
 		tp := w.topic(t, "", topics.Settings{})
 		rc := newReceiver(t, func(r received, rw http.ResponseWriter) { // it repeats what it got
+			rw.Header().Set("X-Seen", r.header.Get("X-Api-Key")+" "+r.header.Get("Authorization"))
+			rw.Header().Set("X-Long", strings.Repeat("x", 4096))
+			http.SetCookie(rw, &http.Cookie{Name: "session", Value: "the-cookie"})
 			fmt.Fprint(rw, r.header.Get("X-Api-Key"), " ", r.header.Get("Authorization"), " ", strings.Repeat("-", 990), "the-first-key")
 		})
 		basic := &webhook.Auth{Type: webhook.Basic, Username: "sluice", Secret: webhook.Hidden{Plain: "pass word:ü"}}
@@ -58,8 +61,14 @@ func TestHeadersAndCredentialsGoWithEachRequest(t *testing.T) {
 			if !strings.HasPrefix(a.Response, "*** Basic *** ---") || strings.Contains(a.Response, "the-") {
 				t.Errorf("the log has %q", a.Response)
 			}
+			if s := a.Sent; s["X-Api-Key"] != webhook.Masked || s["Authorization"] != webhook.Masked || !strings.HasPrefix(s["Webhook-Signature"], "v1,") || s["Webhook-Id"] != a.MessageID {
+				t.Errorf("the log has these headers of the request: %v", s)
+			}
+			if p := a.Answered; p["X-Seen"] != "*** Basic ***" || p["Set-Cookie"] != webhook.Masked || p["X-Long"] != "" || p["Content-Length"] == "" {
+				t.Errorf("the log has these headers of the answer: %v", p)
+			}
 		}
-		if all := w.hashes(t); strings.Contains(all, "the-first-key") || strings.Contains(all, "pass word") || !strings.Contains(all, rc.URL) {
+		if all := w.hashes(t); strings.Contains(all, "the-cookie") || strings.Contains(all, "the-first-key") || strings.Contains(all, "pass word") || !strings.Contains(all, rc.URL) {
 			t.Errorf("what is hidden lies in Redis:\n%s", all)
 		}
 

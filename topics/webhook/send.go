@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ type Attempt struct {
 	Millis    int64  `json:"d"`           // that it took
 	Response  string `json:"b,omitempty"` // the beginning of the answer
 	Truncated bool   `json:"u,omitempty"` // there was more
+	// Sent and Answered are the headers of the request and of the answer. What users hide has Masked in its place. Older attempts have none.
+	Sent     map[string]string `json:"h,omitempty"`
+	Answered map[string]string `json:"p,omitempty"`
 	// Batch is the id of the request, where its body was a list, and Size how many messages that had.
 	Batch  string    `json:"g,omitempty"`
 	Size   int       `json:"k,omitempty"`
@@ -218,9 +222,10 @@ func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Ti
 	began := time.Now()
 	r.Identity = c.identity
 	res, err := s.send(ctx, c, r)
-	a := Attempt{At: now.UTC(), Millis: time.Since(began).Milliseconds()}
+	a := Attempt{At: now.UTC(), Millis: time.Since(began).Milliseconds(), Sent: c.shown(r.Header, r.Header.Get("Authorization"))}
 	if res != nil {
 		a.Status, a.Resent = res.Status, res.Resent
+		a.Answered = c.shown(res.Header, r.Header.Get("Authorization"))
 		body := res.Body
 		if len(c.hidden) > 0 {
 			body = c.mask(body, r.Header.Get("Authorization"))
@@ -229,6 +234,31 @@ func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Ti
 		a.Response, a.Truncated = strings.ToValidUTF8(string(excerpt), "\uFFFD"), res.Truncated || len(body) > keptAtMost
 	}
 	return res, a, err
+}
+
+// keptHeaders is how many bytes of headers the log keeps of a request, and of an answer.
+const keptHeaders = 2 << 10
+
+// shown returns headers as the log keeps them, without those for which there is no room: what users add, credentials and cookies stay
+// hidden.
+func (c *config) shown(h http.Header, authorization string) map[string]string {
+	out := make(map[string]string, len(h))
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		value := strings.Join(h[name], ", ")
+		switch _, own := c.header[name]; {
+		case own, name == "Authorization", name == "Set-Cookie":
+			value = Masked
+		case len(c.hidden) > 0:
+			value = string(c.mask([]byte(value), authorization))
+		}
+		if size+len(name)+len(value) > keptHeaders {
+			continue
+		}
+		size += len(name) + len(value)
+		out[name] = strings.ToValidUTF8(value, "\uFFFD")
+	}
+	return out
 }
 
 // plan says when the next attempt is, if there is one, and completes what the log keeps. chance is a number from 0 to 1 by which that

@@ -11,7 +11,7 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
   const endpoint = createServer((req, res) => {
     req.resume();
     got.push({ id: req.headers["webhook-id"], signature: req.headers["webhook-signature"] });
-    res.writeHead(well ? 204 : 500).end(well ? undefined : "<b>no room</b>");
+    res.writeHead(well ? 204 : 500, { "X-Server": "<i>7</i>" }).end(well ? undefined : "<b>no room</b>");
   });
   await new Promise<void>((ready) => endpoint.listen(0, "127.0.0.1", ready));
   try {
@@ -43,6 +43,10 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await page.getByLabel("Status").selectOption("failed");
     await page.getByRole("table", { name: "Attempts" }).locator("[data-row]").first().click();
     await page.getByRole("dialog").getByText("<b>no room</b>").waitFor(); // as text, never as markup
+    await page.getByText(/^Request: \d+ headers$/).click();
+    expect(await page.getByLabel("Request headers of attempt 1").innerText()).toContain(`Webhook-Id: ${id}`);
+    await page.getByText(/^Answer: \d+ headers?$/).click();
+    expect(await page.getByLabel("Answer headers of attempt 1").innerText()).toContain("X-Server: <i>7</i>");
     expect(new URL(page.url()).search).toContain(`m=${id}`);
     await page.keyboard.press("Escape");
     well = true;
@@ -51,6 +55,8 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await page.getByLabel("Status").selectOption("delivered");
     await page.getByRole("table", { name: "Attempts" }).getByText("It was answered with 204").waitFor();
     expect(got.filter((g) => g.id === id).length).toBe(2);
+    await page.getByText("Arrived, of the last 2 attempts").waitFor();
+    await page.getByText("1 2xx, 1 5xx").waitFor();
 
     await page.getByRole("button", { name: "Reveal" }).click();
     await page.getByText(secret).waitFor();

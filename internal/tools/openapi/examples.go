@@ -24,6 +24,8 @@ var fieldExamples = map[string]any{
 	"deduplication_window": 300,
 	"delay":                30,
 	"delivery_policy":      map[string]any{"healthyRetryPolicy": map[string]any{"numRetries": 5}},
+	"request_headers":      map[string]any{"Webhook-Id": "msg_0603hz5c0c01g0003w50", "Webhook-Attempt": "1"},
+	"response_headers":     map[string]any{"Content-Type": "text/plain"},
 	"replay_policy":        map[string]any{"PointType": "Timestamp", "StartingPoint": "2026-01-31T12:00:00.000Z"},
 	"every":                300,
 	"filter_policy":        map[string]any{"type": list("order.paid")},

@@ -171,6 +171,8 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
                       ["Next attempt", d.next_attempt_at ? <Instant key="n" at={d.next_attempt_at} /> : "none by itself"],
                     ]}
                   />
+                  <Headers title="Request" of={d.request_headers} attempt={d.attempt} />
+                  <Headers title="Answer" of={d.response_headers} attempt={d.attempt} />
                   {d.response && (
                     <pre className="body" tabIndex={0} aria-label={`Answer to attempt ${d.attempt}`} style={{ marginTop: 8 }}>
                       {d.response}
@@ -184,5 +186,23 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
         </Loaded>
       </Stack>
     </Drawer>
+  );
+}
+
+// Headers are those of a request or an answer, as text.
+function Headers({ title, of, attempt }: { title: string; of: Record<string, string>; attempt: number }) {
+  const text = Object.entries(of)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join("\n");
+  if (text === "") return null;
+  return (
+    <details style={{ marginTop: 8 }}>
+      <summary>
+        {title}: {plural(Object.keys(of).length, "header")}
+      </summary>
+      <pre className="body" tabIndex={0} aria-label={`${title} headers of attempt ${attempt}`}>
+        {text}
+      </pre>
+    </details>
   );
 }

@@ -15,7 +15,8 @@ import { Number } from "../queues/Overview";
 import { Replay } from "../topics/Replay";
 import { SubscriptionForm } from "../topics/SubscriptionForm";
 import { Deliveries } from "./Deliveries";
-import { type Delivery, type Gap, gateInWords, inWords, pathOfWebhook, type Subscription, useWebhook } from "./data";
+import { type Delivery, type Gap, gateInWords, inMillis, inWords, pathOfWebhook, type Place, type Subscription, useLastAttempts, useWebhook } from "./data";
+import { healthOf } from "./health";
 import { Secrets } from "./Secrets";
 
 const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red", unverified: "orange" } as const;
@@ -128,6 +129,7 @@ export function Webhook() {
           s.delivery ? (
             <>
               <Health of={s} />
+              <LastAttempts place={place} />
               {s.delivery.gaps.length > 0 && <Gaps of={s.delivery.gaps} bring={() => setAsks("missing")} />}
               <SimpleGrid cols={{ base: 1, md: 2 }}>
                 <Settings of={s} />
@@ -188,6 +190,21 @@ function Health({ of: s }: { of: Subscription }) {
         <Number label="Failures in a row" value={count(d.consecutive_failures)} to={d.failing_since ? <>since <Ago at={d.failing_since} /></> : `${count(d.attempts)} attempts in all`} />
       </SimpleGrid>
     </Stack>
+  );
+}
+
+// LastAttempts is how many of the last attempts arrived, and how long they took.
+function LastAttempts({ place }: { place: Place }) {
+  const h = healthOf(useLastAttempts(place).data?.data ?? []);
+  if (!h) return null;
+  const share = (100 * h.delivered) / h.attempts;
+  return (
+    <SimpleGrid cols={{ base: 2, sm: 4 }}>
+      <Number label={`Arrived, of the last ${plural(h.attempts, "attempt")}`} value={`${Math.floor(share)} %`} to={`${count(h.attempts - h.delivered)} failed`} />
+      <Number label="Half took at most" value={inMillis(h.median)} />
+      <Number label="95 % took at most" value={inMillis(h.p95)} />
+      <Number label="Answers" value={h.classes.map(([name]) => name).join(", ")} to={h.classes.map(([name, n]) => `${count(n)} ${name}`).join(", ")} />
+    </SimpleGrid>
   );
 }
 

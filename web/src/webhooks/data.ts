@@ -34,9 +34,26 @@ export function useDeliveries(place: Place, filter: DeliveryFilter) {
   });
 }
 
+const summed = 100;
+
+// useLastAttempts returns the attempts by which the health of an endpoint is told.
+export function useLastAttempts(place: Place) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["deliveries", tenant, place, "last"],
+    refetchInterval: useLive(10_000),
+    queryFn: () => must(api.GET("/v1/topics/{topic}/subscriptions/{subscription}/deliveries", { params: { path: place, query: { limit: summed } } })),
+  });
+}
+
+// inMillis writes how long something took.
+export function inMillis(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
 // inWords says what came of an attempt.
 export function inWords(d: Delivery): string {
-  const took = d.duration_ms < 1000 ? `${d.duration_ms} ms` : `${(d.duration_ms / 1000).toFixed(1)} s`;
+  const took = inMillis(d.duration_ms);
   if (!d.error) return `It was answered with ${d.response_status} after ${took}.`;
   return `${d.error.detail.replace(/\.$/, "")}, after ${took}.`;
 }
