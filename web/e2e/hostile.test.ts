@@ -40,6 +40,14 @@ test("bodies, attributes and reasons are text and nothing else", async () => {
       await drawer.getByText(view, { exact: true }).click();
       expect(await drawer.getByLabel("Body", { exact: true }).locator("script, img, svg, iframe, a").count()).toBe(0);
     }
+    if ((await drawer.getByText("Tree", { exact: true }).count()) > 0) {
+      await drawer.getByText("Tree", { exact: true }).click();
+      const tree = drawer.getByRole("list", { name: "Body" });
+      expect(await tree.innerText()).toContain("</pre><iframe");
+      expect(await tree.locator("script, img, svg, iframe, a").count()).toBe(0);
+      await tree.getByRole("button").first().click();
+      expect(await tree.innerText()).toContain("{ 3 }");
+    }
     await page.keyboard.press("Escape");
     await drawer.waitFor({ state: "detached" });
   }

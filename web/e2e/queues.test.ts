@@ -104,6 +104,64 @@ test("settings that somebody else has changed meanwhile are not overwritten", as
   expect([after.delay, after.visibility_timeout]).toEqual([7, 300]);
 });
 
+test("a part of a queue is purged, after it was counted", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  await call(k, "PUT", "/v1/queues/orders");
+  await call(k, "POST", "/v1/queues/orders/messages/batch", { messages: ["stays", "broken a", "broken b"].map((body) => ({ body })) });
+  const page = await newPage();
+  await signIn(page, k);
+  await page.goto(`/console/t/${tenant.name}/queues/orders/messages`);
+  await page.getByRole("button", { name: "Purge…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Only what matches").fill("receeves:1");
+  await dialog.getByText(/there is no field/).waitFor();
+  await dialog.getByLabel("Only what matches").fill("broken OR nothing");
+  await dialog.getByText("2 messages", { exact: true }).waitFor();
+  await dialog.getByLabel("Only what was sent so long ago").fill("1h");
+  await dialog.getByText("0 messages", { exact: true }).waitFor();
+  await dialog.getByLabel("Only what was sent so long ago").fill("");
+  await dialog.getByText("2 messages", { exact: true }).waitFor();
+  await dialog.getByLabel(/Type/).fill("orders");
+  await dialog.getByRole("button", { name: "Purge", exact: true }).click();
+  await page.waitForURL("**/tasks/*");
+  await page.getByText("succeeded").waitFor();
+  const left = await call<{ data: { body: string }[] }>(k, "GET", "/v1/queues/orders/messages");
+  expect(left.data.map((m) => m.body)).toEqual(["stays"]);
+});
+
+test("messages that were chosen are moved or deleted, and no others", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  await call(k, "PUT", "/v1/queues/orders");
+  await call(k, "PUT", "/v1/queues/other");
+  await call(k, "POST", "/v1/queues/orders/messages/batch", { messages: ["a", "b", "c"].map((body) => ({ body })) });
+  const page = await newPage();
+  await signIn(page, k);
+  const bodies = async (queue: string) => (await call<{ data: { body: string }[] }>(k, "GET", `/v1/queues/${queue}/messages`)).data.map((m) => m.body).sort();
+  const choose = async (body: string) => {
+    await page.goto(`/console/t/${tenant.name}/queues/orders/messages`);
+    const row = page.getByRole("row").filter({ has: page.getByText(body, { exact: true }) });
+    await row.locator("[data-row]").focus();
+    await page.keyboard.press("x");
+    await row.getByRole("checkbox").and(page.locator(":checked")).waitFor();
+  };
+  await choose("a");
+  await page.getByRole("button", { name: "Move 1 message…" }).click();
+  await page.getByRole("dialog").getByText("1 message", { exact: true }).waitFor();
+  await page.getByRole("dialog").getByRole("textbox", { name: "To" }).fill("other");
+  await page.getByRole("dialog").getByRole("button", { name: "Move", exact: true }).click();
+  await page.waitForURL("**/tasks/*");
+  await page.getByText("succeeded").waitFor();
+  expect([await bodies("orders"), await bodies("other")]).toEqual([["b", "c"], ["a"]]);
+  await choose("c");
+  await page.getByRole("button", { name: "Delete 1 message…" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete them" }).click();
+  await page.waitForURL("**/tasks/*");
+  await page.getByText("succeeded").waitFor();
+  expect(await bodies("orders")).toEqual(["b"]);
+});
+
 test("what comes is shown as it comes", async () => {
   const tenant = await newTenant();
   await call(tenant.key, "PUT", "/v1/queues/orders");

@@ -71,6 +71,27 @@ const screens: Screen[] = [
   { name: "queue-overview", path: (t) => `/t/${t}/queues/orders/overview`, ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
   { name: "queue-paused", path: (t) => `/t/${t}/queues/mails/overview`, ready: text("the provider is down") },
   { name: "queue-purge", path: (t) => `/t/${t}/queues/orders/overview`, ready: heading("How it works now"), do: click("Purge…") },
+  {
+    name: "queue-purge-matching",
+    path: (t) => `/t/${t}/queues/mails/overview`,
+    ready: text("the provider is down"),
+    do: async (p) => {
+      await click("Purge…")(p);
+      await p.getByLabel("Only what matches").fill("age<7d");
+      await p.getByText(/of queue mails/).waitFor();
+    },
+  },
+  {
+    name: "message-tree",
+    path: (t) => `/t/${t}/queues/orders/messages?filter=body.order%3D12`,
+    ready: (p) => p.locator("[data-row]").first().waitFor(),
+    do: async (p) => {
+      await p.getByRole("checkbox").first().check();
+      await p.locator("[data-row]").first().click();
+      await p.getByText("Tree", { exact: true }).click();
+      await p.getByRole("list", { name: "Body" }).waitFor();
+    },
+  },
   { name: "queue-messages", path: (t) => `/t/${t}/queues/orders/messages`, ready: text("worker-7") },
   { name: "queue-filter-wrong", path: (t) => `/t/${t}/queues/orders/messages?filter=receeves:1`, ready: text("filter_invalid") },
   { name: "queue-send", path: (t) => `/t/${t}/queues/orders/send`, ready: (p) => p.getByLabel("Body").waitFor(), do: (p) => p.getByRole("button", { name: "Add" }).click() },

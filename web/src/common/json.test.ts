@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hexDump, prettyJson } from "./json";
+import { hexDump, jsonTree, type Node, prettyJson } from "./json";
 
 const text = (s: string) => prettyJson(s)?.map((p) => p.text).join("");
 
@@ -18,6 +18,21 @@ test("strings stay as they were written", () => {
 
 test("what is no JSON is said to be none", () => {
   for (const s of ["", "hello", "{a:1}", "01", '{"a":1}x', "<script>"]) expect(prettyJson(s)).toBeUndefined();
+});
+
+test("a tree has every value as it is written", () => {
+  const leaf = (kind: Node["kind"], text: string, name?: string): Node => ({ name, kind, text, members: [] });
+  expect(jsonTree('{"id":12345678901234567890,"id":1.10,"a":[{},[],null,"<b>"]}')).toEqual({
+    name: undefined,
+    kind: "object",
+    text: "",
+    members: [leaf("number", "12345678901234567890", '"id"'), leaf("number", "1.10", '"id"'), { name: '"a"', kind: "array", text: "", members: [leaf("object", ""), leaf("array", ""), leaf("word", "null"), leaf("text", '"<b>"')] }],
+  });
+  expect(jsonTree("7")).toEqual(leaf("number", "7"));
+  let node = jsonTree("[".repeat(5000) + "]".repeat(5000));
+  for (let depth = 1; depth < 5000; depth++) node = node?.members[0];
+  expect(node).toEqual(leaf("array", ""));
+  expect(jsonTree("{a:1}")).toBeUndefined();
 });
 
 test("bytes in lines", () => {

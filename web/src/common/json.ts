@@ -5,8 +5,8 @@ const tokens = /\s+|"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"|
 
 export type Piece = { text: string; kind: "name" | "text" | "number" | "word" | "sign" };
 
-// prettyJson returns text as pieces with line breaks and two spaces for each level, or undefined when it is no JSON.
-export function prettyJson(text: string): Piece[] | undefined {
+// tokensOf returns the words and signs of JSON, or undefined when it is none.
+function tokensOf(text: string): string[] | undefined {
   try {
     JSON.parse(text);
   } catch {
@@ -19,6 +19,44 @@ export function prettyJson(text: string): Piece[] | undefined {
     if (!found) return undefined;
     if (found[0].trim() !== "") list.push(found[0]);
   }
+  return list;
+}
+
+const kindOf = (t: string) => (t.startsWith('"') ? "text" : /^[tfn]/.test(t) ? "word" : "number");
+
+// Node is a value of JSON as it is written, with its name where it is a member of an object.
+export type Node = { name?: string; kind: "object" | "array" | "text" | "number" | "word"; text: string; members: Node[] };
+
+// jsonTree returns what text holds as nodes, or undefined when it is no JSON.
+export function jsonTree(text: string): Node | undefined {
+  const list = tokensOf(text);
+  if (!list) return undefined;
+  const top: Node = { kind: "array", text: "", members: [] };
+  const open = [top];
+  let name: string | undefined;
+  list.forEach((t, i) => {
+    if (t === "," || t === ":") return;
+    if (t === "}" || t === "]") {
+      open.pop();
+      return;
+    }
+    if (list[i + 1] === ":") {
+      name = t;
+      return;
+    }
+    const kind = t === "{" ? "object" : t === "[" ? "array" : kindOf(t);
+    const node: Node = { name, kind, text: kind === "object" || kind === "array" ? "" : t, members: [] };
+    name = undefined;
+    open.at(-1)?.members.push(node);
+    if (kind === "object" || kind === "array") open.push(node);
+  });
+  return top.members[0];
+}
+
+// prettyJson returns text as pieces with line breaks and two spaces for each level, or undefined when it is no JSON.
+export function prettyJson(text: string): Piece[] | undefined {
+  const list = tokensOf(text);
+  if (!list) return undefined;
   const out: Piece[] = [];
   let depth = 0;
   const sign = (text: string) => out.push({ text, kind: "sign" });
@@ -42,8 +80,7 @@ export function prettyJson(text: string): Piece[] | undefined {
         sign(": ");
         return;
     }
-    if (t.startsWith('"')) out.push({ text: t, kind: list[i + 1] === ":" ? "name" : "text" });
-    else out.push({ text: t, kind: /^[tfn]/.test(t) ? "word" : "number" });
+    out.push({ text: t, kind: list[i + 1] === ":" ? "name" : kindOf(t) });
   });
   return out;
 }

@@ -1,9 +1,10 @@
 import { Badge, Button, Card, Group, SegmentedControl, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
-import { count } from "../common/format";
+import { count, plural } from "../common/format";
 import { Pager, SearchField } from "../common/Page";
 import { Empty, Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
@@ -13,6 +14,9 @@ import { states, usePeek } from "./data";
 import { MessageDrawer } from "./MessageDrawer";
 import { MessageRows } from "./MessageRows";
 
+const DeleteChosen = lazy(() => import("./DeleteChosen").then((m) => ({ default: m.DeleteChosen })));
+const RedriveDialog = lazy(() => import("./RedriveDialog").then((m) => ({ default: m.RedriveDialog })));
+
 // Messages is what is in a queue. Looking changes nothing.
 export function Messages() {
   const { tenant = "" } = useActing();
@@ -21,6 +25,10 @@ export function Messages() {
   const state = states.find((s) => s === search.state) ?? "all";
   const filter = search.filter ?? "";
   const list = usePeek(queue, state, filter, search.cursor);
+  const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
+  const [asks, setAsks] = useState<"delete" | "move">();
+  useEffect(() => setIds(new Set()), [state, filter, search.cursor]); // what is not on the screen is not chosen
+  const shown = list.data?.data ?? [];
   const { data: q } = useQueue(queue);
   const total = q ? q.counts.available + q.counts.in_flight + q.counts.delayed : 0;
   const tab = (s: (typeof states)[number]) => {
@@ -45,7 +53,26 @@ export function Messages() {
           <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { state: state === "all" ? undefined : state, filter }) }} />
         </Group>
       </Group>
-      <SearchField name="filter" label="Filter" placeholder="timeout  attr.type:order.*  body.total>10  ( / )" w={460} />
+      <Group justify="space-between">
+        <SearchField name="filter" label="Filter" placeholder="timeout  attr.type:order.*  body.total>10  ( / )" w={460} />
+        {shown.length > 0 && (
+          <Group gap="xs">
+            {ids.size > 0 && (
+              <>
+                <Button variant="default" onClick={() => setAsks("move")}>
+                  Move {plural(ids.size, "message")}…
+                </Button>
+                <Button variant="default" c="red" onClick={() => setAsks("delete")}>
+                  Delete {plural(ids.size, "message")}…
+                </Button>
+              </>
+            )}
+            <Button variant="default" onClick={() => setIds(ids.size > 0 ? new Set() : new Set(shown.map((m) => m.id)))}>
+              {ids.size > 0 ? "Choose none" : "Choose these"}
+            </Button>
+          </Group>
+        )}
+      </Group>
       <Text size="xs" className="quiet">
         Looking takes nothing: no message is received, counted or moved.
       </Text>
@@ -64,7 +91,7 @@ export function Messages() {
           }
           return (
             <>
-              <MessageRows messages={page.data} open={(id) => setUrl({ m: id })} />
+              <MessageRows messages={page.data} open={(id) => setUrl({ m: id })} selection={{ ids, set: setIds }} />
               <Group>
                 {!page.scanned.complete && (
                   <Badge variant="light" color="gray" tt="none" size="lg">
@@ -77,6 +104,10 @@ export function Messages() {
           );
         }}
       </Loaded>
+      <Suspense>
+        {asks === "delete" && <DeleteChosen queue={queue} ids={[...ids]} close={() => setAsks(undefined)} />}
+        {asks === "move" && <RedriveDialog queue={queue} ids={[...ids]} filter="" move close={() => setAsks(undefined)} />}
+      </Suspense>
       {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={() => void list.refetch()} />}
     </Stack>
   );

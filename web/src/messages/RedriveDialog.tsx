@@ -10,13 +10,13 @@ import { ErrorState, Waiting } from "../common/states";
 
 type Scope = "chosen" | "filter" | "all";
 
-// RedriveDialog sends messages back to where they came from, after it has said how many these are.
-export function RedriveDialog({ queue, source, ids, filter, close }: { queue: string; source?: string; ids: string[]; filter: string; close: () => void }) {
+// RedriveDialog sends messages back to where they came from, or moves them to another queue, after it has said how many these are.
+export function RedriveDialog({ queue, source, ids, filter, move = false, close }: { queue: string; source?: string; ids: string[]; filter: string; move?: boolean; close: () => void }) {
   const { api, tenant = "" } = useActing();
   const navigate = useNavigate();
   const client = useQueryClient();
   const [scope, setScope] = useState<Scope>(ids.length > 0 ? "chosen" : filter ? "filter" : "all");
-  const [to, setTo] = useState("source");
+  const [to, setTo] = useState(move ? "" : "source");
   const [rate, setRate] = useState<number | string>("");
   const [limit, setLimit] = useState<number | string>("");
   const body: Schemas["Redriving"] = { to };
@@ -44,7 +44,7 @@ export function RedriveDialog({ queue, source, ids, filter, close }: { queue: st
   });
   const failure = start.error ? failureOf(start.error) : undefined;
   return (
-    <Modal opened onClose={close} title={`Redrive from ${queue}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened onClose={close} title={`${move ? "Move" : "Redrive"} from ${queue}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
       <form
         onSubmit={(e) => {
           e.preventDefault();
@@ -82,7 +82,7 @@ export function RedriveDialog({ queue, source, ids, filter, close }: { queue: st
               Cancel
             </Button>
             <Button type="submit" loading={start.isPending}>
-              Redrive
+              {move ? "Move" : "Redrive"}
             </Button>
           </Group>
         </Stack>

@@ -1,9 +1,10 @@
 import { Button } from "@mantine/core";
 import { Link, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
 import { useQueryClient } from "@tanstack/react-query";
-import { Fragment, useEffect, useState } from "react";
+import { Fragment, lazy, Suspense, useEffect, useState } from "react";
 import { must, useActing } from "../api/client";
 import { pathOf } from "../api/curl";
+import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { ago, bytes, count, plural } from "../common/format";
 import { Page, Tabs } from "../common/Page";
@@ -11,6 +12,8 @@ import { useSay } from "../common/say";
 import { Loaded } from "../common/states";
 import { type Queue, useQueue } from "./data";
 import { QueueBadges } from "./QueueList";
+
+const Purge = lazy(() => import("./Purge").then((m) => ({ default: m.Purge })));
 
 // QueuePage is the frame around what is shown of one queue.
 export function QueuePage() {
@@ -35,6 +38,7 @@ export function QueuePage() {
         q && (
           <>
             <PauseButton queue={q} />
+            <Curl call={q.paused ? { method: "POST", path: pathOf`/v1/queues/${q.name}/resume`, body: { direction: "both" } } : { method: "POST", path: pathOf`/v1/queues/${q.name}/pause`, body: { direction: "receive" } }} label={q.paused ? "Resuming by curl" : "Pausing by curl"} />
             <Button variant="default" onClick={() => setAsks("purge")}>
               Purge…
             </Button>
@@ -67,7 +71,11 @@ export function QueuePage() {
           </Fragment>
         )}
       </Loaded>
-      {q && asks === "purge" && <Purge queue={q} close={() => setAsks(undefined)} />}
+      {q && asks === "purge" && (
+        <Suspense>
+          <Purge queue={q} close={() => setAsks(undefined)} />
+        </Suspense>
+      )}
       {q && asks === "delete" && <Delete queue={q} close={() => setAsks(undefined)} />}
     </Page>
   );
@@ -103,36 +111,13 @@ function held(q: Queue): number {
   return q.counts.available + q.counts.in_flight + q.counts.delayed + q.counts.moving;
 }
 
-function Stake({ queue: q }: { queue: Queue }) {
+export function Stake({ queue: q }: { queue: Queue }) {
   const { tenant } = useActing();
   return (
     <>
       <b>{plural(held(q), "message")}</b> ({bytes(q.bytes)}) of queue <b>{q.name}</b> of tenant <b>{tenant}</b>
       {q.oldest_age > 0 && <>, the oldest {ago(q.oldest_age)} old</>}: {count(q.counts.available)} available, {count(q.counts.in_flight)} in flight, {count(q.counts.delayed)} delayed
     </>
-  );
-}
-
-function Purge({ queue: q, close }: { queue: Queue; close: () => void }) {
-  const { api, tenant } = useActing();
-  const client = useQueryClient();
-  const say = useSay();
-  const body = { confirm: q.name };
-  return (
-    <Danger
-      title="Purge the queue"
-      verb="Purge"
-      name={q.name}
-      close={close}
-      call={{ method: "POST", path: pathOf`/v1/queues/${q.name}/purge`, body }}
-      run={async () => {
-        await must(api.POST("/v1/queues/{queue}/purge", { params: { path: { queue: q.name } }, body }));
-        say(`${q.name} was emptied.`);
-        await client.invalidateQueries({ predicate: (x) => x.queryKey[1] === tenant && x.queryKey[2] === q.name });
-      }}
-    >
-      This deletes for good <Stake queue={q} />.
-    </Danger>
   );
 }
 

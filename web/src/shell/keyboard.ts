@@ -7,6 +7,8 @@ export const keys: [string, string][] = [
   ["/", "to the filter of the list"],
   ["j  k", "to the next row, to the one before"],
   ["Enter", "open the row"],
+  ["x", "choose the row"],
+  [".", "what can be done with the row"],
   ["g o", "overview"],
   ["g q", "queues"],
   ["g t", "topics"],
@@ -39,12 +41,19 @@ export function useKeyboard(tenant: string | undefined, help: () => void, palett
       else if (e.key === "p") setLive(!live);
       else if (e.key === "/") document.querySelector<HTMLInputElement>("[data-search]")?.focus();
       else if (e.key === "j" || e.key === "k") step(e.key === "j" ? 1 : -1);
+      else if (e.key === "x") inRow("input[type=checkbox]")?.click();
+      else if (e.key === ".") inRow("[aria-haspopup=menu]")?.click();
       else return;
       e.preventDefault();
     };
     document.addEventListener("keydown", hear);
     return () => document.removeEventListener("keydown", hear);
   }, [tenant, help, palette, live, setLive, navigate]);
+}
+
+// inRow returns something in the row that has the focus.
+function inRow(what: string): HTMLElement | null | undefined {
+  return document.activeElement?.closest("[data-row]")?.closest("tr")?.querySelector<HTMLElement>(what);
 }
 
 function step(by: number) {
