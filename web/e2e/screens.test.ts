@@ -144,6 +144,16 @@ const screens: Screen[] = [
       await p.getByText("✗ does not").waitFor();
     },
   },
+  {
+    name: "topic-who-gets-it",
+    path: (t) => `/t/${t}/topics/order-events/log`,
+    ready: text("msg_"),
+    do: async (p) => {
+      await p.locator("[data-row]").first().click();
+      await p.getByRole("link", { name: "Who gets it, and who does not?" }).click();
+      await p.getByText(/✓ arrives|✗ does not/).first().waitFor();
+    },
+  },
   { name: "keys", path: (t) => `/t/${t}/keys`, ready: text("messages:send") },
   { name: "key-create", path: (t) => `/t/${t}/keys?new=key`, ready: dialog },
   { name: "members", path: (t) => `/t/${t}/members`, ready: text("ana@example.com") },

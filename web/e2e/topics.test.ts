@@ -34,11 +34,22 @@ test("why did they not get it? the condition and what was there instead", async 
   expect(await page.getByRole("table", { name: "Why not pro" }).innerText()).toContain('"free"');
 
   await page.getByRole("link", { name: "Publish", exact: true }).click();
+  await page.getByRole("button", { name: "Publish", exact: true }).waitFor(); // until then the form is still that of the test
   await say("pro");
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await page.getByText(/Published as/).waitFor();
   await page.getByRole("link", { name: "Log", exact: true }).click();
-  await page.locator("[data-row]").first().waitFor();
+  await page.locator("[data-row]").first().click();
+  await page.getByRole("link", { name: "Who gets it, and who does not?" }).click();
+  await page.getByText("✓ arrives").waitFor(); // with what the message has, which nobody types again
+  expect(await page.getByLabel("Value of attribute 1").inputValue()).toBe("pro");
+  await page.getByLabel("Value of attribute 1").fill("free");
+  await page.getByRole("button", { name: "Would it arrive?" }).click();
+  await page.getByText("✗ does not").waitFor();
+  await page.getByRole("link", { name: "Subscriptions", exact: true }).click();
+  const drawn = page.getByRole("figure", { name: "Where messages of order-events go" });
+  await drawn.getByText("1 delivered").waitFor();
+  await drawn.getByRole("link", { name: "billing", exact: true }).waitFor();
   const got = await call<{ messages: { body: string }[] }>(tenant.key, "POST", "/v1/queues/billing/receive?wait=10");
   expect(got.messages.map((m) => m.body)).toEqual(["hello"]);
 });

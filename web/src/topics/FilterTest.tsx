@@ -1,31 +1,60 @@
 import { Alert, Badge, Button, Card, Group, NativeSelect, SimpleGrid, Stack, Table, Text, Textarea, Title } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { failureOf, must, type Schemas, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
-import { ErrorState } from "../common/states";
-import { blank, Compose, messageOf } from "../messages/Compose";
-import { policyOf, useTopicName } from "./data";
+import { ErrorState, Loaded } from "../common/states";
+import { useUrl } from "../common/url";
+import { blank, Compose, type Draft, messageOf } from "../messages/Compose";
+import { policyOf, useLog, useTopicName } from "./data";
 
 type Test = Schemas["FilterTest"];
+type Kept = Schemas["TopicMessage"];
 type FilterFailure = Schemas["FilterFailure"];
 
-// FilterTest says for a message why it does or does not reach each subscription. Nothing is published.
+// FilterTest says for a message why it does or does not reach each subscription: one of the log, or what is typed. Nothing is published.
 export function FilterTest() {
-  const { api } = useActing();
   const topic = useTopicName();
-  const [draft, setDraft] = useState(blank);
+  const [{ m, after }] = useUrl();
+  const log = useLog(topic, after, m !== undefined);
+  const kept = log.data?.messages.find((x) => x.id === m);
+  if (!m) return <Tester key="" topic={topic} />;
+  return (
+    <Loaded query={log}>
+      {() => (
+        <>
+          {!kept && <Alert color="gray">The topic keeps {m} no longer. Its attributes and body can be typed.</Alert>}
+          <Tester key={m} topic={topic} of={kept} />
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+function draftOf(m: Kept): Draft {
+  return { ...blank, body: m.body, content_type: m.content_type, group_id: m.group_id ?? "", attributes: Object.entries(m.attributes).map(([name, a]) => ({ name, ...a })) };
+}
+
+function Tester({ topic, of }: { topic: string; of?: Kept }) {
+  const { api } = useActing();
+  const [draft, setDraft] = useState(() => (of ? draftOf(of) : blank));
   const [policy, setPolicy] = useState("");
   const [scope, setScope] = useState<"attributes" | "body">("attributes");
+  // A body that is no text stays as it is while nobody types another one.
+  const message = { ...messageOf(draft), ...(of?.body_encoding === "base64" && draft.body === of.body && { body_encoding: of.body_encoding }) };
   let wrong: string | undefined;
-  let body: Test = { message: messageOf(draft), topic };
+  let body: Test = { message, topic };
   try {
     const own = policyOf(policy);
-    if (own) body = { message: messageOf(draft), filter_policy: own, filter_scope: scope };
+    if (own) body = { message, filter_policy: own, filter_scope: scope };
   } catch (e) {
     wrong = e instanceof Error ? e.message : "is no JSON";
   }
   const test = useMutation({ mutationFn: () => must(api.POST("/v1/filters/test", { body })) });
+  const { mutate } = test;
+  useEffect(() => {
+    if (of) mutate();
+  }, [of, mutate]);
   const failure = test.error ? failureOf(test.error) : undefined;
   const result = test.data;
   return (

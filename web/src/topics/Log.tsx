@@ -1,6 +1,6 @@
 import { Button, Drawer, Group, Stack, Text } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
-import { must, type Schemas, useActing } from "../api/client";
+import { Link } from "@tanstack/react-router";
+import { type Schemas, useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Body } from "../common/Body";
 import { Curl } from "../common/Curl";
@@ -10,21 +10,16 @@ import { Rows } from "../common/Rows";
 import { Empty, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
-import { useTopicName } from "./data";
+import { logPage, useLog, useTopicName } from "./data";
 
 type Kept = Schemas["TopicMessage"];
 
-const pageSize = 25;
-
 // Log is what was published and is kept, from the oldest on. Reading it takes nothing.
 export function Log() {
-  const { api, tenant } = useActing();
+  const { tenant = "" } = useActing();
   const topic = useTopicName();
   const [search, setUrl] = useUrl();
-  const list = useQuery({
-    queryKey: ["log", tenant, topic, search.after],
-    queryFn: () => must(api.GET("/v1/topics/{topic}/messages", { params: { path: { topic }, query: { after: search.after, limit: pageSize, wait: 0 } } })),
-  });
+  const list = useLog(topic, search.after);
   const open = list.data?.messages.find((m) => m.id === search.m);
   return (
     <Stack>
@@ -88,7 +83,7 @@ export function Log() {
                     From the oldest
                   </Button>
                 )}
-                {messages.length === pageSize && (
+                {messages.length === logPage && (
                   <Button variant="default" size="xs" onClick={() => setUrl({ after: next_after })}>
                     Next page
                   </Button>
@@ -100,6 +95,9 @@ export function Log() {
       </Loaded>
       {open && (
         <Drawer opened onClose={() => setUrl({ m: undefined })} position="right" size="xl" title={<span className="mono">{open.id}</span>} closeButtonProps={{ "aria-label": "Close" }}>
+          <Link className="link" to="/t/$tenant/topics/$topic/filter-test" params={{ tenant, topic }} search={{ m: open.id, after: search.after }}>
+            Who gets it, and who does not?
+          </Link>
           <Shown of={open} />
         </Drawer>
       )}

@@ -12,7 +12,8 @@ import { useSay } from "../common/say";
 import { Empty, Loaded } from "../common/states";
 import { useUrl } from "../common/url";
 import { ShownSecret } from "../webhooks/Secrets";
-import { type Subscription, useSubscriptions, useTopicName } from "./data";
+import { type Subscription, useSubscriptions, useTopic, useTopicName } from "./data";
+import { FanOut } from "./FanOut";
 import { Replay } from "./Replay";
 import { SubscriptionForm } from "./SubscriptionForm";
 
@@ -26,6 +27,7 @@ export function Subscriptions() {
   const say = useSay();
   const [search, setUrl] = useUrl();
   const list = useSubscriptions(topic, search.cursor);
+  const published = useTopic(topic);
   const [edits, setEdits] = useState<Subscription>();
   const [replays, setReplays] = useState<Subscription>();
   const [deletes, setDeletes] = useState<Subscription>();
@@ -56,6 +58,7 @@ export function Subscriptions() {
             </Empty>
           ) : (
             <>
+              {!search.cursor && <FanOut tenant={tenant} topic={topic} published={published.data?.published ?? 0} list={data} more={next_cursor !== null} />}
               <Group justify="flex-end">{subscribe}</Group>
               <Rows
                 label="Subscriptions"

@@ -26,6 +26,18 @@ export function useSubscriptions(topic: string, cursor: string | undefined) {
   });
 }
 
+export const logPage = 25;
+
+// useLog returns what a topic keeps behind a place of its log; undefined for the oldest.
+export function useLog(topic: string, after: string | undefined, enabled = true) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["log", tenant, topic, after],
+    enabled,
+    queryFn: () => must(api.GET("/v1/topics/{topic}/messages", { params: { path: { topic }, query: { after, limit: logPage, wait: 0 } } })),
+  });
+}
+
 // useTopicName returns the topic of the address.
 export function useTopicName(): string {
   return useParams({ strict: false }).topic ?? "";
