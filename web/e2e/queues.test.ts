@@ -104,6 +104,27 @@ test("settings that somebody else has changed meanwhile are not overwritten", as
   expect([after.delay, after.visibility_timeout]).toEqual([7, 300]);
 });
 
+test("what others have changed is named, and saved over only when somebody says so", async () => {
+  const tenant = await newTenant();
+  await call(tenant.key, "PUT", "/v1/queues/orders", { labels: { team: "shop", tier: "1" } });
+  const page = await newPage();
+  await signIn(page, tenant.key);
+  await page.goto(`/console/t/${tenant.name}/queues/orders/settings`);
+  const labels = page.getByRole("textbox", { name: "Labels" });
+  expect(await labels.inputValue()).toBe("team=shop\ntier=1");
+  await labels.fill("team=<b>bills</b>\nurgent");
+  await call(tenant.key, "PATCH", "/v1/queues/orders", { delay: 7 });
+  const changed = page.getByRole("alert").filter({ hasText: "Somebody has changed" });
+  await changed.getByText("0s → 7s").waitFor();
+  await page.getByRole("button", { name: "Overwrite with mine" }).click();
+  await page.getByText("Saved.").waitFor();
+  const after = await call<{ delay: number; labels: Record<string, string> }>(tenant.key, "GET", "/v1/queues/orders");
+  expect([after.delay, after.labels]).toEqual([7, { team: "<b>bills</b>", urgent: "" }]);
+  await labels.fill("x".repeat(500));
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("alert").getByText("validation_failed").waitFor();
+});
+
 test("a part of a queue is purged, after it was counted", async () => {
   const tenant = await newTenant();
   const k = tenant.key;
@@ -160,6 +181,23 @@ test("messages that were chosen are moved or deleted, and no others", async () =
   await page.waitForURL("**/tasks/*");
   await page.getByText("succeeded").waitFor();
   expect(await bodies("orders")).toEqual(["b"]);
+});
+
+test("the first steps are ticked when they happen, by whatever client", async () => {
+  const tenant = await newTenant();
+  const page = await newPage();
+  await signIn(page, tenant.key);
+  await page.goto(`/console/t/${tenant.name}/overview`);
+  const steps = page.getByRole("list", { name: "First steps" });
+  await steps.getByText(/curl -u \$KEY: -X PUT .*\/v1\/queues\/orders$/).waitFor();
+  const done = (title: string) => steps.getByText(`${title}: done`).waitFor();
+  await call(tenant.key, "PUT", "/v1/queues/bills");
+  await done("Make a queue");
+  await steps.getByText(/v1\/queues\/bills\/messages -d hello$/).waitFor();
+  await call(tenant.key, "POST", "/v1/queues/bills/messages", "hello");
+  await done("Send a message");
+  await call(tenant.key, "POST", "/v1/queues/bills/receive");
+  await steps.waitFor({ state: "detached" });
 });
 
 test("what comes is shown as it comes", async () => {

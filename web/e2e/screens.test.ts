@@ -18,6 +18,7 @@ const ids: Record<string, string> = {};
 beforeAll(async () => {
   if (shots) mkdirSync(shots, { recursive: true });
   tenant = await newTenant();
+  ids.fresh = (await newTenant()).name;
   const k = tenant.key;
   const operator = inject("operatorKey");
   await call(k, "PUT", "/v1/queues/orders", { redrive: { dead_letter_queue: "orders-dlq", max_receives: 3 }, retry: { backoff: "exponential", delay: 5 } });
@@ -181,6 +182,7 @@ const screens: Screen[] = [
   { name: "operator-keys", path: () => "/admin/keys", as: "operator", ready: text("Last used") },
   { name: "operator-audit", path: () => "/admin/audit", as: "operator", ready: text("putTenant") },
   { name: "system", path: () => "/admin/system", as: "operator", ready: text("What an acknowledgement means") },
+  { name: "first-steps", path: () => `/t/${ids.fresh}/overview`, as: "operator", ready: (p) => p.getByRole("list", { name: "First steps" }).waitFor() },
   { name: "operator-in-tenant", path: (t) => `/t/${t}/queues`, as: "operator", ready: text("invoices.fifo") },
   { name: "palette", path: (t) => `/t/${t}/queues`, ready: text("invoices.fifo"), do: async (p) => { await p.keyboard.press("Control+k"); await p.getByRole("combobox", { name: "Go to" }).fill("o"); await p.getByRole("option", { name: "orders-dlq queue" }).waitFor(); } },
   { name: "lost", path: () => "/no/such/screen", ready: text("There is nothing here") },

@@ -52,8 +52,8 @@ export function useAlarms(state: State | undefined) {
   });
 }
 
-// useRaised returns how many alarms are raised. Who may not see alarms does not ask again.
-export function useRaised(): number {
+// useRaisedAlarms returns the alarms that are raised. Who may not see alarms does not ask again.
+export function useRaisedAlarms(): Alarm[] {
   const { api, tenant } = useActing();
   const live = useLive(30_000);
   const { data } = useQuery({
@@ -63,5 +63,5 @@ export function useRaised(): number {
     retry: false,
     queryFn: () => must(api.GET("/v1/alarms", { params: { query: { state: "alarm", limit: 500 } } })),
   });
-  return data?.data.length ?? 0;
+  return data?.data ?? [];
 }

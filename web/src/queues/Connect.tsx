@@ -53,6 +53,18 @@ for (;;) {
     await fetch("${new URL(rest).origin}" + m.ack_url, { method: "DELETE", headers: auth });
   }
 }`,
+  Java: ({ rest }) => `var http = HttpClient.newHttpClient(); // of java.net.http
+var auth = "Basic " + Base64.getEncoder().encodeToString((System.getenv("KEY") + ":").getBytes());
+while (true) {
+  var receive = HttpRequest.newBuilder(URI.create("${rest}/receive?wait=20&raw=true"))
+      .header("Authorization", auth).POST(BodyPublishers.noBody()).build();
+  var got = http.send(receive, BodyHandlers.ofString());
+  if (got.statusCode() == 204) continue; // there was none
+  if (got.statusCode() != 200) throw new IOException(got.body());
+  handle(got.body());
+  var ack = URI.create("${new URL(rest).origin}" + got.headers().firstValue("Location").orElseThrow());
+  http.send(HttpRequest.newBuilder(ack).header("Authorization", auth).DELETE().build(), BodyHandlers.discarding());
+}`,
   "AWS CLI": ({ queue, sqs, endpoint, region }) => `# with the AWS pair of a key (Keys, Create, with an AWS pair)
 export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_DEFAULT_REGION=${region}
 export AWS_ENDPOINT_URL=${endpoint}
@@ -88,7 +100,7 @@ export function Connect() {
         />
       </Card>
       {endpoint !== apiUrl && <Alert color="yellow">SQS clients need the root of a host: they do not work below {new URL(apiUrl).pathname}.</Alert>}
-      <SegmentedControl aria-label="Language" data={Object.keys(snippets)} value={language} onChange={setLanguage} style={{ alignSelf: "flex-start", maxWidth: "100%" }} />
+      <SegmentedControl aria-label="Language" data={Object.keys(snippets)} value={language} onChange={setLanguage} style={{ alignSelf: "flex-start", maxWidth: "100%", overflowX: "auto" }} />
       <Command text={snippets[language]?.(of) ?? ""} />
       <Text size="sm">
         Give each program a key of its own, with the scopes that it needs:{" "}

@@ -1,5 +1,6 @@
 import { Badge, Button, Group } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
 import { useActing } from "../api/client";
 import { ago, count } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
@@ -9,6 +10,9 @@ import { useUrl } from "../common/url";
 import { CreateQueue } from "./CreateQueue";
 import { orders, pageSize, type Queue, useQueues, useSparks } from "./data";
 import { Spark } from "./Spark";
+import { isUnattended } from "./unattended";
+
+const QuickStart = lazy(() => import("../stats/QuickStart").then((m) => ({ default: m.QuickStart })));
 
 export function QueueList() {
   const { tenant = "" } = useActing();
@@ -29,9 +33,14 @@ export function QueueList() {
           }
           if (data.length === 0 && !next_cursor) {
             return (
-              <Empty title="No queues yet" call={{ method: "PUT", path: "/v1/queues/orders" }} action={create}>
-                A queue keeps messages until a consumer has done its work with them: what is received and not acknowledged in time comes back. This makes one:
-              </Empty>
+              <>
+                <Empty title="No queues yet" action={create}>
+                  A queue keeps messages until a consumer has done its work with them: what is received and not acknowledged in time comes back.
+                </Empty>
+                <Suspense>
+                  <QuickStart queues={[]} />
+                </Suspense>
+              </>
             );
           }
           return (
@@ -113,6 +122,11 @@ export function QueueBadges({ queue: q }: { queue: Queue }) {
       {q.type === "fifo" && (
         <Badge variant="light" size="sm">
           FIFO
+        </Badge>
+      )}
+      {isUnattended(q) && (
+        <Badge variant="outline" color="#b03a06" size="sm" tt="none" title="Messages wait, and nobody receives">
+          no consumer
         </Badge>
       )}
       {q.paused && (

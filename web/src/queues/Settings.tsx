@@ -1,10 +1,11 @@
-import { Button, Card, Checkbox, Group, NativeSelect, SimpleGrid, Stack, Text, TextInput, Title } from "@mantine/core";
+import { Alert, Button, Card, Checkbox, Group, NativeSelect, SimpleGrid, Stack, Text, Textarea, TextInput, Title } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
 import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { duration, spoken } from "../common/format";
+import { Facts } from "../common/Page";
 import { useSay } from "../common/say";
 import { ErrorState } from "../common/states";
 import { type Queue, type QueueInput, useQueue } from "./data";
@@ -28,6 +29,7 @@ type Form = {
   max_receives: string;
   forward_to: string;
   content_based: boolean;
+  labels: string;
 };
 
 function formOf(q: Queue): Form {
@@ -49,12 +51,21 @@ function formOf(q: Queue): Form {
     max_receives: n(q.redrive?.max_receives ?? 5),
     forward_to: q.forward_to ?? "",
     content_based: q.fifo?.content_based_deduplication ?? false,
+    labels: Object.entries(q.labels)
+      .map(([k, v]) => (v ? `${k}=${v}` : k))
+      .join("\n"),
   };
 }
 
 // What a field is of the API's input. Numbers go as they were typed, so that the server judges them.
 type Num = number | null | undefined;
 const num = (text: string) => spoken(text) as Num;
+
+// labelsOf reads a line for each label: its key, or key=value.
+function labelsOf(text: string): Record<string, string> {
+  const lines = text.split("\n").map((l) => l.trim()).filter(Boolean);
+  return Object.fromEntries(lines.map((l) => [l.replace(/=.*/s, "").trim(), l.includes("=") ? l.slice(l.indexOf("=") + 1).trim() : ""]));
+}
 
 // changesOf returns what was changed, as the API takes it.
 function changesOf(was: Form, is: Form): QueueInput {
@@ -70,6 +81,11 @@ function changesOf(was: Form, is: Form): QueueInput {
   }
   if (changed("forward_to")) body.forward_to = is.forward_to || null;
   if (changed("content_based")) body.fifo = { content_based_deduplication: is.content_based };
+  if (changed("labels")) {
+    const now = labelsOf(is.labels);
+    const gone = Object.keys(labelsOf(was.labels)).filter((k) => !Object.hasOwn(now, k));
+    body.labels = { ...Object.fromEntries(gone.map((k) => [k, null])), ...now } as QueueInput["labels"]; // null removes one
+  }
   return body;
 }
 
@@ -90,15 +106,22 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
   const [form, setForm] = useState(was);
   const body = changesOf(was, form);
   const names = Object.keys(body);
+  const kept = (q: Queue) => {
+    client.setQueryData(["queue", tenant, q.name], q);
+    saved(q);
+    say("Saved. It holds from now on.");
+  };
   const save = useMutation({
     mutationFn: () => must(api.PATCH("/v1/queues/{queue}", { params: { path: { queue: base.name }, header: { "If-Match": `"${base.etag}"` } }, body })),
-    onSuccess: (q) => {
-      client.setQueryData(["queue", tenant, q.name], q);
-      saved(q);
-      say("Saved. It holds from now on.");
-    },
+    onSuccess: kept,
   });
-  const failure = save.error ? failureOf(save.error) : undefined;
+  // What somebody has changed here is set; what others have changed beside it stays.
+  const over = useMutation({
+    mutationFn: () => must(api.PATCH("/v1/queues/{queue}", { params: { path: { queue: base.name }, header: { "If-Match": `"${now.etag}"` } }, body })),
+    onSuccess: kept,
+  });
+  const failed = over.error ?? save.error;
+  const failure = failed ? failureOf(failed) : undefined;
   const text = (name: keyof Form & ("visibility_timeout" | "message_retention" | "delay" | "receive_wait" | "trace_retention" | "max_message_size" | "max_messages" | "max_bytes" | "retry_delay" | "retry_max" | "dead_letter_queue" | "max_receives" | "forward_to"), label: string, description: string, pointer = `/${name}`) => (
     <TextInput label={label} description={description} value={form[name]} onChange={(e) => setForm({ ...form, [name]: e.currentTarget.value })} error={failure?.at(pointer)} spellCheck={false} autoComplete="off" />
   );
@@ -132,6 +155,9 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
             {text("max_bytes", "Most bytes", "Empty for any number")}
             {(form.max_messages || form.max_bytes) && <NativeSelect label="When it is full" value={form.when_full} onChange={(e) => setForm({ ...form, when_full: whens.find((w) => w === e.currentTarget.value) ?? "reject" })} data={[...whens]} error={failure?.at("/when_full")} />}
           </Section>
+          <Section title="Labels">
+            <Textarea label="Labels" description="One a line, for your own order: team=shop" value={form.labels} onChange={(e) => setForm({ ...form, labels: e.currentTarget.value })} error={failure?.at("/labels") ?? failure?.problem?.errors.find((f) => f.pointer?.startsWith("/labels/"))?.detail} autosize minRows={2} maxRows={8} spellCheck={false} />
+          </Section>
           {base.fifo && (
             <Section title="FIFO">
               <Checkbox label="A message without a deduplication id is recognised by its body" checked={form.content_based} onChange={(e) => setForm({ ...form, content_based: e.currentTarget.checked })} />
@@ -140,9 +166,9 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
         </SimpleGrid>
         {failure && <ErrorState error={failure} />}
         {now.etag !== base.etag && (
-          <Text size="sm" c="#b03a06">
-            Somebody has changed these settings meanwhile.
-          </Text>
+          <Alert color="orange" title="Somebody has changed these settings meanwhile">
+            <Facts of={differences(base, now).map(([name, before, after]) => [name, <span key={name} className="mono">{before} → {after}</span>])} />
+          </Alert>
         )}
         <Group>
           <Button type="submit" disabled={names.length === 0} loading={save.isPending}>
@@ -151,12 +177,24 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
           <Button variant="default" onClick={reload} disabled={names.length === 0 && now.etag === base.etag}>
             {now.etag === base.etag ? "Undo" : "Reload"}
           </Button>
+          {now.etag !== base.etag && names.length > 0 && (
+            <Button variant="default" onClick={() => over.mutate()} loading={over.isPending}>
+              Overwrite with mine
+            </Button>
+          )}
           <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${base.name}`, body }} />
           {names.length > 0 && <Text size="sm">Changes {names.join(", ")}.</Text>}
         </Group>
       </Stack>
     </form>
   );
+}
+
+// differences are the settings that another one has made of a queue, as they were and as they are.
+function differences(was: Queue, is: Queue): [string, string, string][] {
+  const [before, after] = [formOf(was), formOf(is)];
+  const names = Object.keys(before) as (keyof Form)[];
+  return names.filter((n) => before[n] !== after[n]).map((n) => [n.replaceAll("_", " "), String(before[n]) || "none", String(after[n]) || "none"]);
 }
 
 const backoffs = ["none", "fixed", "linear", "exponential"] as const;

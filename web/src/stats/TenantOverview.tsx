@@ -1,17 +1,24 @@
 import { Alert, Card, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { useActing } from "../api/client";
+import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense } from "react";
+import { useRaisedAlarms } from "../alarms/data";
+import { must, useActing } from "../api/client";
 import { ago, count, plural } from "../common/format";
 import { Page } from "../common/Page";
-import { Empty, Loaded } from "../common/states";
+import { near, quotaNames } from "../common/Quota";
+import { Loaded, Waiting } from "../common/states";
 import { useUrl } from "../common/url";
 import { orders, type Queue, useQueues } from "../queues/data";
 import { Number } from "../queues/Overview";
 import { QueueRows } from "../queues/QueueList";
 import { Charts } from "./Charts";
-import { forgotten, type Of, rangeOf, ranges, rate, perSecond, type Series, useSeries } from "./data";
+import { begins, forgotten, type Of, rangeOf, ranges, rate, perSecond, type Series, useSeries } from "./data";
+
+const QuickStart = lazy(() => import("./QuickStart").then((m) => ({ default: m.QuickStart })));
 
 const top = 10;
+const shown = 5; // alarms
 const looked = 50;
 
 // TenantOverview is how all queues of a tenant are, and which of them want somebody.
@@ -26,11 +33,16 @@ export function TenantOverview() {
       <Loaded query={first} rows={8}>
         {({ data }) =>
           data.length === 0 ? (
-            <Empty title="No queues yet" call={{ method: "PUT", path: "/v1/queues/orders" }}>
-              Here is how the queues of {tenant} are, once there is one. This makes it:
-            </Empty>
+            <Suspense fallback={<Waiting rows={8} />}>
+              <QuickStart queues={data} />
+            </Suspense>
           ) : (
             <Stack>
+              {begins(data) && (
+                <Suspense>
+                  <QuickStart queues={data} />
+                </Suspense>
+              )}
               <Totals of="tenant" />
               {oldest.data && <Attention queues={forgotten(oldest.data.data)} tenant={tenant} more={oldest.data.next_cursor !== null} />}
               <Charts of="tenant" />
@@ -48,8 +60,13 @@ export function TenantOverview() {
   );
 }
 
+// Attention is what somebody should look at: queues that nobody receives from, alarms that are raised, limits that are almost reached.
 function Attention({ queues, tenant, more }: { queues: Queue[]; tenant: string; more: boolean }) {
-  if (queues.length === 0) return <Text size="sm" className="quiet">No queue {more && "of the oldest 50 "}waits for a consumer.</Text>;
+  const { api } = useActing();
+  const alarms = useRaisedAlarms();
+  const quotas = useQuery({ queryKey: ["usage", tenant, "quotas"], staleTime: 60_000, retry: false, queryFn: () => must(api.GET("/v1/quotas")) });
+  const full = quotas.data?.data.filter((q) => q.used >= near * q.limit && q.used > 0) ?? [];
+  if (queues.length + alarms.length + full.length === 0) return <Text size="sm" className="quiet">No queue {more && "of the oldest 50 "}waits for a consumer.</Text>;
   return (
     <Alert color="orange" title="Needs attention">
       {queues.map((q) => (
@@ -58,6 +75,24 @@ function Attention({ queues, tenant, more }: { queues: Queue[]; tenant: string; 
             {q.name}
           </Link>
           : {plural(q.counts.available, "message")}, the oldest {ago(q.oldest_age)} old, and {q.paused?.receive ? "receiving is paused" : "nobody receives"}.
+        </Text>
+      ))}
+      {alarms.slice(0, shown).map((a) => (
+        <Text size="sm" key={a.name}>
+          Alarm{" "}
+          <Link className="link" to="/t/$tenant/alarms" params={{ tenant }} search={{ m: a.name }}>
+            {a.name}
+          </Link>{" "}
+          is raised.
+        </Text>
+      ))}
+      {alarms.length > shown && <Text size="sm">{plural(alarms.length - shown, "alarm")} more.</Text>}
+      {full.map((q) => (
+        <Text size="sm" key={q.quota}>
+          <Link className="link" to="/t/$tenant/limits" params={{ tenant }}>
+            {quotaNames[q.quota]}
+          </Link>
+          : {Math.floor((100 * q.used) / q.limit)} % of the limit is used.
         </Text>
       ))}
     </Alert>

@@ -27,7 +27,7 @@ test("a chart is said in words", async () => {
   const { chartsOf, summary } = await import("./data");
   const [held, rates] = chartsOf(series, Date.parse("2026-03-01T12:00:24Z"));
   expect(held && summary(held)).toBe("Available: 3 now, at most 5. In flight: 2 now, at most 2. Delayed: 0 now, at most 0");
-  expect(rates && summary(rates)).toBe("In: 0.50 now, at most 1.0. Out: 0 now, at most 0");
+  expect(rates && summary(rates)).toBe("In: 0.50 now, at most 1.0. Out: 0 now, at most 0. Done: 0 now, at most 0");
 });
 
 test("a queue is forgotten when messages wait for a minute and nobody takes any", async () => {

@@ -76,6 +76,7 @@ export function chartsOf(s: Series, nowMs = Date.now()): Chart[] {
       lines: [
         { label: "In", values: perSecond(s.sent, s, nowMs) },
         { label: "Out", values: perSecond(s.received, s, nowMs) },
+        { label: "Done", values: perSecond(s.deleted, s, nowMs) },
       ],
     },
   ];
@@ -99,4 +100,11 @@ const patienceSeconds = 60;
 // forgotten are queues in which messages wait for longer than a minute and from which nobody takes any.
 export function forgotten<Q extends Pick<Queue, "counts" | "rates" | "oldest_age">>(queues: Q[]): Q[] {
   return queues.filter((q) => q.counts.available > 0 && q.rates.received === 0 && q.oldest_age >= patienceSeconds);
+}
+
+const few = 3; // queues; who has more has begun
+
+// begins reports whether a tenant is so new that nothing was received yet.
+export function begins(queues: Pick<Queue, "totals">[]): boolean {
+  return queues.length <= few && queues.every((q) => q.totals.received === 0);
 }
