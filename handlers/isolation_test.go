@@ -170,6 +170,7 @@ var attempts = map[string]attempt{
 	"confirmSubscription":      nothing,
 	"listDeliveries":           {places: map[string]string{"message": "message"}, query: "message_id=$message"},
 	"resendDelivery":           nothing,
+	"getDeliveryRequest":       nothing,
 	"resendDeliveries":         {body: `{}`},
 
 	"listAudit":           {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},

@@ -159,6 +159,7 @@ func (a *API) routes() []route {
 		{post, sub + "/confirm", "confirmSubscription", a.confirmSubscription, "topics:write", tenant, refused},
 		{get, sub + "/deliveries", "listDeliveries", a.listDeliveries, "topics:read", tenant, harmless},
 		{post, sub + "/deliveries/resend", "resendDeliveries", a.resendDeliveries, "topics:replay", tenant, refused},
+		{get, sub + "/deliveries/:id/request", "getDeliveryRequest", a.getDeliveryRequest, "topics:write", tenant, harmless},
 		{post, sub + "/deliveries/:id/resend", "resendDelivery", a.resendDelivery, "topics:replay", tenant, refused},
 		{post, "/v1/filters/test", "testFilter", a.testFilter, "topics:read", tenant, harmless},
 

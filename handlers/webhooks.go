@@ -3,12 +3,16 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
@@ -130,6 +134,25 @@ type DeliveryError struct {
 	Code string `json:"code" example:"http_500"`
 	// For people. May change.
 	Detail string `json:"detail" example:"The endpoint answered 500 Internal Server Error."`
+}
+
+// DeliveryRequest is the request with which a message would go to its endpoint now.
+type DeliveryRequest struct {
+	Method string `json:"method" example:"POST"`
+	URL    string `json:"url" example:"https://example.com/hooks"`
+	// By name. The value of one that the subscription adds, and of Authorization, is ***: it is given once and never shown.
+	Headers []DeliveryHeader `json:"headers"`
+	// As text, or in base64 where the bytes are no UTF-8.
+	Body         string `json:"body" example:"{\"order\":7}"`
+	BodyEncoding string `json:"body_encoding" enums:"utf8,base64"`
+	// The endpoint is also shown the client certificate of the subscription.
+	ClientCertificate bool `json:"client_certificate" example:"false"`
+}
+
+// DeliveryHeader is a header of a request.
+type DeliveryHeader struct {
+	Name  string `json:"name" example:"Webhook-Id"`
+	Value string `json:"value" example:"msg_0603hz5c0c01g0003w50"`
 }
 
 // Resent says how many messages are sent again.
@@ -617,6 +640,50 @@ func (a *API) listDeliveries(c echo.Context) error {
 		cursor = encodeCursor("deliveries", bound, strconv.FormatInt(next, 10))
 	}
 	return answerPage(a, c, data, cursor)
+}
+
+// getDeliveryRequest shows the request with which a message would go to its endpoint now.
+//
+//	@Summary		Show the request of a delivery
+//	@Description	The request with which the message would go to its endpoint now, alone: its URL, its headers with a signature of this moment, which most receivers take for five minutes, and its body. So somebody can send it themselves, from another place or to a receiver that is being written. It sends nothing and changes nothing. Who may read it may as well read the secret.
+//	@ID				getDeliveryRequest
+//	@Tags			webhooks
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Param			id				path		string			true	"Id of the delivery"
+//	@Success		200				{object}	DeliveryRequest	"The request"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription, or no such delivery, or its message is not kept any more (`delivery_not_found`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`)"
+//	@Failure		415				{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/request [get]
+func (a *API) getDeliveryRequest(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	w, err := a.way(c)
+	if err != nil {
+		return err
+	}
+	entry, ok := strings.CutPrefix(c.Param("id"), "dlv_")
+	if !ok {
+		return webhook.ErrDeliveryNotFound
+	}
+	r, err := a.Webhooks.Show(c.Request().Context(), w, entry)
+	if err != nil {
+		return err
+	}
+	out := DeliveryRequest{Method: r.Method, URL: r.URL, Headers: []DeliveryHeader{}, Body: string(r.Body), BodyEncoding: "utf8", ClientCertificate: r.Identity}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		for _, value := range r.Header[name] {
+			out.Headers = append(out.Headers, DeliveryHeader{name, value})
+		}
+	}
+	if !utf8.Valid(r.Body) {
+		out.Body, out.BodyEncoding = base64.StdEncoding.EncodeToString(r.Body), "base64"
+	}
+	return a.json(c, http.StatusOK, out)
 }
 
 // resendDelivery sends a message to an endpoint again.

@@ -159,7 +159,7 @@ func TestWebhooksRefuse(t *testing.T) {
 	h.json("PATCH", tp+"/subscriptions/hook", `{"secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="}`).problem(422, "validation_failed")
 	h.json("PATCH", tp+"/subscriptions/queue", `{"timeout":5}`).problem(422, "validation_failed")
 	h.json("POST", tp+"/subscriptions/hook/rotate_secret", `{"grace_period":604801}`).problem(422, "validation_failed")
-	for _, verb := range []string{"/secret", "/deliveries"} {
+	for _, verb := range []string{"/secret", "/deliveries", "/deliveries/dlv_00000000000001/request"} {
 		h.do("GET", tp+"/subscriptions/queue"+verb, "").problem(409, "not_a_webhook")
 	}
 	for _, verb := range []string{"/rotate_secret", "/enable", "/disable", "/test", "/confirm", "/deliveries/resend", "/deliveries/dlv_00000000000001/resend"} {
@@ -168,10 +168,48 @@ func TestWebhooksRefuse(t *testing.T) {
 	h.do("GET", tp+"/subscriptions/hook/deliveries?status=lost", "").problem(422, "validation_failed")
 	h.do("POST", tp+"/subscriptions/hook/deliveries/dlv_x/resend", "").problem(404, "delivery_not_found")
 	h.do("POST", tp+"/subscriptions/hook/deliveries/dlv_00000000000001/resend", "").problem(404, "delivery_not_found")
+	h.do("GET", tp+"/subscriptions/hook/deliveries/dlv_x/request", "").problem(404, "delivery_not_found")
+	h.do("GET", tp+"/subscriptions/hook/deliveries/dlv_00000000000001/request", "").problem(404, "delivery_not_found")
+	h.do("GET", tp+"/subscriptions/hook/deliveries/dlv_x/request?now=1", "").problem(422, "validation_failed")
 	// Another tenant sees none of it, and a reader no secret.
 	other := "Bearer " + h.newKey(h.newTenant().ID)
 	h.do("GET", tp+"/subscriptions/hook/secret", "", "Authorization", other).problem(404, "topic_not_found")
 	h.do("POST", tp+"/subscriptions/hook/test", "", "Authorization", other).problem(404, "topic_not_found")
+}
+
+func TestTheRequestOfADeliveryIsShownToWhoMayReadTheSecret(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	tp, e := h.topic("", `{}`), newEndpoint(t, 503)
+	one := tp + "/subscriptions/customer"
+	h.json("PUT", one, `{"endpoint":"`+e.URL+`","retry_schedule":[],"headers":{"X-Token":"of nobody else"}}`).is(201)
+	h.do("POST", tp+"/messages", "\xff\x00", "Content-Type", "application/octet-stream").is(201)
+	var page handlers.Page[handlers.Delivery]
+	until(h, "it failed", func() bool {
+		h.do("GET", one+"/deliveries?status=failed", "").is(200).into(&page)
+		return len(page.Data) == 1
+	})
+	path := one + "/deliveries/" + page.Data[0].ID + "/request"
+	var got handlers.DeliveryRequest
+	answer := h.do("GET", path, "").is(200)
+	answer.into(&got)
+	if answer.header.Get("Cache-Control") != "no-store" || strings.Contains(string(answer.body), "of nobody else") {
+		t.Errorf("%v %s", answer.header, answer.body)
+	}
+	want := handlers.DeliveryRequest{Method: "POST", URL: e.URL, Body: "/wA=", BodyEncoding: "base64"}
+	for _, name := range []string{"Content-Type", "Webhook-Attempt", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp"} {
+		want.Headers = append(want.Headers, handlers.DeliveryHeader{Name: name, Value: e.heads[0].Get(name)}) // the clock stands still
+	}
+	want.Headers = append(want.Headers, handlers.DeliveryHeader{Name: "X-Token", Value: "***"})
+	diff(t, "the request", want, got)
+	for scope, status := range map[string]int{"topics:write": 200, "topics:read": 403, "topics:replay": 403} {
+		var key handlers.CreatedKey
+		h.json("POST", "/v1/keys", `{"name":"one","scopes":["`+scope+`"]}`).is(201).into(&key)
+		h.do("GET", path, "", "Authorization", "Bearer "+key.Key).is(status)
+	}
+	if len(e.got()) != 1 {
+		t.Errorf("the endpoint got %d requests", len(e.got()))
+	}
 }
 
 func TestDeliveriesAreListedAndResent(t *testing.T) {

@@ -28,6 +28,7 @@ var (
 	secretsScript   = engine.MustLoad(files, "secrets")
 	statusScript    = engine.MustLoad(files, "status")
 	attemptsScript  = engine.MustLoad(files, "attempts")
+	entryScript     = engine.MustLoad(files, "entry")
 	noteScript      = engine.MustLoad(files, "note")
 	challengeScript = engine.MustLoad(files, "challenge")
 	verifiedScript  = engine.MustLoad(files, "verified")
