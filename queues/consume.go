@@ -83,7 +83,7 @@ func (s *Store) Consume(ctx context.Context, t tenants.ID, queue string, opt Con
 	if opt.MaxInFlight < 1 || opt.MaxInFlight > MaxReceive {
 		return nil, queryError("max_in_flight", "max_in_flight must be 1 to %d, got %d.", MaxReceive, opt.MaxInFlight)
 	}
-	if !validConsumer(opt.Consumer) {
+	if !ValidConsumer(opt.Consumer) {
 		return nil, queryError("consumer", "consumer must be 1 to %d printable ASCII characters.", MaxConsumer)
 	}
 	c := &Consumer{store: s, tenant: t, queue: queue, opt: opt, changed: make(chan struct{}, 1), held: map[string]*holding{}, patience: firstLook}

@@ -35,8 +35,8 @@ type ReceiveOptions struct {
 // MaxConsumer is how long the name of a consumer may be, in bytes.
 const MaxConsumer = 128
 
-// validConsumer reports whether a consumer may call itself so.
-func validConsumer(name string) bool {
+// ValidConsumer reports whether a consumer may call itself so; "" is no name.
+func ValidConsumer(name string) bool {
 	return len(name) <= MaxConsumer && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
@@ -55,7 +55,7 @@ func (o ReceiveOptions) validate() error {
 	if o.Wait != nil && (*o.Wait < 0 || *o.Wait > MaxWait) {
 		return field("wait", "wait must be 0 to %d seconds, got %g.", int(MaxWait.Seconds()), o.Wait.Seconds())
 	}
-	if !validConsumer(o.Consumer) {
+	if !ValidConsumer(o.Consumer) {
 		return field("consumer", "consumer must be 1 to %d printable ASCII characters.", MaxConsumer)
 	}
 	if o.AutoAck && o.Consumer != "" {

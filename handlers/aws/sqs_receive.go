@@ -110,8 +110,19 @@ func (c *call) receiveOptions(name string) (queues.ReceiveOptions, wanted, error
 		opt.Max = int(most)
 	}
 	opt.Wait, opt.VisibilityTimeout = seconds(wait, hasWait), seconds(visibility, hasVisibility)
-	opt.AttemptID = attempt
+	opt.AttemptID, opt.Consumer = attempt, appOf(c.r.UserAgent())
 	return opt, want, nil
+}
+
+// appOf returns what a client calls its application: SDKs write "app/" and the name into User-Agent where AWS_SDK_UA_APP_ID or the
+// option of that name says it. "": it does not say, or not in a way that a consumer may call itself.
+func appOf(agent string) string {
+	for part := range strings.FieldsSeq(agent) {
+		if name, ok := strings.CutPrefix(part, "app/"); ok && queues.ValidConsumer(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 func seconds(n int64, given bool) *time.Duration {
