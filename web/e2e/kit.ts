@@ -1,4 +1,8 @@
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
 
@@ -64,6 +68,39 @@ export async function newTenant(): Promise<{ name: string; key: string }> {
   const { key } = await call<{ key: string }>(inject("operatorKey"), "POST", `/v1/tenants/${name}/keys`, { name: "first" });
   return { name, key };
 }
+
+// behindPrefix starts a proxy that has the server below a prefix, which it cuts off.
+export async function behindPrefix(prefix: string): Promise<{ url: string; close: () => void }> {
+  const inner = new URL(inject("url"));
+  const proxy = createServer((req, res) => {
+    if (!req.url?.startsWith(`${prefix}/`)) {
+      res.writeHead(404).end();
+      return;
+    }
+    const forward = request({ host: inner.hostname, port: inner.port, method: req.method, path: req.url.slice(prefix.length), headers: req.headers }, (answer) => {
+      res.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(res);
+    });
+    req.pipe(forward);
+  });
+  await new Promise<void>((ready) => proxy.listen(0, "127.0.0.1", ready));
+  const close = () => {
+    proxy.closeAllConnections();
+    proxy.close();
+  };
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, close };
+}
+
+// paste runs a command in a shell that has a key, and returns what was answered. A problem of the API is an error.
+export async function paste(command: string, key: string, more: Record<string, string> = {}): Promise<string> {
+  const env = { PATH: process.env.PATH, KEY: key, ...more };
+  const out = await new Promise<string>((done, fail) => execFile("sh", ["-c", command], { env, cwd: tmpdir() }, (e, out, err) => (e ? fail(new Error(`${command}: ${err}`)) : done(out))));
+  if (/"code":"[a-z_]+".*"request_id"/.test(out)) throw new Error(`${command} was refused: ${out}`);
+  return out;
+}
+
+// toClipboard lets a page use the clipboard, as a reader allows it.
+export const toClipboard = { permissions: ["clipboard-read", "clipboard-write"] };
 
 // signIn signs a page in as its user would, and waits for the first screen.
 export async function signIn(page: Page, key: string) {

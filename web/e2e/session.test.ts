@@ -1,7 +1,5 @@
-import { createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
-import { expect, inject, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { expect, test } from "vitest";
+import { behindPrefix, call, inBrowser, newPage, newTenant, signIn } from "./kit";
 
 inBrowser();
 
@@ -43,21 +41,9 @@ test("a key that is revoked ends its sessions", async () => {
 test("it works below a prefix that a proxy cuts off", async () => {
   const tenant = await newTenant();
   await call(tenant.key, "PUT", "/v1/queues/orders");
-  const inner = new URL(inject("url"));
-  const proxy = createServer((req, res) => {
-    if (!req.url?.startsWith("/mq/")) {
-      res.writeHead(404).end();
-      return;
-    }
-    const forward = request({ host: inner.hostname, port: inner.port, method: req.method, path: req.url.slice(3), headers: req.headers }, (answer) => {
-      res.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(res);
-    });
-    req.pipe(forward);
-  });
-  await new Promise<void>((ready) => proxy.listen(0, "127.0.0.1", ready));
+  const proxy = await behindPrefix("/mq");
   try {
-    const page = await newPage({ baseURL: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` });
+    const page = await newPage({ baseURL: proxy.url });
     await page.goto("/mq/");
     await page.getByLabel("Key", { exact: true }).fill(tenant.key);
     await page.getByRole("button", { name: "Sign in" }).click();
@@ -67,7 +53,6 @@ test("it works below a prefix that a proxy cuts off", async () => {
     expect(new URL(page.url()).pathname).toBe(`/mq/console/t/${tenant.name}/queues/orders/overview`);
     await page.close();
   } finally {
-    proxy.closeAllConnections();
     proxy.close();
   }
 });

@@ -2,6 +2,7 @@ import { Button, Checkbox, Group, Modal, NativeSelect, NumberInput, Stack, Texta
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { ErrorState } from "../common/states";
 import { type Alarm, type AlarmInput, type Metric, metricNames, metrics, states, stateText } from "./data";
@@ -92,7 +93,7 @@ export function AlarmForm({ of, metric: firstMetric = "available", queue: firstQ
           <Checkbox label="Enabled" checked={enabled} onChange={(e) => setEnabled(e.currentTarget.checked)} />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "PUT", path: `/v1/alarms/${name || "{alarm}"}`, body: body() }} />
+            <Curl call={{ method: "PUT", path: pathOf`/v1/alarms/${name || "NAME"}`, body: body(), headers: unchanged(of?.etag) }} />
             <Button type="submit" loading={save.isPending}>
               {of ? "Save" : "Create"}
             </Button>

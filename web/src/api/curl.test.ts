@@ -16,3 +16,23 @@ test("what people wrote stays one word", async () => {
   expect(quote("it's; $(rm)")).toBe(`'it'\\''s; $(rm)'`);
   expect(curlOf({ method: "POST", path: "/m", body: "@/etc/passwd" }, undefined, "http://x")).toContain("--data-raw @/etc/passwd");
 });
+
+test("what no argument can hold goes through a pipe", async () => {
+  const { curlOf } = await import("./curl");
+  const of = (body: string) => curlOf({ method: "POST", path: "/m", body }, undefined, "http://x");
+  expect(of("a\0\u0003é")).toBe("printf %s YQADw6k= | base64 -d | curl -u $KEY: http://x/m --data-binary @-");
+  expect(of("two\nlines\tof it")).toBe("curl -u $KEY: http://x/m -d 'two\nlines\tof it'");
+  expect(of("x".repeat(30_001))).toMatch(/^printf %s x+ \| curl -u \$KEY: http:\/\/x\/m --data-binary @-$/);
+  expect(curlOf({ method: "POST", path: "/m", body: {}, times: 3 }, undefined, "http://x")).toBe("for n in $(seq 3); do curl -u $KEY: http://x/m -d '{}'; done");
+});
+
+test("a request to somebody else goes as it is, but for what is hidden", async () => {
+  const { curlOfRaw } = await import("./curl");
+  const headers = [
+    { name: "Webhook-Id", value: "msg_1" },
+    { name: "X-Token", value: "***" },
+  ];
+  expect(curlOfRaw({ method: "POST", url: "https://x/a?b[c]=1", headers, body: "/wA=", body_encoding: "base64", client_certificate: true })).toBe(
+    `printf %s /wA= | base64 -d | curl -gX POST 'https://x/a?b[c]=1' -H 'Webhook-Id: msg_1' -H "X-Token: $X_TOKEN" --cert client.pem --key client-key.pem --data-binary @-`,
+  );
+});

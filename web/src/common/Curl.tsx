@@ -2,12 +2,15 @@ import { ActionIcon, Button, CopyButton, Popover, Text, Tooltip } from "@mantine
 import { useActing } from "../api/client";
 import { type Call, curlOf } from "../api/curl";
 
+// What has the focus in a popover says so: Escape closes that, and not the dialog around it with all that was typed there.
+const ownEscape = { "data-mantine-stop-propagation": true };
+
 // Copy is a button that takes text to the clipboard.
-export function Copy({ text, label = "Copy" }: { text: string; label?: string }) {
+export function Copy({ text, label = "Copy", inPopover = false }: { text: string; label?: string; inPopover?: boolean }) {
   return (
     <CopyButton value={text}>
       {({ copied, copy }) => (
-        <Button size="compact-xs" variant="default" onClick={copy}>
+        <Button size="compact-xs" variant="default" onClick={copy} {...(inPopover && ownEscape)}>
           {copied ? "Copied" : label}
         </Button>
       )}
@@ -15,10 +18,10 @@ export function Copy({ text, label = "Copy" }: { text: string; label?: string })
   );
 }
 
-// Curl shows the command that does the same as what stands beside it.
-export function Curl({ call, label = "Show as curl" }: { call: Call; label?: string }) {
+// Curl shows the command that does the same as what stands beside it, which may take a second call.
+export function Curl({ call, then, label = "Show as curl" }: { call: Call; then?: Call; label?: string }) {
   const { tenant, operator } = useActing();
-  const text = curlOf(call, operator ? tenant : undefined);
+  const text = [call, ...(then ? [then] : [])].map((c) => curlOf(c, operator ? tenant : undefined)).join(" &&\n");
   return (
     <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus>
       <Popover.Target>
@@ -32,14 +35,23 @@ export function Curl({ call, label = "Show as curl" }: { call: Call; label?: str
         <Text size="sm" mb="xs">
           The same from a terminal, with a key in <code>$KEY</code>:
         </Text>
-        <pre className="body" tabIndex={0}>
-          {text}
-        </pre>
-        <div style={{ marginTop: 8 }}>
-          <Copy text={text} />
-        </div>
+        <Pasted text={text} />
       </Popover.Dropdown>
     </Popover>
+  );
+}
+
+// Pasted is a command for a terminal that may be long.
+export function Pasted({ text }: { text: string }) {
+  return (
+    <>
+      <pre className="body" tabIndex={0} {...ownEscape}>
+        {text}
+      </pre>
+      <div style={{ marginTop: 8 }}>
+        <Copy text={text} inPopover />
+      </div>
+    </>
   );
 }
 

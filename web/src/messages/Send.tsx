@@ -71,7 +71,7 @@ export function Send() {
             Send
           </Button>
           <NumberInput aria-label="How many times" value={times} onChange={setTimes} min={1} max={maxSent} w={110} suffix=" ×" />
-          <Curl call={{ method: "POST", path: pathOf`/v1/queues/${queue}/messages/batch`, body: { messages: [message] }, headers: { "Content-Type": "application/json" } }} />
+          <Curl call={{ method: "POST", path: pathOf`/v1/queues/${queue}/messages/batch`, body: { messages: [message] }, headers: { "Content-Type": "application/json" }, times: n }} />
           <Checkbox label="Keep the contents" checked={keep} onChange={(e) => setKeep(e.currentTarget.checked)} mb={8} />
         </Group>
         {sent.length > 0 && (

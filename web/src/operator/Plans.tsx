@@ -2,7 +2,7 @@ import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { Page } from "../common/Page";
@@ -113,7 +113,7 @@ function PlanForm({ of, close, done }: { of?: Plan; close: () => void; done: () 
           <LimitFields texts={texts} set={setTexts} failure={failure} none="no limit" />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "PUT", path: pathOf`/v1/plans/${name || "NAME"}`, body }} />
+            <Curl call={{ method: "PUT", path: pathOf`/v1/plans/${name || "NAME"}`, body, headers: unchanged(of?.etag) }} />
             <Button type="submit" loading={save.isPending} disabled={!name}>
               Save
             </Button>

@@ -2,7 +2,7 @@ import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Page, Pager, SearchField } from "../common/Page";
 import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
@@ -53,6 +53,8 @@ export function TenantList() {
   );
 }
 
+const firstKey = (tenant: string) => ({ name: `first key of ${tenant}` });
+
 // CreateTenant takes a name, and gives the key that the tenant begins with.
 function CreateTenant({ close, made }: { close: () => void; made: (k: CreatedKey) => void }) {
   const client = useQueryClient();
@@ -61,7 +63,7 @@ function CreateTenant({ close, made }: { close: () => void; made: (k: CreatedKey
     mutationFn: async () => {
       const path = { tenant: name.trim() };
       await must(api.PUT("/v1/tenants/{tenant}", { params: { path, header: { "If-None-Match": "*" } }, body: {} }));
-      return must(api.POST("/v1/tenants/{tenant}/keys", { params: { path }, body: { name: `first key of ${path.tenant}` } }));
+      return must(api.POST("/v1/tenants/{tenant}/keys", { params: { path }, body: firstKey(path.tenant) }));
     },
     onSuccess: made,
     onSettled: () => void client.invalidateQueries({ queryKey: ["tenants"] }),
@@ -80,7 +82,10 @@ function CreateTenant({ close, made }: { close: () => void; made: (k: CreatedKey
           <Text size="sm">The plan default holds for it until it has another one. You get its first key, which may everything that is the tenant's.</Text>
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "PUT", path: pathOf`/v1/tenants/${name.trim() || "NAME"}` }} />
+            <Curl
+              call={{ method: "PUT", path: pathOf`/v1/tenants/${name.trim() || "NAME"}`, headers: unchanged() }}
+              then={{ method: "POST", path: pathOf`/v1/tenants/${name.trim() || "NAME"}/keys`, body: firstKey(name.trim()) }}
+            />
             <Button type="submit" loading={create.isPending} disabled={!name.trim()}>
               Create
             </Button>

@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { failureOf, must } from "../api/client";
-import { pathOf, withQuery } from "../api/curl";
+import { pathOf, unchanged, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { bytes, count } from "../common/format";
@@ -280,7 +280,7 @@ function Edit({ tenant: t, saved }: { tenant: Tenant; saved: (t: Tenant) => void
             <Button type="submit" disabled={same} loading={save.isPending}>
               Save
             </Button>
-            <Curl call={{ method: "PUT", path: pathOf`/v1/tenants/${t.name}`, body }} />
+            <Curl call={{ method: "PUT", path: pathOf`/v1/tenants/${t.name}`, body, headers: unchanged(t.etag) }} />
           </Group>
         </Stack>
       </form>

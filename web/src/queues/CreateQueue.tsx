@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { ErrorState } from "../common/states";
 import type { QueueInput } from "./data";
@@ -55,7 +55,7 @@ export function CreateQueue({ close }: { close: () => void }) {
           {deadLetters && <NumberInput label="after so many receives" value={receives} onChange={setReceives} min={1} max={1000} error={failure?.at("/redrive/max_receives")} />}
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "PUT", path: pathOf`/v1/queues/${name}`, body }} />
+            <Curl call={{ method: "PUT", path: pathOf`/v1/queues/${name || "NAME"}`, body, headers: unchanged() }} />
             <Button type="submit" loading={create.isPending} disabled={!plain}>
               Create
             </Button>

@@ -2,7 +2,7 @@ import { Alert, Button, Card, Checkbox, Group, NativeSelect, SimpleGrid, Stack, 
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { duration, spoken } from "../common/format";
 import { Facts } from "../common/Page";
@@ -182,7 +182,7 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
               Overwrite with mine
             </Button>
           )}
-          <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${base.name}`, body }} />
+          <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${base.name}`, body, headers: unchanged(base.etag) }} />
           {names.length > 0 && <Text size="sm">Changes {names.join(", ")}.</Text>}
         </Group>
       </Stack>

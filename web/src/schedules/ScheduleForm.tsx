@@ -3,6 +3,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
+import { unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { ErrorState } from "../common/states";
 import { Ago } from "../common/Time";
@@ -76,7 +77,7 @@ export function ScheduleForm({ owner, of, close, done }: { owner: Owner; of?: Sc
           )}
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "PUT", path: pathTo(owner, form.name.trim() || "NAME"), body }} />
+            <Curl call={{ method: "PUT", path: pathTo(owner, form.name.trim() || "NAME"), body, headers: unchanged(of?.etag) }} />
             <Button type="submit" loading={save.isPending} disabled={!form.name.trim() || of?.message === null}>
               {of ? "Save" : "Create"}
             </Button>

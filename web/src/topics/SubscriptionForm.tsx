@@ -2,7 +2,7 @@ import { Button, Group, Modal, NativeSelect, SegmentedControl, SimpleGrid, Stack
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { duration, spoken } from "../common/format";
 import { ErrorState } from "../common/states";
@@ -140,7 +140,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
           )}
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: of ? "PATCH" : "PUT", path: pathOf`/v1/topics/${topic}/subscriptions/${name || "NAME"}`, body }} />
+            <Curl call={{ method: of ? "PATCH" : "PUT", path: pathOf`/v1/topics/${topic}/subscriptions/${name || "NAME"}`, body, headers: unchanged(of?.etag) }} />
             <Button type="submit" loading={save.isPending} disabled={!name || wrong !== undefined}>
               {of ? "Save" : "Subscribe"}
             </Button>

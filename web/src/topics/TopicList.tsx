@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { failureOf, must, type Schemas, useActing } from "../api/client";
-import { pathOf } from "../api/curl";
+import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { count, duration, spoken } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
@@ -112,7 +112,7 @@ function CreateTopic({ close }: { close: () => void }) {
           <TextInput label="Messages are kept for" description="So long they can be read again and replayed: 0 to 14d" value={retention} onChange={(e) => setRetention(e.currentTarget.value)} error={failure?.at("/message_retention")} />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "PUT", path: pathOf`/v1/topics/${name}`, body }} />
+            <Curl call={{ method: "PUT", path: pathOf`/v1/topics/${name || "NAME"}`, body, headers: unchanged() }} />
             <Button type="submit" loading={create.isPending} disabled={!typed.trim()}>
               Create
             </Button>

@@ -1,9 +1,9 @@
-import { Badge, Button, Card, Drawer, Group, NativeSelect, Stack, Text, Title } from "@mantine/core";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Badge, Button, Card, Drawer, Group, NativeSelect, Popover, Stack, Text, Title } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
-import { withQuery } from "../api/curl";
-import { Curl } from "../common/Curl";
+import { curlOfRaw, hidden, withQuery } from "../api/curl";
+import { Curl, Pasted } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { plural } from "../common/format";
 import { Facts, Pager } from "../common/Page";
@@ -121,6 +121,44 @@ const toCome = (at: string | null | undefined) => (at && Date.parse(at) > Date.n
 
 const keyOf = (d: Delivery) => `${d.id}.${d.attempt}.${d.at}`;
 
+// resigned is how often the request that is shown is signed anew, ms: receivers take a signature for five minutes.
+const resigned = 60_000;
+
+// Request shows the command that sends a message to its endpoint as the server does, with a signature of now.
+function Request({ place, id }: { place: Place; id: string }) {
+  const { api, tenant } = useActing();
+  const [open, setOpen] = useState(false);
+  const query = useQuery({
+    queryKey: ["request", tenant, place, id],
+    enabled: open,
+    staleTime: 0,
+    refetchInterval: resigned,
+    queryFn: () => must(api.GET("/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/request", { params: { path: { ...place, id } } })),
+  });
+  return (
+    <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
+      <Popover.Target>
+        <Button variant="default" onClick={() => setOpen(!open)}>
+          Request as curl
+        </Button>
+      </Popover.Target>
+      <Popover.Dropdown maw="92vw">
+        <Loaded query={query} rows={2}>
+          {(r) => (
+            <div>
+              <Text size="sm" mb="xs">
+                What the endpoint gets, from a terminal. The signature is of now, and most receivers take it for five minutes.
+                {r.headers.some((h) => h.value === hidden) && " Headers that are not shown stand in variables."}
+              </Text>
+              <Pasted text={curlOfRaw(r)} />
+            </div>
+          )}
+        </Loaded>
+      </Popover.Dropdown>
+    </Popover>
+  );
+}
+
 // Message is all attempts of one message.
 function Message({ id, place, close }: { id: string; place: Place; close: () => void }) {
   const { api } = useActing();
@@ -144,6 +182,7 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
               Resend
             </Button>
             <Curl call={{ method: "POST", path: `${pathOfWebhook(place)}/deliveries/${first.id}/resend` }} />
+            {first.status !== "challenge" && <Request place={place} id={first.id} />}
           </Group>
         )}
         {resend.error && <ErrorState error={resend.error} />}
