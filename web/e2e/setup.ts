@@ -12,6 +12,7 @@ declare module "vitest" {
     url: string;
     operatorKey: string;
     defaultKey: string;
+    dataDir: string;
   }
 }
 
@@ -54,6 +55,7 @@ export default async function setup(project: TestProject) {
     setTimeout(() => reject(new Error(`the server does not get ready:\n${log}`)), patience).unref();
   });
   project.provide("url", url);
+  project.provide("dataDir", dir);
   project.provide("operatorKey", readFileSync(join(dir, "operator-key"), "utf8").trim());
   project.provide("defaultKey", readFileSync(join(dir, "default-key"), "utf8").trim());
   return async () => {

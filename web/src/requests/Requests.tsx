@@ -57,7 +57,7 @@ export function Requests() {
           if (data.length === 0) {
             return (
               <Empty title="Nothing was asked for in the last day" call={{ method: "GET", path }}>
-                Here is what programs and people ask for, by both doors, without bodies: a few of each second with success, more of those that failed. It is up to two seconds behind.
+                Here is what programs and people ask for, over REST and as clients of SQS and SNS, without bodies: a few of each second with success, more of those that failed. It is up to two seconds behind.
               </Empty>
             );
           }
@@ -121,7 +121,7 @@ function Details({ of: r, tenant, close }: { of: Logged; tenant: string; close: 
             ["Request", <span key="r" className="mono">{r.request_id}</span>],
             ["Status", <Status key="s" of={r} />],
             ["Route", <span key="p" className="mono">{r.method} {r.route}</span>],
-            ["Door", r.door === "aws" ? "SQS and SNS" : "REST"],
+            ["Protocol", r.door === "aws" ? "SQS and SNS" : "REST"],
             ...(r.operation ? [["Operation", <Group key="o" gap="xs">{r.operation} {only(r.operation)}</Group>] as [string, React.ReactNode]] : []),
             ...(r.queue ? [["Queue", <Link key="q" className="link" to="/t/$tenant/queues/$queue/overview" params={{ tenant, queue: r.queue }}>{r.queue}</Link>] as [string, React.ReactNode]] : []),
             ...(r.topic ? [["Topic", <Link key="t" className="link" to="/t/$tenant/topics/$topic/subscriptions" params={{ tenant, topic: r.topic }}>{r.topic}</Link>] as [string, React.ReactNode]] : []),
