@@ -10,6 +10,7 @@ test("who was away for too long signs in again, and goes on where they were", as
   await signIn(page, tenant.key);
   await page.getByRole("link", { name: "orders", exact: true }).click();
   await page.getByRole("link", { name: "Send", exact: true }).click();
+  await page.getByRole("button", { name: "Live", exact: true }).click(); // nothing but Send is to find out
   await page.getByLabel("Body").fill("half a thought");
   await page.context().clearCookies(); // as the server forgets a session, so does this
   await page.getByRole("button", { name: "Send", exact: true }).click();
