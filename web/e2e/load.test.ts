@@ -57,6 +57,28 @@ test("a slow server is never asked twice at a time", async () => {
   await Promise.all(held.slice(1).map((r) => r.continue().catch(() => {})));
 });
 
+test("numbers are asked for no more often than somebody wants", async () => {
+  const { name, key } = await newTenant();
+  await call(key, "PUT", "/v1/queues/orders");
+  const page = await newPage();
+  await signIn(page, key);
+  await page.getByRole("button", { name: "You and how things look" }).click();
+  await page.getByRole("menuitem", { name: "Every 60 s" }).click();
+  let asked = 0;
+  page.on("request", (r) => {
+    if (lists(new URL(r.url()))) asked++;
+  });
+  await page.clock.install();
+  await page.goto(`/console/t/${name}/queues`); // it holds for the browser
+  await page.getByRole("link", { name: "orders", exact: true }).waitFor();
+  const before = asked;
+  await page.clock.runFor(30_000);
+  expect(asked).toBe(before);
+  const next = page.waitForRequest((r) => lists(new URL(r.url())));
+  await page.clock.runFor(35_000);
+  await next;
+});
+
 test("a hidden tab asks nothing", async () => {
   const { page, asked } = await watched();
   const hide = (hidden: boolean) =>

@@ -13,6 +13,8 @@ test("a tenant is made from a name, and its key opens its console", async () => 
   const shown = page.getByRole("dialog", { name: /^The key/ });
   const key = (await shown.locator("pre").first().innerText()).trim();
   expect(key).toMatch(/^slk_/);
+  const [file] = await Promise.all([page.waitForEvent("download"), shown.getByRole("button", { name: "Download as .env" }).click()]);
+  expect(Buffer.concat(await (await file.createReadStream()).toArray()).toString()).toBe(`MQ=${inject("url")}/v1\nKEY=${key}\n`);
   expect(await shown.getByRole("button", { name: "Done" }).isDisabled()).toBe(true);
   await shown.getByLabel("I have stored it").check();
   await shown.getByRole("button", { name: "Done" }).click();

@@ -171,6 +171,7 @@ test("messages that were chosen are moved or deleted, and no others", async () =
   await page.getByRole("button", { name: "Move 1 message…" }).click();
   await page.getByRole("dialog").getByText("1 message", { exact: true }).waitFor();
   await page.getByRole("dialog").getByRole("textbox", { name: "To" }).fill("other");
+  await page.getByRole("dialog").getByText("Nobody receives from other now").waitFor();
   await page.getByRole("dialog").getByRole("button", { name: "Move", exact: true }).click();
   await page.waitForURL("**/tasks/*");
   await page.getByText("succeeded").waitFor();

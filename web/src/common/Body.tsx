@@ -2,6 +2,7 @@ import { Alert, Button, Group, SegmentedControl, Stack, Text } from "@mantine/co
 import { lazy, Suspense, useMemo, useState } from "react";
 import { Copy } from "./Curl";
 import { hexDump, prettyJson } from "./json";
+import { save } from "./save";
 
 export type BodyOf = { id: string; body: string | null; body_encoding: "utf8" | "base64"; content_type: string; size: number };
 
@@ -26,14 +27,7 @@ export function Body({ of }: { of: BodyOf }) {
   const [chosen, setChosen] = useState<string>();
   if (of.body === null) return <Alert color="gray">You may not read bodies: that takes the scope messages:read_body.</Alert>;
   const view = chosen && views.includes(chosen) ? chosen : views[0];
-  const download = () => {
-    const url = URL.createObjectURL(new Blob([bytesOf(of)], { type: "application/octet-stream" }));
-    const a = document.createElement("a");
-    a.href = url;
-    a.download = `${of.id}.${pretty ? "json" : text === undefined ? "bin" : "txt"}`;
-    a.click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
-  };
+  const download = () => save(`${of.id}.${pretty ? "json" : text === undefined ? "bin" : "txt"}`, bytesOf(of));
   return (
     <Stack gap="xs">
       <Group gap="xs">

@@ -87,6 +87,7 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
             Deliver now
           </Button>
         )}
+        {m.state === "delayed" && <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${queue}/messages/${m.id}`, body: { available_at: "now" } }} label="Making it available by curl" />}
         {m.state === "available" && (
           <Button size="compact-sm" variant="default" onClick={() => setAsks(asks === "move" ? undefined : "move")} aria-expanded={asks === "move"}>
             Edit and move…

@@ -83,7 +83,10 @@ export function Messages() {
             if (state !== "all" && total > 0) {
               return (
                 <Card withBorder>
-                  <Text size="sm">None is {state.replace("_", " ")}. </Text>
+                  <Text size="sm">
+                    None is {state.replace("_", " ")}
+                    {q && `: ${count(q.counts.available)} available, ${count(q.counts.in_flight)} in flight, ${count(q.counts.delayed)} delayed`}.
+                  </Text>
                 </Card>
               );
             }

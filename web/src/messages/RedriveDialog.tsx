@@ -1,4 +1,5 @@
-import { Button, Group, Modal, NumberInput, Radio, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Group, Modal, NumberInput, Radio, Stack, Text, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -7,6 +8,7 @@ import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { count, plural } from "../common/format";
 import { ErrorState, Waiting } from "../common/states";
+import { noConsumers } from "../queues/unattended";
 
 type Scope = "chosen" | "filter" | "all";
 
@@ -75,6 +77,7 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, close 
               </Text>
             )
           )}
+          <Consumers of={to === "source" ? (source ?? "") : to} />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
             <Curl call={{ method: "POST", path: pathOf`/v1/queues/${queue}/redrive`, body }} />
@@ -88,5 +91,23 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, close 
         </Stack>
       </form>
     </Modal>
+  );
+}
+
+// Consumers warns where nobody would receive what comes, as far as the queue is known.
+function Consumers({ of }: { of: string }) {
+  const { api, tenant } = useActing();
+  const [name] = useDebouncedValue(of.trim(), 300);
+  const { data: q } = useQuery({
+    queryKey: ["queue", tenant, name],
+    enabled: name !== "",
+    retry: false,
+    queryFn: () => must(api.GET("/v1/queues/{queue}", { params: { path: { queue: name } } })),
+  });
+  if (!q || !noConsumers(q)) return null;
+  return (
+    <Alert color="orange" title={`Nobody receives from ${q.name} now`}>
+      {q.paused?.receive ? "Receiving is paused there" : "Nobody holds a message of it, and in the last ten seconds nobody has received one"}: what comes would wait.
+    </Alert>
   );
 }

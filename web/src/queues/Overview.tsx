@@ -7,6 +7,7 @@ import { Facts } from "../common/Page";
 import { Ago, Instant } from "../common/Time";
 import { type Queue, useQueue } from "./data";
 import { Charts } from "../stats/Charts";
+import { rate } from "../stats/data";
 import { useQueueName } from "./QueuePage";
 import { Sources } from "./Sources";
 import { isUnattended } from "./unattended";
@@ -55,6 +56,7 @@ export function Overview() {
         <Number label="Delayed" value={count(q.counts.delayed)} to={messages("delayed", "When they are due")} />
         <Number label="Oldest message" value={q.oldest_age ? ago(q.oldest_age) : "–"} to={q.counts.moving > 0 ? `${count(q.counts.moving)} on the way to another queue` : bytes(q.bytes)} />
       </SimpleGrid>
+      <Flow queue={q} tenant={tenant} />
       <Charts of={{ queue: name }} />
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
         <Card withBorder>
@@ -71,6 +73,7 @@ export function Overview() {
             of={[
               ["Sent", count(q.totals.sent)],
               ["Received", count(q.totals.received)],
+              ["Receives for each that is done", q.totals.deleted > 0 ? (q.totals.received / q.totals.deleted).toFixed(1) : "–"],
               ["Acknowledged, deleted, purged", count(q.totals.deleted)],
               ["Dead-lettered", count(q.totals.dead_lettered)],
               ["Moved on", count(q.totals.moved)],
@@ -84,6 +87,36 @@ export function Overview() {
         </Card>
       </SimpleGrid>
     </Stack>
+  );
+}
+
+// Flow is the way of messages through the queue, with what goes along it now.
+function Flow({ queue: q, tenant }: { queue: Queue; tenant: string }) {
+  const letters = q.redrive?.dead_letter_queue;
+  const step = (what: string, value: string, more?: ReactNode) => (
+    <li key={what}>
+      <span className="quiet">{what}</span> <b>{value}</b>
+      {more}
+    </li>
+  );
+  return (
+    <ol className="flow" aria-label="The way of a message">
+      {step("sent", `${rate(q.rates.sent)} a second`)}
+      {step("waits", count(q.counts.available + q.counts.delayed))}
+      {step("received", `${rate(q.rates.received)} a second`)}
+      {step("held", count(q.counts.in_flight))}
+      {letters &&
+        step(
+          "given up",
+          count(q.totals.dead_lettered),
+          <>
+            , to{" "}
+            <Link className="link" to="/t/$tenant/queues/$queue/dead-letters" params={{ tenant, queue: q.name }}>
+              {letters}
+            </Link>
+          </>,
+        )}
+    </ol>
   );
 }
 

@@ -6,7 +6,7 @@ import { lazy, type ReactNode, Suspense, useEffect } from "react";
 import { Raised } from "../alarms/Raised";
 import { useActing } from "../api/client";
 import { apiUrl } from "../api/place";
-import { usePrefs } from "../common/prefs";
+import { intervals, usePrefs } from "../common/prefs";
 import { useUrl } from "../common/url";
 import { ChangePassword } from "../members/ChangePassword";
 import { useChanges } from "./changes";
@@ -168,7 +168,7 @@ function User({ session, help }: { session: Session; help: () => void }) {
   const client = useQueryClient();
   const navigate = useNavigate();
   const [, setUrl] = useUrl();
-  const { utc, setUtc } = usePrefs();
+  const { every, setEvery, utc, setUtc } = usePrefs();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
     <Menu position="bottom-end" width={240} shadow="md">
@@ -194,6 +194,13 @@ function User({ session, help }: { session: Session; help: () => void }) {
         {(["auto", "light", "dark"] as const).map((s) => (
           <Menu.Item key={s} onClick={() => setColorScheme(s)} rightSection={colorScheme === s ? "✓" : undefined}>
             {{ auto: "As the system", light: "Light", dark: "Dark" }[s]}
+          </Menu.Item>
+        ))}
+        <Menu.Divider />
+        <Menu.Label>Numbers are asked for</Menu.Label>
+        {intervals.map((s) => (
+          <Menu.Item key={s} onClick={() => setEvery(s)} rightSection={every === s ? "✓" : undefined}>
+            {s === 0 ? "As often as they change" : `Every ${s} s`}
           </Menu.Item>
         ))}
         <Menu.Divider />

@@ -40,6 +40,7 @@ export function TaskPage() {
               Cancel
             </Button>
           )}
+          {t && running(t) && t.type !== "delete_tenant" && <Curl call={{ method: "POST", path: pathOf`/v1/tasks/${id}/cancel` }} label="Ending it by curl" />}
           <Curl call={{ method: "GET", path: pathOf`/v1/tasks/${id}` }} />
         </>
       }
