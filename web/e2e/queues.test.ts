@@ -59,6 +59,26 @@ test("a queue is made, sent to, looked into without taking, received from and ac
   expect(await life.getByRole("listitem").count()).toBe(2);
 });
 
+test("a body comes from a file, if it is text", async () => {
+  const tenant = await newTenant();
+  await call(tenant.key, "PUT", "/v1/queues/orders");
+  const page = await newPage();
+  await signIn(page, tenant.key);
+  await page.goto(`/console/t/${tenant.name}/queues/orders/send`);
+  const choose = async (name: string, buffer: Buffer) => {
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.getByRole("button", { name: "From a file…" }).click()]);
+    await chooser.setFiles({ name, mimeType: "application/octet-stream", buffer });
+  };
+  await choose("<img src=x>.bin", Buffer.from([0xff, 0xfe, 0]));
+  await page.getByRole("alert").getByText("<img src=x>.bin is no text").waitFor();
+  await choose("order.json", Buffer.from('{"total":12.50}\r\n'));
+  await page.getByRole("alert").waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("link", { name: /^msg_/ }).waitFor();
+  const { data } = await call<{ data: { body: string }[] }>(tenant.key, "GET", "/v1/queues/orders/messages");
+  expect(data.map((m) => JSON.parse(m.body))).toEqual([{ total: 12.5 }]);
+});
+
 test("what has no bound wants its name typed", async () => {
   const tenant = await newTenant();
   await call(tenant.key, "PUT", "/v1/queues/orders");

@@ -1,6 +1,7 @@
-import { ActionIcon, Button, Group, NativeSelect, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { ActionIcon, Button, FileButton, Group, NativeSelect, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { useState } from "react";
 import type { Schemas } from "../api/client";
-import { spoken } from "../common/format";
+import { bytes, spoken } from "../common/format";
 
 export type BatchMessage = Schemas["BatchMessage"];
 
@@ -43,6 +44,17 @@ function jsonFault(body: string): string | undefined {
   }
 }
 
+const mostRead = 1 << 20; // bytes: what a queue takes unless it is told otherwise
+
+// textOf returns what bytes say, or undefined when they are no UTF-8.
+function textOf(data: ArrayBuffer): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+  } catch {
+    return undefined;
+  }
+}
+
 type Props = { draft: Draft; set: (d: Draft) => void; fifo: boolean; topic?: boolean; fault: (pointer: string) => string | undefined };
 
 // Compose is the fields of a message.
@@ -51,6 +63,13 @@ export function Compose({ draft: d, set, fifo, topic = false, fault }: Props) {
     <TextInput label={label} placeholder={placeholder} value={d[name]} onChange={(e) => set({ ...d, [name]: e.currentTarget.value })} error={fault(`/messages/0/${name}`)} spellCheck={false} autoComplete="off" />
   );
   const broken = jsonFault(d.body);
+  const [unread, setUnread] = useState<string>();
+  const read = async (file: File | null) => {
+    if (!file) return;
+    const body = file.size <= mostRead ? textOf(await file.arrayBuffer()) : undefined;
+    setUnread(body === undefined ? `${file.name} is no text, or longer than ${bytes(mostRead)}. A file of any kind is sent with curl --data-binary @FILE.` : undefined);
+    if (body !== undefined) set({ ...d, body });
+  };
   const change = (i: number, patch: Partial<Draft["attributes"][number]>) => set({ ...d, attributes: d.attributes.map((a, at) => (at === i ? { ...a, ...patch } : a)) });
   return (
     <Stack>
@@ -66,6 +85,20 @@ export function Compose({ draft: d, set, fifo, topic = false, fault }: Props) {
         description={broken ? `Not quite JSON: ${broken}. It is sent as it is.` : undefined}
         error={fault("/messages/0/body")}
       />
+      <Group gap="xs">
+        <FileButton onChange={(file) => void read(file)}>
+          {(props) => (
+            <Button size="compact-xs" variant="default" {...props}>
+              From a file…
+            </Button>
+          )}
+        </FileButton>
+        {unread && (
+          <Text size="sm" role="alert">
+            {unread}
+          </Text>
+        )}
+      </Group>
       <SimpleGrid cols={{ base: 1, xs: 2, md: 3 }}>
         {field("content_type", "Content type", "as it looks")}
         {!topic && !fifo && field("delay", "Delay", "30s, 5m, 2h")}
