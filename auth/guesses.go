@@ -46,8 +46,8 @@ func newGuesses(within time.Duration) *guesses {
 	return &guesses{within: within, made: map[guess]*guessed{}}
 }
 
-// networkOf returns the network that one person has: an address, of IPv6 64 bits of it.
-func networkOf(address string) netip.Prefix {
+// NetworkOf returns the network that one person has: an address, of IPv6 64 bits of it.
+func NetworkOf(address string) netip.Prefix {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return netip.Prefix{}
@@ -65,7 +65,7 @@ func networkOf(address string) netip.Prefix {
 func (g *guesses) take(account, address string, now time.Duration) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	network := networkOf(address)
+	network := NetworkOf(address)
 	// The network comes first: once it may guess no more, it cannot fill the memory with accounts until it is forgotten itself.
 	var counts [2]*guessed
 	for i, c := range []struct {
@@ -88,7 +88,7 @@ func (g *guesses) take(account, address string, now time.Duration) error {
 
 // wrong notes that a network has shown a key that does not exist, and returns what it hears of that.
 func (g *guesses) wrong(d digest, address string, now time.Duration) error {
-	network := networkOf(address)
+	network := NetworkOf(address)
 	if !network.IsValid() {
 		return ErrUnauthenticated
 	}
@@ -113,7 +113,7 @@ func (g *guesses) wrong(d digest, address string, now time.Duration) error {
 func (g *guesses) right(account, address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	network := networkOf(address)
+	network := NetworkOf(address)
 	delete(g.made, guess{network, account})
 	if all := g.made[guess{network: network}]; all != nil && all.n > 0 {
 		all.n--

@@ -463,53 +463,54 @@ func (a *Authenticator) ChangePassword(ctx context.Context, m Member, was, next,
 
 // SignIn returns the member with an e-mail address and a password, in a tenant or, with "", wherever there is one. The answer
 // to what does not hold is ErrSignInFailed, and it takes as long whether or not there is such an account. An operator is
-// found before the member of any tenant; of several tenants none is: ErrSeveralTenants names them.
-func (a *Authenticator) SignIn(ctx context.Context, tenant, email, password, address string) (Member, error) {
-	email, err := normalEmail(email)
+// found before the member of any tenant; of several tenants none is: ErrSeveralTenants names them. With ErrSignInFailed come
+// those whom the address means: that is for the audit log, and not for who asks.
+func (a *Authenticator) SignIn(ctx context.Context, tenant, email, password, address string) (m Member, about []Member, err error) {
+	email, err = normalEmail(email)
 	if err != nil || len(password) > MaxPassword {
-		return Member{}, ErrSignInFailed // what is no address is nobody's
+		return Member{}, nil, ErrSignInFailed // what is no address is nobody's
 	}
 	account := a.passwords.address(email)
 	if err := a.guesses.take(account, address, a.now()); err != nil {
-		return Member{}, err
+		return Member{}, nil, err
 	}
 	hash, err := a.passwords.hash(ctx, email, password)
 	if err != nil {
-		return Member{}, err
+		return Member{}, nil, err
 	}
 	found, _, err := a.keys.entries(ctx, memberEmailsKey, account+"/", MaxAccounts)
 	if tenant != "" && err == nil {
 		found, err = a.accountIn(ctx, tenant, email)
 	}
 	if err != nil {
-		return Member{}, err
+		return Member{}, nil, err
 	}
 	var right []Member
 	for _, f := range found {
 		d, _ := parseDigest(f.entry[len(f.entry)-2*len(digest{}):])
 		m, err := newMember(f.text, d, f.used.millis)
 		if err != nil {
-			return Member{}, err
+			return Member{}, nil, err
 		}
-		if sameHash(hash, m.record.Member.Password) {
+		if about = append(about, m); sameHash(hash, m.record.Member.Password) {
 			right = append(right, m)
 		}
 	}
 	if len(right) == 0 {
-		return Member{}, ErrSignInFailed
+		return Member{}, about, ErrSignInFailed
 	}
 	a.guesses.right(account, address)
 	if i := slices.IndexFunc(right, func(m Member) bool { return m.Kind == KindOperator }); i >= 0 {
-		return right[i], nil
+		return right[i], nil, nil
 	}
 	if len(right) > 1 {
 		e := *ErrSeveralTenants
 		for _, m := range right {
 			e.Fields = append(e.Fields, errs.Field{Pointer: "/tenant", Code: "choice", Message: m.TenantName})
 		}
-		return Member{}, &e
+		return Member{}, nil, &e
 	}
-	return right[0], nil
+	return right[0], nil, nil
 }
 
 // accountIn returns the account of an address in one tenant, if there is one.

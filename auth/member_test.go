@@ -174,7 +174,7 @@ func TestALostAnswerMakesOneMember(t *testing.T) {
 		if _, err = w.auth.Accept(t.Context(), i.Token.Reveal(), "", password); err != nil && !errors.Is(err, auth.ErrInvitationEnded) {
 			t.Fatal(err)
 		}
-		if m, err = w.auth.SignIn(t.Context(), "", w.address("ana"), password, home); err != nil {
+		if m, _, err = w.auth.SignIn(t.Context(), "", w.address("ana"), password, home); err != nil {
 			t.Fatal(err)
 		}
 		w.net.lose.Store(1)
@@ -220,7 +220,7 @@ func TestMembersGoWithTheirTenant(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.checkSession(t, "the tenant is gone", text, auth.ErrSessionEnded)
-		if _, err := w.auth.SignIn(t.Context(), "", m.Email, password, home); !errors.Is(err, auth.ErrSignInFailed) {
+		if _, _, err := w.auth.SignIn(t.Context(), "", m.Email, password, home); !errors.Is(err, auth.ErrSignInFailed) {
 			t.Errorf("sign in: %v", err)
 		}
 		if _, err := w.auth.Accept(t.Context(), pending.Token.Reveal(), "", password); !errors.Is(err, auth.ErrInvitationEnded) {
@@ -278,7 +278,7 @@ func TestHashingIsBounded(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 200 {
 		all.Go(func() {
-			_, err := w.auth.SignIn(context.Background(), "", fmt.Sprintf("x%d@example.com", n), password, fmt.Sprintf("192.0.2.%d", n))
+			_, _, err := w.auth.SignIn(context.Background(), "", fmt.Sprintf("x%d@example.com", n), password, fmt.Sprintf("192.0.2.%d", n))
 			switch {
 			case errs.KindOf(err) == errs.Unavailable:
 				refused.Add(1)
@@ -330,7 +330,7 @@ func TestGuessesTakeLittleMemory(t *testing.T) {
 func BenchmarkSignIn(b *testing.B) {
 	w := newWorld(b, engine.Options{URL: redistest.Memory(b), Memory: true})
 	for n := 0; b.Loop(); n++ {
-		if _, err := w.auth.SignIn(b.Context(), "", "x@example.com", password, fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255)); !errors.Is(err, auth.ErrSignInFailed) {
+		if _, _, err := w.auth.SignIn(b.Context(), "", "x@example.com", password, fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255)); !errors.Is(err, auth.ErrSignInFailed) {
 			b.Fatal(err)
 		}
 	}

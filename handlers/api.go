@@ -81,7 +81,8 @@ type API struct {
 
 	waiting  atomic.Int64
 	guessed  atomic.Int64 // when a name was last guessed, ms
-	accounts sync.Map     // tenants.ID → account number, which never changes
+	misses   misses
+	accounts sync.Map // tenants.ID → account number, which never changes
 }
 
 const (

@@ -34,15 +34,15 @@ type AuditEntry struct {
 	UnsignedOperation bool `json:"unsigned_operation" example:"false"`
 	// Its settings before the change; null when it was not there or has none.
 	Before json.RawMessage `json:"before" swaggertype:"object" extensions:"x-nullable"`
-	// Its settings after the change; null when it is not there or has none.
+	// Its settings after the change; null when it is not there or has none. Of sign-ins that failed how many the entry tells of.
 	After json.RawMessage `json:"after" swaggertype:"object" extensions:"x-nullable"`
 }
 
 // AuditActor is who changed something.
 type AuditActor struct {
 	// link: nobody showed a key; a subscription was ended by the link in a notification. command: somebody on the machine of a server, by a command of the program. account:
-	// somebody of another tenant, whom the policy of a queue or topic lets in.
-	Kind string `json:"kind" enums:"tenant,operator,link,command,account"`
+	// somebody of another tenant, whom the policy of a queue or topic lets in. stranger: somebody who could not sign in.
+	Kind string `json:"kind" enums:"tenant,operator,link,command,account,stranger"`
 	// Empty for a member, with a portal link, for who an identity provider knows, for who is of another tenant, and where nobody showed a key.
 	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	// The member who has signed in with a password.

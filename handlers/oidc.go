@@ -187,8 +187,11 @@ func (a *API) arrive(c echo.Context) (to string, err error) {
 	}
 	c.SetCookie(forgotten)
 	who, err := a.Auth.Arrive(ctx, p, oidc.Answer{Code: q.Get("code"), Issuer: q.Get("iss"), Error: q.Get("error")}, c.RealIP())
-	if err != nil {
+	if errors.Is(err, auth.ErrSignInExpired) || errors.Is(err, auth.ErrSignInCancelled) {
 		return p.To, err
+	}
+	if err != nil {
+		return p.To, a.missed(c, err, nil)
 	}
 	return p.To, a.enterBy(c, who.Principal, func() (auth.Session, auth.Secret, error) {
 		return a.Auth.OpenIdentitySession(ctx, who, agentOf(c), c.RealIP())

@@ -149,30 +149,30 @@ func (a *API) createSession(c echo.Context) error {
 	if in.PortalLink != "" {
 		l, err := a.Auth.PortalLink(ctx, in.PortalLink, c.RealIP())
 		if err != nil {
-			return err
+			return a.missed(c, err, nil)
 		}
 		return a.enter(c, l.Principal(), func() (auth.Session, auth.Secret, error) {
 			return a.Auth.OpenPortalSession(ctx, l, agentOf(c), c.RealIP())
 		})
 	}
 	if in.Key == "" {
-		m, err := a.Auth.SignIn(ctx, in.Tenant, in.Email, in.Password, c.RealIP())
+		m, about, err := a.Auth.SignIn(ctx, in.Tenant, in.Email, in.Password, c.RealIP())
 		if err != nil {
-			return err
+			return a.missed(c, err, about)
 		}
 		return a.enter(c, m.Principal(), func() (auth.Session, auth.Secret, error) {
 			return a.Auth.OpenMemberSession(ctx, m, agentOf(c), c.RealIP())
 		})
 	}
 	if _, err := auth.ParseKey(in.Key); err != nil {
-		return auth.ErrSignInFailed
+		return a.missed(c, auth.ErrSignInFailed, nil)
 	}
 	p, err := a.Auth.Authenticate(ctx, in.Key, c.RealIP())
 	if errors.Is(err, auth.ErrUnauthenticated) {
 		err = auth.ErrSignInFailed
 	}
 	if err != nil {
-		return err
+		return a.missed(c, err, nil)
 	}
 	return a.enter(c, p, func() (auth.Session, auth.Secret, error) {
 		return a.Auth.OpenSession(ctx, in.Key, p, agentOf(c), c.RealIP())
