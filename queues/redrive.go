@@ -123,12 +123,22 @@ func (s *Store) movable(ctx context.Context, t tenants.ID, queue, to string) err
 // CountMatching returns how many messages that a redrive or a purge would look at match, and whether it came to the end
 // of the queue within the bounds of a search.
 func (s *Store) CountMatching(ctx context.Context, t tenants.ID, queue string, filter *Filter) (matching, looked int, complete bool, err error) {
-	found, err := s.Search(ctx, t, queue, SearchOptions{PeekOptions: PeekOptions{State: Available, Limit: MaxPeek}, Match: func(m *Message, now time.Time) bool {
+	opt := SearchOptions{PeekOptions: PeekOptions{State: Available, Limit: MaxPeek}, Match: func(m *Message, now time.Time) bool {
 		if filter.Match(m, now) {
 			matching++
 		}
 		return false
-	}})
+	}}
+	view, from, err := opt.read()
+	if err != nil {
+		return 0, 0, false, err
+	}
+	var found Found
+	err = s.with(ctx, t, queue, func(d *desk) error {
+		matching = 0 // another queue may have this name by now
+		found, err = d.search(ctx, view, from, opt)
+		return err
+	})
 	return matching, found.Looked, found.Next == "", err
 }
 

@@ -1,11 +1,13 @@
 package queues_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -425,6 +427,61 @@ func TestARedriveEndsWithItsQueues(t *testing.T) {
 		}
 		if err := b.Redriving().End(t.Context(), r.work); err != nil {
 			t.Errorf("end: %v", err)
+		}
+	})
+}
+
+// interrupted is a context that has something happen once, the n-th time that somebody asks whether it has ended.
+type interrupted struct {
+	context.Context //nolint:containedctx // it is one
+	left            atomic.Int64
+	f               func()
+}
+
+func (c *interrupted) Err() error {
+	if c.left.Add(-1) == 0 {
+		c.f()
+	}
+	return c.Context.Err()
+}
+
+// The queue is deleted and made anew while it is counted, at whichever moment: the count is of one of them.
+func TestACountIsOfOneQueue(t *testing.T) {
+	engines(t, func(t *testing.T, b *bench) {
+		all, err := queues.ParseFilter("receives<100")
+		if err != nil {
+			t.Fatal(err)
+		}
+		many := make([]queues.Outgoing, 2*queues.MaxPeek+1)
+		for i := range many {
+			many[i] = queues.Outgoing{Body: []byte("x")}
+		}
+		anew := 0
+		for at := int64(1); at <= 12; at++ {
+			q := b.queue(t, nil)
+			if _, err := b.SendBatch(t.Context(), b.tenant, q, many, false); err != nil {
+				t.Fatal(err)
+			}
+			ctx := &interrupted{Context: t.Context(), f: func() {
+				if err := b.Delete(t.Context(), b.tenant, q, queues.Condition{}); err != nil {
+					t.Error(err)
+				}
+				if _, _, err := b.Put(t.Context(), b.tenant, q, queues.DefaultSettings(), queues.Condition{}); err != nil {
+					t.Error(err)
+				}
+				b.send(t, q, "y")
+			}}
+			ctx.left.Store(at)
+			n, looked, complete, err := b.CountMatching(ctx, b.tenant, q, all)
+			if err != nil || n != looked || !complete || n != len(many) && n != 1 {
+				t.Errorf("made anew at %d: %d of %d match, complete %t, %v", at, n, looked, complete, err)
+			}
+			if n == 1 {
+				anew++
+			}
+		}
+		if anew == 0 {
+			t.Error("no count saw the new queue")
 		}
 	})
 }
