@@ -294,19 +294,11 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 				out = have
 				return nil
 			}
-			raw, err := want.encode(name, c.created, s.clock.Now())
+			done, err := tp.replace(ctx, configureScript, c, want)
 			if err != nil {
 				return err
 			}
-			reply, err := s.engine.Do(ctx, configureScript, tp.keys, c.version, raw)
-			if err != nil {
-				return err
-			}
-			list, err := verdict(reply)
-			if err != nil {
-				return err
-			}
-			if engine.Text(list, 0) == "ok" {
+			if done {
 				_, out, err = tp.look(ctx)
 				return err
 			}
@@ -314,6 +306,21 @@ func (s *Store) change(ctx context.Context, t tenants.ID, name string, cond Cond
 		return engine.ErrUnavailable
 	})
 	return out, err
+}
+
+// replace writes settings in the place of those of c with a script, which may ask for more, and reports false when others have
+// changed them since.
+func (tp *topic) replace(ctx context.Context, script *engine.Script, c *config, want Settings, more ...any) (done bool, err error) {
+	raw, err := want.encode(tp.at.name, c.created, tp.store.clock.Now())
+	if err != nil {
+		return false, err
+	}
+	reply, err := tp.store.engine.Do(ctx, script, tp.keys, append([]any{c.version, raw}, more...)...)
+	if err != nil {
+		return false, err
+	}
+	list, err := verdict(reply)
+	return engine.Text(list, 0) == "ok", err
 }
 
 // Delete deletes a topic with its log and its subscriptions: mark it gone, take its name out of the registry, remove its

@@ -203,19 +203,11 @@ func (s *Store) changeSchemas(ctx context.Context, t tenants.ID, name string, f 
 			if err != nil || want.same(c.Settings) {
 				return err
 			}
-			raw, err := want.encode(name, c.created, s.clock.Now())
+			done, err := tp.replace(ctx, setSchemasScript, c, want, field, content)
 			if err != nil {
 				return err
 			}
-			reply, err := s.engine.Do(ctx, setSchemasScript, tp.keys, c.version, raw, field, content)
-			if err != nil {
-				return err
-			}
-			list, err := verdict(reply)
-			if err != nil {
-				return err
-			}
-			if engine.Text(list, 0) == "ok" {
+			if done {
 				_, _, err = tp.look(ctx)
 				return err
 			}
