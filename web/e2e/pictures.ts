@@ -18,6 +18,7 @@ const pictures: { name: string; path: string; as?: "operator"; ready: (p: Page) 
     path: "/t/shop/queues/orders/dead-letters",
     ready: (p) => p.getByRole("table", { name: "Reasons" }).getByRole("row").nth(2).waitFor().then(() => p.locator("[data-row]").nth(3).waitFor()),
   },
+  { name: "alarms", path: "/t/shop/alarms", ready: (p) => p.getByLabel(/raised$/).waitFor().then(() => p.locator("[data-row]").nth(3).waitFor()) },
   { name: "fleet", path: "/admin/overview?range=15m", as: "operator", ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
 ];
 
@@ -26,6 +27,11 @@ test("the pictures of README and docs", async () => {
   const operator = inject("operatorKey");
   await call(operator, "PUT", "/v1/tenants/shop", { labels: { team: "shop" } });
   const { key } = await call<{ key: string }>(operator, "POST", "/v1/tenants/shop/keys", { name: "console" });
+  // Those that most want, and one whose state nobody has to wait for.
+  await call(key, "PUT", "/v1/topics/alerts");
+  await call(key, "POST", "/v1/suggested_alarms", { topic: "alerts" });
+  await call(key, "PUT", "/v1/alarms/orders-deep", { metric: "available", target: { queue: "orders" }, threshold: 1, description: "See the runbook.", notify: { topic: "alerts" } });
+  await call(key, "POST", "/v1/alarms/quota-80-percent/mute", { for: "2h", reason: "the plan changes today" });
   const demo = spawn("../bin/sluice", ["demo", "--url", inject("url"), "--key", key, "--rate", "12", "--backlog", "150", "--for", `${traffic + 120}s`], { stdio: "inherit" });
   try {
     await new Promise((resolve) => setTimeout(resolve, traffic * 1000)); // charts have a point every ten seconds
