@@ -1,4 +1,5 @@
 import { ActionIcon, Button, CopyButton, Popover, Text, Tooltip } from "@mantine/core";
+import { useState } from "react";
 import { useActing } from "../api/client";
 import { type Call, curlOf } from "../api/curl";
 
@@ -21,12 +22,13 @@ export function Copy({ text, label = "Copy", inPopover = false }: { text: string
 // Curl shows the command that does the same as what stands beside it, which may take a second call.
 export function Curl({ call, then, label = "Show as curl" }: { call: Call; then?: Call; label?: string }) {
   const { tenant, operator } = useActing();
+  const [open, setOpen] = useState(false);
   const text = [call, ...(then ? [then] : [])].map((c) => curlOf(c, operator ? tenant : undefined)).join(" &&\n");
   return (
-    <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus>
+    <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
       <Popover.Target>
-        <Tooltip label={label}>
-          <ActionIcon variant="default" size="input-sm" aria-label={label} className="mono">
+        <Tooltip label={label} disabled={open}>
+          <ActionIcon variant="default" size="input-sm" aria-label={label} className="mono" onClick={() => setOpen(!open)}>
             {"</>"}
           </ActionIcon>
         </Tooltip>

@@ -1,6 +1,6 @@
 import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
@@ -48,6 +48,12 @@ function List({ queue, source }: { queue: string; source?: string }) {
   const filter = search.filter ?? "";
   const list = usePeek(queue, "all", filter, search.cursor);
   const reasons = useReasons(queue);
+  const none = list.data?.data.length === 0;
+  const was = useRef(none);
+  useEffect(() => {
+    if (was.current && !none) void reasons.refetch(); // the first ones have come
+    was.current = none;
+  });
   const lookAgain = () => {
     void list.refetch();
     void reasons.refetch();
@@ -79,7 +85,7 @@ function List({ queue, source }: { queue: string; source?: string }) {
               {ids.size > 0 ? "Choose none" : "Choose these"}
             </Button>
           )}
-          <Button variant="default" loading={list.isFetching} onClick={lookAgain}>
+          <Button variant="default" loading={list.isFetching && !none} onClick={lookAgain}>
             Look again
           </Button>
           <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { filter }) }} />

@@ -47,7 +47,7 @@ export function Messages() {
           style={{ maxWidth: "100%", overflowX: "auto" }}
         />
         <Group gap="xs">
-          <Button variant="default" loading={list.isFetching} onClick={() => void list.refetch()}>
+          <Button variant="default" loading={list.isFetching && list.data?.data.length !== 0} onClick={() => void list.refetch()}>
             Look again
           </Button>
           <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { state: state === "all" ? undefined : state, filter }) }} />

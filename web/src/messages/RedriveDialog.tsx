@@ -73,7 +73,7 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, close 
           ) : (
             dry.data && (
               <Text size="sm" aria-live="polite">
-                <b>{plural(dry.data.matching, "message")}</b> {dry.data.scanned.complete ? "would go now" : `of the first ${count(dry.data.scanned.messages)} would go`}. They begin anew there: with a new id, and never received.
+                <b>{plural(dry.data.matching, "message")}</b> {dry.data.scanned.complete ? "would go now" : `of the first ${count(dry.data.scanned.messages)} would go`}. {dry.data.matching === 1 ? "It begins" : "They begin"} anew there: with a new id, and never received.
               </Text>
             )
           )}

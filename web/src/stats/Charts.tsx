@@ -70,12 +70,12 @@ function Lines({ of: s, window, queue }: { of: Series; window: number; queue?: s
     <SimpleGrid cols={{ base: 1, md: 3 }}>
       {charts.map((chart) => (
         <Card withBorder padding="sm" key={chart.title}>
-          <Group justify="space-between" mb={4}>
+          <Group justify="space-between" mb={4} mih={24}>
             <Title order={3} size="h6">
               {chart.title}
             </Title>
             {queue && alarmed[chart.title] && (
-              <Link className="link" to="/t/$tenant/alarms" params={{ tenant }} search={{ new: "alarm", type: alarmed[chart.title], target: queue }} aria-label={`Create an alarm: ${chart.title}`}>
+              <Link className="link" style={{ fontSize: "var(--mantine-font-size-sm)" }} to="/t/$tenant/alarms" params={{ tenant }} search={{ new: "alarm", type: alarmed[chart.title], target: queue }} aria-label={`Create an alarm: ${chart.title}`}>
                 Alarm…
               </Link>
             )}

@@ -47,7 +47,7 @@ export function TopicPage() {
               <Number label="Subscriptions" value={count(t.subscriptions)} />
               <Number label="Published" value={count(t.published)} />
               <Number label="In the log" value={count(t.log.messages)} to={bytes(t.log.bytes)} />
-              <Number label="Kept for" value={t.message_retention ? duration(t.message_retention) : "delivery"} to={t.log.oldest_at ? <>oldest <Ago at={t.log.oldest_at} /></> : "the log is empty"} />
+              <Number label={t.message_retention ? "Kept for" : "Kept"} value={t.message_retention ? duration(t.message_retention) : "until delivered"} to={t.log.oldest_at ? <>oldest <Ago at={t.log.oldest_at} /></> : "the log is empty"} />
             </SimpleGrid>
             <Tabs
               label="Topic"

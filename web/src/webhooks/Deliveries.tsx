@@ -136,9 +136,9 @@ function Request({ place, id }: { place: Place; id: string }) {
     queryFn: () => must(api.GET("/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/request", { params: { path: { ...place, id } } })),
   });
   return (
-    <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
+    <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open && !query.isPending} onChange={setOpen}>
       <Popover.Target>
-        <Button variant="default" onClick={() => setOpen(!open)}>
+        <Button variant="default" loading={open && query.isPending} onClick={() => setOpen(!open)}>
           Request as curl
         </Button>
       </Popover.Target>

@@ -187,7 +187,7 @@ function Health({ of: s }: { of: Subscription }) {
         <Number label="Delivered" value={count(s.counts.delivered)} to={d.last_success_at ? <>last <Ago at={d.last_success_at} /></> : "none yet"} />
         <Number label="Waiting" value={count(d.pending)} to={d.next_attempt_at ? <>next attempt <Ago at={d.next_attempt_at} /></> : `${count(s.lag)} still in the log`} />
         <Number label="Failed for good" value={count(d.failed)} to="kept for 14 days" />
-        <Number label="Failures in a row" value={count(d.consecutive_failures)} to={d.failing_since ? <>since <Ago at={d.failing_since} /></> : `${count(d.attempts)} attempts in all`} />
+        <Number label="Failures in a row" value={count(d.consecutive_failures)} to={d.failing_since ? <>the first <Ago at={d.failing_since} /></> : `${count(d.attempts)} attempts in all`} />
       </SimpleGrid>
     </Stack>
   );
