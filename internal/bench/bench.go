@@ -127,6 +127,7 @@ func Modes() []Mode {
 		{Name: "fair", About: "p99 of twenty quiet groups beside one that sends 100 times as much as each, against p99 without", fixed: fairConsumers, extra: quietSenders + 1, messages: 10_000, run: (*rig).fair},
 		{Name: "fan-out", About: "publish to a topic with ten queues, until all have all; a message counts in each", batched: true, run: (*rig).fanOut},
 		{Name: "webhooks", About: "a topic with 100 webhooks: from the publish to the arrivals at 500/s, then the rate and the CPU of many", batch: 10, fixed: 1, messages: 20_000, run: (*rig).webhooks},
+		{Name: "webhook-latency", About: "200 messages/s to one webhook, from the confirmed publish to the arrival", fixed: 1, run: (*rig).webhookLatency},
 		{Name: "noisy-webhooks", About: "p99 of 1,000 webhooks at 500 deliveries/s beside 100 that hang, against p99 without", fixed: noisyTopics, messages: 1000, run: (*rig).noisyWebhooks},
 		{Name: "fair-webhooks", About: "p99 of a tenant's webhooks beside another tenant with 100 times the deliveries, against p99 alone", fixed: 1, run: (*rig).fairWebhooks},
 		{Name: "overload", About: "five times the batches that it can do: the share of those that it still does, time to refuse others, time to recover", batch: fillBatch, fixed: overloadPool, run: (*rig).overload},

@@ -242,7 +242,7 @@ func TestFaultsAreFound(t *testing.T) {
 
 func TestFaultsOfTopicsAreFound(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"fan-out", "webhooks", "noisy-webhooks", "fair-webhooks"} {
+	for _, mode := range []string{"fan-out", "webhooks", "webhook-latency", "noisy-webhooks", "fair-webhooks"} {
 		for name, kind := range map[string]struct {
 			faults faults
 			found  func(Check) bool
@@ -268,8 +268,8 @@ func TestFaultsOfTopicsAreFound(t *testing.T) {
 func TestWebhooksAreLeftOutWhereTheyReachNothing(t *testing.T) {
 	t.Parallel()
 	fake := startFake(t, faults{refuseEndpoints: true})
-	cfg := quick(fake, "webhooks", "noisy-webhooks", "fair-webhooks")
-	for key, want := range map[string][3]string{"": {noLoopback, noLoopback, "--other-key"}, otherFakeKey: {noLoopback, noLoopback, noLoopback}} {
+	cfg := quick(fake, "webhooks", "webhook-latency", "noisy-webhooks", "fair-webhooks")
+	for key, want := range map[string][4]string{"": {noLoopback, noLoopback, noLoopback, "--other-key"}, otherFakeKey: {noLoopback, noLoopback, noLoopback, noLoopback}} {
 		cfg.OtherKey = key
 		report := mustRun(t, cfg)
 		for i, r := range report.Results {
@@ -277,7 +277,7 @@ func TestWebhooksAreLeftOutWhereTheyReachNothing(t *testing.T) {
 				t.Errorf("%s: got %+v", r.Mode, r)
 			}
 		}
-		if !report.OK || len(report.Results) != 3 {
+		if !report.OK || len(report.Results) != 4 {
 			t.Errorf("%d results, OK %v: what is left out is no fault", len(report.Results), report.OK)
 		}
 	}

@@ -221,6 +221,36 @@ func (r *rig) webhooks(ctx context.Context) error {
 	})
 }
 
+// webhookLatency: a message each 5 ms to one endpoint that answers at once, from the confirmed publish to its arrival. So few leave the
+// CPUs time: what is measured is the way and not a line.
+func (r *rig) webhookLatency(ctx context.Context) error {
+	r.checked = true
+	c, err := r.receiver(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return r.onTopics(1, func(topics []string) error {
+		list, err := r.publishers(topics, c)
+		if list == nil {
+			return err
+		}
+		p := list[0]
+		pace(ctx, c, list, time.Second/latencyRate, r.cfg.WarmUp)
+		r.delivered(ctx, c, list)
+		r.restart()
+		first := len(p.acked)
+		meter := r.probe.start()
+		pace(ctx, c, list, time.Second/latencyRate, hooksFor*r.cfg.Duration)
+		r.delivered(ctx, c, list)
+		c.boxes[0].dwell(&p.latencies, p.acked, first)
+		p.counted = int64(len(p.acked) - first)
+		r.record(meter.stop())
+		r.checkInboxes(list)
+		return nil
+	})
+}
+
 // noisyWebhooks: how long messages take to endpoints that answer, from before the publish, without and with one endpoint in
 // eleven that never does. The endpoints that hang are hosts of their own, and share the topics of the others.
 func (r *rig) noisyWebhooks(ctx context.Context) error {
