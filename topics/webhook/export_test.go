@@ -66,3 +66,21 @@ const (
 
 // Waits returns the times between attempts by a delivery policy of SNS.
 func Waits(p DeliveryPolicy) []time.Duration { return p.Retry.waits() }
+
+// Idle reports whether this server looks at no webhook now, and has nothing to note.
+func (s *Store) Idle() bool {
+	p := s.pusher
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.working == 0 && p.unnoted == 0
+}
+
+// Parked returns how many tenants have webhooks that wait for a host, of each host.
+func (s *Store) Parked() (n int) {
+	s.pusher.mu.Lock()
+	defer s.pusher.mu.Unlock()
+	for _, waiting := range s.pusher.parked {
+		n += len(waiting)
+	}
+	return n
+}

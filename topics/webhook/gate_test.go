@@ -167,6 +167,80 @@ func TestA1_EndpointsThatHangHurtNobodyElse(t *testing.T) {
 	})
 }
 
+// Many endpoints that hang have as many attempts as they may, and more to send. Who comes behind them in the line has its turn at once:
+// nothing happens that would have somebody look at the line again.
+func TestNobodyWaitsInTheLineBehindEndpointsThatHang(t *testing.T) {
+	const hung = 40
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		var begun atomic.Int64
+		tp := w.topic(t, "", topics.Settings{})
+		for i := range hung {
+			rc := newReceiver(t, func(received, http.ResponseWriter) {
+				begun.Add(1)
+				<-release
+			})
+			w.hook(t, tp, fmt.Sprint("h", i), webhook.Endpoint{URL: rc.URL, Timeout: webhook.MaxTimeout})
+		}
+		t.Cleanup(func() { close(release) })
+		quiet, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, nil)
+		way := w.hook(t, quiet, "a", webhook.Endpoint{URL: rc.URL})
+		w.publish(t, tp, numbered(5)...)
+		until(t, "each hangs twice", func() bool { return begun.Load() >= 2*hung && w.Idle() })
+		for i := range 3 {
+			w.publish(t, quiet, "one")
+			w.reaches(t, way, "it is delivered", func(s webhook.Status) bool { return s.Delivered == int64(i)+1 })
+		}
+		if o := w.Outcomes(); o.Retried+o.Failed+o.Released != 0 {
+			t.Errorf("attempts that hang had to end before it was delivered: %+v", o)
+		}
+	})
+}
+
+// Webhooks of three tenants wait for a place at a host, where all attempts hang. When those end, all get one.
+func TestWhoWaitsForAHostIsCalled(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		rc := newReceiver(t, func(r received, _ http.ResponseWriter) {
+			if r.path == "/hung" {
+				<-release
+			}
+		})
+		end := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(end)
+		var ways []topics.Way
+		var others []func()
+		for range 2 {
+			other := *w
+			other.tenant = w.newTenant(t)
+			tp := other.topic(t, "", topics.Settings{})
+			for i := range 10 {
+				ways = append(ways, other.hook(t, tp, fmt.Sprint("h", i), webhook.Endpoint{URL: rc.URL}))
+			}
+			other.publish(t, tp, "known")
+			others = append(others, func() { other.publish(t, tp, numbered(3)...) })
+		}
+		for _, way := range ways {
+			w.reaches(t, way, "the endpoint is known", func(s webhook.Status) bool { return s.Delivered == 1 })
+		}
+		tp := w.topic(t, "", topics.Settings{})
+		for i := range webhook.Host { // twice what there is room for
+			w.hook(t, tp, fmt.Sprint("h", i), webhook.Endpoint{URL: rc.URL + "/hung", Timeout: webhook.MaxTimeout})
+		}
+		w.publish(t, tp, "one", "two")
+		until(t, "the host is busy", func() bool { return w.Outcomes().Sending >= webhook.Host && w.Parked() == 1 })
+		for _, publish := range others {
+			publish()
+		}
+		until(t, "all wait", func() bool { return w.Parked() == 3 })
+		end()
+		for _, way := range ways {
+			w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 4 })
+		}
+		until(t, "nobody waits", func() bool { return w.Parked() == 0 })
+	})
+}
+
 // Many webhooks lead to one host, and all have something to send at the same time: more attempts than the host has connections
 // for would only wait for one, and count against messages and endpoints when their time is over.
 func TestAHostGetsNoMoreAttemptsThanItHasConnections(t *testing.T) {

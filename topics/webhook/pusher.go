@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -26,8 +27,6 @@ const (
 	firstWindow = 2
 	// maxTurns is how many webhooks a server talks about with Redis at the same time.
 	maxTurns = 32
-	// scan is how many webhooks of a tenant are looked at for one that may send.
-	scan = 16
 	// lendAtOnce bounds the entries of one call.
 	lendAtOnce = 16
 
@@ -54,8 +53,9 @@ type pusher struct {
 
 	mu       sync.Mutex
 	hooks    map[identity]*hook
-	ready    map[tenants.ID][]*hook // that have something to do, in their order
-	line     []tenants.ID           // of tenants with hooks in ready
+	lines    map[tenants.ID]*line // of webhooks that have something to do
+	line     []tenants.ID         // those in lines, by whose turn it is
+	parked   map[string]map[tenants.ID]*list.List
 	working  int
 	sending  int // attempts that are under way, or about to be
 	unnoted  int // results that Redis does not know of yet
@@ -73,16 +73,18 @@ type hook struct {
 	id identity
 
 	// Guarded by pusher.mu.
-	config                 *config // nil: not known yet
-	queued, running, again bool
-	gone, keeping          bool
-	damaged                bool     // its settings could not be read: nothing is lent until they can be
-	results                []result // of attempts, to be noted
-	sending                int
-	window                 int
-	mark                   int64 // the last one that was noted
-	paced                  int   // requests a second that its delivery policy allows, as Redis has been told; -1: it was not told
-	used                   int64 // when it last had its turn, ms
+	config         *config       // nil: not known yet
+	at             *list.Element // where it waits for its turn; nil: it does not
+	in             *list.List    // that of at
+	running, again bool
+	gone, keeping  bool
+	damaged        bool     // its settings could not be read: nothing is lent until they can be
+	results        []result // of attempts, to be noted
+	sending        int
+	window         int
+	mark           int64 // the last one that was noted
+	paced          int   // requests a second that its delivery policy allows, as Redis has been told; -1: it was not told
+	used           int64 // when it last had its turn, ms
 	// each is how many messages a request carries at most, by what fitted into the last ones, and few by what was too many for the
 	// endpoint; taken is how many requests it has taken since.
 	each, few, taken int
@@ -97,7 +99,7 @@ type result struct {
 }
 
 func newPusher(s *Store) *pusher {
-	p := &pusher{store: s, hooks: map[identity]*hook{}, ready: map[tenants.ID][]*hook{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, tests: map[any]int{}}
+	p := &pusher{store: s, hooks: map[identity]*hook{}, lines: map[tenants.ID]*line{}, parked: map[string]map[tenants.ID]*list.List{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, tests: map[any]int{}}
 	p.fleet.init(p)
 	return p
 }
@@ -132,90 +134,6 @@ func (p *pusher) wake(id identity) {
 	p.enter(h)
 }
 
-// enter puts a webhook into the line. It is called locked.
-func (p *pusher) enter(h *hook) {
-	switch {
-	case h.running:
-		h.again = true
-		return
-	case h.queued:
-		return
-	}
-	h.queued = true
-	if len(p.ready[h.id.tenant]) == 0 {
-		p.line = append(p.line, h.id.tenant)
-	}
-	p.ready[h.id.tenant] = append(p.ready[h.id.tenant], h)
-	p.hire()
-}
-
-// hire has somebody look at the line. It is called locked.
-func (p *pusher) hire() {
-	if p.working < maxTurns && len(p.line) > 0 {
-		p.working++
-		go p.work()
-	}
-}
-
-// next takes a webhook that has something to note, or may send, with how many attempts it may begin; tenants take turns.
-// It is nil when there is none now: what changes that looks again.
-func (p *pusher) next() (*hook, int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for range p.line {
-		t := p.line[0]
-		p.line = append(p.line[1:], t)
-		list := p.ready[t]
-		for range min(len(list), scan) {
-			h := list[0]
-			list = list[1:]
-			n := p.allowance(h)
-			if len(h.results) == 0 && !p.fleet.mine(shardOf(h.id.uid)) {
-				h.queued = false // another server sends for it
-				continue
-			}
-			if n == 0 && len(h.results) == 0 && !h.blind() {
-				list = append(list, h)
-				continue
-			}
-			if p.ready[t] = list; len(list) == 0 {
-				delete(p.ready, t)
-				p.line = p.line[:len(p.line)-1]
-			}
-			h.queued, h.running = false, true
-			p.reserve(h, n)
-			if h.config != nil {
-				p.onHost(h.config.host, n)
-			}
-			return h, n
-		}
-		if p.ready[t] = list; len(list) == 0 {
-			delete(p.ready, t)
-			p.line = p.line[:len(p.line)-1]
-		}
-	}
-	p.working--
-	return nil, 0
-}
-
-// blind reports whether a webhook has nothing under way, so that nothing but a look at Redis says what there is to do.
-func (h *hook) blind() bool { return h.config == nil && h.sending == 0 }
-
-// allowance is how many attempts a webhook may begin now. It is called locked.
-func (p *pusher) allowance(h *hook) int {
-	if p.stopping || !p.fleet.mine(shardOf(h.id.uid)) {
-		return 0
-	}
-	vacant, mine := slots-p.sending, p.byTenant[h.id.tenant]
-	n := min(h.window-h.sending, vacant, max(share-mine, vacant-slots/2), lendAtOnce)
-	if h.config != nil {
-		n = min(n, hostSlots-p.byHost[h.config.host])
-	} else {
-		n = min(n, 1)
-	}
-	return max(n, 0)
-}
-
 // reserve takes slots, or with a negative number gives them back. It is called locked.
 func (p *pusher) reserve(h *hook, n int) {
 	p.sending += n
@@ -229,6 +147,9 @@ func (p *pusher) reserve(h *hook, n int) {
 func (p *pusher) onHost(host string, n int) {
 	if p.byHost[host] += n; p.byHost[host] == 0 {
 		delete(p.byHost, host)
+	}
+	if n < 0 {
+		p.call(host, -n)
 	}
 }
 
@@ -291,8 +212,15 @@ func (p *pusher) turn(h *hook, n int) {
 	defer p.mu.Unlock()
 	h.running, h.used = false, s.clock.Now().UnixMilli()
 	p.reserve(h, got.taken()-n)
+	if err == nil && got.config != nil {
+		got.more = got.more || known == nil && len(got.lent) > 0 // the one was lent without knowledge of how many may be
+		h.config, h.each, h.few = got.config, MaxBatchMessages, MaxBatchMessages
+	}
+	if taken := got.taken(); taken > 0 {
+		p.onHost(h.config.host, taken) // as it is now
+	}
 	if known != nil {
-		p.onHost(known.host, -n) // those that were lent count below, at the host as it is now
+		p.onHost(known.host, -n)
 	}
 	switch {
 	case errors.Is(err, topics.ErrNotConfigured):
@@ -320,10 +248,6 @@ func (p *pusher) turn(h *hook, n int) {
 	if h.damaged {
 		h.damaged, got.more = false, true // nothing was lent meanwhile
 	}
-	if got.config != nil {
-		got.more = got.more || known == nil && len(got.lent) > 0 // the one was lent without knowledge of how many may be
-		h.config, h.each, h.few = got.config, MaxBatchMessages, MaxBatchMessages
-	}
 	if got.disabled {
 		s.counted.disabled.Add(1)
 		s.logger.Info("a webhook was disabled, because its endpoint is gone or failed for too long", "tenant", h.id.tenant.String(),
@@ -338,14 +262,12 @@ func (p *pusher) turn(h *hook, n int) {
 		go s.post(h.id, h.config)
 	}
 	if got.challenge {
-		p.onHost(h.config.host, 1)
 		go p.challenge(h, h.config)
 	}
 	if got.over {
 		go s.expire(h.id, h.config)
 	}
 	for _, l := range got.lent {
-		p.onHost(h.config.host, 1)
 		go p.deliver(h, h.config, l)
 	}
 	if len(h.results) > 0 || h.again || got.more {
@@ -530,7 +452,7 @@ func (p *pusher) forgetIdle(before int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, h := range p.hooks {
-		if h.used < before && !h.queued && !h.running && !h.keeping && h.sending == 0 && len(h.results) == 0 {
+		if h.used < before && h.at == nil && !h.running && !h.keeping && h.sending == 0 && len(h.results) == 0 {
 			delete(p.hooks, id)
 		}
 	}

@@ -59,6 +59,9 @@ func (p *pusher) challenge(h *hook, c *config) {
 	defer p.mu.Unlock()
 	p.reserve(h, -1)
 	p.onHost(c.host, -1)
+	if h.again && !h.gone {
+		p.enter(h)
+	}
 	p.hire()
 }
 

@@ -1,0 +1,190 @@
+package webhook
+
+import (
+	"container/list"
+
+	"github.com/sluicemq/sluice/tenants"
+)
+
+// line is the webhooks of a tenant that wait for their turn, each in one of the lists. Nobody stays in it who can have no turn until an
+// attempt ends, of its own or at its host: others would wait behind it.
+type line struct {
+	// noting have something to note, or nothing under way, so that nothing but a look at Redis says what there is to do. They have
+	// their turn whatever is under way.
+	noting list.List
+	ready  list.List // others
+	noted  bool      // the last turn was of noting: they take turns with ready
+}
+
+// enter puts a webhook into the line. It is called locked.
+func (p *pusher) enter(h *hook) {
+	if h.running {
+		h.again = true
+		return
+	}
+	noting := len(h.results) > 0 || h.blind()
+	l := p.lines[h.id.tenant]
+	if h.at != nil && (!noting || l != nil && h.in == &l.noting) {
+		return
+	}
+	p.leave(h)
+	if l = p.lines[h.id.tenant]; l == nil {
+		l = &line{}
+		p.lines[h.id.tenant] = l
+		p.line = append(p.line, h.id.tenant)
+	}
+	if h.in = &l.ready; noting {
+		h.in = &l.noting
+	}
+	h.at = h.in.PushBack(h)
+	p.hire()
+}
+
+// leave takes a webhook from where it waits. It is called locked.
+func (p *pusher) leave(h *hook) {
+	if h.at != nil {
+		h.in.Remove(h.at)
+		h.at, h.in = nil, nil
+	}
+}
+
+// hire has somebody look at the line. It is called locked.
+func (p *pusher) hire() {
+	if p.working < maxTurns && len(p.lines) > 0 { // p.line lacks the tenant that is being looked at
+		p.working++
+		go p.work()
+	}
+}
+
+// next takes a webhook that has something to note, or may send, with how many attempts it may begin; tenants take turns.
+// It is nil when there is none now: what changes that looks again.
+func (p *pusher) next() (*hook, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range p.line {
+		t := p.line[0]
+		p.line = p.line[1:]
+		l := p.lines[t]
+		h, n := p.pick(t, l)
+		if l.noting.Len()+l.ready.Len() > 0 {
+			p.line = append(p.line, t)
+		} else {
+			delete(p.lines, t)
+		}
+		if h == nil {
+			continue
+		}
+		h.running = true
+		p.reserve(h, n)
+		if h.config != nil {
+			p.onHost(h.config.host, n)
+		}
+		return h, n
+	}
+	p.working--
+	return nil, 0
+}
+
+// pick takes one of a tenant's webhooks out of its line. It is nil when none may have its turn. It is called locked.
+func (p *pusher) pick(t tenants.ID, l *line) (*hook, int) {
+	l.noted = !l.noted
+	if l.noted {
+		if h := p.first(&l.noting); h != nil {
+			return h, p.allowance(h)
+		}
+	}
+	for p.room(t) > 0 {
+		h := p.first(&l.ready)
+		if h == nil {
+			break
+		}
+		if n := p.allowance(h); n > 0 {
+			return h, n
+		}
+		if h.sending < h.window {
+			p.park(h)
+			continue
+		}
+		// It comes back with the end of one of its attempts, and leaves its place at the host to another one.
+		h.again = true
+		if h.config != nil {
+			p.call(h.config.host, 1)
+		}
+	}
+	if h := p.first(&l.noting); h != nil {
+		return h, p.allowance(h)
+	}
+	return nil, 0
+}
+
+// first takes the first webhook of a list, of those for which this server sends or has something to note, or nil. It is called locked.
+func (p *pusher) first(from *list.List) *hook {
+	for e := from.Front(); e != nil; e = from.Front() {
+		h := e.Value.(*hook)
+		p.leave(h)
+		if len(h.results) > 0 || p.fleet.mine(shardOf(h.id.uid)) {
+			return h
+		}
+		if h.config != nil {
+			p.call(h.config.host, 1)
+		}
+	}
+	return nil
+}
+
+// park has a webhook wait for the end of an attempt at its host, which has as many as it may. It is called locked.
+func (p *pusher) park(h *hook) {
+	host := h.config.host
+	if p.parked[host] == nil {
+		p.parked[host] = map[tenants.ID]*list.List{}
+	}
+	if p.parked[host][h.id.tenant] == nil {
+		p.parked[host][h.id.tenant] = &list.List{}
+	}
+	h.in = p.parked[host][h.id.tenant]
+	h.at = h.in.PushBack(h)
+}
+
+// call brings webhooks that wait for a host back into the line, up to n of each tenant: which of them gets the place is a matter of
+// whose turn it is. It is called locked.
+func (p *pusher) call(host string, n int) {
+	for t, waiting := range p.parked[host] {
+		for range min(n, waiting.Len()) {
+			h := waiting.Front().Value.(*hook)
+			p.leave(h)
+			p.enter(h)
+		}
+		if waiting.Len() == 0 {
+			delete(p.parked[host], t)
+		}
+	}
+	if len(p.parked[host]) == 0 {
+		delete(p.parked, host)
+	}
+}
+
+// blind reports whether a webhook has nothing under way, so that nothing but a look at Redis says what there is to do.
+func (h *hook) blind() bool { return h.config == nil && h.sending == 0 }
+
+// room is how many attempts a tenant may begin now. It is called locked.
+func (p *pusher) room(t tenants.ID) int {
+	if p.stopping {
+		return 0
+	}
+	vacant := slots - p.sending
+	return max(min(vacant, max(share-p.byTenant[t], vacant-slots/2)), 0)
+}
+
+// allowance is how many of them a webhook may begin. It is called locked.
+func (p *pusher) allowance(h *hook) int {
+	if !p.fleet.mine(shardOf(h.id.uid)) {
+		return 0
+	}
+	n := min(h.window-h.sending, p.room(h.id.tenant), lendAtOnce)
+	if h.config != nil {
+		n = min(n, hostSlots-p.byHost[h.config.host])
+	} else {
+		n = min(n, 1)
+	}
+	return max(n, 0)
+}
