@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +92,41 @@ func TestWhatFailsIsTriedAgainOnSchedule(t *testing.T) {
 		// The log forgot it, so it cannot be sent a second time.
 		if err := w.Resend(t.Context(), way, all[0].Entry); err == nil || !strings.Contains(err.Error(), "no such delivery") {
 			t.Errorf("to resend what is gone: %v", err)
+		}
+	})
+}
+
+// An endpoint that waits for nothing is lent what is published with the call that brings it: there is no second one before the request.
+func TestWhatIsBroughtToAnIdleEndpointIsLentWithTheSameCall(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		for _, suffix := range []string{"", ".fifo"} {
+			tp, rc := w.topic(t, suffix, topics.Settings{}), newReceiver(t, nil)
+			way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+			w.publish(t, tp, "first") // the settings of the endpoint are known from then on
+			rest := func(n int64) {
+				w.reaches(t, way, "all is noted", func(s webhook.Status) bool { return s.Delivered == n && s.Pending == 0 && w.Idle() })
+			}
+			rest(1)
+			var mu sync.Mutex
+			var steps []string
+			w.SetStep(func(done string) error {
+				mu.Lock()
+				defer mu.Unlock()
+				steps = append(steps, done)
+				return nil
+			})
+			w.publish(t, tp, "second")
+			rest(2)
+			mu.Lock()
+			if diff := cmp.Diff([]string{"leased", "requested", "settling"}, steps); diff != "" {
+				t.Errorf("the steps of a delivery (-want +got):\n%s", diff)
+			}
+			mu.Unlock()
+			w.publish(t, tp, numbered(20)...) // more than it may have at the same time
+			rest(22)
+			if diff := cmp.Diff(append([]string{"first", "second"}, numbered(20)...), rc.bodies()); suffix != "" && diff != "" || rc.count() != 22 {
+				t.Errorf("what came (-want +got):\n%s", diff)
+			}
 		}
 	})
 }

@@ -42,12 +42,9 @@ func (e *exchanged) taken() int {
 // carries several.
 func (s *Store) exchange(ctx context.Context, id identity, known *config, results []result, n, each int) (exchanged, error) {
 	ctx = context.WithoutCancel(ctx) // what was done is noted also when the server is about to end
-	number, most, timeout := int64(0), 1, MaxTimeout
-	if known != nil {
-		number, most, timeout = known.number, known.endpoint.MaxInFlight, known.endpoint.Timeout
-	}
 	args := make([]any, 0, 11+10*len(results))
-	args = append(args, (timeout + leaseSlack).Milliseconds(), n, most, number, breakFirst.Milliseconds(), breakMost.Milliseconds(), dice(),
+	args = append(args, known.lending(n)...)
+	args = append(args, breakFirst.Milliseconds(), breakMost.Milliseconds(), dice(),
 		breakAfter, disableAfter.Milliseconds(), disableFailures, each)
 	for i := range results {
 		r := &results[i]
@@ -66,6 +63,15 @@ func (s *Store) exchange(ctx context.Context, id identity, known *config, result
 		return exchanged{}, err
 	}
 	return s.readExchanged(ctx, id, known, list)
+}
+
+// lending is what scripts are told that lend entries for up to n requests: for how many milliseconds, n, how many requests may be under
+// way at the same time, and the number of the settings, which may be nil.
+func (c *config) lending(n int) []any {
+	if c == nil {
+		return []any{(MaxTimeout + leaseSlack).Milliseconds(), n, 1, 0}
+	}
+	return []any{(c.endpoint.Timeout + leaseSlack).Milliseconds(), n, c.endpoint.MaxInFlight, c.number}
 }
 
 func (s *Store) readExchanged(ctx context.Context, id identity, known *config, list []any) (exchanged, error) {

@@ -82,13 +82,19 @@ func (s *Store) Deliver(ctx context.Context, w topics.Way, set topics.WaySetting
 	for i := range list {
 		size += len(list[i].Message.Body)
 	}
-	args := make([]any, 0, 6+3*len(list))
+	id := identity{w.Tenant, w.UID}
+	l := s.pusher.begin(id, len(list))
+	args := make([]any, 0, 11+3*len(list))
 	args = append(args, set.Version, to, s.pusher.senderFor(w.UID), which, 0, size)
+	args = append(args, l.known.lending(l.most)...)
+	args = append(args, l.each)
 	for i := range list {
 		args = append(args, entryOf(list[i].Sequence, w.Topic, list[i].Message.GroupID), list[i].Sequence, "")
 		s.bodies.put(w.TopicUID, &list[i])
 	}
-	return s.enqueue(ctx, w, args)
+	got, lent, err := s.enqueue(ctx, id, args)
+	s.pusher.brought(ctx, l, lent, err)
+	return got, err
 }
 
 // Replay takes messages once more, with their bodies, because the log may not keep them for long.
@@ -115,7 +121,7 @@ const (
 // again brings messages with their bodies, as many calls as their sizes ask for.
 func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topics.Logged, after, to int64) (topics.Handed, error) {
 	for {
-		args, size, n := []any{0, to, s.pusher.senderFor(w.UID), which, after, 0}, 0, 0
+		args, size, n := []any{0, to, s.pusher.senderFor(w.UID), which, after, 0, 0, 0, 0, 0, 0}, 0, 0
 		for n < len(list) && n < callEntries {
 			m := pack(&list[n])
 			if size += len(m); n > 0 && size > callBytes {
@@ -130,7 +136,7 @@ func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topic
 			end = list[n-1].Sequence
 			args[1] = end
 		}
-		got, err := s.enqueue(ctx, w, args)
+		got, _, err := s.enqueue(ctx, identity{w.Tenant, w.UID}, args)
 		switch {
 		case err != nil:
 			return got, err
@@ -143,15 +149,19 @@ func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topic
 	}
 }
 
-func (s *Store) enqueue(ctx context.Context, w topics.Way, args []any) (topics.Handed, error) {
-	id := identity{w.Tenant, w.UID}
+// handed is how many values enqueue.lua returns of what was brought. Behind them is what was lent at once.
+const handed = 7
+
+func (s *Store) enqueue(ctx context.Context, id identity, args []any) (got topics.Handed, lent []any, err error) {
 	list, err := s.call(ctx, enqueueScript, id, args...)
 	if err != nil {
-		return topics.Handed{}, err
+		return topics.Handed{}, nil, err
 	}
-	s.pusher.due(id, engine.Number(list, 5))
+	if lent = list[min(handed, len(list)):]; len(lent) == 0 {
+		s.pusher.due(id, engine.Number(list, 5))
+	}
 	return topics.Handed{Reached: engine.Number(list, 1), Mark: engine.Number(list, 2), Overflowed: engine.Number(list, 3), Disabled: engine.Text(list, 4) == "1",
-		Early: engine.Number(list, 6)}, nil
+		Early: engine.Number(list, 6)}, lent, nil
 }
 
 // Suspend stops sending, or ends that.

@@ -183,8 +183,9 @@ func (p *pusher) allowance(h *hook) int {
 	n := min(h.window-h.sending, p.room(h.id.tenant), lendAtOnce)
 	if h.config != nil {
 		n = min(n, hostSlots-p.byHost[h.config.host])
-	} else {
-		n = min(n, 1)
+	}
+	if h.config == nil || !h.wanted {
+		n = min(n, 1) // the others may have more use for the slots
 	}
 	return max(n, 0)
 }

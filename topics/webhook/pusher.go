@@ -77,6 +77,7 @@ type hook struct {
 	at             *list.Element // where it waits for its turn; nil: it does not
 	in             *list.List    // that of at
 	running, again bool
+	wanted         bool // there may be something to send; else only what is under way has to be noted
 	gone, keeping  bool
 	damaged        bool     // its settings could not be read: nothing is lent until they can be
 	results        []result // of attempts, to be noted
@@ -131,6 +132,7 @@ func (p *pusher) wake(id identity) {
 		h = &hook{id: id, window: firstWindow, paced: -1, each: MaxBatchMessages, few: MaxBatchMessages}
 		p.hooks[id] = h
 	}
+	h.wanted = true
 	p.enter(h)
 }
 
@@ -199,7 +201,7 @@ func (p *pusher) turn(h *hook, n int) {
 	results = trimResults(results)
 	h.results = h.results[len(results):]
 	p.unnoted -= len(results)
-	h.again = false
+	h.again, h.wanted = false, false
 	each, damaged := min(h.each, h.few), h.damaged
 	p.mu.Unlock()
 
@@ -210,6 +212,67 @@ func (p *pusher) turn(h *hook, n int) {
 	got, err := s.exchange(s.life, h.id, known, results, most, each)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.took(h, known, results, n, got, err)
+}
+
+// loan is what a webhook may be lent at once, with the call that brings it messages.
+type loan struct {
+	hook  *hook // nil: none
+	known *config
+	most  int // requests, for which slots are reserved
+	each  int
+}
+
+// begin has a webhook have its turn with a call that brings it n messages. It cannot where it has another one, or something to note, or
+// where others of its tenant wait in the line: so a tenant with much to do has no more turns by this, and one with little does not
+// wait behind it.
+func (p *pusher) begin(id identity, n int) loan {
+	if n == 0 || !p.store.mayAct(id.tenant) {
+		return loan{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hooks[id]
+	if h == nil || h.config == nil || h.damaged || h.running || h.at != nil || len(h.results) > 0 || p.lines[id.tenant] != nil {
+		return loan{}
+	}
+	h.wanted = true
+	if n = min(n, p.allowance(h)); n == 0 {
+		return loan{}
+	}
+	h.running, h.again, h.wanted = true, false, false
+	p.reserve(h, n)
+	p.onHost(h.config.host, n)
+	return loan{h, h.config, n, min(h.each, h.few)}
+}
+
+// brought ends the turn that begin began. reply is what enqueue.lua says of what is lent, and err why it did not.
+func (p *pusher) brought(ctx context.Context, l loan, reply []any, err error) {
+	if l.hook == nil {
+		return
+	}
+	h := l.hook
+	if err != nil { // what it has lent all the same comes back when that ends
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		h.running = false
+		p.reserve(h, -l.most)
+		p.onHost(l.known.host, -l.most)
+		if h.again {
+			p.enter(h)
+		}
+		p.hire()
+		return
+	}
+	got, err := p.store.readExchanged(context.WithoutCancel(ctx), h.id, l.known, reply)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.took(h, l.known, nil, l.most, got, err)
+}
+
+// took ends a turn in which results were noted and up to n attempts could begin. It is called locked.
+func (p *pusher) took(h *hook, known *config, results []result, n int, got exchanged, err error) {
+	s := p.store
 	h.running, h.used = false, s.clock.Now().UnixMilli()
 	p.reserve(h, got.taken()-n)
 	if err == nil && got.config != nil {
@@ -269,6 +332,9 @@ func (p *pusher) turn(h *hook, n int) {
 	}
 	for _, l := range got.lent {
 		go p.deliver(h, h.config, l)
+	}
+	if got.more {
+		h.wanted = true
 	}
 	if len(h.results) > 0 || h.again || got.more {
 		p.enter(h)

@@ -5,11 +5,17 @@
 -- ARGV[6] "1" for messages that are brought once more: only what is not waiting already is taken, with its message; "2": and only what was missed; "3" for new ones of which none is to be dropped: it stops before the first that is not taken
 -- ARGV[7] sequence number behind which those begin, for "1" and "2": the gaps from there on are closed
 -- ARGV[8] how many bytes all messages have together
--- ARGV[9+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
--- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1, how many more were dropped because they were published before the endpoint had confirmed that it wants any; or "absent" or "stale"
+-- ARGV[9] milliseconds: for how long entries are lent
+-- ARGV[10] for how many requests entries are lent at once, at most; 0 for none, as where the caller does not send for the shard
+-- ARGV[11] how many requests may be under way at the same time, by whomever
+-- ARGV[12] number of the settings and secrets that the caller knows
+-- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
+-- ARGV[14+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
+-- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1, how many more were dropped because they were published before the endpoint had confirmed that it wants any; then, where any may be lent, what exchange.lua returns; or "absent" or "stale"
 -- Flags: none
--- Again: what has come is not taken again.
+-- Again: what has come is not taken again. What the first call lent comes back when that ends.
 --- @include "lib/gaps"
+--- @include "lib/lend"
 local q = open_hook()
 if q.refusal then return q.refusal end
 if q.v < tonumber(ARGV[3]) then return { 'stale' } end
@@ -21,7 +27,7 @@ local reached, dropped, taken, early = math.max(to, q.wm), 0, 0, 0
 local fresh, due = {}, {} -- to be added, by one command each
 if again then reached = to end
 local room = ENTRIES - pending() - (redis.call('ZCARD', DEAD) - 1)
-for i = 9, #ARGV, 3 do
+for i = 14, #ARGV, 3 do
   local id, sequence, message = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local group = string.sub(id, 15)
   local wanted = again or sequence > q.wm
@@ -92,6 +98,15 @@ else
     set(q, 'ov', q.ov + dropped)
   end
 end
-local next = close_hook(q)
+local out = { 'ok', num(reached), '0', num(dropped), q.dz ~= 0 and '1' or '0', '-1', num(early) }
+if ARGV[10] == '0' then
+  out[6] = num(close_hook(q))
+else
+  local turn = { 'ok', num(q.now), num(q.cv), '0', '0', '0', '0', '0', '', '', '0', '0' }
+  lend(q, 9, tonumber(ARGV[13]), turn)
+  out[6] = turn[4]
+  for _, one in ipairs(turn) do out[#out + 1] = one end
+end
+out[3] = num(mark_of(q))
 if taken > 0 then tell(ARGV[5]) end
-return { 'ok', num(reached), num(mark_of(q)), num(dropped), q.dz ~= 0 and '1' or '0', num(next), num(early) }
+return out

@@ -14,11 +14,11 @@
 -- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent four: entry, end of the lease, which is the same for those that are to go into one request, its state, how many messages of its group were skipped before it; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
---- @include "lib/hook"
+--- @include "lib/lend"
 local q = open_hook()
 if q.refusal then return q.refusal end
 q.held = ARGV[4] == '-1'
-local disabled = '0'
+local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', '0', '0', '', '', '0', '0' }
 
 local function failed()
   set(q, 'cf', q.cf + 1)
@@ -33,7 +33,7 @@ local function failed()
   if q.dz == 0 and q.cf >= tonumber(ARGV[12]) and q.time - q.fs >= tonumber(ARGV[11]) then
     redis.call('HSET', HEAD, 'dr', 'failing')
     set(q, 'dz', q.time)
-    disabled = '1'
+    out[7] = '1'
   end
 end
 
@@ -100,7 +100,7 @@ for i = 14, #ARGV, 10 do
       if q.dz == 0 then
         redis.call('HSET', HEAD, 'dr', ARGV[i + 7])
         set(q, 'dz', q.time)
-        disabled = '1'
+        out[7] = '1'
       end
     end
     if ARGV[i + 9] ~= '' then
@@ -126,20 +126,6 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', SENDING, '-inf', num(q.now), 'LI
   redis.call('ZADD', QUEUE, num(q.now), id)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEAD, '-inf', num(q.now - HOLD), 'LIMIT', 0, 10)) do finish(q, id) end
-
-local cap, several = tonumber(ARGV[5]), q.bm > 1
-q.each = 1
-if several then q.each = math.min(q.bm, tonumber(ARGV[13])) end
-if q.bo ~= 0 then cap, q.each = 1, 1 end -- one probe, of one message
-local free = cap - under_way(q, cap)
-local most = math.min(tonumber(ARGV[4]), free, allowed(q), math.floor(MOST / q.each))
-local shut = q.pz ~= 0 or q.dz ~= 0 or q.uv ~= 0
-if shut or closed_until(q) ~= 0 then most = 0 end
-local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', disabled, '0', '', '', '0', '0' }
-if num(q.cv) ~= ARGV[6] or ARGV[6] == '0' then -- 0 is no number of settings, also where theirs is damaged
-  local h = redis.call('HMGET', HEAD, 'set', 'sec')
-  out[9], out[10] = h[1], h[2]
-end
 if q.uv ~= 0 and q.vn ~= 0 and q.vn <= q.now and (q.vd == 0 or q.vd > q.now) and q.pz == 0 and q.dz == 0 and tonumber(ARGV[4]) > 0 then
   out[11] = '1'
   begin_challenge(q)
@@ -152,54 +138,5 @@ if first_letter(q) and q.dw <= q.now then
   out[12] = '1'
   set(q, 'dw', q.now + POSTED)
 end
-bytes = 0
-local requests, carried, due, place = 0, 0, {}, 1
-local over = q.now + tonumber(ARGV[3])
-local taken, lent = {}, {}
-if most > 0 then
-  if several then over = math.max(over, last_lease() + 1) end
-  due = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', num(q.now), 'WITHSCORES', 'LIMIT', 0, most * q.each)
-end
-while place < #due do
-  local left, first = (#due - place + 1) / 2, tonumber(due[place + 1])
-  if left < q.each and first + q.bw > q.now and (requests > 0 or q.wb < q.bb) then break end -- it waits for others
-  while carried < q.each and place < #due do
-    local id = due[place]
-    local size = redis.call('HSTRLEN', STATES, id)
-    if bytes > 0 and bytes + size > BYTES then
-      due = {}
-      break
-    end
-    bytes = bytes + size
-    place = place + 2
-    local at = published(id)
-    if at ~= 0 and at < q.now - HOLD then
-      local attempts, first, _, message = read_state(id)
-      bury(q, id, attempts, first, 'expired', q.lt ~= 0 and message or '', #message)
-    else
-      taken[#taken + 1] = id
-      lent[#lent + 1] = num(over)
-      lent[#lent + 1] = id
-      carried = carried + 1
-      out[#out + 1] = id
-      out[#out + 1] = num(over)
-      out[#out + 1] = size > 0 and redis.call('HGET', STATES, id) or ''
-      out[#out + 1] = num((skipped(string.sub(id, 15))))
-    end
-  end
-  if carried > 0 then requests = requests + 1 end
-  if several then over = over + 1 end
-  carried = 0
-end
-if #taken > 0 then
-  redis.call('ZREM', QUEUE, unpack(taken))
-  redis.call('ZADD', SENDING, unpack(lent))
-  if q.wb ~= 0 then set(q, 'wb', 0) end
-end
-pay(q, requests)
-out[4] = num(close_hook(q, free <= requests))
-if q.due and q.due <= q.now and closed_until(q) == 0 and not q.held then out[8] = '1' end
-out[5] = num(mark_of(q))
-local oldest = q.fresh[1]
-if oldest ~= '' and published(oldest) + STALE <= q.now then out[6] = '1' end
+lend(q, 3, tonumber(ARGV[13]), out)
 return out
