@@ -37,6 +37,7 @@ func TestA2_ATenantWithMuchToSendLeavesRoomForAnother(t *testing.T) {
 		for _, way := range ways {
 			w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 5 && s.Attempts == 5 })
 		}
+		until(t, "all is noted", w.Idle) // a turn that is under way has slots reserved
 		o := w.Outcomes()
 		t.Logf("%d attempts of the noisy tenant hang, %d messages of the quiet one were delivered beside them", o.Sending, o.Delivered)
 		if o.Sending > webhook.Slots/2 || o.Delivered != 5*quiet || o.Retried+o.Failed+o.Released != 0 {

@@ -123,8 +123,13 @@ func TestWhatAWebhookDoesNotTakeGoesToTheDeadLetterQueue(t *testing.T) {
 		must(t, w.Enable(t.Context(), way))
 		w.publish(t, tp, "y")
 		rc.comes(t, 1)
-		s, err := w.topics.GetSubscription(t.Context(), w.tenant, tp, "a")
-		must(t, err)
+		var s topics.Subscription
+		until(t, "it is noted that it was brought", func() bool {
+			var err error
+			s, err = w.topics.GetSubscription(t.Context(), w.tenant, tp, "a")
+			must(t, err)
+			return s.Lag == 0
+		})
 		if s.Failed != 150 || s.Dropped != 0 || s.State != topics.Active {
 			t.Errorf("the subscription says %+v", s)
 		}
