@@ -90,3 +90,6 @@ func (s *Store) TickOnce(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Matches reports whether a pattern stands for a topic's name.
+func Matches(pattern, name string) bool { return matches(pattern, name) }

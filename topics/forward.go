@@ -251,8 +251,16 @@ func (p *parcel) onward(from *config, to string) (list []queues.Onward, refused 
 // findTarget refuses the settings of a new subscription that lead to what is not there, or from where messages come back to
 // the topic. What it does not see, because it comes about at another place or at the same time, MaxHops ends.
 func (s *Store) findTarget(ctx context.Context, t tenants.ID, topicName string, set SubscriptionSettings) error {
-	if err := s.there(ctx, t, set); err != nil || set.target() == "" {
+	if err := s.there(ctx, t, set); err != nil {
 		return err
+	}
+	return s.refuseRing(ctx, t, topicName, set)
+}
+
+// refuseRing refuses the settings of a new subscription from which messages come back to the topic.
+func (s *Store) refuseRing(ctx context.Context, t tenants.ID, topicName string, set SubscriptionSettings) error {
+	if set.target() == "" {
+		return nil
 	}
 	way, err := s.walk(ctx, t, set.target(), queues.TopicTarget(topicName))
 	if err != nil || way == "" {

@@ -42,6 +42,11 @@ var (
 
 	signingKeyScript = engine.MustLoad(files, "signing_key")
 
+	readPatternsScript = engine.MustLoad(files, "read_patterns")
+	putPatternScript   = engine.MustLoad(files, "put_pattern")
+	savePatternScript  = engine.MustLoad(files, "save_pattern")
+	dropPatternsScript = engine.MustLoad(files, "drop_patterns")
+
 	indexScript = engine.MustLoad(files, "index")
 	dueScript   = engine.MustLoad(files, "due")
 )
@@ -56,6 +61,11 @@ func topicKeys(t tenants.ID, uid string) []string {
 		keys[i] = engine.Key(t.String(), uid, p)
 	}
 	return keys
+}
+
+// patternKeys are the record of a tenant and its topic subscriptions.
+func patternKeys(t tenants.ID) []string {
+	return []string{engine.TenantKey(t.String(), "tenant"), engine.TenantKey(t.String(), "topic-subscriptions")}
 }
 
 // indexKey is the key that says which topics of all tenants have something to do, and when to look at them.

@@ -167,12 +167,12 @@ func (r *round) letters(ctx context.Context, p parcel, from int64, why string) (
 }
 
 // findDeadLetters refuses a dead-letter queue that is not there, where it is another one than before.
-func (tp *topic) findDeadLetters(ctx context.Context, set SubscriptionSettings, before *SubscriptionSettings) error {
+func (s *Store) findDeadLetters(ctx context.Context, t tenants.ID, set SubscriptionSettings, before *SubscriptionSettings) error {
 	name := set.DeadLetterQueue
 	if name == "" || before != nil && before.DeadLetterQueue == name {
 		return nil
 	}
-	_, err := tp.store.queues.Get(ctx, tp.at.tenant, name)
+	_, err := s.queues.Get(ctx, t, name)
 	if !errors.Is(err, queues.ErrQueueNotFound) {
 		return err
 	}

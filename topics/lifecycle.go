@@ -243,13 +243,14 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		if err := s.step("made"); err != nil {
 			return Topic{}, false, err
 		}
-		live, err := s.registry.Confirm(ctx, t, name, uid)
+		made := engine.Text(list, 2) == raw
+		live, err := s.confirm(ctx, s.newTopic(address{t, name}, uid, c), made)
 		if err != nil {
 			return Topic{}, false, err
 		}
 		if live {
 			s.keep(address{t, name}, uid, c)
-			return c.topic(uid, Stats{Now: now}), engine.Text(list, 2) == raw, nil
+			return c.topic(uid, Stats{Now: now}), made, nil
 		}
 		// A sweep took the reservation for that of a dead server.
 		if err := s.bury(ctx, t, "", uid); err != nil {
@@ -257,6 +258,27 @@ func (s *Store) create(ctx context.Context, t tenants.ID, name string, set Setti
 		}
 	}
 	return Topic{}, false, engine.ErrUnavailable
+}
+
+// confirm makes a topic live whose keys are there, made just now or by whoever died since. It has the subscriptions that stem from
+// patterns before anybody can publish to it. It reports false when the reservation of its name was given up.
+func (s *Store) confirm(ctx context.Context, tp *topic, made bool) (bool, error) {
+	known, err := tp.conformNew(ctx, made)
+	if err != nil && !errors.Is(err, errGone) {
+		return false, err
+	}
+	if err := s.step("conformed"); err != nil {
+		return false, err
+	}
+	live, err := s.registry.Confirm(ctx, tp.at.tenant, tp.at.name, tp.uid)
+	if err != nil || !live {
+		return false, err
+	}
+	// A walk through the names that had come past this one by then has not seen it.
+	if err := tp.conformSince(ctx, known); err != nil && !errors.Is(err, errGone) {
+		return false, err
+	}
+	return true, nil
 }
 
 // Get returns a topic.
@@ -456,12 +478,16 @@ func (s *Store) Erase(ctx context.Context, t tenants.ID, most int) (left int64, 
 const sweepRate = 20
 
 // Sweep walks a tenant's topics: it finishes creations and deletions that a crash left half done, and frees what is not
-// kept any more of topics to which nobody publishes, and brings the index of schedules up to date. It makes at most sweepRate calls a second.
+// kept any more of topics to which nobody publishes, and brings the index of schedules and the subscriptions by patterns up to date. It makes at most sweepRate calls a second.
 func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 	if alive, err := s.engine.Beat(ctx); err == nil {
 		s.noteAlive(alive)
 	}
 	if err := s.finish(ctx, t); err != nil {
+		return err
+	}
+	found, err := s.beginSweep(ctx, t)
+	if err != nil {
 		return err
 	}
 	pace := time.NewTicker(time.Second / sweepRate)
@@ -478,7 +504,7 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 				return ctx.Err()
 			case <-pace.C:
 			}
-			err := s.tidy(ctx, t, n.Name)
+			err := s.tidy(ctx, t, n.Name, found)
 			if err == nil {
 				err = s.ReindexSchedules(ctx, t, n.Name)
 			}
@@ -487,7 +513,7 @@ func (s *Store) Sweep(ctx context.Context, t tenants.ID) error {
 			}
 		}
 		if len(list) < 100 {
-			return nil
+			return found.end(ctx, s, t)
 		}
 	}
 }
@@ -505,7 +531,7 @@ func (s *Store) noteAlive(alive []uint32) {
 // maxTidy bounds the calls by which one visit frees what a topic does not keep any more, a hundred messages each.
 const maxTidy = 1000
 
-func (s *Store) tidy(ctx context.Context, t tenants.ID, name string) error {
+func (s *Store) tidy(ctx context.Context, t tenants.ID, name string, found *sweeping) error {
 	return s.with(ctx, t, name, func(tp *topic) error {
 		c, _, err := tp.look(ctx)
 		if err != nil {
@@ -524,7 +550,10 @@ func (s *Store) tidy(ctx context.Context, t tenants.ID, name string) error {
 				break
 			}
 		}
-		return tp.sweepSubscriptions(ctx)
+		if err := tp.sweepSubscriptions(ctx); err != nil {
+			return err
+		}
+		return found.visit(ctx, tp)
 	})
 }
 
@@ -536,14 +565,14 @@ func (s *Store) finish(ctx context.Context, t tenants.ID) error {
 			return err
 		}
 		for _, n := range list {
-			_, _, err := s.load(ctx, topicKeys(t, n.UID), nil)
+			c, _, err := s.load(ctx, topicKeys(t, n.UID), nil)
 			switch {
 			case n.Name == "":
 				err = s.bury(ctx, t, "", n.UID)
 			case errors.Is(err, errGone):
 				err = s.giveUp(ctx, t, n)
 			case err == nil:
-				_, err = s.registry.Confirm(ctx, t, n.Name, n.UID)
+				_, err = s.confirm(ctx, s.newTopic(address{t, n.Name}, n.UID, c), false)
 			}
 			if err != nil {
 				return err

@@ -12,7 +12,6 @@ import (
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
-	"github.com/sluicemq/sluice/internal/filter"
 	"github.com/sluicemq/sluice/queues"
 	"github.com/sluicemq/sluice/tenants"
 )
@@ -26,6 +25,9 @@ func newUID() string { return strings.ToLower(rand.Text()[:12]) }
 // PutSubscription makes a subscription or replaces its settings, and reports whether it was made. What was published
 // before is carried, or not, by the settings of then.
 func (s *Store) PutSubscription(ctx context.Context, t tenants.ID, topicName, name string, set SubscriptionSettings, cond Condition) (Subscription, bool, error) {
+	if _, owned := CutOwned(name); owned {
+		return Subscription{}, false, errOwned(name)
+	}
 	if err := ValidSubscriptionName(name); err != nil {
 		return Subscription{}, false, err
 	}
@@ -116,40 +118,47 @@ func (tp *topic) putSubscription(ctx context.Context, name string, have *record,
 		err = set.validateFor(tp.at.name)
 	}
 	if err == nil {
-		err = tp.checkEndpoint(&set, before)
+		err = tp.store.checkEndpoint(tp.at.name, &set, before)
 	}
 	switch {
 	case err != nil:
 		return Subscription{}, false, err
-	case before != nil && set.Secret != "":
-		return Subscription{}, false, errs.Invalidf("/secret", "The subscription has a secret. To change it: POST …/rotate_secret.")
 	case before != nil && *before == set:
 		return shown, false, tp.configure(ctx, name, &have.last().storedSubscription) // whoever stored it may have died before
-	case before != nil && ((before.Endpoint == "") != (set.Endpoint == "") || (before.Topic == "") != (set.Topic == "")):
-		return Subscription{}, false, errs.Invalidf("/protocol", "A subscription stays one to a queue, to a webhook or to a topic: make another subscription.")
-	case before != nil && before.Topic != set.Topic:
-		return Subscription{}, false, errs.Invalidf("/target_topic", "A subscription keeps its topic, %q: make another subscription for another topic.", before.Topic)
-	case before != nil && before.Account != set.Account:
-		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, which is one of account %s here: change the subscription by the protocol of SNS, or make another one.", before.Account)
-	case before != nil && before.Queue != set.Queue:
-		return Subscription{}, false, errs.Invalidf("/queue", "A subscription keeps its queue, %q: make another subscription for another queue.", before.Queue)
+	case before != nil && before.Owner != (Owner{}):
+		return Subscription{}, false, errOwned(name)
 	}
-	if err := tp.findDeadLetters(ctx, set, before); err != nil {
+	if err := set.follow(before); err != nil {
+		return Subscription{}, false, err
+	}
+	if err := tp.store.findDeadLetters(ctx, tp.at.tenant, set, before); err != nil {
 		return Subscription{}, false, err
 	}
 	return tp.storeSubscription(ctx, name, have, set)
 }
 
+// follow refuses settings that cannot come after others, nil for none: a subscription keeps the place to which it leads.
+func (s *SubscriptionSettings) follow(before *SubscriptionSettings) error {
+	switch {
+	case before == nil:
+	case s.Secret != "":
+		return errs.Invalidf("/secret", "The subscription has a secret. To change it: POST …/rotate_secret.")
+	case (before.Endpoint == "") != (s.Endpoint == ""), (before.Topic == "") != (s.Topic == ""):
+		return errs.Invalidf("/protocol", "A subscription stays one to a queue, to a webhook or to a topic: make another subscription.")
+	case before.Topic != s.Topic:
+		return errs.Invalidf("/target_topic", "A subscription keeps its topic, %q: make another subscription for another topic.", before.Topic)
+	case before.Account != s.Account:
+		return errs.Invalidf("/queue", "A subscription keeps its queue, which is one of account %s here: change the subscription by the protocol of SNS, or make another one.", before.Account)
+	case before.Queue != s.Queue:
+		return errs.Invalidf("/queue", "A subscription keeps its queue, %q: make another subscription for another queue.", before.Queue)
+	}
+	return nil
+}
+
 func (tp *topic) storeSubscription(ctx context.Context, name string, have *record, set SubscriptionSettings) (Subscription, bool, error) {
 	s, now := tp.store, tp.store.clock.Now().UnixMilli()
-	st := storedSubscription{UID: newUID(), Queue: set.target(), Dead: set.DeadLetterQueue, Envelope: set.Format == Enveloped, Notify: set.Format == Notified, Policy: set.FilterPolicy,
-		Replay: set.Replay.Policy, Task: set.Replay.Task, Until: set.Replay.Until, Created: now, Updated: now, Rev: s.engine.NewID(0).String()}
-	if set.Format.isEvent() {
-		st.Event = set.Format.String()
-	}
-	if set.FilterScope != filter.Attributes {
-		st.Scope = set.FilterScope.String()
-	}
+	st := set.stored()
+	st.UID, st.Created, st.Updated, st.Rev = newUID(), now, now, s.engine.NewID(0).String()
 	was, left := "", "" // left: the dead-letter queue that it had, and has no more
 	if have != nil {
 		was, st.UID, st.Created = have.last().raw, have.last().UID, have.last().Created
@@ -220,7 +229,7 @@ func (s *Store) subscriptions(ctx context.Context, keys []string, name, retired 
 }
 
 func (tp *topic) getSubscription(ctx context.Context, name string) (Subscription, error) {
-	if ValidSubscriptionName(name) != nil {
+	if !isSubscriptionName(name) {
 		return Subscription{}, subscriptionNotFound(tp.at.name, name)
 	}
 	snap, err := tp.subscriptions(ctx, name)
@@ -276,45 +285,58 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 			if err != nil {
 				return err
 			}
-			if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
+			if len(snap.list) == 0 || !isSubscriptionName(name) {
 				return subscriptionNotFound(topicName, name)
 			}
 			v := snap.list[0].last()
 			if !holds(cond, true, etag(v.UID, v.Rev)) {
 				return ErrSubscriptionPrecondition
 			}
-			was, damaged := "", ""
+			if v.Owner != "" {
+				return errOwned(name)
+			}
+			was := ""
 			if cond.ETag != "" && cond.ETag != "*" {
 				was = v.raw
 			}
-			if snap.list[0].damaged != nil {
-				if damaged = snap.list[0].text; v.UID == "" {
-					if snap, err = tp.subscriptions(ctx, ""); err != nil {
-						return err
-					}
-					v.UID = snap.orphan()
-				}
-			}
-			reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, name, v.UID, was, v.Queue, v.Dead, damaged)
-			if err != nil {
+			if err := tp.endSubscription(ctx, snap.list[0], was); !errors.Is(err, errChanged) {
 				return err
-			}
-			list, err := verdict(reply)
-			if err != nil {
-				return err
-			}
-			if engine.Text(list, 0) == "ok" {
-				if err := s.step("unsubscribed"); err != nil || v.UID == "" {
-					return err
-				}
-				if err := s.release(ctx, t, tp.uid, tp.keys, v.UID, v.Queue); err != nil || v.Dead == "" {
-					return err
-				}
-				return s.releaseLetters(ctx, t, tp.uid, tp.keys, v.UID, v.Dead)
 			}
 		}
 		return engine.ErrUnavailable
 	})
+}
+
+// endSubscription ends a subscription, with was only while that is its text, and otherwise says errChanged. It can be repeated.
+func (tp *topic) endSubscription(ctx context.Context, r *record, was string) error {
+	s, t, v, damaged := tp.store, tp.at.tenant, r.last(), ""
+	if r.damaged != nil {
+		if damaged = r.text; v.UID == "" {
+			snap, err := tp.subscriptions(ctx, "")
+			if err != nil {
+				return err
+			}
+			v.UID = snap.orphan()
+		}
+	}
+	reply, err := s.engine.Do(ctx, unsubscribeScript, tp.keys, r.name, v.UID, was, v.Queue, v.Dead, damaged)
+	if err != nil {
+		return err
+	}
+	list, err := verdict(reply)
+	if err != nil {
+		return err
+	}
+	if engine.Text(list, 0) != "ok" {
+		return errChanged
+	}
+	if err := s.step("unsubscribed"); err != nil || v.UID == "" {
+		return err
+	}
+	if err := s.release(ctx, t, tp.uid, tp.keys, v.UID, v.Queue); err != nil || v.Dead == "" {
+		return err
+	}
+	return s.releaseLetters(ctx, t, tp.uid, tp.keys, v.UID, v.Dead)
 }
 
 // EndSubscription deletes the subscription with a uid, whatever its settings are, and is content when there is none.
@@ -395,7 +417,7 @@ func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paus
 		if err != nil {
 			return err
 		}
-		if len(snap.list) == 0 || ValidSubscriptionName(name) != nil {
+		if len(snap.list) == 0 || !isSubscriptionName(name) {
 			return subscriptionNotFound(topicName, name)
 		}
 		if err := snap.list[0].damaged; err != nil {

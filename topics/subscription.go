@@ -63,6 +63,13 @@ type SubscriptionSettings struct {
 	FilterPolicy    string // which messages; "": all
 	FilterScope     filter.Scope
 	Replay          Replayed // PutSubscription leaves it as it is
+	Owner           Owner    // zero: the subscription is one of its own
+}
+
+// Owner is the topic subscription from which a subscription stems.
+type Owner struct {
+	UID     string
+	Version int64 // of the topic subscription
 }
 
 // Replayed is what a client of SNS has had replayed to a subscription.
@@ -147,6 +154,15 @@ func ValidSubscriptionName(name string) error {
 	return errs.Invalidf("", "A subscription's name has 1 to %d letters, digits, - and _.", maxSubscriptionName)
 }
 
+// isSubscriptionName reports whether there may be a subscription of a name, made by whomever.
+func isSubscriptionName(name string) bool {
+	owner, owned := CutOwned(name)
+	if owned {
+		name = owner
+	}
+	return ValidSubscriptionName(name) == nil
+}
+
 // storedSubscription are the settings of a subscription as they lie in Redis. Times are in milliseconds.
 type storedSubscription struct {
 	UID      string `json:"uid"`
@@ -163,13 +179,28 @@ type storedSubscription struct {
 	Replay   string `json:"replay,omitempty"` // Replayed
 	Task     string `json:"replay_task,omitempty"`
 	Until    int64  `json:"replay_until,omitempty"`
+	Owner    string `json:"owner,omitempty"` // Owner
+	Owned    int64  `json:"owner_version,omitempty"`
 	Created  int64  `json:"created"`
 	Updated  int64  `json:"updated"`
 	Rev      string `json:"rev"` // makes each text another one
 }
 
+// stored returns settings as they lie in Redis. Who and when is for the caller, and so is the secret.
+func (s *SubscriptionSettings) stored() storedSubscription {
+	st := storedSubscription{Queue: s.target(), Endpoint: s.Endpoint, Dead: s.DeadLetterQueue, Envelope: s.Format == Enveloped, Notify: s.Format == Notified, Policy: s.FilterPolicy,
+		Replay: s.Replay.Policy, Task: s.Replay.Task, Until: s.Replay.Until, Owner: s.Owner.UID, Owned: s.Owner.Version}
+	if s.Format.isEvent() {
+		st.Event = s.Format.String()
+	}
+	if s.FilterScope != filter.Attributes {
+		st.Scope = s.FilterScope.String()
+	}
+	return st
+}
+
 func (st *storedSubscription) settings() (SubscriptionSettings, error) {
-	out := SubscriptionSettings{Endpoint: st.Endpoint, DeadLetterQueue: st.Dead, FilterPolicy: st.Policy, Replay: Replayed{st.Replay, st.Task, st.Until}}
+	out := SubscriptionSettings{Endpoint: st.Endpoint, DeadLetterQueue: st.Dead, FilterPolicy: st.Policy, Replay: Replayed{st.Replay, st.Task, st.Until}, Owner: Owner{st.Owner, st.Owned}}
 	if topic, ok := queues.CutTopicTarget(st.Queue); ok {
 		out.Topic = topic
 	} else if account, queue, ok := cutAbroad(st.Queue); ok {

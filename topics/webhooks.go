@@ -211,11 +211,11 @@ func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID s
 var errNoWebhooks = errs.Invalidf("/endpoint", "This server delivers no webhooks.")
 
 // checkEndpoint brings the settings of a webhook into their stored form. before is nil for one that is made.
-func (tp *topic) checkEndpoint(set, before *SubscriptionSettings) error {
+func (s *Store) checkEndpoint(topicName string, set, before *SubscriptionSettings) error {
 	if set.Endpoint == "" {
 		return nil
 	}
-	if tp.store.webhooks == nil {
+	if s.webhooks == nil {
 		return errNoWebhooks
 	}
 	was := ""
@@ -223,7 +223,7 @@ func (tp *topic) checkEndpoint(set, before *SubscriptionSettings) error {
 		was = before.Endpoint
 	}
 	var err error
-	set.Endpoint, err = tp.store.webhooks.Check(tp.at.name, set.Format, set.Endpoint, was)
+	set.Endpoint, err = s.webhooks.Check(topicName, set.Format, set.Endpoint, was)
 	return err
 }
 
@@ -291,7 +291,7 @@ func (s *Store) Of(ctx context.Context, t tenants.ID, topicName, name string) (W
 
 // find returns the record of a subscription.
 func (tp *topic) find(ctx context.Context, name string) (*record, error) {
-	if ValidSubscriptionName(name) != nil {
+	if !isSubscriptionName(name) {
 		return nil, subscriptionNotFound(tp.at.name, name)
 	}
 	snap, err := tp.subscriptions(ctx, name)
