@@ -61,7 +61,7 @@ type AuditActor struct {
 
 // AuditTarget is what was changed.
 type AuditTarget struct {
-	Type string `json:"type" enums:"queue,schedule,topic,subscription,alarm,task,key,operator_key,portal_link,session,member,operator,tenant,plan"`
+	Type string `json:"type" enums:"queue,schedule,topic,subscription,topic_subscription,alarm,task,key,operator_key,portal_link,session,member,operator,tenant,plan"`
 	// Its name, or its id; null for what was not made.
 	Name *string `json:"name" extensions:"x-nullable" example:"orders"`
 	// The queue to which it belongs.

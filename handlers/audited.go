@@ -72,6 +72,10 @@ var changes = map[string]change{
 	"confirmSubscription":      {"subscription", "subscription", nil},
 	"resendDeliveries":         {"subscription", "subscription", nil},
 
+	"putTopicSubscription":    {"topic_subscription", "topic_subscription", topicSubscriptionState},
+	"updateTopicSubscription": {"topic_subscription", "topic_subscription", topicSubscriptionState},
+	"deleteTopicSubscription": {"topic_subscription", "topic_subscription", topicSubscriptionState},
+
 	"putAlarm":           {"alarm", "alarm", alarmState},
 	"deleteAlarm":        {"alarm", "alarm", alarmState},
 	"muteAlarm":          {"alarm", "alarm", alarmState},
@@ -362,6 +366,14 @@ func subscriptionState(a *API, c echo.Context, owner tenants.ID, name string) (a
 		return nil, err
 	}
 	return settings(newSubscription(c.Param("topic"), s), "state", "lag", "counts", "last_error")
+}
+
+func topicSubscriptionState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {
+	s, err := a.Topics.GetTopicSubscription(c.Request().Context(), owner, name)
+	if err != nil {
+		return nil, err
+	}
+	return settings(newTopicSubscription(s), "failed_topics", "failures")
 }
 
 func scheduleState(a *API, c echo.Context, owner tenants.ID, name string) (any, error) {

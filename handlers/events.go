@@ -11,7 +11,7 @@ import (
 
 // ChangeEvent says that something may be other than it was.
 type ChangeEvent struct {
-	Type string `json:"type" enums:"queue,schedule,topic,subscription,alarm,task,key,member,portal_link,session,tenant,plan,operator,operator_key"`
+	Type string `json:"type" enums:"queue,schedule,topic,subscription,topic_subscription,alarm,task,key,member,portal_link,session,tenant,plan,operator,operator_key"`
 	// Its name or id; null: any of this type may have changed.
 	Name *string `json:"name" extensions:"x-nullable" example:"orders"`
 	// The queue to which it belongs.
@@ -37,7 +37,7 @@ var seenWith = map[string]auth.Scopes{}
 
 func init() {
 	for kind, scope := range map[string]string{
-		"queue": "queues:read", "schedule": "schedules:read", "topic": "topics:read", "subscription": "topics:read", "alarm": "alarms:read",
+		"queue": "queues:read", "schedule": "schedules:read", "topic": "topics:read", "subscription": "topics:read", "topic_subscription": "topics:read", "alarm": "alarms:read",
 		"task": "tasks:read", "key": "keys:read", "session": "keys:read", "member": "members:read", "portal_link": "portal_links:read",
 		"tenant": "tenants:read", "plan": "plans:read", "operator": "operators:read", "operator_key": "operator_keys:read",
 	} {
@@ -48,7 +48,7 @@ func init() {
 // streamEvents says what changes.
 //
 //	@Summary		Follow what changes as a stream
-//	@Description	Says that a queue, a topic, a subscription, a schedule, an alarm, a task, a key, a member, a portal link or a session was made, changed or deleted, by whomever, within three seconds; and of alarms and tasks also when they change by themselves. An event says what to look at again, not what is there. Messages that come and go are no events.
+//	@Description	Says that a queue, a topic, a subscription, a topic subscription, a schedule, an alarm, a task, a key, a member, a portal link or a session was made, changed or deleted, by whomever, within three seconds; and of alarms and tasks also when they change by themselves. An event says what to look at again, not what is there. Messages that come and go are no events.
 //	@Description
 //	@Description	A key hears of what it may read, and one that is limited to some queues of those. An operator who names no tenant hears of tenants, plans, operators, their keys and the installation's tasks.
 //	@Description

@@ -38,6 +38,8 @@ type TenantExport struct {
 	Queues []map[string]any `json:"queues" swaggertype:"array,object"`
 	// By name, as `GET /v1/topics/{topic}` shows them, without counts; `subscriptions`, `schedules` and the versions of `schemas` are theirs.
 	Topics []map[string]any `json:"topics" swaggertype:"array,object"`
+	// By name, as `GET /v1/topic_subscriptions` shows them, without their states.
+	TopicSubscriptions []map[string]any `json:"topic_subscriptions" swaggertype:"array,object"`
 	// By name, as `GET /v1/alarms` shows them, without their states.
 	Alarms []map[string]any `json:"alarms" swaggertype:"array,object"`
 	// As `GET /v1/keys` shows them. Nobody can show the keys themselves.
@@ -47,7 +49,7 @@ type TenantExport struct {
 // exportTenant shows all that is defined for a tenant.
 //
 //	@Summary		Export what a tenant has defined
-//	@Description	Its settings, queues and topics with their schedules, subscriptions, alarms, and keys, in one JSON document to keep or to compare. Messages are not in it, and no secrets. What is changed meanwhile may be in it as it was or as it is. Should the storage fail meanwhile, the connection ends early, and the document with it.
+//	@Description	Its settings, queues and topics with their schedules and subscriptions, topic subscriptions, alarms, and keys, in one JSON document to keep or to compare. Messages are not in it, and no secrets. What is changed meanwhile may be in it as it was or as it is. Should the storage fail meanwhile, the connection ends early, and the document with it.
 //	@Description
 //	@Description	Besides `tenants:read` the key needs `queues:read`, `schedules:read`, `topics:read`, `keys:read` and `alarms:read`. Without `messages:read_body` the schedules have no `message`.
 //	@ID				exportTenant
@@ -83,6 +85,7 @@ func (a *API) exportTenant(c echo.Context) error {
 	x.value(shown)
 	x.list("queues", x.queues)
 	x.list("topics", x.topics)
+	x.list("topic_subscriptions", x.topicSubscriptions)
 	x.list("alarms", x.alarms)
 	x.list("keys", x.keys)
 	x.text("}\n")
@@ -247,7 +250,21 @@ func (x *export) subscriptions(topic string) {
 	x.pages(func(ctx context.Context, after string) (string, error) {
 		list, next, err := x.a.Topics.ListSubscriptions(ctx, x.owner, topic, "", after, maxLimit)
 		for _, s := range list {
-			x.element(newSubscription(topic, s), "topic", "lag", "counts", "last_error", "delivery")
+			if _, owned := topics.CutOwned(s.Name); !owned {
+				x.element(newSubscription(topic, s), "topic", "topic_subscription", "lag", "counts", "last_error", "delivery")
+			}
+		}
+		return next, err
+	})
+}
+
+func (x *export) topicSubscriptions() {
+	x.pages(func(ctx context.Context, after string) (string, error) {
+		list, next, err := x.a.Topics.ListTopicSubscriptions(ctx, x.owner, "", after, maxLimit)
+		for _, s := range list {
+			if s.State != topics.Deleting {
+				x.element(newTopicSubscription(s), "state", "failed_topics", "failures")
+			}
 		}
 		return next, err
 	})

@@ -49,6 +49,7 @@ func (a *API) routes() []route {
 		topic    = "/v1/topics/:topic"
 		ticked   = topic + "/schedules/:schedule"
 		sub      = topic + "/subscriptions/:subscription"
+		wide     = "/v1/topic_subscriptions/:topic_subscription"
 		owner    = "/v1/tenants/:tenant"
 		plan     = "/v1/plans/:plan"
 		member   = "/v1/members/:id"
@@ -161,6 +162,11 @@ func (a *API) routes() []route {
 		{post, sub + "/deliveries/resend", "resendDeliveries", a.resendDeliveries, "topics:replay", tenant, refused},
 		{get, sub + "/deliveries/:id/request", "getDeliveryRequest", a.getDeliveryRequest, "topics:write", tenant, harmless},
 		{post, sub + "/deliveries/:id/resend", "resendDelivery", a.resendDelivery, "topics:replay", tenant, refused},
+		{get, "/v1/topic_subscriptions", "listTopicSubscriptions", a.listTopicSubscriptions, "topics:read", tenant, harmless},
+		{put, wide, "putTopicSubscription", a.putTopicSubscription, "topics:write", tenant, harmless},
+		{get, wide, "getTopicSubscription", a.getTopicSubscription, "topics:read", tenant, harmless},
+		{patch, wide, "updateTopicSubscription", a.updateTopicSubscription, "topics:write", tenant, harmless},
+		{del, wide, "deleteTopicSubscription", a.deleteTopicSubscription, "topics:write", tenant, harmless},
 		{post, "/v1/filters/test", "testFilter", a.testFilter, "topics:read", tenant, harmless},
 
 		{get, "/v1/alarms", "listAlarms", a.listAlarms, "alarms:read", tenant, harmless},

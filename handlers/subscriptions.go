@@ -16,6 +16,8 @@ type Subscription struct {
 	Name string `json:"name" example:"billing"`
 	// The topic that it belongs to.
 	Topic string `json:"topic" example:"orders.created"`
+	// The topic subscription from which it stems, and only with which it changes and goes; null for one of its own.
+	TopicSubscription *string `json:"topic_subscription" extensions:"x-nullable" example:"audit"`
 	// Whether it leads to a queue, to an HTTPS endpoint or to another topic.
 	Protocol string `json:"protocol" enums:"queue,webhook,topic"`
 	// The queue that gets the messages; null for a webhook or a topic.
@@ -154,16 +156,28 @@ var subscriptionNames = append([]string{"protocol", "queue", "target_topic", "de
 
 // subscriptionReadOnly are the members of Subscription that nobody sets.
 var subscriptionReadOnly = map[string]bool{
-	"name": true, "topic": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "replay_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
+	"name": true, "topic": true, "topic_subscription": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "replay_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // readSubscription reads a SubscriptionInput as a change of settings, with the protocol that it names and the secret that it
 // gives, or "".
 func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) {
+	return r.readSubscriptionAnd(subscriptionNames, func(key []byte) bool {
+		if !subscriptionReadOnly[string(key)] {
+			return false
+		}
+		r.fault(unknownField, "is read-only: leave it out")
+		r.skip()
+		return true
+	})
+}
+
+// readSubscriptionAnd does so where there are other members, which more reads; it reports false for what it does not know.
+func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool) (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) {
 	var changes []func(*topics.SubscriptionSettings)
 	wanted, secret := "", ""
 	add := func(change func(*topics.SubscriptionSettings)) { changes = append(changes, change) }
-	r.object(subscriptionNames, func(key []byte) {
+	r.object(names, func(key []byte) {
 		switch string(key) {
 		case "protocol":
 			protocol := ""
@@ -213,10 +227,7 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 			scope := r.filterScope()
 			add(func(s *topics.SubscriptionSettings) { s.FilterScope = scope })
 		default:
-			if subscriptionReadOnly[string(key)] {
-				r.fault(unknownField, "is read-only: leave it out")
-				r.skip()
-			}
+			more(key)
 		}
 	})
 	return func(s topics.SubscriptionSettings) topics.SubscriptionSettings {
@@ -285,7 +296,7 @@ func (r *reader) filterScope() filter.Scope {
 //	@Failure		403				{object}	Problem				"The topic has as many subscriptions as it may have"
 //	@Failure		404				{object}	Problem				"No such topic"
 //	@Failure		408				{object}	Problem				"The body did not arrive in time"
-//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`), or damaged (`subscription_damaged`)"
+//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`), damaged (`subscription_damaged`), or stems from a topic subscription (`subscription_owned`)"
 //	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem				"The body is too large"
 //	@Failure		415				{object}	Problem				"The body is not JSON"
@@ -340,7 +351,7 @@ func (a *API) putSubscription(c echo.Context) error {
 //	@Failure		400				{object}	Problem				"The request is malformed"
 //	@Failure		404				{object}	Problem				"No such topic or subscription"
 //	@Failure		408				{object}	Problem				"The body did not arrive in time"
-//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`), or damaged (`subscription_damaged`)"
+//	@Failure		409				{object}	Problem				"It is behind and was changed ten times since (`subscription_behind`), damaged (`subscription_damaged`), or stems from a topic subscription (`subscription_owned`)"
 //	@Failure		412				{object}	Problem				"If-Match or If-None-Match did not hold"
 //	@Failure		413				{object}	Problem				"The body is too large"
 //	@Failure		415				{object}	Problem				"The body is not JSON"
@@ -363,14 +374,25 @@ func (a *API) updateSubscription(c echo.Context) error {
 // subscriptionChange reads what a body says of a subscription, and the condition under which it is to be done.
 func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, topics.Condition, error) {
 	var change func(topics.SubscriptionSettings) topics.SubscriptionSettings
-	protocol, secret, sealed := "", "", ""
+	protocol, secret := "", ""
 	if err := a.readControl(c, func(r *reader) { change, protocol, secret = r.readSubscription() }); err != nil {
 		return nil, topics.Condition{}, err
 	}
+	change, err := a.led(change, protocol, secret)
+	if err != nil {
+		return nil, topics.Condition{}, err
+	}
+	cond, err := a.subscriptionCondition(c)
+	return change, cond, err
+}
+
+// led has a change lead to where a protocol says, with a secret, where they are given.
+func (a *API) led(change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, error) {
+	sealed := ""
 	if secret != "" {
 		var err error
 		if sealed, err = a.Webhooks.Seal(secret); err != nil {
-			return nil, topics.Condition{}, err
+			return nil, err
 		}
 	}
 	if protocol != "" || sealed != "" {
@@ -389,8 +411,7 @@ func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettin
 			return s
 		}
 	}
-	cond, err := a.subscriptionCondition(c)
-	return change, cond, err
+	return change, nil
 }
 
 // getSubscription shows a subscription.
@@ -439,6 +460,7 @@ func (a *API) getSubscription(c echo.Context) error {
 //	@Success		204				"Deleted"
 //	@Failure		400				{object}	Problem	"The request is malformed"
 //	@Failure		404				{object}	Problem	"No such topic or subscription"
+//	@Failure		409				{object}	Problem	"It stems from a topic subscription (`subscription_owned`)"
 //	@Failure		412				{object}	Problem	"If-Match or If-None-Match did not hold"
 //	@Failure		415				{object}	Problem	"The request has a Content-Encoding"
 //	@Failure		422				{object}	Problem	"A value is not allowed"
@@ -564,6 +586,9 @@ func newSubscription(topic string, s topics.Subscription) Subscription {
 		CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
 	if s.Settings.Topic != "" {
 		out.Protocol = "topic"
+	}
+	if owner, owned := topics.CutOwned(s.Name); owned {
+		out.TopicSubscription = &owner
 	}
 	out.fillEndpoint(&s)
 	if e := s.LastError; e != nil {

@@ -19,7 +19,7 @@ import (
 // Task is work that was asked for.
 type Task struct {
 	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
-	Type string `json:"type" enums:"purge,redrive,replay,replay_failed,replay_missing,delete_tenant"`
+	Type string `json:"type" enums:"purge,redrive,replay,replay_failed,replay_missing,topic_subscription,delete_tenant"`
 	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
@@ -52,11 +52,13 @@ type TaskScope struct {
 	// Of a replay: the topic, and its subscription.
 	Topic        string `json:"topic,omitempty" example:"orders.created"`
 	Subscription string `json:"subscription,omitempty" example:"billing"`
+	// Of the task by which topics follow a topic subscription: its name.
+	TopicSubscription string `json:"topic_subscription,omitempty" example:"audit"`
 	// Of the deletion of a tenant: its name.
 	Tenant string `json:"tenant,omitempty" example:"acme"`
 }
 
-// TaskProgress counts the messages of a task; of the deletion of a tenant its queues and topics.
+// TaskProgress counts the messages of a task; of the deletion of a tenant its queues and topics, of a topic subscription the topics.
 type TaskProgress struct {
 	// How many there are to look at. An estimate until the task has succeeded.
 	Total int64 `json:"total" example:"2014"`
@@ -172,7 +174,7 @@ func taskOwner(c echo.Context) string {
 
 // The words of the filters of listTasks.
 var (
-	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask, topics.FailedTask, topics.MissingTask, tenants.DeleteTask}
+	taskTypes    = []string{queues.PurgeTask, queues.RedriveTask, topics.ReplayTask, topics.FailedTask, topics.MissingTask, topics.SpreadTask, tenants.DeleteTask}
 	taskStatuses = []string{string(tasks.Running), string(tasks.Succeeded), string(tasks.Failed), string(tasks.Cancelling), string(tasks.Cancelled)}
 )
 
@@ -199,7 +201,7 @@ func taskFilter(q *query) (tasks.Filter, error) {
 //	@Description	Newest first. The newest 1,000 are kept; those that have ended are forgotten first. An operator who names no tenant sees the tasks of the installation.
 //	@ID				listTasks
 //	@Tags			tasks
-//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay,replay_failed,replay_missing,delete_tenant)
+//	@Param			type	query		string		false	"Only tasks of this type"		Enums(purge,redrive,replay,replay_failed,replay_missing,topic_subscription,delete_tenant)
 //	@Param			status	query		string		false	"Only tasks in this state"		Enums(running,succeeded,failed,cancelling,cancelled)
 //	@Param			queue	query		string		false	"Only tasks on this queue"		maxlength(80)
 //	@Param			limit	query		int			false	"How many at most"	minimum(1)	maximum(500)	default(50)

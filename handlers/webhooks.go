@@ -402,7 +402,7 @@ func (a *API) answerSecrets(c echo.Context, status int, list []webhook.Secret) e
 //	@Failure		400				{object}	Problem			"The request is malformed"
 //	@Failure		404				{object}	Problem			"No such topic or subscription"
 //	@Failure		408				{object}	Problem			"The body did not arrive in time"
-//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`), or five secrets sign already (`too_many_secrets`)"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`), or stems from a topic subscription (`subscription_owned`), or five secrets sign already (`too_many_secrets`)"
 //	@Failure		413				{object}	Problem			"The body is too large"
 //	@Failure		415				{object}	Problem			"The body is not JSON"
 //	@Failure		422				{object}	Problem			"A value is not allowed"
@@ -431,6 +431,9 @@ func (a *API) rotateSubscriptionSecret(c echo.Context) error {
 	}
 	w, err := a.way(c)
 	if err != nil {
+		return err
+	}
+	if err := topics.RefuseOwned(w.Subscription); err != nil {
 		return err
 	}
 	list, err := a.Webhooks.Rotate(c.Request().Context(), w, secret, grace)

@@ -195,6 +195,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.
 	}
 	p.alarms = alarms.New(watch)
 	p.tenants.OnDelete(p.alarms.Forget)
+	p.tenants.OnDelete(p.topics.ForgetTopicSubscriptions)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
 	p.tenants.OnErase(p.queues.Erase)
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
@@ -203,6 +204,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.
 		topics.ReplayTask:  p.topics.Replaying(),
 		topics.FailedTask:  p.topics.Reviving(),
 		topics.MissingTask: p.topics.Restoring(),
+		topics.SpreadTask:  p.topics.Spreading(),
 		tenants.DeleteTask: p.tenants.Deleting(),
 	}, Ready: func() bool { return !s.health.has("data_replaced") && !s.health.has("redis_unavailable") }})
 	p.epoch = epoch

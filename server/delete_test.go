@@ -87,6 +87,7 @@ func stockTenant(tb testing.TB, url, key, operator, name string, queues int) {
 	topic := url + "/v1/topics/news"
 	must(tb, http.StatusCreated, nil, http.MethodPut, topic, key, `{"message_retention":3600}`)
 	must(tb, http.StatusCreated, nil, http.MethodPut, topic+"/subscriptions/s", key, `{"queue":"q2"}`)
+	must(tb, http.StatusCreated, nil, http.MethodPut, url+"/v1/topic_subscriptions/all", key, `{"pattern":"#","queue":"q1"}`)
 	must(tb, http.StatusCreated, nil, http.MethodPost, topic+"/messages", key, "m")
 	must(tb, http.StatusCreated, nil, http.MethodPut, topic+"/subscriptions/hook", key, `{"endpoint":"https://example.com/hook"}`)
 	must(tb, http.StatusCreated, nil, http.MethodPost, url+"/v1/members", key, `{"email":"ana@example.com","role":"owner"}`)

@@ -168,7 +168,7 @@ func TestTopicsFollowAChangeOfAPattern(t *testing.T) {
 		q := w.queue(t, "", nil)
 		sub := w.wild(t, "wild", "a.*", q)
 		before := w.subscription(t, "a.x", "pattern.wild")
-		change := func(f func(string, topics.SubscriptionSettings) (string, topics.SubscriptionSettings)) {
+		change := func(f func(string, topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error)) {
 			t.Helper()
 			next, err := w.UpdateTopicSubscription(t.Context(), w.tenant, "wild", topics.Condition{ETag: sub.ETag}, f)
 			must(t, err)
@@ -179,15 +179,15 @@ func TestTopicsFollowAChangeOfAPattern(t *testing.T) {
 			w.spread(t, sub, tasks.MaxItems)
 		}
 		// Settings change where the subscription is; it goes on where it was.
-		change(func(p string, set topics.SubscriptionSettings) (string, topics.SubscriptionSettings) {
+		change(func(p string, set topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error) {
 			set.Format = topics.Enveloped
-			return p, set
+			return p, set, nil
 		})
 		if after := w.subscription(t, "a.x", "pattern.wild"); after.Settings.Format != topics.Enveloped || !after.Created.Equal(before.Created) || after.Settings.Owner.UID != before.Settings.Owner.UID {
 			t.Errorf("got %+v", after)
 		}
-		change(func(_ string, set topics.SubscriptionSettings) (string, topics.SubscriptionSettings) {
-			return "b.#", set
+		change(func(_ string, set topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error) {
+			return "b.#", set, nil
 		})
 		w.wantSubscribed(t, "a.x")
 		w.wantSubscribed(t, "b.x", "pattern.wild")
@@ -560,12 +560,14 @@ func TestTopicSubscriptionsThatAreRefused(t *testing.T) {
 		w.publish(t, "a.x.fifo", "1", "2")
 		w.settled(t, "a.x.fifo", "pattern.one", "pattern.two")
 		w.wantBodies(t, q, []string{"1", "2"})
-		for what, change := range map[string]func(string, topics.SubscriptionSettings) (string, topics.SubscriptionSettings){
-			"another queue": func(p string, s topics.SubscriptionSettings) (string, topics.SubscriptionSettings) {
+		for what, change := range map[string]func(string, topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error){
+			"another queue": func(p string, s topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error) {
 				s.Queue = q
-				return p, s
+				return p, s, nil
 			},
-			"standard topics": func(_ string, s topics.SubscriptionSettings) (string, topics.SubscriptionSettings) { return "a.*", s },
+			"standard topics": func(_ string, s topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error) {
+				return "a.*", s, nil
+			},
 		} {
 			if _, err := w.UpdateTopicSubscription(t.Context(), w.tenant, "one", topics.Condition{}, change); errs.KindOf(err) != errs.Invalid {
 				t.Errorf("%s: got %v", what, err)

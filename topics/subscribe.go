@@ -229,7 +229,7 @@ func (s *Store) subscriptions(ctx context.Context, keys []string, name, retired 
 }
 
 func (tp *topic) getSubscription(ctx context.Context, name string) (Subscription, error) {
-	if !isSubscriptionName(name) {
+	if !IsSubscriptionName(name) {
 		return Subscription{}, subscriptionNotFound(tp.at.name, name)
 	}
 	snap, err := tp.subscriptions(ctx, name)
@@ -285,7 +285,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, t tenants.ID, topicName,
 			if err != nil {
 				return err
 			}
-			if len(snap.list) == 0 || !isSubscriptionName(name) {
+			if len(snap.list) == 0 || !IsSubscriptionName(name) {
 				return subscriptionNotFound(topicName, name)
 			}
 			v := snap.list[0].last()
@@ -417,7 +417,7 @@ func (s *Store) suspend(ctx context.Context, t tenants.ID, topicName, name, paus
 		if err != nil {
 			return err
 		}
-		if len(snap.list) == 0 || !isSubscriptionName(name) {
+		if len(snap.list) == 0 || !IsSubscriptionName(name) {
 			return subscriptionNotFound(topicName, name)
 		}
 		if err := snap.list[0].damaged; err != nil {

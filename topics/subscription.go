@@ -154,8 +154,8 @@ func ValidSubscriptionName(name string) error {
 	return errs.Invalidf("", "A subscription's name has 1 to %d letters, digits, - and _.", maxSubscriptionName)
 }
 
-// isSubscriptionName reports whether there may be a subscription of a name, made by whomever.
-func isSubscriptionName(name string) bool {
+// IsSubscriptionName reports whether there may be a subscription of a name, made by whomever.
+func IsSubscriptionName(name string) bool {
 	owner, owned := CutOwned(name)
 	if owned {
 		name = owner

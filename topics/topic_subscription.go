@@ -165,7 +165,7 @@ func (s *Store) readPatterns(ctx context.Context, t tenants.ID, name string, kno
 
 // findPattern returns a topic subscription, and nil where there is none.
 func (s *Store) findPattern(ctx context.Context, t tenants.ID, name string) (*pattern, error) {
-	if !isSubscriptionName(name) {
+	if !IsSubscriptionName(name) {
 		return nil, nil
 	}
 	got, err := s.readPatterns(ctx, t, name, nil)
@@ -218,13 +218,12 @@ func (s *Store) PutTopicSubscription(ctx context.Context, t tenants.ID, name, te
 }
 
 // UpdateTopicSubscription changes pattern and settings of a topic subscription by a function of them. It may be called more than once.
-func (s *Store) UpdateTopicSubscription(ctx context.Context, t tenants.ID, name string, cond Condition, f func(pattern string, set SubscriptionSettings) (string, SubscriptionSettings)) (TopicSubscription, error) {
+func (s *Store) UpdateTopicSubscription(ctx context.Context, t tenants.ID, name string, cond Condition, f func(pattern string, set SubscriptionSettings) (string, SubscriptionSettings, error)) (TopicSubscription, error) {
 	out, _, err := s.changePattern(ctx, t, name, cond, func(have *TopicSubscription) (string, SubscriptionSettings, error) {
 		if have == nil {
 			return "", SubscriptionSettings{}, topicSubscriptionNotFound(name)
 		}
-		text, set := f(have.Pattern, have.Settings)
-		return text, set, nil
+		return f(have.Pattern, have.Settings)
 	})
 	return out, err
 }

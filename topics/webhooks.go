@@ -291,7 +291,7 @@ func (s *Store) Of(ctx context.Context, t tenants.ID, topicName, name string) (W
 
 // find returns the record of a subscription.
 func (tp *topic) find(ctx context.Context, name string) (*record, error) {
-	if !isSubscriptionName(name) {
+	if !IsSubscriptionName(name) {
 		return nil, subscriptionNotFound(tp.at.name, name)
 	}
 	snap, err := tp.subscriptions(ctx, name)

@@ -42,7 +42,7 @@ func (c *call) subscriptionIn() (topic, name string, err error) {
 		return "", "", err
 	case len(parts) == 6:
 		return "", "", parameter("SubscriptionId")
-	case len(parts) != 7 || topics.ValidName(parts[5]) != nil || topics.ValidSubscriptionName(parts[6]) != nil:
+	case len(parts) != 7 || topics.ValidName(parts[5]) != nil || !topics.IsSubscriptionName(parts[6]):
 		return "", "", parameter("SubscriptionArn")
 	case parts[4] != c.ownerAccount:
 		return "", "", errNotFound.with(noSubscription)
@@ -143,11 +143,12 @@ func subscriptionName(topic, endpoint string) string {
 	return engine.FormatUUID(u)
 }
 
-// subscribed returns the subscription of a queue to a topic, nil when there is none.
+// subscribed returns the subscription of a queue to a topic, nil when there is none. One that stems from a pattern does not count: who
+// subscribes wants what can be unsubscribed.
 func (c *call) subscribed(topic string, set topics.SubscriptionSettings) (*topics.Subscription, error) {
 	list, _, err := c.door.Topics.ListSubscriptions(c.ctx, c.owner, topic, "", "", topics.MaxSubscriptions)
 	if i := slices.IndexFunc(list, func(s topics.Subscription) bool {
-		return s.Settings.Queue == set.Queue && s.Settings.Account == set.Account
+		return s.Settings.Queue == set.Queue && s.Settings.Account == set.Account && s.Settings.Owner == (topics.Owner{})
 	}); i >= 0 {
 		return &list[i], err
 	}

@@ -143,7 +143,7 @@ func (c *call) subscribedWeb(topic, name, protocol, endpoint string) (*topics.Su
 	if i < 0 {
 		i = slices.IndexFunc(list, func(s topics.Subscription) bool {
 			p, e := c.leadsTo(s.Settings)
-			return s.Settings.Endpoint != "" && p == protocol && e == endpoint
+			return s.Settings.Endpoint != "" && s.Settings.Owner == (topics.Owner{}) && p == protocol && e == endpoint
 		})
 	}
 	if i < 0 {

@@ -77,6 +77,12 @@ func (s *Store) seal(raw []byte) string {
 	return base64.StdEncoding.EncodeToString(s.sealer.Seal(nil, nil, raw, nil))
 }
 
+// Unseal returns a secret that Seal or NewSecret returned, as it is given and shown.
+func (s *Store) Unseal(sealed string) (string, error) {
+	raw, err := s.unseal(sealed)
+	return formatSecret(raw), err
+}
+
 func (s *Store) unseal(sealed string) ([]byte, error) {
 	raw, err := base64.StdEncoding.DecodeString(sealed)
 	if err == nil {

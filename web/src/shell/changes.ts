@@ -13,6 +13,7 @@ const shows: Record<Change["type"], string[]> = {
   schedule: ["schedules"],
   topic: ["topic", "topics", "schemas", "usage"],
   subscription: ["subscriptions", "topic", "webhook", "usage"],
+  topic_subscription: ["subscriptions", "topic", "topics", "webhook"],
   alarm: ["alarms", "usage"],
   task: ["task", "tasks"],
   key: ["keys", "usage"],

@@ -11,7 +11,7 @@ import { Ago } from "../common/Time";
 import { useUrl } from "../common/url";
 import type { Task } from "./data";
 
-const types = ["purge", "redrive", "replay", "replay_failed", "replay_missing", "delete_tenant"] as const;
+const types = ["purge", "redrive", "replay", "replay_failed", "replay_missing", "topic_subscription", "delete_tenant"] as const;
 const statuses = ["running", "succeeded", "failed", "cancelling", "cancelled"] as const;
 const colors: Record<Task["status"], string> = { running: "cyan", succeeded: "green", failed: "red", cancelling: "yellow", cancelled: "gray" };
 

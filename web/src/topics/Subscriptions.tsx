@@ -65,7 +65,7 @@ export function Subscriptions() {
                 rows={data}
                 rowKey={(s) => s.name}
                 columns={[
-                  { title: "Name", wide: true, cell: (s) => <b>{s.name}</b> },
+                  { title: "Name", wide: true, cell: (s) => <b title={s.topic_subscription ? `Stems from the topic subscription ${s.topic_subscription}` : undefined}>{s.name}</b> },
                   {
                     title: "State",
                     cell: (s) => (
@@ -106,12 +106,14 @@ export function Subscriptions() {
                           </Button>
                         </Menu.Target>
                         <Menu.Dropdown>
-                          <Menu.Item onClick={() => setEdits(s)}>Edit…</Menu.Item>
+                          {!s.topic_subscription && <Menu.Item onClick={() => setEdits(s)}>Edit…</Menu.Item>}
                           <Menu.Item onClick={() => void turn(s, s.state !== "paused")}>{s.state === "paused" ? "Resume" : "Pause"}</Menu.Item>
                           <Menu.Item onClick={() => setReplays(s)}>Replay…</Menu.Item>
-                          <Menu.Item color="red" onClick={() => setDeletes(s)}>
-                            Delete…
-                          </Menu.Item>
+                          {!s.topic_subscription && (
+                            <Menu.Item color="red" onClick={() => setDeletes(s)}>
+                              Delete…
+                            </Menu.Item>
+                          )}
                         </Menu.Dropdown>
                       </Menu>
                     ),
