@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/redistest"
 )
 
-// misses waits until a log has what is wanted of sign-ins that failed: for each entry, latest first, its target and how many attempts.
+// wantMisses waits until a log has what is wanted of sign-ins that failed: sorted, for each entry its target and how many attempts.
 func (h *apiTest) wantMisses(what string, read func() []handlers.AuditEntry, want ...string) (list []handlers.AuditEntry) {
 	h.Helper()
 	var got []string
