@@ -645,6 +645,21 @@ func (a *API) listDeliveries(c echo.Context) error {
 	return answerPage(a, c, data, cursor)
 }
 
+// delivery returns the webhook and the entry that the path of a request without parameters names.
+func (a *API) delivery(c echo.Context) (w topics.Way, entry string, err error) {
+	if _, err = readQuery(c); err != nil {
+		return w, "", err
+	}
+	if w, err = a.way(c); err != nil {
+		return w, "", err
+	}
+	entry, ok := strings.CutPrefix(c.Param("id"), "dlv_")
+	if !ok {
+		return w, "", webhook.ErrDeliveryNotFound
+	}
+	return w, entry, nil
+}
+
 // getDeliveryRequest shows the request with which a message would go to its endpoint now.
 //
 //	@Summary		Show the request of a delivery
@@ -662,16 +677,9 @@ func (a *API) listDeliveries(c echo.Context) error {
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/request [get]
 func (a *API) getDeliveryRequest(c echo.Context) error {
-	if _, err := readQuery(c); err != nil {
-		return err
-	}
-	w, err := a.way(c)
+	w, entry, err := a.delivery(c)
 	if err != nil {
 		return err
-	}
-	entry, ok := strings.CutPrefix(c.Param("id"), "dlv_")
-	if !ok {
-		return webhook.ErrDeliveryNotFound
 	}
 	r, err := a.Webhooks.Show(c.Request().Context(), w, entry)
 	if err != nil {
@@ -707,16 +715,9 @@ func (a *API) getDeliveryRequest(c echo.Context) error {
 //	@Failure		507				{object}	Problem	"The webhook holds as many messages as it may"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/resend [post]
 func (a *API) resendDelivery(c echo.Context) error {
-	if _, err := readQuery(c); err != nil {
-		return err
-	}
-	w, err := a.way(c)
+	w, entry, err := a.delivery(c)
 	if err != nil {
 		return err
-	}
-	entry, ok := strings.CutPrefix(c.Param("id"), "dlv_")
-	if !ok {
-		return webhook.ErrDeliveryNotFound
 	}
 	if err := a.Webhooks.Resend(c.Request().Context(), w, entry); err != nil {
 		return err

@@ -1,10 +1,10 @@
-import { Card, SimpleGrid, Stack, Text } from "@mantine/core";
+import { Card, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { must, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
 import { bytes, count, duration } from "../common/format";
 import { Facts, Page } from "../common/Page";
-import { Quota, quotaNames } from "../common/Quota";
+import { Quotas } from "../common/Quota";
 import { Loaded } from "../common/states";
 
 const orNone = (n: number | null, write: (n: number) => string) => (n === null ? "no limit" : write(n));
@@ -21,13 +21,7 @@ export function Limits() {
           <Stack>
             <Card withBorder>
               <Loaded query={quotas} rows={4}>
-                {({ data }) => (
-                  <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md">
-                    {data.map((q) => (
-                      <Quota key={q.quota} label={quotaNames[q.quota]} used={q.used} limit={q.limit} write={q.quota === "stored_bytes" ? bytes : count} />
-                    ))}
-                  </SimpleGrid>
-                )}
+                {({ data }) => <Quotas of={data} />}
               </Loaded>
             </Card>
             <Card withBorder>

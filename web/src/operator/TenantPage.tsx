@@ -8,7 +8,7 @@ import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { bytes, count } from "../common/format";
 import { Facts, Page } from "../common/Page";
-import { Quota, quotaNames } from "../common/Quota";
+import { Quotas } from "../common/Quota";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
@@ -142,13 +142,7 @@ function Use({ of: t }: { of: Tenant }) {
       )}
       <Card withBorder>
         <Loaded query={quotas} rows={3}>
-          {({ data }) => (
-            <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md">
-              {data.map((q) => (
-                <Quota key={q.quota} label={quotaNames[q.quota]} used={q.used} limit={q.limit} write={q.quota === "stored_bytes" ? bytes : count} />
-              ))}
-            </SimpleGrid>
-          )}
+          {({ data }) => <Quotas of={data} />}
         </Loaded>
       </Card>
     </Stack>
