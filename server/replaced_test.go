@@ -116,7 +116,7 @@ func TestG32_ARedisThatLostItsDataIsNoticed(t *testing.T) {
 				})
 			}
 			// Commands within scripts count. One look a second, the beats of keys and sessions, pings of the listeners. A listener that
-			// connects again looks at everything once, so it is the median of some rates that counts.
+			// connects again looks at everything once, so it is the median of some rates that counts: 35 or so, of the 1,200 requests a second that are refused none asks.
 			var rates []float64
 			for range 5 {
 				before, at := commands(t, redis), time.Now()
@@ -124,7 +124,7 @@ func TestG32_ARedisThatLostItsDataIsNoticed(t *testing.T) {
 				rates = append(rates, float64(commands(t, redis)-before)/time.Since(at).Seconds())
 			}
 			wg.Wait()
-			if slices.Sort(rates); rates[2] > 40 {
+			if slices.Sort(rates); rates[2] > 100 {
 				t.Errorf("%.0f Redis commands a second while the data is away", rates)
 			}
 			if n := strings.Count(s.Log.String(), "data set in redis was replaced"); n != 1 {
