@@ -186,11 +186,10 @@ func (r *rig) checkInboxes(list []*publisher) {
 	}
 }
 
-// webhooks: a topic with a hundred endpoints that answer at once. First few messages are published, for the time from the
-// confirmed publish to each arrival; then many, for the rate and the CPU of a delivery.
-func (r *rig) webhooks(ctx context.Context) error {
+// onOneTopic has f publish to one topic, each message of which goes to so many endpoints that answer at once.
+func (r *rig) onOneTopic(ctx context.Context, hooks int, f func(c *receiver, p *publisher)) error {
 	r.checked = true
-	c, err := r.receiver(ctx, fastHooks)
+	c, err := r.receiver(ctx, hooks)
 	if err != nil {
 		return err
 	}
@@ -200,7 +199,16 @@ func (r *rig) webhooks(ctx context.Context) error {
 		if list == nil {
 			return err
 		}
-		p := list[0]
+		f(c, list[0])
+		return nil
+	})
+}
+
+// webhooks: a topic with a hundred endpoints that answer at once. First few messages are published, for the time from the
+// confirmed publish to each arrival; then many, for the rate and the CPU of a delivery.
+func (r *rig) webhooks(ctx context.Context) error {
+	return r.onOneTopic(ctx, fastHooks, func(c *receiver, p *publisher) {
+		list := []*publisher{p}
 		pace(ctx, c, list, time.Second*fastHooks/hookEvents, r.cfg.WarmUp) // connections are opened
 		r.delivered(ctx, c, list)
 		first := len(p.acked)
@@ -217,25 +225,14 @@ func (r *rig) webhooks(ctx context.Context) error {
 		r.delivered(ctx, c, list)
 		r.record(meter.stop())
 		r.checkInboxes(list)
-		return nil
 	})
 }
 
 // webhookLatency: a message each 5 ms to one endpoint that answers at once, from the confirmed publish to its arrival. So few leave the
 // CPUs time: what is measured is the way and not a line.
 func (r *rig) webhookLatency(ctx context.Context) error {
-	r.checked = true
-	c, err := r.receiver(ctx, 1)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return r.onTopics(1, func(topics []string) error {
-		list, err := r.publishers(topics, c)
-		if list == nil {
-			return err
-		}
-		p := list[0]
+	return r.onOneTopic(ctx, 1, func(c *receiver, p *publisher) {
+		list := []*publisher{p}
 		pace(ctx, c, list, time.Second/latencyRate, r.cfg.WarmUp)
 		r.delivered(ctx, c, list)
 		r.restart()
@@ -247,7 +244,6 @@ func (r *rig) webhookLatency(ctx context.Context) error {
 		p.counted = int64(len(p.acked) - first)
 		r.record(meter.stop())
 		r.checkInboxes(list)
-		return nil
 	})
 }
 
