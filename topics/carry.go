@@ -16,8 +16,9 @@ const (
 	// maxCarrying is how many topics a server deals with at the same time. Each takes a turn of one round and goes to the
 	// end of its tenant's line when there is more to do; tenants take turns, too.
 	maxCarrying = 16
-	// maxDelivering bounds the calls to queues that are under way for topics.
-	maxDelivering = 64
+	// maxDelivering bounds the calls to queues and webhooks that are under way for topics. Tenants take turns, but a call of one waits
+	// in Redis for those that were made before: more of them at once do not get done sooner, only the others later.
+	maxDelivering = 16
 	// firstPause is how long a subscription rests whose queue is full or paused: there may be room at any moment. Where
 	// something is wrong the pause is doubled each time, up to longestPause.
 	firstPause   = time.Second
@@ -29,17 +30,16 @@ const (
 // not take again, and only one of them moves the subscription on.
 type carriers struct {
 	store      *Store
-	delivering chan struct{}
+	delivering *turnstile
 
 	mu      sync.Mutex
 	jobs    map[string]*job // by the topic's uid
-	ready   map[tenants.ID][]*job
-	line    []tenants.ID // of tenants with jobs in ready
+	ready   rota[*job]
 	working int
 }
 
 func newCarriers(s *Store) *carriers {
-	return &carriers{store: s, delivering: make(chan struct{}, maxDelivering), jobs: map[string]*job{}, ready: map[tenants.ID][]*job{}}
+	return &carriers{store: s, delivering: newTurnstile(maxDelivering), jobs: map[string]*job{}, ready: newRota[*job]()}
 }
 
 // job is a topic whose messages this server carries.
@@ -83,10 +83,7 @@ func (c *carriers) wake(j *job) {
 		return
 	}
 	j.queued = true
-	if len(c.ready[j.tenant]) == 0 {
-		c.line = append(c.line, j.tenant)
-	}
-	c.ready[j.tenant] = append(c.ready[j.tenant], j)
+	c.ready.add(j.tenant, j)
 	if c.working < maxCarrying {
 		c.working++
 		go c.work()
@@ -97,27 +94,21 @@ func (c *carriers) wake(j *job) {
 func (c *carriers) next() *job {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.line) == 0 || c.store.life.Err() != nil {
-		c.working--
-		return nil
+	if c.store.life.Err() == nil {
+		if _, j, ok := c.ready.next(); ok {
+			j.queued, j.running = false, true
+			return j
+		}
 	}
-	t := c.line[0]
-	c.line = c.line[1:]
-	j := c.ready[t][0]
-	if rest := c.ready[t][1:]; len(rest) > 0 {
-		c.ready[t] = rest
-		c.line = append(c.line, t)
-	} else {
-		delete(c.ready, t)
-	}
-	j.queued, j.running = false, true
-	return j
+	c.working--
+	return nil
 }
 
 func (c *carriers) work() {
 	for j := c.next(); j != nil; j = c.next() {
 		more, err := j.turn(c.store.life)
 		c.mu.Lock()
+		c.ready.done(j.tenant)
 		j.running = false
 		again := j.again
 		j.again = false

@@ -365,16 +365,14 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 		c.busy = true
 		r.pending++
 		launched++
-		go func() {
-			r.store.carriers.delivering <- struct{}{}
+		r.store.carriers.delivering.pass(r.tenant, func() {
 			res := r.passBy(p, r.deliver(ctx, p))
-			<-r.store.carriers.delivering
 			res.sub = c
 			r.results <- res
 			if !r.waiting.Load() {
 				r.wake()
 			}
-		}()
+		})
 	}
 	return launched, done
 }

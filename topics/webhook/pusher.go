@@ -25,8 +25,9 @@ const (
 	// firstWindow is how many attempts a webhook may have at the same time at first. Each success lets it have one more, up to
 	// its max_in_flight, and each failure halves that: an endpoint that hangs takes few slots, one that comes back is not run over.
 	firstWindow = 2
-	// maxTurns is how many webhooks a server talks about with Redis at the same time.
-	maxTurns = 32
+	// maxTurns is how many webhooks a server talks about with Redis at the same time. Each call may note and lend much, and what is
+	// asked of another tenant's waits for it.
+	maxTurns = 8
 	// lendAtOnce bounds the entries of one call.
 	lendAtOnce = 16
 
@@ -233,7 +234,10 @@ func (p *pusher) begin(id identity, n int) loan {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hooks[id]
-	if h == nil || h.config == nil || h.damaged || h.running || h.at != nil || len(h.results) > 0 || p.lines[id.tenant] != nil {
+	if h == nil || h.config == nil || h.damaged || h.running || h.at != nil || len(h.results) > 0 {
+		return loan{}
+	}
+	if l := p.lines[id.tenant]; l != nil && l.ready.Len() > 0 {
 		return loan{}
 	}
 	h.wanted = true
