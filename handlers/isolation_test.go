@@ -78,6 +78,7 @@ var attempts = map[string]attempt{
 	"sendMessage":             {places: map[string]string{"key": "text"}, body: "x", header: []string{"Idempotency-Key", "$key", "Content-Type", "text/plain"}},
 	"sendMessages":            {places: map[string]string{"key": "text"}, body: `{"messages":[{"body":"x"}]}`, header: []string{"Idempotency-Key", "$key"}},
 	"peekMessages":            {places: map[string]string{"id": "message"}, query: "filter=id:$id"},
+	"exportMessages":          {places: map[string]string{"id": "message"}, query: "ids=$id"},
 	"countReasons":            {places: map[string]string{"id": "message"}, query: "filter=id:$id"},
 	"getMessage":              nothing,
 	"getMessageBody":          nothing,

@@ -397,19 +397,24 @@ func readGlance(c echo.Context, list string) (glance, error) {
 	if err != nil {
 		return glance{}, err
 	}
+	return glanceOf(c, &q, list, defaultLimit, queues.MaxPeek)
+}
+
+// glanceOf takes a look from a query, with how many messages it shows unless it says so, and at most.
+func glanceOf(c echo.Context, q *query, list string, limit, most int) (glance, error) {
 	state, err := q.choice("state", "all", "available", "in_flight", "delayed")
 	if err != nil {
 		return glance{}, err
 	}
 	l := glance{list: list}
-	if l.filter, err = filterQuery(c, &q); err != nil {
+	if l.filter, err = filterQuery(c, q); err != nil {
 		return glance{}, err
 	}
-	if l.Limit, err = q.number("limit", defaultLimit, 1, queues.MaxPeek); err != nil {
+	if l.Limit, err = q.number("limit", limit, 1, most); err != nil {
 		return glance{}, err
 	}
 	l.bound = state + boundTo(l.filter)
-	if l.Cursor, err = decodeCursor(list, l.bound, &q); err != nil {
+	if l.Cursor, err = decodeCursor(list, l.bound, q); err != nil {
 		return glance{}, err
 	}
 	if state != "all" {

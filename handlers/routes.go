@@ -91,6 +91,7 @@ func (a *API) routes() []route {
 		{post, queue + "/messages", "sendMessage", a.sendMessage, "messages:send", tenant, keyed},
 		{post, queue + "/messages/batch", "sendMessages", a.sendMessages, "messages:send", tenant, keyed},
 		{get, queue + "/messages", "peekMessages", a.peekMessages, "messages:peek", tenant, harmless},
+		{get, queue + "/export", "exportMessages", a.exportMessages, "messages:peek", tenant, harmless},
 		{get, queue + "/reasons", "countReasons", a.countReasons, "messages:peek", tenant, harmless},
 		{get, message, "getMessage", a.getMessage, "messages:peek", tenant, harmless},
 		{get, message + "/body", "getMessageBody", a.getMessageBody, "messages:read_body", tenant, harmless},

@@ -33,7 +33,7 @@ var views = map[State]string{Available: "armfd", InFlight: "F", Delayed: "Dw", "
 // Peek shows messages without lending them out or changing anything. A page may be short or empty although more
 // follow: Next says so. Pages are stable: what is there throughout is shown once.
 func (s *Store) Peek(ctx context.Context, t tenants.ID, queue string, opt PeekOptions) (Page, error) {
-	view, from, err := opt.read()
+	view, from, err := opt.read(MaxPeek)
 	if err != nil {
 		return Page{}, err
 	}
@@ -61,14 +61,14 @@ func (s *Store) Peek(ctx context.Context, t tenants.ID, queue string, opt PeekOp
 	return page, err
 }
 
-// read checks the options, fills in the limit, and returns what to look at and from where.
-func (opt *PeekOptions) read() (view string, from cursor, err error) {
+// read checks the options, of which most is the highest limit, fills in the limit, and returns what to look at and from where.
+func (opt *PeekOptions) read(most int) (view string, from cursor, err error) {
 	view, ok := views[opt.State]
 	if !ok {
 		return "", cursor{}, queryError("state", "state must be available, in_flight, delayed or all, got %q.", opt.State)
 	}
-	if opt.Limit < 0 || opt.Limit > MaxPeek {
-		return "", cursor{}, queryError("limit", "limit must be 1 to %d, got %d.", MaxPeek, opt.Limit)
+	if opt.Limit < 0 || opt.Limit > most {
+		return "", cursor{}, queryError("limit", "limit must be 1 to %d, got %d.", most, opt.Limit)
 	}
 	if opt.Limit == 0 {
 		opt.Limit = 50

@@ -40,7 +40,7 @@ type Reasons struct {
 // Reasons counts messages by what is said of them, without lending them out or changing anything. It looks at as many as a
 // search does and goes on from Next: whoever wants all adds up the parts. Limit bounds the reasons.
 func (s *Store) Reasons(ctx context.Context, t tenants.ID, queue string, opt PeekOptions, filter *Filter) (Reasons, error) {
-	view, from, err := opt.read()
+	view, from, err := opt.read(MaxPeek)
 	if err != nil {
 		return Reasons{}, err
 	}

@@ -129,7 +129,7 @@ func (s *Store) CountMatching(ctx context.Context, t tenants.ID, queue string, f
 		}
 		return false
 	}}
-	view, from, err := opt.read()
+	view, from, err := opt.read(MaxPeek)
 	if err != nil {
 		return 0, 0, false, err
 	}

@@ -87,7 +87,7 @@ const (
 
 // SearchOptions say which messages to find.
 type SearchOptions struct {
-	PeekOptions // Limit: matches
+	PeekOptions // Limit: matches, up to MaxSearch
 	// Match says whether a message is meant; now is the time by the queue's clock. Filter.Match is one.
 	Match func(m *Message, now time.Time) bool
 }
@@ -103,7 +103,7 @@ type Found struct {
 // the bounds above, and goes on from Next; a part may be empty although more follow. Parts are stable as those of Peek
 // are. When ctx ends so does the search.
 func (s *Store) Search(ctx context.Context, t tenants.ID, queue string, opt SearchOptions) (Found, error) {
-	view, from, err := opt.read()
+	view, from, err := opt.read(MaxSearch)
 	if err != nil {
 		return Found{}, err
 	}

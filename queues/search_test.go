@@ -279,7 +279,7 @@ func TestASearchSeesOneTenant(t *testing.T) {
 	if _, err := b.Search(t.Context(), b.tenant, "nothing", queues.SearchOptions{Match: all}); !errors.Is(err, queues.ErrQueueNotFound) {
 		t.Errorf("search of no queue: %v", err)
 	}
-	for _, opt := range []queues.PeekOptions{{Cursor: "!"}, {State: "other"}, {Limit: 101}, {Limit: -1}} {
+	for _, opt := range []queues.PeekOptions{{Cursor: "!"}, {State: "other"}, {Limit: queues.MaxSearch + 1}, {Limit: -1}} {
 		if _, err := b.Search(t.Context(), b.tenant, q, queues.SearchOptions{PeekOptions: opt, Match: all}); err == nil {
 			t.Errorf("%+v: got no error", opt)
 		}

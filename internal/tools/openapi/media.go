@@ -17,6 +17,7 @@ type body string
 const (
 	raw    body = "*/*"                  // bytes of any type, kept as they are
 	lines  body = "application/x-ndjson" // one value a line
+	table  body = "text/csv"             // a line of names, and one value a line
 	events body = "text/event-stream"    // one value an event
 	frames body = "application/json"     // one value a frame of a websocket
 )
@@ -45,6 +46,7 @@ var forms = []form{
 	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true, example: `{"id":"msg_0dw80tz1g00000800020","state":"available","body":"{\"order\":7}","body_encoding":"utf8","content_type":"application/json","size":11,"attributes":{},"group_id":null,"deduplication_id":null,"sequence_number":null,"receive_count":0,"failure_count":0,"priority":0,"retry":null,"expires_at":null,"sent_at":"2026-03-01T12:00:00.000Z","first_received_at":null,"available_at":null,"lease_expires_at":null,"held_since":null,"held_by":null,"cursor":"MXwwfDB8MHw"}`},
 	{operation: "GET /v1/queues/{queue}/ws", response: []body{frames}, status: "101", sole: true, either: true},
 	{operation: "GET /v1/events", response: []body{lines, events}, sole: true, either: true, example: `{"type":"queue","name":"orders","queue":null,"topic":null,"operation":"updateQueue","state":null,"cursor":"1772438400000"}`},
+	{operation: "GET /v1/queues/{queue}/export", response: []body{lines, table}, sole: true},
 	{operation: "GET /v1/audit/export", response: []body{lines}, sole: true},
 	{operation: "GET /v1/request_log/export", response: []body{lines}, sole: true},
 	{operation: "GET /v1/operator_audit/export", response: []body{lines}, sole: true},
@@ -126,7 +128,7 @@ func (f form) content(old openapi3.Content, bodies []body) openapi3.Content {
 	}
 	for _, b := range bodies {
 		media := openapi3.NewMediaType().WithSchema(b.schema())
-		if f.sole && item != nil && b != raw {
+		if f.sole && item != nil && b != raw && b != table {
 			media.Extensions = map[string]any{"x-item-schema": item}
 		}
 		if f.example != "" {
@@ -157,6 +159,10 @@ func (b body) schema() *openapi3.Schema {
 	case lines:
 		s := openapi3.NewStringSchema()
 		s.Description = "One value a line."
+		return s
+	case table:
+		s := openapi3.NewStringSchema()
+		s.Description = "A line of names, then one value a line, with commas between its cells."
 		return s
 	case frames:
 		s := openapi3.NewStringSchema()
