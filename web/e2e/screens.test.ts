@@ -94,6 +94,8 @@ const screens: Screen[] = [
     },
   },
   { name: "queue-messages", path: (t) => `/t/${t}/queues/orders/messages`, ready: text("worker-7") },
+  { name: "queue-columns", path: (t) => `/t/${t}/queues/orders/messages?columns=state,group,priority,type,attr.type`, ready: text("orders"), do: async (p) => { await p.getByRole("button", { name: "Columns" }).click(); await dialog(p); } },
+  { name: "queue-export", path: (t) => `/t/${t}/queues/orders/messages`, ready: text("worker-7"), do: async (p) => { await p.getByRole("button", { name: "Export…" }).click(); await dialog(p); await p.getByText("CSV").click(); } },
   { name: "queue-filter-wrong", path: (t) => `/t/${t}/queues/orders/messages?filter=receeves:1`, ready: text("filter_invalid") },
   { name: "queue-send", path: (t) => `/t/${t}/queues/orders/send`, ready: (p) => p.getByLabel("Body").waitFor(), do: (p) => p.getByRole("button", { name: "Add" }).click() },
   {

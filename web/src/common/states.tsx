@@ -91,7 +91,7 @@ export function NoMatch({ what, clear }: { what: ReactNode; clear: () => void })
 }
 
 // Loaded shows what a query has, or why it has nothing. What is old because asking again failed stays, and says so.
-export function Loaded<T>({ query, rows, children }: { query: UseQueryResult<T>; rows?: number; children: (data: T) => ReactNode }) {
+export function Loaded<T>({ query, rows, children }: { query: Pick<UseQueryResult<T>, "data" | "error" | "dataUpdatedAt"> & { refetch: () => unknown }; rows?: number; children: (data: T) => ReactNode }) {
   const { data, error, refetch, dataUpdatedAt } = query;
   if (data === undefined) return error ? <ErrorState error={error} retry={() => void refetch()} /> : <Waiting rows={rows} />;
   // The same elements with and without an error: what somebody has typed below stays.

@@ -1,10 +1,10 @@
 import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
-import { count, plural } from "../common/format";
+import { plural } from "../common/format";
 import { Pager, SearchField } from "../common/Page";
 import { Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
@@ -16,6 +16,10 @@ import { MessageDrawer } from "./MessageDrawer";
 import { MessageRows } from "./MessageRows";
 import { DeleteMatching, Reasons, useReasons } from "./Reasons";
 import { RedriveDialog } from "./RedriveDialog";
+import { ScanNote } from "./ScanNote";
+
+const DeleteChosen = lazy(() => import("./DeleteChosen").then((m) => ({ default: m.DeleteChosen })));
+const ExportDialog = lazy(() => import("./ExportDialog").then((m) => ({ default: m.ExportDialog })));
 
 // DeadLetters is what failed in a queue: the messages of its dead-letter queue, or its own if it is one.
 export function DeadLetters() {
@@ -48,6 +52,7 @@ function List({ queue, source }: { queue: string; source?: string }) {
   const filter = search.filter ?? "";
   const list = usePeek(queue, "all", filter, search.cursor);
   const reasons = useReasons(queue);
+  useEffect(() => setIds(new Set()), [filter, search.cursor]); // what is not on the screen is not chosen
   const none = list.data?.data.length === 0;
   const was = useRef(none);
   useEffect(() => {
@@ -55,7 +60,7 @@ function List({ queue, source }: { queue: string; source?: string }) {
     was.current = none;
   });
   const lookAgain = () => {
-    void list.refetch();
+    list.lookAgain();
     void reasons.refetch();
   };
   // About one reason, whatever was chosen before.
@@ -69,27 +74,35 @@ function List({ queue, source }: { queue: string; source?: string }) {
   return (
     <Stack>
       <Reasons queue={queue} list={reasons} total={total} filter={filter} show={about} redrive={(f) => about(f, "redrive")} remove={(f) => about(f, "delete")} />
-      <Group justify="space-between">
-        <SearchField name="filter" label="Filter" placeholder={source ? `reason:*timeout*  source:${source}` : "reason:*timeout*  body.total>10"} w={420} />
-        <Group gap="xs">
-          <Button onClick={() => setUrl({ new: "redrive" })} disabled={total === 0}>
-            {ids.size > 0 ? `Redrive ${plural(ids.size, "message")}…` : filter ? "Redrive what matches…" : "Redrive all…"}
+      <SearchField name="filter" label="Filter" placeholder={source ? `reason:*timeout*  source:${source}` : "reason:*timeout*  body.total>10"} w={460} />
+      <Group gap="xs">
+        <Button onClick={() => setUrl({ new: "redrive" })} disabled={total === 0}>
+          {ids.size > 0 ? `Redrive ${plural(ids.size, "message")}…` : filter ? "Redrive what matches…" : "Redrive all…"}
+        </Button>
+        {filter && total > 0 && ids.size === 0 && (
+          <Button variant="default" c="red" onClick={() => setUrl({ new: "delete" })}>
+            Delete what matches…
           </Button>
-          {filter && total > 0 && ids.size === 0 && (
-            <Button variant="default" color="red" onClick={() => setUrl({ new: "delete" })}>
-              Delete what matches…
+        )}
+        {ids.size > 0 && (
+          <Button variant="default" c="red" onClick={() => setUrl({ new: "delete" })}>
+            Delete {plural(ids.size, "message")}…
+          </Button>
+        )}
+        {shown.length > 0 && (
+          <>
+            <Button variant="default" onClick={() => setUrl({ new: "export" })}>
+              {ids.size > 0 ? `Export ${plural(ids.size, "message")}…` : "Export…"}
             </Button>
-          )}
-          {shown.length > 0 && (
             <Button variant="default" onClick={() => setIds(ids.size > 0 ? new Set() : new Set(shown.map((m) => m.id)))}>
               {ids.size > 0 ? "Choose none" : "Choose these"}
             </Button>
-          )}
-          <Button variant="default" loading={list.isFetching && !none} onClick={lookAgain}>
-            Look again
-          </Button>
-          <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { filter }) }} />
-        </Group>
+          </>
+        )}
+        <Button variant="default" loading={list.isFetching && !none} onClick={lookAgain}>
+          Look again
+        </Button>
+        <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { filter }) }} />
       </Group>
       <Loaded query={list} rows={8}>
         {(page) => {
@@ -104,21 +117,21 @@ function List({ queue, source }: { queue: string; source?: string }) {
           }
           return (
             <>
-              <MessageRows dead messages={page.data} open={(id) => setUrl({ m: id })} selection={{ ids, set: setIds }} />
+              {page.data.length > 0 && <MessageRows dead messages={page.data} open={(id) => setUrl({ m: id })} selection={{ ids, set: setIds }} />}
               <Group>
-                {!page.scanned.complete && (
-                  <Text size="sm" className="quiet">
-                    Looked at {count(page.scanned.messages)} of {count(total)}
-                  </Text>
-                )}
-                <Pager next={page.next_cursor} />
+                <ScanNote list={list} total={total} />
+                <Pager next={page.data.length > 0 && !list.scan.running ? page.next_cursor : null} />
               </Group>
             </>
           );
         }}
       </Loaded>
       {search.new === "redrive" && <RedriveDialog queue={queue} source={source} ids={[...ids]} filter={filter} close={() => setUrl({ new: undefined }, true)} />}
-      {search.new === "delete" && filter && <DeleteMatching queue={queue} filter={filter} close={() => setUrl({ new: undefined }, true)} />}
+      <Suspense>
+        {search.new === "export" && <ExportDialog queue={queue} ids={[...ids]} state="all" filter={filter} total={total} close={() => setUrl({ new: undefined }, true)} />}
+        {search.new === "delete" && ids.size > 0 && <DeleteChosen queue={queue} ids={[...ids]} close={() => setUrl({ new: undefined }, true)} />}
+      </Suspense>
+      {search.new === "delete" && filter && ids.size === 0 && <DeleteMatching queue={queue} filter={filter} close={() => setUrl({ new: undefined }, true)} />}
       {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={lookAgain} />}
     </Stack>
   );

@@ -1,36 +1,40 @@
-import { Badge, Button, Card, Group, SegmentedControl, Stack, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Button, Group, SegmentedControl, Stack, Text } from "@mantine/core";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { count, plural } from "../common/format";
 import { Pager, SearchField } from "../common/Page";
-import { Empty, Loaded, NoMatch } from "../common/states";
+import { Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
 import { useQueue } from "../queues/data";
 import { useQueueName } from "../queues/QueuePage";
+import { Columns } from "./Columns";
+import { columnsOf } from "./columns";
 import { states, usePeek } from "./data";
 import { MessageDrawer } from "./MessageDrawer";
 import { MessageRows } from "./MessageRows";
+import { NoMessages } from "./NoMessages";
+import { ScanNote } from "./ScanNote";
 
 const DeleteChosen = lazy(() => import("./DeleteChosen").then((m) => ({ default: m.DeleteChosen })));
+const ExportDialog = lazy(() => import("./ExportDialog").then((m) => ({ default: m.ExportDialog })));
 const RedriveDialog = lazy(() => import("./RedriveDialog").then((m) => ({ default: m.RedriveDialog })));
 
 // Messages is what is in a queue. Looking changes nothing.
 export function Messages() {
-  const { tenant = "" } = useActing();
   const queue = useQueueName();
   const [search, setUrl] = useUrl();
   const state = states.find((s) => s === search.state) ?? "all";
   const filter = search.filter ?? "";
   const list = usePeek(queue, state, filter, search.cursor);
   const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
-  const [asks, setAsks] = useState<"delete" | "move">();
+  const [asks, setAsks] = useState<"delete" | "move" | "export">();
   useEffect(() => setIds(new Set()), [state, filter, search.cursor]); // what is not on the screen is not chosen
   const shown = list.data?.data ?? [];
   const { data: q } = useQueue(queue);
+  const back = ids.size > 0 && shown.every((m) => !ids.has(m.id) || m.origin?.queue); // each has a queue to go back to
   const total = q ? q.counts.available + q.counts.in_flight + q.counts.delayed : 0;
+  const inState = q && state !== "all" ? q.counts[state] : total;
   const tab = (s: (typeof states)[number]) => {
     if (!q) return s;
     if (s === "all") return `All ${count(total)}`;
@@ -47,7 +51,7 @@ export function Messages() {
           style={{ maxWidth: "100%", overflowX: "auto" }}
         />
         <Group gap="xs">
-          <Button variant="default" loading={list.isFetching && list.data?.data.length !== 0} onClick={() => void list.refetch()}>
+          <Button variant="default" loading={list.isFetching && list.data?.data.length !== 0} onClick={list.lookAgain}>
             Look again
           </Button>
           <Curl call={{ method: "GET", path: withQuery(pathOf`/v1/queues/${queue}/messages`, { state: state === "all" ? undefined : state, filter }) }} />
@@ -57,10 +61,14 @@ export function Messages() {
         <SearchField name="filter" label="Filter" placeholder="timeout  attr.type:order.*  body.total>10  ( / )" w={460} />
         {shown.length > 0 && (
           <Group gap="xs">
+            <Columns of={shown} />
+            <Button variant="default" onClick={() => setAsks("export")}>
+              {ids.size > 0 ? `Export ${plural(ids.size, "message")}…` : "Export…"}
+            </Button>
             {ids.size > 0 && (
               <>
                 <Button variant="default" onClick={() => setAsks("move")}>
-                  Move {plural(ids.size, "message")}…
+                  {back ? "Redrive" : "Move"} {plural(ids.size, "message")}…
                 </Button>
                 <Button variant="default" c="red" onClick={() => setAsks("delete")}>
                   Delete {plural(ids.size, "message")}…
@@ -80,28 +88,14 @@ export function Messages() {
         {(page) => {
           if (page.data.length === 0 && !page.next_cursor) {
             if (filter) return <NoMatch what={<>the filter “{filter}”</>} clear={() => setUrl({ filter: undefined, cursor: undefined })} />;
-            if (state !== "all" && total > 0) {
-              return (
-                <Card withBorder>
-                  <Text size="sm">
-                    None is {state.replace("_", " ")}
-                    {q && `: ${count(q.counts.available)} available, ${count(q.counts.in_flight)} in flight, ${count(q.counts.delayed)} delayed`}.
-                  </Text>
-                </Card>
-              );
-            }
-            return <NoMessages queue={queue} tenant={tenant} sent={q?.totals.sent ?? 0} />;
+            return q && <NoMessages queue={q} state={state} />;
           }
           return (
             <>
-              <MessageRows messages={page.data} open={(id) => setUrl({ m: id })} selection={{ ids, set: setIds }} />
+              {page.data.length > 0 && <MessageRows messages={page.data} open={(id) => setUrl({ m: id })} selection={{ ids, set: setIds }} shown={columnsOf(search.columns)} />}
               <Group>
-                {!page.scanned.complete && (
-                  <Badge variant="light" color="gray" tt="none" size="lg">
-                    Looked at {count(page.scanned.messages)} of {count(total)}
-                  </Badge>
-                )}
-                <Pager next={page.next_cursor} />
+                <ScanNote list={list} total={inState} />
+                <Pager next={page.data.length > 0 && !list.scan.running ? page.next_cursor : null} />
               </Group>
             </>
           );
@@ -109,22 +103,10 @@ export function Messages() {
       </Loaded>
       <Suspense>
         {asks === "delete" && <DeleteChosen queue={queue} ids={[...ids]} close={() => setAsks(undefined)} />}
-        {asks === "move" && <RedriveDialog queue={queue} ids={[...ids]} filter="" move close={() => setAsks(undefined)} />}
+        {asks === "move" && <RedriveDialog queue={queue} ids={[...ids]} filter="" move back={back} close={() => setAsks(undefined)} />}
+        {asks === "export" && <ExportDialog queue={queue} ids={[...ids]} state={state} filter={filter} total={inState} close={() => setAsks(undefined)} />}
       </Suspense>
-      {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={() => void list.refetch()} />}
+      {search.m && <MessageDrawer queue={queue} id={search.m} close={() => setUrl({ m: undefined })} changed={list.lookAgain} />}
     </Stack>
-  );
-}
-
-function NoMessages({ queue, tenant, sent }: { queue: string; tenant: string; sent: number }) {
-  const action = (
-    <Button component={Link} to={`/t/${tenant}/queues/${queue}/send`}>
-      Send a message
-    </Button>
-  );
-  return (
-    <Empty title={sent > 0 ? "All is done" : "Nothing was sent yet"} call={{ method: "POST", path: pathOf`/v1/queues/${queue}/messages`, body: "hello" }} action={action}>
-      {sent > 0 ? `The queue is empty. ${count(sent)} were sent since it was made.` : "The body of the request is the message, whatever it is:"}
-    </Empty>
   );
 }

@@ -12,13 +12,23 @@ import { noConsumers } from "../queues/unattended";
 
 type Scope = "chosen" | "filter" | "all";
 
+type Props = {
+  queue: string;
+  source?: string; // one from which they came
+  ids: string[]; // that were chosen
+  filter: string;
+  move?: boolean; // asked for where messages are, and not where they failed
+  back?: boolean; // they go to where they came from unless somebody says otherwise
+  close: () => void;
+};
+
 // RedriveDialog sends messages back to where they came from, or moves them to another queue, after it has said how many these are.
-export function RedriveDialog({ queue, source, ids, filter, move = false, close }: { queue: string; source?: string; ids: string[]; filter: string; move?: boolean; close: () => void }) {
+export function RedriveDialog({ queue, source, ids, filter, move = false, back = !move, close }: Props) {
   const { api, tenant = "" } = useActing();
   const navigate = useNavigate();
   const client = useQueryClient();
   const [scope, setScope] = useState<Scope>(ids.length > 0 ? "chosen" : filter ? "filter" : "all");
-  const [to, setTo] = useState(move ? "" : "source");
+  const [to, setTo] = useState(back ? "source" : "");
   const [rate, setRate] = useState<number | string>("");
   const [limit, setLimit] = useState<number | string>("");
   const body: Schemas["Redriving"] = { to };
@@ -46,7 +56,7 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, close 
   });
   const failure = start.error ? failureOf(start.error) : undefined;
   return (
-    <Modal opened onClose={close} title={`${move ? "Move" : "Redrive"} from ${queue}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened onClose={close} title={`${back ? "Redrive" : "Move"} from ${queue}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
       <form
         onSubmit={(e) => {
           e.preventDefault();
@@ -85,7 +95,7 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, close 
               Cancel
             </Button>
             <Button type="submit" loading={start.isPending}>
-              {move ? "Move" : "Redrive"}
+              {back ? "Redrive" : "Move"}
             </Button>
           </Group>
         </Stack>

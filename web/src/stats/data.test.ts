@@ -36,3 +36,12 @@ test("a queue is forgotten when messages wait for a minute and nobody takes any"
   const all = [queue(5, 0, 60), queue(5, 0.1, 60), queue(5, 0, 59), queue(0, 0, 60)];
   expect(forgotten(all)).toEqual(all.slice(0, 1));
 });
+
+test("a queue was busy until the end of the last step with a message", async () => {
+  const { lastBusy } = await import("./data");
+  const none = { ...series, available: [0, 0, 0], in_flight: [0, 0, 0], sent: [0, 0, 0], received: [0, 0, 0] };
+  const end = Date.parse(series.to);
+  expect(lastBusy(none, end)).toBeUndefined();
+  expect(lastBusy({ ...none, deleted: [0, 4, 0] }, end)).toBe(end - 10_000);
+  expect(lastBusy(series, end - 5000)).toBe(end - 5000);
+});

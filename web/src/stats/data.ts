@@ -85,6 +85,13 @@ export function chartsOf(s: Series, nowMs = Date.now()): Chart[] {
   return charts;
 }
 
+// lastBusy is the end of the last step in which a queue held or handled a message; undefined when none is known.
+export function lastBusy(s: Series, nowMs = Date.now()): number | undefined {
+  const lists = [s.available, s.in_flight, s.delayed, s.sent, s.received, s.deleted];
+  const at = s.available.findLastIndex((_, i) => lists.some((l) => (l[i] ?? 0) > 0));
+  return at < 0 ? undefined : Math.min(nowMs, Date.parse(s.from) + (at + 1) * s.step * 1000);
+}
+
 // summary says a line in words.
 export function summary(chart: Chart): string {
   return chart.lines
