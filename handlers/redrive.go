@@ -124,7 +124,7 @@ func (a *API) redriveQueue(c echo.Context) error {
 		onlyLooks(c)
 		return a.countRedrive(c, opt)
 	}
-	task, err := a.begin(c, n, TaskScope{To: to, Filter: filter, MessageIDs: len(opt.IDs)})
+	task, err := a.begin(c, n, TaskScope{To: to, Filter: filter, MessageIDs: len(opt.IDs), Limit: opt.Limit, MaxRate: opt.MaxRate})
 	if err != nil {
 		return err
 	}

@@ -32,10 +32,8 @@ func TestRedriveOverREST(t *testing.T) {
 	diff(t, "dry run with a limit", handlers.RedriveCount{Matching: 1, Scanned: handlers.Scanned{Messages: 3, Complete: true}}, count)
 
 	var task handlers.Task
-	h.json("POST", dead+"/redrive", `{"filter":"reason:*t*","max_rate":500}`).is(202).into(&task)
-	if task.Type != "redrive" || task.Scope.To != "source" || task.Scope.Filter != "reason:*t*" || task.Scope.Queue != queueName(dead) {
-		t.Errorf("the task is %+v", task)
-	}
+	h.json("POST", dead+"/redrive", `{"filter":"reason:*t*","max_rate":500,"limit":7}`).is(202).into(&task)
+	diff(t, "scope", handlers.TaskScope{Queue: queueName(dead), To: "source", Filter: "reason:*t*", Limit: 7, MaxRate: 500}, task.Scope)
 	if p := h.json("POST", dead+"/redrive", `{}`).problem(409, "task_already_running"); p.Fix == "" && p.Detail == "" {
 		t.Error("the refusal of a second one says nothing")
 	}

@@ -24,7 +24,7 @@ type Task struct {
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
 	Progress TaskProgress `json:"progress"`
-	// Id of the key that asked for it.
+	// Id of the key, the member, the portal link or the identity that asked for it.
 	CreatedBy string  `json:"created_by" example:"key_0kq1zv3m5c8g02r4b7ft"`
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// null until a server has begun.
@@ -49,6 +49,10 @@ type TaskScope struct {
 	To string `json:"to,omitempty" example:"source"`
 	// Of a redrive of messages that were named by their ids: how many.
 	MessageIDs int `json:"message_ids,omitempty" example:"3"`
+	// Of a redrive: how many it moves at most, where that was said.
+	Limit int64 `json:"limit,omitempty" example:"100"`
+	// Of a redrive: how many it moves a second at most, where that was said.
+	MaxRate int `json:"max_rate,omitempty" example:"50"`
 	// Of a replay: the topic, and its subscription.
 	Topic        string `json:"topic,omitempty" example:"orders.created"`
 	Subscription string `json:"subscription,omitempty" example:"billing"`

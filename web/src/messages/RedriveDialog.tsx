@@ -6,7 +6,7 @@ import { useState } from "react";
 import { failureOf, must, type Schemas, useActing } from "../api/client";
 import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
-import { count, plural } from "../common/format";
+import { ago, count, plural } from "../common/format";
 import { ErrorState, Waiting } from "../common/states";
 import { noConsumers } from "../queues/unattended";
 
@@ -16,6 +16,9 @@ type Props = {
   queue: string;
   source?: string; // one from which they came
   ids: string[]; // that were chosen
+  which?: string; // by whom or what
+  destination?: string; // where they go unless somebody says otherwise
+  most?: { rate?: number; limit?: number }; // likewise
   filter: string;
   move?: boolean; // asked for where messages are, and not where they failed
   back?: boolean; // they go to where they came from unless somebody says otherwise
@@ -23,14 +26,14 @@ type Props = {
 };
 
 // RedriveDialog sends messages back to where they came from, or moves them to another queue, after it has said how many these are.
-export function RedriveDialog({ queue, source, ids, filter, move = false, back = !move, close }: Props) {
+export function RedriveDialog({ queue, source, ids, which = "that you chose", filter, move = false, back = !move, destination = back ? "source" : "", most = {}, close }: Props) {
   const { api, tenant = "" } = useActing();
   const navigate = useNavigate();
   const client = useQueryClient();
   const [scope, setScope] = useState<Scope>(ids.length > 0 ? "chosen" : filter ? "filter" : "all");
-  const [to, setTo] = useState(back ? "source" : "");
-  const [rate, setRate] = useState<number | string>("");
-  const [limit, setLimit] = useState<number | string>("");
+  const [to, setTo] = useState(destination);
+  const [rate, setRate] = useState<number | string>(most.rate ?? "");
+  const [limit, setLimit] = useState<number | string>(most.limit ?? "");
   const body: Schemas["Redriving"] = { to };
   if (scope === "chosen") body.message_ids = ids;
   if (scope === "filter") body.filter = filter;
@@ -66,7 +69,7 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, back =
         <Stack>
           <Radio.Group label="Which messages" value={scope} onChange={(v) => setScope(v === "chosen" || v === "filter" ? v : "all")}>
             <Stack gap={6} mt={6}>
-              {ids.length > 0 && <Radio value="chosen" label={`The ${plural(ids.length, "message")} that you chose`} />}
+              {ids.length > 0 && <Radio value="chosen" label={`The ${plural(ids.length, "message")} ${which}`} />}
               {filter && <Radio value="filter" label={<>Those that match <code>{filter}</code></>} />}
               <Radio value="all" label="All" />
             </Stack>
@@ -83,10 +86,13 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, back =
           ) : (
             dry.data && (
               <Text size="sm" aria-live="polite">
-                <b>{plural(dry.data.matching, "message")}</b> {dry.data.scanned.complete ? "would go now" : `of the first ${count(dry.data.scanned.messages)} would go`}. {dry.data.matching === 1 ? "It begins" : "They begin"} anew there: with a new id, and never received.
+                <b>{plural(dry.data.matching, "message")}</b> {dry.data.scanned.complete ? "would go now" : `of the first ${count(dry.data.scanned.messages)} would go`}. {dry.data.matching === 1 ? "It begins" : "They begin"} anew there: with a new id, and never received.{takes(dry.data.matching, Number(limit), Number(rate))}
               </Text>
             )
           )}
+          <Text size="sm" className="quiet">
+            {scope === "chosen" ? "They go in the order of the list. What somebody holds stays." : "The oldest go first, those that had come back to the queue after the others, and groups one after the other; there is no other order. What somebody holds and what is delayed stays."}
+          </Text>
           <Consumers of={to === "source" ? (source ?? "") : to} />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
@@ -102,6 +108,12 @@ export function RedriveDialog({ queue, source, ids, filter, move = false, back =
       </form>
     </Modal>
   );
+}
+
+// takes says how long so many messages take at a rate, where one was given.
+function takes(matching: number, limit: number, rate: number): string {
+  const seconds = (limit > 0 ? Math.min(limit, matching) : matching) / rate;
+  return rate > 0 && seconds >= 1 ? ` At ${count(rate)} a second that takes about ${ago(seconds)}.` : "";
 }
 
 // Consumers warns where nobody would receive what comes, as far as the queue is known.

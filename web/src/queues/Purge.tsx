@@ -14,13 +14,13 @@ import { Stake } from "./QueuePage";
 const pauseMs = 300; // after the last key, before the server counts
 
 // Purge empties a queue, or deletes what is old or matches. How many that are, it says before.
-export function Purge({ queue: q, close }: { queue: Queue; close: () => void }) {
+export function Purge({ queue: q, only = {}, close }: { queue: Queue; only?: { filter?: string; older?: string }; close: () => void }) {
   const { api, tenant = "" } = useActing();
   const client = useQueryClient();
   const navigate = useNavigate();
   const say = useSay();
-  const [older, setOlder] = useState("");
-  const [filter, setFilter] = useState("");
+  const [older, setOlder] = useState(only.older ?? "");
+  const [filter, setFilter] = useState(only.filter ?? "");
   const some = older.trim() !== "" || filter.trim() !== "";
   const body = { confirm: q.name, ...(older.trim() && { older_than: spoken(older) as number }), ...(filter.trim() && { filter: filter.trim() }) }; // text such as 1h too
   const [asked] = useDebouncedValue([filter.trim() && `(${filter.trim()})`, older.trim() && `age>=${older.trim()}`].filter(Boolean).join(" "), pauseMs);

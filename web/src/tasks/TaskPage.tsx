@@ -1,9 +1,9 @@
-import { Alert, Button, Card, Progress, SimpleGrid, Stack, Text, Title } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Alert, Button, Card, Progress, SimpleGrid, Stack, Title } from "@mantine/core";
+import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { must, useActing } from "../api/client";
 import { pathOf } from "../api/curl";
-import { Curl } from "../common/Curl";
+import { Copy, Curl } from "../common/Curl";
 import { ago, count } from "../common/format";
 import { Facts, Page } from "../common/Page";
 import { Rows } from "../common/Rows";
@@ -11,6 +11,8 @@ import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { Number } from "../queues/Overview";
 import { running, type Task, useTask } from "./data";
+import { Again } from "./Again";
+import { By } from "./By";
 import { placeOf, scopeOf, share, StatusBadge, titleOf } from "./Tasks";
 
 // TaskPage is how far a task is, and the way to end it.
@@ -41,6 +43,8 @@ export function TaskPage() {
             </Button>
           )}
           {t && running(t) && t.type !== "delete_tenant" && <Curl call={{ method: "POST", path: pathOf`/v1/tasks/${id}/cancel` }} label="Ending it by curl" />}
+          {t && !running(t) && tenant && <Again task={t} />}
+          <Copy text={window.location.href} label="Copy link" />
           <Curl call={{ method: "GET", path: pathOf`/v1/tasks/${id}` }} />
         </>
       }
@@ -72,7 +76,7 @@ function Shown({ task: t, tenant }: { task: Task; tenant: string }) {
           of={[
             ["Of", scopeOf(t)],
             ["Asked for", <><Instant at={t.created_at} /> (<Ago at={t.created_at} />)</>],
-            ["By the key", <span key="k" className="mono">{t.created_by}</span>],
+            ["By", <By key="k" id={t.created_by} />],
             ["Begun", <Instant key="b" at={t.started_at} />],
             ["Ended", <Instant key="e" at={t.finished_at} />],
             t.scope.tenant
@@ -88,32 +92,51 @@ function Shown({ task: t, tenant }: { task: Task; tenant: string }) {
   );
 }
 
+// Errors are what went wrong with single messages, in the order in which it did.
 function Errors({ task: t }: { task: Task }) {
   const { api, tenant } = useActing();
-  const list = useQuery({
+  const list = useInfiniteQuery({
     queryKey: ["task-errors", tenant, t.id, t.progress.failed],
-    queryFn: () => must(api.GET("/v1/tasks/{id}/errors", { params: { path: { id: t.id } } })),
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }: { pageParam: string | undefined }) => must(api.GET("/v1/tasks/{id}/errors", { params: { path: { id: t.id }, query: { cursor: pageParam, limit: 50 } } })),
+    getNextPageParam: (last) => last.next_cursor,
+    select: ({ pages }) => pages.flatMap((p) => p.data),
   });
   return (
     <Card withBorder>
       <Title order={2} size="h5" mb="sm">
-        What failed
+        What failed <Curl call={{ method: "GET", path: pathOf`/v1/tasks/${t.id}/errors` }} label="Show the errors as curl" />
       </Title>
       <Loaded query={list}>
-        {({ data, next_cursor }) => (
+        {(errors) => (
           <>
             <Rows
               label="Errors"
-              rows={data}
+              rows={errors}
               rowKey={(e) => e.item}
               columns={[
-                { title: "Message", wide: true, cell: (e) => <span className="mono">{e.item}</span> },
+                {
+                  title: "Message",
+                  wide: true,
+                  cell: (e) =>
+                    t.scope.queue ? (
+                      <Link className="link mono" data-row to="/t/$tenant/queues/$queue/messages" params={{ tenant: tenant ?? "", queue: t.scope.queue }} search={{ m: e.item }}>
+                        {e.item}
+                      </Link>
+                    ) : (
+                      <span className="mono">{e.item}</span>
+                    ),
+                },
                 { title: "Code", cell: (e) => <code>{e.code}</code> },
                 { title: "What happened", wide: true, cell: (e) => e.detail },
                 { title: "When", num: true, cell: (e) => <Ago at={e.at} /> },
               ]}
             />
-            {next_cursor && <Text size="sm">There are more: see the API.</Text>}
+            {list.hasNextPage && (
+              <Button mt="sm" size="compact-sm" variant="default" loading={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
+                Show more
+              </Button>
+            )}
           </>
         )}
       </Loaded>

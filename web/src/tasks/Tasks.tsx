@@ -36,6 +36,8 @@ export function scopeOf(t: Task): string {
   if (s.to) parts.push(`to ${s.to}`);
   if (s.filter) parts.push(`filter ${s.filter}`);
   if (s.message_ids) parts.push(`${s.message_ids} chosen`);
+  if (s.limit) parts.push(`at most ${s.limit}`);
+  if (s.max_rate) parts.push(`at most ${s.max_rate} a second`);
   if (s.older_than) parts.push(`older than ${s.older_than} s`);
   return parts.join(", ");
 }
