@@ -66,7 +66,8 @@ test("change one line: a consumer of SQS shows up live, with its name", async ()
     const loaded = await page.evaluate(() => performance.timeOrigin);
     const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "jobs", exact: true }) });
     await row.waitFor();
-    await expect.poll(() => row.getByRole("cell").allInnerTexts().then((c) => [c[1], c[3]]), { timeout: 30_000 }).toEqual(["2", "1"]); // available, in flight
+    const cell = (column: string) => row.locator(`td[data-label="${column}"]`).innerText();
+    await expect.poll(async () => [await cell("Available"), await cell("In flight")], { timeout: 30_000 }).toEqual(["2", "1"]);
     await page.getByRole("link", { name: "jobs", exact: true }).click();
     await page.getByRole("link", { name: "Who holds them" }).click();
     await page.getByText(/billing-worker, back in/).waitFor();

@@ -238,3 +238,80 @@ test("what comes is shown as it comes", async () => {
   await page.getByRole("button", { name: /1 new message/ }).click();
   await page.getByText("two-of-two").waitFor();
 });
+
+test("queues that were chosen are paused, labelled and deleted, and no others", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  for (const name of ["a-jobs", "b-jobs", "kept"]) await call(k, "PUT", `/v1/queues/${name}`, { labels: { tier: "1" } });
+  await call(k, "POST", "/v1/queues/b-jobs/messages", "hello");
+  const page = await newPage();
+  await signIn(page, k);
+  await page.goto(`/console/t/${tenant.name}/queues`);
+  for (const name of ["a-jobs", "b-jobs"]) await page.getByRole("checkbox", { name: `Choose ${name}` }).check();
+  type Shown = { name: string; paused: unknown; labels: Record<string, string> };
+  const shown = async () => (await call<{ data: Shown[] }>(k, "GET", "/v1/queues")).data.map((q) => [q.name, q.paused !== null, q.labels]);
+  await page.getByRole("button", { name: "Pause 2 queues" }).click();
+  await page.getByText("2 queues paused").waitFor();
+  const one = { tier: "1" };
+  expect(await shown()).toEqual([["a-jobs", true, one], ["b-jobs", true, one], ["kept", false, one]]);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("2 queues resumed").waitFor();
+
+  await page.getByRole("button", { name: "Label…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("textbox", { name: "Label" }).fill("team");
+  await dialog.getByLabel("Value").fill("shop");
+  await dialog.getByRole("button", { name: "Set it" }).click();
+  await page.getByText("2 queues labelled").waitFor();
+  const both = { team: "shop", tier: "1" };
+  expect(await shown()).toEqual([["a-jobs", false, both], ["b-jobs", false, both], ["kept", false, one]]);
+  await page.getByRole("button", { name: "Label…" }).click();
+  await dialog.getByRole("textbox", { name: "Label" }).fill("x".repeat(500)); // the server says what a label may be
+  await dialog.getByRole("button", { name: "Set it" }).click();
+  await page.getByRole("alert").getByText("That did not work with 2 queues").waitFor();
+
+  await page.getByRole("button", { name: "Delete…", exact: true }).click();
+  expect(await dialog.innerText()).toContain("1 message");
+  const verb = dialog.getByRole("button", { name: "Delete them" });
+  await dialog.getByLabel(/Type/).fill("3 queues");
+  expect(await verb.isDisabled()).toBe(true);
+  await dialog.getByLabel(/Type/).fill("2 queues");
+  await verb.click();
+  await page.getByText("2 queues deleted").waitFor();
+  expect(await shown()).toEqual([["kept", false, one]]);
+});
+
+test("a row of the list has a menu, by the mouse or by the key", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  for (const name of ["orders", "orders-dlq"]) await call(k, "PUT", `/v1/queues/${name}`);
+  await call(k, "PATCH", "/v1/queues/orders", { redrive: { dead_letter_queue: "orders-dlq", max_receives: 3 } });
+  const page = await newPage();
+  await signIn(page, k);
+  const list = `/console/t/${tenant.name}/queues`;
+  const open = async () => {
+    await page.goto(list);
+    await page.getByRole("button", { name: "Actions for orders", exact: true }).waitFor();
+    await page.getByRole("link", { name: "orders", exact: true }).focus();
+    await page.keyboard.press(".");
+    return page.getByRole("menu");
+  };
+  await (await open()).getByRole("menuitem", { name: "Pause" }).click();
+  await page.getByText("Receive paused").waitFor();
+  await (await open()).getByRole("menuitem", { name: "Resume" }).click();
+  await page.getByText("orders goes on.").waitFor();
+  await (await open()).getByRole("menuitem", { name: "Send…" }).click();
+  await page.waitForURL("**/queues/orders/send");
+  await (await open()).getByRole("menuitem", { name: "Redrive…" }).click();
+  await page.getByRole("dialog", { name: "Redrive from orders-dlq" }).waitFor();
+  await call(k, "POST", "/v1/queues/orders/messages", "hello");
+  await (await open()).getByRole("menuitem", { name: "Purge…" }).click();
+  await page.getByRole("dialog").getByLabel(/Type/).fill("orders");
+  await page.getByRole("dialog").getByRole("button", { name: "Purge", exact: true }).click();
+  await page.getByText("orders was emptied.").waitFor();
+  await (await open()).getByRole("menuitem", { name: "Delete…" }).click();
+  await page.getByRole("dialog").getByLabel(/Type/).fill("orders");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete", exact: true }).click();
+  await page.getByText("orders was deleted.").waitFor();
+  expect((await call<{ data: { name: string }[] }>(k, "GET", "/v1/queues")).data.map((q) => q.name)).toEqual(["orders-dlq"]);
+});

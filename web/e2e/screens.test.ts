@@ -94,6 +94,7 @@ const screens: Screen[] = [
     },
   },
   { name: "queue-messages", path: (t) => `/t/${t}/queues/orders/messages`, ready: text("worker-7") },
+  { name: "queues-chosen", path: (t) => `/t/${t}/queues`, ready: text("orders-dlq"), do: async (p) => { await p.getByRole("button", { name: "Choose these" }).click(); await p.getByRole("button", { name: "Label…" }).waitFor(); } },
   { name: "queue-columns", path: (t) => `/t/${t}/queues/orders/messages?columns=state,group,priority,type,attr.type`, ready: text("orders"), do: async (p) => { await p.getByRole("button", { name: "Columns" }).click(); await dialog(p); } },
   { name: "queue-export", path: (t) => `/t/${t}/queues/orders/messages`, ready: text("worker-7"), do: async (p) => { await p.getByRole("button", { name: "Export…" }).click(); await dialog(p); await p.getByText("CSV").click(); } },
   { name: "queue-filter-wrong", path: (t) => `/t/${t}/queues/orders/messages?filter=receeves:1`, ready: text("filter_invalid") },

@@ -19,11 +19,11 @@ export function Copy({ text, label = "Copy", inPopover = false }: { text: string
   );
 }
 
-// Curl shows the command that does the same as what stands beside it, which may take a second call.
-export function Curl({ call, then, label = "Show as curl" }: { call: Call; then?: Call; label?: string }) {
+// Curl shows the command that does the same as what stands beside it, which may take more calls.
+export function Curl({ call, then = [], label = "Show as curl" }: { call: Call; then?: Call | Call[]; label?: string }) {
   const { tenant, operator } = useActing();
   const [open, setOpen] = useState(false);
-  const text = [call, ...(then ? [then] : [])].map((c) => curlOf(c, operator ? tenant : undefined)).join(" &&\n");
+  const text = [call, ...[then].flat()].map((c) => curlOf(c, operator ? tenant : undefined)).join(" &&\n");
   return (
     <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
       <Popover.Target>

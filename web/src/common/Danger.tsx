@@ -10,12 +10,13 @@ type Props = {
   name?: string; // what must be typed; undefined where the harm has a bound
   verb: string;
   call: Call;
+  then?: Call[]; // where it takes more than one
   run: () => Promise<unknown>;
   close: () => void;
 };
 
 // Danger asks before something is done that cannot be undone. What has no bound wants its name typed.
-export function Danger({ title, children, name, verb, call, run, close }: Props) {
+export function Danger({ title, children, name, verb, call, then, run, close }: Props) {
   const [typed, setTyped] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -49,7 +50,7 @@ export function Danger({ title, children, name, verb, call, run, close }: Props)
           )}
           {error !== undefined && <ErrorState error={error} />}
           <Group justify="flex-end">
-            <Curl call={call} />
+            <Curl call={call} then={then} />
             <Button variant="default" onClick={close} data-autofocus>
               Cancel
             </Button>

@@ -1,10 +1,10 @@
-import { Badge, Button, Group } from "@mantine/core";
+import { Badge, Button, Checkbox, Group } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useActing } from "../api/client";
 import { ago, count } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
-import { Rows, type Sorting } from "../common/Rows";
+import { type Column, Rows, type Sorting } from "../common/Rows";
 import { Empty, Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
 import { CreateQueue } from "./CreateQueue";
@@ -12,6 +12,8 @@ import { orders, pageSize, type Queue, useQueues, useSparks } from "./data";
 import { Spark } from "./Spark";
 import { isUnattended } from "./unattended";
 
+const Bulk = lazy(() => import("./Bulk").then((m) => ({ default: m.Bulk })));
+const RowMenu = lazy(() => import("./RowMenu").then((m) => ({ default: m.RowMenu })));
 const QuickStart = lazy(() => import("../stats/QuickStart").then((m) => ({ default: m.QuickStart })));
 
 export function QueueList() {
@@ -19,6 +21,9 @@ export function QueueList() {
   const [{ q = "", label = "", cursor, sort, new: making }, setUrl] = useUrl();
   const by = orders.find((o) => o === sort) ?? "name";
   const list = useQueues(q, by, cursor, pageSize, label);
+  const [names, setNames] = useState<ReadonlySet<string>>(new Set());
+  useEffect(() => setNames(new Set()), [q, label, cursor, by]); // what is not on the screen is not chosen
+  const chosen = list.data?.data.filter((x) => names.has(x.name)) ?? [];
   const create = <Button onClick={() => setUrl({ new: "queue" })}>Create a queue</Button>;
   return (
     <Page title="Queues" actions={create}>
@@ -45,7 +50,13 @@ export function QueueList() {
           }
           return (
             <>
-              <QueueRows tenant={tenant} queues={data} sorting={{ by, set: (sort) => setUrl({ sort, cursor: undefined }) }} />
+              <Group gap="xs">
+                <Button size="compact-sm" variant="default" onClick={() => setNames(chosen.length > 0 ? new Set() : new Set(data.map((x) => x.name)))}>
+                  {chosen.length > 0 ? "Choose none" : "Choose these"}
+                </Button>
+                <Suspense>{chosen.length > 0 && <Bulk queues={chosen} />}</Suspense>
+              </Group>
+              <QueueRows tenant={tenant} queues={data} sorting={{ by, set: (sort) => setUrl({ sort, cursor: undefined }) }} selection={{ names, set: setNames }} />
               <Pager next={next_cursor} />
             </>
           );
@@ -56,8 +67,49 @@ export function QueueList() {
   );
 }
 
-// QueueRows are queues with their numbers.
-export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues: Queue[]; sorting: Sorting }) {
+// Selection is which queues are chosen.
+type Selection = { names: ReadonlySet<string>; set: (names: ReadonlySet<string>) => void };
+
+// chosenOf is the column by which queues are chosen.
+function chosenOf({ names, set }: Selection): Column<Queue> {
+  return {
+    title: "Chosen",
+    cell: ({ name }) => (
+      <Checkbox
+        aria-label={`Choose ${name}`}
+        checked={names.has(name)}
+        onChange={(e) => {
+          const next = new Set(names);
+          if (e.currentTarget.checked) next.add(name);
+          else next.delete(name);
+          set(next);
+        }}
+      />
+    ),
+  };
+}
+
+const menu: Column<Queue> = { title: "", cell: (q) => <Actions queue={q} /> };
+
+// Actions opens the menu of a row, which is made when somebody asks for it: most rows never need theirs.
+function Actions({ queue: q }: { queue: Queue }) {
+  const [asked, setAsked] = useState(false);
+  const button = (
+    <Button size="compact-sm" variant="default" aria-haspopup="menu" aria-label={`Actions for ${q.name}`} onClick={() => setAsked(true)}>
+      ⋯
+    </Button>
+  );
+  return asked ? (
+    <Suspense fallback={button}>
+      <RowMenu queue={q} />
+    </Suspense>
+  ) : (
+    button
+  );
+}
+
+// QueueRows are queues with their numbers. With a selection they can be chosen, and each has a menu of what can be done.
+export function QueueRows({ tenant, queues, sorting, selection }: { tenant: string; queues: Queue[]; sorting: Sorting; selection?: Selection }) {
   const sparks = useSparks(queues.map((q) => q.name));
   return (
     <Rows
@@ -66,6 +118,7 @@ export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues:
       sorting={sorting}
       rowKey={(q) => q.name}
       columns={[
+        ...(selection ? [chosenOf(selection)] : []),
         {
           title: "Name",
           sort: "name",
@@ -100,6 +153,7 @@ export function QueueRows({ tenant, queues, sorting }: { tenant: string; queues:
               <span className="quiet">–</span>
             ),
         },
+        ...(selection ? [menu] : []),
       ]}
     />
   );

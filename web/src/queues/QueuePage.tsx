@@ -10,7 +10,7 @@ import { ago, bytes, count, plural } from "../common/format";
 import { Page, Tabs } from "../common/Page";
 import { useSay } from "../common/say";
 import { Loaded } from "../common/states";
-import { type Queue, useQueue } from "./data";
+import { held, type Queue, turn as turned, useQueue } from "./data";
 import { QueueBadges } from "./QueueList";
 
 const Purge = lazy(() => import("./Purge").then((m) => ({ default: m.Purge })));
@@ -22,6 +22,7 @@ export function QueuePage() {
   const query = useQueue(name);
   const at = `/t/${tenant}/queues/${encodeURIComponent(name)}`;
   const [asks, setAsks] = useState<"purge" | "delete">();
+  const navigate = useNavigate();
   const { pathname } = useLocation();
   useEffect(() => setAsks(undefined), [pathname]); // a question is about what is on the screen
   const q = query.data;
@@ -76,7 +77,7 @@ export function QueuePage() {
           <Purge queue={q} close={() => setAsks(undefined)} />
         </Suspense>
       )}
-      {q && asks === "delete" && <Delete queue={q} close={() => setAsks(undefined)} />}
+      {q && asks === "delete" && <Delete queue={q} close={() => setAsks(undefined)} then={() => navigate({ to: "/t/$tenant/queues", params: { tenant } })} />}
     </Page>
   );
 }
@@ -87,11 +88,10 @@ function PauseButton({ queue: q }: { queue: Queue }) {
   const client = useQueryClient();
   const say = useSay();
   const [busy, setBusy] = useState(false);
-  const params = { path: { queue: q.name } };
   const turn = async (pause: boolean) => {
     setBusy(true);
     try {
-      const after = pause ? await must(api.POST("/v1/queues/{queue}/pause", { params, body: { direction: "receive" } })) : await must(api.POST("/v1/queues/{queue}/resume", { params, body: { direction: "both" } }));
+      const after = await turned(api, q.name, pause);
       client.setQueryData(["queue", tenant, q.name], after);
       say(pause ? `Nothing is received from ${q.name} until it is resumed.` : `${q.name} goes on.`, () => void turn(!pause));
     } catch (e) {
@@ -107,10 +107,6 @@ function PauseButton({ queue: q }: { queue: Queue }) {
   );
 }
 
-function held(q: Queue): number {
-  return q.counts.available + q.counts.in_flight + q.counts.delayed + q.counts.moving;
-}
-
 export function Stake({ queue: q }: { queue: Queue }) {
   const { tenant } = useActing();
   return (
@@ -121,10 +117,10 @@ export function Stake({ queue: q }: { queue: Queue }) {
   );
 }
 
-function Delete({ queue: q, close }: { queue: Queue; close: () => void }) {
+// Delete asks before it deletes a queue. then is where one goes after that.
+export function Delete({ queue: q, close, then }: { queue: Queue; close: () => void; then: () => unknown }) {
   const { api, tenant = "" } = useActing();
   const client = useQueryClient();
-  const navigate = useNavigate();
   const say = useSay();
   return (
     <Danger
@@ -136,7 +132,7 @@ function Delete({ queue: q, close }: { queue: Queue; close: () => void }) {
       run={async () => {
         await must(api.DELETE("/v1/queues/{queue}", { params: { path: { queue: q.name } } }));
         say(`${q.name} was deleted.`);
-        await navigate({ to: "/t/$tenant/queues", params: { tenant } });
+        await then();
         client.removeQueries({ queryKey: ["queue", tenant, q.name] });
       }}
     >

@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { must, type Schemas, useActing } from "../api/client";
+import { type Api, must, type Schemas, useActing } from "../api/client";
 import { useLive } from "../common/prefs";
 
 export type Queue = Schemas["Queue"];
@@ -13,6 +13,17 @@ export function useQueue(name: string) {
     refetchInterval: useLive(2000),
     queryFn: () => must(api.GET("/v1/queues/{queue}", { params: { path: { queue: name } } })),
   });
+}
+
+// turn pauses the receiving of a queue, or resumes all of it.
+export function turn(api: Api, queue: string, pause: boolean): Promise<Queue> {
+  const params = { path: { queue } };
+  return pause ? must(api.POST("/v1/queues/{queue}/pause", { params, body: { direction: "receive" } })) : must(api.POST("/v1/queues/{queue}/resume", { params, body: { direction: "both" } }));
+}
+
+// held is how many messages a queue has, in whatever state.
+export function held({ counts: c }: Queue): number {
+  return c.available + c.in_flight + c.delayed + c.moving;
 }
 
 export const pageSize = 50;
