@@ -11,6 +11,7 @@ test("an alarm is made from a chart, muted, changed and deleted", async () => {
   const page = await newPage();
   await signIn(page, tenant.key);
   await page.goto(`/console/t/${tenant.name}/queues/orders/overview`);
+  await page.getByRole("img", { name: /^Receives per message/ }).waitFor(); // no alarm is about those
   await page.getByRole("link", { name: "Create an alarm: Messages held" }).click();
   const form = page.getByRole("dialog");
   expect(await form.getByLabel("Queue").inputValue()).toBe("orders");

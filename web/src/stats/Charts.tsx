@@ -67,7 +67,7 @@ function Lines({ of: s, window, queue }: { of: Series; window: number; queue?: s
   const times = useMemo(() => s.available.map((_, i) => Date.parse(s.from) / 1000 + (i + 1) * s.step), [s]);
   const to = Date.parse(s.to) / 1000;
   return (
-    <SimpleGrid cols={{ base: 1, md: 3 }}>
+    <SimpleGrid cols={{ base: 1, md: charts.length % 2 === 0 ? 2 : 3 }}>
       {charts.map((chart) => (
         <Card withBorder padding="sm" key={chart.title}>
           <Group justify="space-between" mb={4} mih={24}>

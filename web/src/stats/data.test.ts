@@ -45,3 +45,14 @@ test("a queue was busy until the end of the last step with a message", async () 
   expect(lastBusy({ ...none, deleted: [0, 4, 0] }, end)).toBe(end - 10_000);
   expect(lastBusy(series, end - 5000)).toBe(end - 5000);
 });
+
+test("receives are counted for each message that is done or given up", async () => {
+  const { chartsOf, receivesEach } = await import("./data");
+  const zero = [0, 0, 0];
+  expect(receivesEach({ ...series, step: 60, received: [0, 6, 4], deleted: [1, 2, 0], dead_lettered: [0, 1, 0] })).toEqual([null, 2, 4]);
+  expect(receivesEach({ ...series, step: 60, received: zero, deleted: zero, dead_lettered: zero })).toEqual([null, null, null]);
+  // Shorter steps count for a minute.
+  expect(receivesEach({ ...series, step: 30, received: [3, 1, 0], deleted: [1, 0, 1], dead_lettered: zero })).toEqual([3, 4, 1]);
+  expect(chartsOf({ ...series, oldest_age: zero }).map((c) => c.title)).toContain("Receives per message");
+  expect(chartsOf(series).map((c) => c.title)).not.toContain("Receives per message");
+});

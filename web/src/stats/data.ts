@@ -59,6 +59,19 @@ export function perSecond(values: number[], s: Series, nowMs: number): (number |
   return values.map((v, i) => (Date.parse(s.from) + (i + 1) * s.step * 1000 > nowMs ? null : v / s.step));
 }
 
+const smoothSeconds = 60; // shorter steps of a quiet queue would jump between nothing and a lot
+
+// receivesEach returns how often a message was received for each that was done or given up, over a minute or a step, whichever is
+// longer. Where none was, they are all receives of what comes back; where nothing was received, nothing is known.
+export function receivesEach(s: Series): (number | null)[] {
+  const steps = Math.max(1, Math.ceil(smoothSeconds / s.step));
+  const sum = (list: number[], i: number) => list.slice(Math.max(0, i + 1 - steps), i + 1).reduce((n, v) => n + v, 0);
+  return s.received.map((_, i) => {
+    const received = sum(s.received, i);
+    return received === 0 ? null : received / Math.max(1, sum(s.deleted, i) + sum(s.dead_lettered, i));
+  });
+}
+
 export function chartsOf(s: Series, nowMs = Date.now()): Chart[] {
   const charts: Chart[] = [
     {
@@ -80,8 +93,12 @@ export function chartsOf(s: Series, nowMs = Date.now()): Chart[] {
       ],
     },
   ];
-  if (s.oldest_age) charts.push({ title: "Age of the oldest", write: (n) => (n === 0 ? "0" : ago(n)), lines: [{ label: "Oldest", values: s.oldest_age }] });
-  else charts.push({ title: "Bytes held", write: (n) => bytes(Math.round(n)), lines: [{ label: "Bytes", values: s.bytes }] });
+  if (s.oldest_age) {
+    charts.push(
+      { title: "Age of the oldest", write: (n) => (n === 0 ? "0" : ago(n)), lines: [{ label: "Oldest", values: s.oldest_age }] },
+      { title: "Receives per message", write: (n) => (Number.isInteger(n) ? count(n) : n.toFixed(1)), lines: [{ label: "Receives", values: receivesEach(s) }] },
+    );
+  } else charts.push({ title: "Bytes held", write: (n) => bytes(Math.round(n)), lines: [{ label: "Bytes", values: s.bytes }] });
   return charts;
 }
 
