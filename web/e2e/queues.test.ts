@@ -315,3 +315,35 @@ test("a row of the list has a menu, by the mouse or by the key", async () => {
   await page.getByText("orders was deleted.").waitFor();
   expect((await call<{ data: { name: string }[] }>(k, "GET", "/v1/queues")).data.map((q) => q.name)).toEqual(["orders-dlq"]);
 });
+
+for (const name of ["orders", "orders.fifo"]) {
+  test(`the connection is tested without a message of ${name}`, async () => {
+    const tenant = await newTenant();
+    const k = tenant.key;
+    await call(k, "PUT", `/v1/queues/${name}`);
+    await call(k, "POST", `/v1/queues/${name}/messages/batch`, { messages: [{ body: "real", ...(name.endsWith(".fifo") && { group_id: "a", deduplication_id: "1" }) }] });
+    const page = await newPage();
+    await signIn(page, k);
+    await page.goto(`/console/t/${tenant.name}/queues/${name}/connect`);
+    await page.getByRole("button", { name: "Test", exact: true }).click();
+    await page.getByText("All is well.").waitFor();
+    expect(await page.getByRole("list", { name: "Steps of the test" }).getByRole("listitem").count()).toBe(5);
+    const queues = await call<{ data: { name: string }[] }>(k, "GET", "/v1/queues");
+    expect(queues.data.map((q) => q.name)).toEqual([name]);
+    const after = await call<Counts>(k, "GET", `/v1/queues/${name}`);
+    expect([after.counts.available, after.totals.received, after.totals.deleted]).toEqual([1, 0, 0]);
+
+    // Who may only look reads so, and nothing is left behind.
+    const { key } = await call<{ key: string }>(k, "POST", "/v1/keys", { name: "looks", scopes: ["viewer"] });
+    const looks = await newPage();
+    await signIn(looks, key);
+    await looks.goto(`/console/t/${tenant.name}/queues/${name}/connect`);
+    await looks.getByRole("button", { name: "Test", exact: true }).click();
+    await looks.getByRole("alert").getByText("permission_denied").waitFor();
+    // What fails half way takes its queue away again.
+    await page.route("**/receive?*", (r) => r.fulfill({ json: { messages: [] } }));
+    await page.getByRole("button", { name: "Test again" }).click();
+    await page.getByRole("alert").waitFor();
+    expect((await call<{ data: unknown[] }>(k, "GET", "/v1/queues")).data.length).toBe(1);
+  });
+}

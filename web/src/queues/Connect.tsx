@@ -6,6 +6,7 @@ import { must, useActing } from "../api/client";
 import { apiUrl } from "../api/place";
 import { Command, Copy } from "../common/Curl";
 import { Facts } from "../common/Page";
+import { ConnectTest } from "./ConnectTest";
 import { type Queue, useQueue } from "./data";
 import { useQueueName } from "./QueuePage";
 
@@ -109,6 +110,7 @@ export function Connect() {
         </Link>
         .
       </Text>
+      <ConnectTest queue={queue} />
     </Stack>
   );
 }
