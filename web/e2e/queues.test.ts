@@ -59,24 +59,39 @@ test("a queue is made, sent to, looked into without taking, received from and ac
   expect(await life.getByRole("listitem").count()).toBe(2);
 });
 
-test("a body comes from a file, if it is text", async () => {
+test("a body comes from a file, byte by byte, whether it is text or not", async () => {
   const tenant = await newTenant();
   await call(tenant.key, "PUT", "/v1/queues/orders");
   const page = await newPage();
   await signIn(page, tenant.key);
   await page.goto(`/console/t/${tenant.name}/queues/orders/send`);
-  const choose = async (name: string, buffer: Buffer) => {
+  const choose = async (name: string, mimeType: string, buffer: Buffer) => {
     const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.getByRole("button", { name: "From a file…" }).click()]);
-    await chooser.setFiles({ name, mimeType: "application/octet-stream", buffer });
+    await chooser.setFiles({ name, mimeType, buffer });
   };
-  await choose("<img src=x>.bin", Buffer.from([0xff, 0xfe, 0]));
-  await page.getByRole("alert").getByText("<img src=x>.bin is no text").waitFor();
-  await choose("order.json", Buffer.from('{"total":12.50}\r\n'));
+  const send = async (n: number) => {
+    await page.getByRole("button", { name: "Send", exact: true }).click();
+    await page.getByRole("link", { name: /^msg_/ }).nth(n).waitFor();
+  };
+  await choose("large.bin", "application/octet-stream", Buffer.alloc((1 << 20) + 1));
+  await page.getByRole("alert").getByText("large.bin is longer than 1 MiB").waitFor();
+  await choose("<img src=x>.png", "image/png", Buffer.from([0x89, 0x50, 0xff, 0xfe, 0]));
   await page.getByRole("alert").waitFor({ state: "detached" });
+  await page.getByText("<img src=x>.png, 5 B that are no text").waitFor();
+  await send(0);
+  await page.getByLabel("Priority").fill("12"); // the server says what it may be, beside the field
   await page.getByRole("button", { name: "Send", exact: true }).click();
-  await page.getByRole("link", { name: /^msg_/ }).waitFor();
-  const { data } = await call<{ data: { body: string }[] }>(tenant.key, "GET", "/v1/queues/orders/messages");
-  expect(data.map((m) => JSON.parse(m.body))).toEqual([{ total: 12.5 }]);
+  await page.locator(".mantine-InputWrapper-root").filter({ has: page.getByLabel("Priority") }).getByText(/0 to 9/).waitFor();
+  await page.getByLabel("Priority").fill("");
+  await choose("order.json", "application/json", Buffer.from('{"total":12.50}\r\n'));
+  await page.getByRole("button", { name: "Write text instead" }).waitFor({ state: "detached" });
+  await send(1);
+  type Sent = { body: string; body_encoding: string; content_type: string };
+  const { data } = await call<{ data: Sent[] }>(tenant.key, "GET", "/v1/queues/orders/messages");
+  expect(data.map((m) => [m.body_encoding, m.content_type, m.body_encoding === "base64" ? m.body : JSON.parse(m.body)])).toEqual([
+    ["base64", "image/png", "iVD//gA="],
+    ["utf8", "application/json", { total: 12.5 }],
+  ]);
 });
 
 test("what has no bound wants its name typed", async () => {

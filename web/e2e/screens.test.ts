@@ -100,6 +100,16 @@ const screens: Screen[] = [
   { name: "queue-filter-wrong", path: (t) => `/t/${t}/queues/orders/messages?filter=receeves:1`, ready: text("filter_invalid") },
   { name: "queue-send", path: (t) => `/t/${t}/queues/orders/send`, ready: (p) => p.getByLabel("Body").waitFor(), do: (p) => p.getByRole("button", { name: "Add" }).click() },
   {
+    name: "queue-send-file",
+    path: (t) => `/t/${t}/queues/orders/send`,
+    ready: (p) => p.getByLabel("Body").waitFor(),
+    do: async (p) => {
+      const [chooser] = await Promise.all([p.waitForEvent("filechooser"), p.getByRole("button", { name: "From a file…" }).click()]);
+      await chooser.setFiles({ name: "photo.png", mimeType: "image/png", buffer: Buffer.from([0x89, 0x50, 0xff, 0xfe, 0]) });
+      await p.getByText("photo.png, 5 B").waitFor();
+    },
+  },
+  {
     name: "queue-receive",
     path: (t) => `/t/${t}/queues/orders/receive`,
     ready: text("This is a real receive"),

@@ -1,4 +1,4 @@
-import { ActionIcon, Button, FileButton, Group, NativeSelect, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { ActionIcon, Button, FileButton, Group, Input, NativeSelect, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { bytes, spoken } from "../common/format";
@@ -8,6 +8,7 @@ export type BatchMessage = Schemas["BatchMessage"];
 // Draft is a message as it stands in the form.
 export type Draft = {
   body: string;
+  file?: { name: string; size: number; type: string; base64: string }; // bytes that are no text, in place of the body
   content_type: string;
   attributes: { name: string; type: string; value: string }[];
   delay: string;
@@ -21,7 +22,7 @@ export const blank: Draft = { body: "", content_type: "", attributes: [], delay:
 
 // messageOf returns a draft as an item of a batch. What was left empty is left out, so that the queue's settings hold.
 export function messageOf(d: Draft): BatchMessage {
-  const m: BatchMessage = { body: d.body };
+  const m: BatchMessage = d.file ? { body: d.file.base64, body_encoding: "base64" } : { body: d.body };
   const named = d.attributes.filter((a) => a.name !== "");
   if (d.content_type) m.content_type = d.content_type;
   if (named.length > 0) m.attributes = Object.fromEntries(named.map((a) => [a.name, { type: a.type, value: a.value }]));
@@ -55,6 +56,21 @@ function textOf(data: ArrayBuffer): string | undefined {
   }
 }
 
+// base64Of writes bytes as the API takes those that are no text.
+function base64Of(file: File): Promise<string> {
+  return new Promise((done, fail) => {
+    const reader = new FileReader();
+    reader.onload = () => done(String(reader.result).replace(/^[^,]*,/, "")); // a data URL
+    reader.onerror = () => fail(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+// withoutFile returns a draft without its file, and without the content type that came with it.
+function withoutFile(d: Draft): Draft {
+  return { ...d, file: undefined, content_type: d.file?.type === d.content_type ? "" : d.content_type };
+}
+
 type Props = { draft: Draft; set: (d: Draft) => void; fifo: boolean; topic?: boolean; fault: (pointer: string) => string | undefined };
 
 // Compose is the fields of a message.
@@ -66,25 +82,48 @@ export function Compose({ draft: d, set, fifo, topic = false, fault }: Props) {
   const [unread, setUnread] = useState<string>();
   const read = async (file: File | null) => {
     if (!file) return;
-    const body = file.size <= mostRead ? textOf(await file.arrayBuffer()) : undefined;
-    setUnread(body === undefined ? `${file.name} is no text, or longer than ${bytes(mostRead)}. A file of any kind is sent with curl --data-binary @FILE.` : undefined);
-    if (body !== undefined) set({ ...d, body });
+    setUnread(undefined);
+    try {
+      if (file.size > mostRead) return setUnread(`${file.name} is longer than ${bytes(mostRead)}. A longer one is sent with curl --data-binary @FILE.`);
+      if (file.size === 0) return setUnread(`${file.name} is empty.`);
+      const body = textOf(await file.arrayBuffer());
+      if (body !== undefined) return set({ ...withoutFile(d), body });
+      const base64 = await base64Of(file);
+      // What the browser knows of its type is better than nothing, and may be changed.
+      const { content_type } = withoutFile(d);
+      set({ ...d, body: "", file: { name: file.name, size: file.size, type: file.type, base64 }, content_type: content_type || file.type });
+    } catch {
+      setUnread(`${file.name} cannot be read.`);
+    }
   };
   const change = (i: number, patch: Partial<Draft["attributes"][number]>) => set({ ...d, attributes: d.attributes.map((a, at) => (at === i ? { ...a, ...patch } : a)) });
   return (
     <Stack>
-      <Textarea
-        label="Body"
-        value={d.body}
-        onChange={(e) => set({ ...d, body: e.currentTarget.value })}
-        autosize
-        minRows={6}
-        maxRows={20}
-        styles={{ input: { fontFamily: "var(--mono)", fontSize: "0.85rem" } }}
-        spellCheck={false}
-        description={broken ? `Not quite JSON: ${broken}. It is sent as it is.` : undefined}
-        error={fault("/messages/0/body")}
-      />
+      {d.file ? (
+        <Input.Wrapper label="Body" error={fault("/messages/0/body")}>
+          <Group gap="xs">
+            <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+              {d.file.name}, {bytes(d.file.size)} that are no text: they are sent as they are.
+            </Text>
+            <Button size="compact-xs" variant="default" onClick={() => set(withoutFile(d))}>
+              Write text instead
+            </Button>
+          </Group>
+        </Input.Wrapper>
+      ) : (
+        <Textarea
+          label="Body"
+          value={d.body}
+          onChange={(e) => set({ ...d, body: e.currentTarget.value })}
+          autosize
+          minRows={6}
+          maxRows={20}
+          styles={{ input: { fontFamily: "var(--mono)", fontSize: "0.85rem" } }}
+          spellCheck={false}
+          description={broken ? `Not quite JSON: ${broken}. It is sent as it is.` : undefined}
+          error={fault("/messages/0/body")}
+        />
+      )}
       <Group gap="xs">
         <FileButton onChange={(file) => void read(file)}>
           {(props) => (
