@@ -57,6 +57,42 @@ test("a queue is made, sent to, looked into without taking, received from and ac
   const life = page.getByRole("region", { name: "Timeline" });
   await life.getByText("deleted").waitFor();
   expect(await life.getByRole("listitem").count()).toBe(2);
+  await page.getByText(/It was deleted at .* by the key first/).waitFor();
+});
+
+test("an open message follows its lease, and leads to where it went", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  for (const name of ["orders-dlq", "orders"]) await call(k, "PUT", `/v1/queues/${name}`, { trace_retention: "1d", ...(name === "orders" && { redrive: { dead_letter_queue: "orders-dlq", max_receives: 9 } }) });
+  await call(k, "POST", "/v1/queues/orders/messages", "hello");
+  const receive = async (query: string) => (await call<{ messages: { id: string; ack_url: string }[] }>(k, "POST", `/v1/queues/orders/receive?wait=20${query}`)).messages[0];
+  const held = await receive("&visibility_timeout=3&consumer=worker-7");
+  const page = await newPage();
+  await signIn(page, k);
+  await page.goto(`/console/t/${tenant.name}/queues/orders/messages?m=${held?.id}`);
+  const drawer = page.getByRole("dialog");
+  // Nobody touches the page: it looks again when the lease has ended.
+  await drawer.getByRole("button", { name: "Edit and move…" }).waitFor();
+  const again = await receive("");
+  await call(k, "PATCH", again?.ack_url ?? "", { dead_letter: true, reason: "closed" });
+  await drawer.getByRole("button", { name: "Look again" }).click();
+  await drawer.getByText(/It was sent to the dead-letter queue at .* by the key first/).waitFor();
+  await drawer.getByText("In orders-dlq it has the same id").getByRole("link", { name: /^msg_/ }).click();
+  await page.waitForURL("**/queues/orders-dlq/messages?m=*");
+  await drawer.getByText("closed").first().waitFor();
+  await drawer.getByRole("link", { name: /^msg_/ }).first().click(); // its id there, where it is gone
+  await page.waitForURL("**/queues/orders/messages?m=*");
+
+  // One that waits is edited and moved too, and does not wait there.
+  const later = await call<{ id: string }>(k, "POST", "/v1/queues/orders/messages", "later", { "Message-Delay": "600" });
+  await page.goto(`/console/t/${tenant.name}/queues/orders/messages?m=${later.id}`);
+  await drawer.getByRole("button", { name: "Edit and move…" }).click();
+  await drawer.getByLabel("To the queue").fill("orders-dlq");
+  await drawer.getByRole("textbox", { name: "Body" }).fill("sooner");
+  await drawer.getByRole("button", { name: "Move it with this body" }).click();
+  await page.getByText(/It is in/).waitFor();
+  const { data } = await call<{ data: { body: string }[] }>(k, "GET", "/v1/queues/orders-dlq/messages?state=available&filter=sooner");
+  expect(data.map((m) => m.body)).toEqual(["sooner"]);
 });
 
 test("a body comes from a file, byte by byte, whether it is text or not", async () => {

@@ -1,7 +1,7 @@
-import { Button, Drawer, Group, Stack, Text, Textarea, TextInput, Title } from "@mantine/core";
+import { Button, Drawer, Group, Stack, Textarea, TextInput, Title } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { failureOf, must, useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Body } from "../common/Body";
@@ -11,10 +11,10 @@ import { bytes, count } from "../common/format";
 import { Facts } from "../common/Page";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
-import { Ago, Instant } from "../common/Time";
+import { Ago, Instant, useNow } from "../common/Time";
 import type { Message } from "./data";
 import { reasons, StateBadge } from "./MessageRows";
-import { MessageTimeline } from "./Timeline";
+import { Gone, MessageTimeline, There } from "./Timeline";
 
 type Props = { queue: string; id: string; close: () => void; changed: () => void };
 
@@ -30,7 +30,7 @@ export function MessageDrawer({ queue, id, close, changed }: Props) {
     <Drawer opened onClose={close} position="right" size="xl" title={<span className="mono">{id}</span>} closeButtonProps={{ "aria-label": "Close" }}>
       {gone ? (
         <Stack>
-          <Text size="sm">The message is not in the queue any more: it was acknowledged, deleted or moved, or its time has ended.</Text>
+          <Gone queue={queue} id={id} />
           <MessageTimeline queue={queue} id={id} version="gone" />
         </Stack>
       ) : (
@@ -41,8 +41,9 @@ export function MessageDrawer({ queue, id, close, changed }: Props) {
 }
 
 function Shown({ queue, message: m, close, changed, reload }: { queue: string; message: Message; close: () => void; changed: () => void; reload: () => void }) {
-  const { api } = useActing();
+  const { api, tenant = "" } = useActing();
   const say = useSay();
+  useLeaseEnd(m, reload);
   const [asks, setAsks] = useState<"delete" | "move">();
   const now = useMutation({
     mutationFn: () => must(api.PATCH("/v1/queues/{queue}/messages/{id}", { params: { path: { queue, id: m.id } }, body: { available_at: "now" } })),
@@ -60,7 +61,7 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
     ["Receives", `${count(m.receive_count)}, of which ${count(m.failure_count)} failed`],
   ];
   if (m.first_received_at) facts.push(["First received", <Instant key="f" at={m.first_received_at} />]);
-  if (m.state === "in_flight") facts.push(["Held by", <>{m.held_by ?? "somebody without a name"}, since <Ago at={m.held_since} />, back <Ago at={m.lease_expires_at} /></>]);
+  if (m.state === "in_flight") facts.push(["Held by", <>{m.held_by ?? "somebody without a name"}, since <Ago at={m.held_since} />, back <b><Ago at={m.lease_expires_at} /></b> unless that is extended</>]);
   if (m.state === "delayed") facts.push(["Available", <Ago key="a" at={m.available_at} />]);
   if (m.expires_at) facts.push(["Ends", <Ago key="e" at={m.expires_at} />]);
   if (m.group_id) facts.push(["Group", m.group_id]);
@@ -73,8 +74,8 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
     facts.push(
       m.origin.topic === undefined
         ? ["Came from", <>{m.origin.queue}, <Ago at={m.origin.left_at} />: {reasons[m.origin.reason]} after {count(m.origin.receive_count)} receives</>]
-        : ["Came from", <>the topic {m.origin.topic}, <Ago at={m.origin.left_at} />: {reasons[m.origin.reason]} to {m.origin.subscription}</>],
-      ["Its id there", <span key="o" className="mono">{m.origin.id}</span>],
+        : ["Came from", <>the topic <Link className="link" to="/t/$tenant/topics/$topic/log" params={{ tenant, topic: m.origin.topic }}>{m.origin.topic}</Link>, <Ago at={m.origin.left_at} />: {reasons[m.origin.reason]} to {m.origin.subscription}</>],
+      ["Its id there", m.origin.queue ? <There key="o" queue={m.origin.queue} id={m.origin.id} /> : <span key="o" className="mono">{m.origin.id}</span>],
     );
     if (m.origin.error) facts.push([m.origin.topic === undefined ? "What was said of it" : "Why", m.origin.error]);
   }
@@ -82,13 +83,16 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
     <Stack>
       <Group gap="xs">
         <Copy text={m.id} label="Copy id" />
+        <Button size="compact-sm" variant="default" onClick={reload}>
+          Look again
+        </Button>
         {m.state === "delayed" && (
           <Button size="compact-sm" variant="default" loading={now.isPending} onClick={() => now.mutate()}>
             Deliver now
           </Button>
         )}
         {m.state === "delayed" && <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${queue}/messages/${m.id}`, body: { available_at: "now" } }} label="Making it available by curl" />}
-        {m.state === "available" && (
+        {m.state !== "in_flight" && (
           <Button size="compact-sm" variant="default" onClick={() => setAsks(asks === "move" ? undefined : "move")} aria-expanded={asks === "move"}>
             Edit and move…
           </Button>
@@ -132,6 +136,16 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
       )}
     </Stack>
   );
+}
+
+// useLeaseEnd looks again once the lease of a message has ended: it is another consumer's then, or available.
+function useLeaseEnd(m: Message, again: () => void) {
+  const now = useNow();
+  const ended = m.state === "in_flight" && m.lease_expires_at !== null && now >= Date.parse(m.lease_expires_at);
+  useEffect(() => {
+    if (ended) again();
+    // once for each lease, and not with each second that the answer takes
+  }, [ended, m.lease_expires_at]);
 }
 
 // Move takes a message to another queue, with another body if one likes.

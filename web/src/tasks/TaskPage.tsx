@@ -9,10 +9,10 @@ import { Facts, Page } from "../common/Page";
 import { Rows } from "../common/Rows";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
+import { By } from "../keys/By";
 import { Number } from "../queues/Overview";
 import { running, type Task, useTask } from "./data";
 import { Again } from "./Again";
-import { By } from "./By";
 import { placeOf, scopeOf, share, StatusBadge, titleOf } from "./Tasks";
 
 // TaskPage is how far a task is, and the way to end it.

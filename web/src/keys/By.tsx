@@ -1,6 +1,6 @@
 import { useActing } from "../api/client";
-import { tenantKeys, useKeys } from "../keys/data";
 import { members, useCircle } from "../members/data";
+import { tenantKeys, useKeys } from "./data";
 
 // By names who asked for something, as far as the reader may know of keys and members.
 export function By({ id }: { id: string }) {
