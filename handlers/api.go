@@ -53,6 +53,8 @@ type API struct {
 	Monitor *monitor.Monitor
 	Alarms  *alarms.Store
 	Feed    *feed.Store
+	// Host tells operators of the server itself.
+	Host Host
 	// NewID makes the ids of requests: engine.Engine.NewID.
 	NewID func(shard int) engine.ID
 

@@ -127,7 +127,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.tenants.OnDelete(a.Alarms.Forget)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Feed = feed.New(feed.Config{Audit: a.Audit, Tasks: a.Tasks, Alarms: a.Alarms, Clock: fake})
-	a.Limiter = tenants.NewLimiter(h.tenants)
+	a.Limiter, a.Host = tenants.NewLimiter(h.tenants), host{}
 	h.run(h.queues.Run)
 	h.tenant = h.newTenant()
 	h.key = h.newKey(h.tenant.ID)
@@ -144,6 +144,17 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.url = srv.URL
 	return h
 }
+
+// host is a server that is well.
+type host struct{}
+
+func (host) System() handlers.System { return handlers.System{Settings: []handlers.Setting{}} }
+
+func (host) Examine(context.Context, bool) []handlers.Finding {
+	return []handlers.Finding{{Check: "server", Verdict: handlers.VerdictOK, Docs: "docs/operations.md#health"}}
+}
+
+func (host) Metrics() (string, error) { return "sluice_ready 1\n", nil }
 
 // work lets the server work on purges in this way. It would do so for all tests on its Redis, by its own clock: it needs
 // one of its own.

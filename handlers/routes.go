@@ -215,6 +215,9 @@ func (a *API) routes() []route {
 		{get, "/v1/operator_audit", "listOperatorAudit", a.listOperatorAudit, "operator_audit:read", operator, harmless},
 		{get, "/v1/operator_audit/export", "exportOperatorAudit", a.exportOperatorAudit, "operator_audit:read", operator, harmless},
 
+		{get, "/v1/system", "getSystem", a.getSystem, "system:read", operator, harmless},
+		{get, "/v1/system/doctor", "examineSystem", a.examineSystem, "system:read", operator, harmless},
+		{get, "/v1/system/support_bundle", "getSupportBundle", a.getSupportBundle, "system:read", operator, harmless},
 		{get, "/v1/system/stats", "getSystemStats", a.getSystemStats, "system:read", operator, harmless},
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},

@@ -47,19 +47,33 @@ func markdownTable() string {
 	return b.String()
 }
 
+// printedSetting is a setting as people may see it.
+type printedSetting struct {
+	name, value, where string
+	origin             Origin
+}
+
+// printed returns every setting with its value and where that came from. Secrets are ***.
+func (c Config) printed() []printedSetting {
+	var all []printedSetting
+	for _, s := range settings {
+		if s.env != "" { // otherwise an order for this run, not a setting
+			all = append(all, printedSetting{name: s.name, value: s.text(&c), origin: c.Origin(s.name), where: c.origins[s.name].where})
+		}
+	}
+	return all
+}
+
 // PrintConfig prints every setting with its value and where that came from. Secrets are ***.
 func (c Config) PrintConfig(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "SETTING\tVALUE\tORIGIN")
-	for _, s := range settings {
-		if s.env == "" { // an order for this run, not a setting
-			continue
+	for _, s := range c.printed() {
+		origin := string(s.origin)
+		if s.where != "" {
+			origin += " (" + s.where + ")"
 		}
-		origin := string(c.Origin(s.name))
-		if where := c.origins[s.name].where; where != "" {
-			origin += " (" + where + ")"
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.name, cmp.Or(s.text(&c), "-"), origin)
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.name, cmp.Or(s.value, "-"), origin)
 	}
 	return tw.Flush()
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 
+	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/embedded"
 	"github.com/sluicemq/sluice/internal/engine"
@@ -27,22 +28,36 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
+// Finding is one line of the doctor.
+type Finding = handlers.Finding
+
 // Verdict is what the doctor thinks of one thing.
-type Verdict string
+type Verdict = handlers.Verdict
 
 // The verdicts, from good to bad.
 const (
-	VerdictOK   Verdict = "ok"
-	VerdictWarn Verdict = "warn" // worth a look
-	VerdictFail Verdict = "fail" // messages are refused, or in danger
+	VerdictOK   = handlers.VerdictOK
+	VerdictWarn = handlers.VerdictWarn
+	VerdictFail = handlers.VerdictFail
 )
 
-// Finding is one line of the doctor.
-type Finding struct {
-	Check   string  `json:"check"`
-	Verdict Verdict `json:"verdict"`
-	Detail  string  `json:"detail"`
-	Fix     string  `json:"fix,omitempty"` // what to do; empty when all is well
+// readMore says where the documentation explains each check.
+var readMore = map[string]string{
+	"configuration":  "docs/configuration.md#settings",
+	"data directory": "docs/operations.md#the-data-directory",
+	"certificate":    "docs/operations.md#tls",
+	"server":         "docs/operations.md#health",
+	"webhooks":       "docs/webhooks.md#when-the-fault-is-on-this-side",
+	"redis":          "docs/operations.md#redis",
+	"durability":     "docs/operations.md#durability",
+	"memory":         "docs/operations.md#room",
+	"disk":           "docs/operations.md#room",
+	"log of Redis":   "docs/operations.md#durability",
+	"clock":          "docs/operations.md#health",
+	"data set":       "docs/operations.md#the-data-directory",
+	"master key":     "docs/operations.md#another-master-key",
+	"queues":         "docs/operations.md#when-something-is-wrong",
+	"signatures":     "docs/aws.md#what-to-know",
 }
 
 const (
@@ -54,6 +69,8 @@ const (
 	largeQueue = 256 << 20
 	// clockNotice is from where on a difference of clocks is worth a look. Sluice itself bears 30 seconds.
 	clockNotice = time.Second
+	// certificateNotice is how long before its end a certificate is worth a look: whoever renews them by a program does it earlier.
+	certificateNotice = 14 * 24 * time.Hour
 )
 
 // Doctor looks at the installation that c describes, from where its server runs, and says what is wrong with it. It
@@ -61,7 +78,7 @@ const (
 func Doctor(ctx context.Context, c Config) []Finding {
 	logging.Disable()
 	d := &doctor{config: c}
-	d.look(ctx)
+	d.lookFromOutside(ctx)
 	return d.findings
 }
 
@@ -77,7 +94,9 @@ func DoctorCommand(ctx context.Context, args, environ []string, out, errOut io.W
 			"Its status is 0 when all is well, 1 when something is worth a look, 2 when something is wrong.\n")
 		return 0
 	case err != nil:
-		found = []Finding{{"configuration", VerdictFail, err.Error(), "Correct the setting; \"sluice serve --help\" lists them."}}
+		d := &doctor{}
+		d.say("configuration", VerdictFail, "Correct the setting; \"sluice serve --help\" lists them.", "%s", err)
+		found = d.findings
 	default:
 		found = Doctor(ctx, c)
 	}
@@ -108,7 +127,7 @@ func printFindings(w io.Writer, found []Finding, asJSON bool) error {
 	return tw.Flush()
 }
 
-// doctor is one look at an installation.
+// doctor is one look at an installation, from outside or by a server at itself.
 type doctor struct {
 	config   Config
 	master   *keyring.Master
@@ -116,32 +135,47 @@ type doctor struct {
 	root     *keyring.Keyring                   // what the master key opens
 	disk     func(used int64, full bool) string // nil for a Redis of the operator's own
 	engine   *engine.Engine
+	tenants  *tenants.Store
+	queues   *queues.Store
+	deepest  int64 // messages of the largest queue that is looked into; 0: no matter how many
+	nameless bool  // findings say ids where they would name what is a tenant's
 	findings []Finding
 }
 
 func (d *doctor) say(check string, v Verdict, fix, format string, args ...any) {
-	d.findings = append(d.findings, Finding{check, v, fmt.Sprintf(format, args...), fix})
+	d.findings = append(d.findings, Finding{Check: check, Verdict: v, Detail: fmt.Sprintf(format, args...), Fix: fix, Docs: readMore[check]})
 }
 
 func (d *doctor) ok(check, format string, args ...any) { d.say(check, VerdictOK, "", format, args...) }
 
-// look goes on for as long as what comes next can be looked at.
-func (d *doctor) look(ctx context.Context) {
+// lookFromOutside goes on for as long as what comes next can be looked at.
+func (d *doctor) lookFromOutside(ctx context.Context) {
 	d.lookAtConfig()
+	d.lookAtCertificate()
 	if !d.lookAtFiles() {
 		return
 	}
-	d.lookAtServer(ctx)
+	d.lookAtServer(askReady(ctx, d.config.Listen, d.config.TLSCert != ""))
 	if !d.connect() {
 		return
 	}
 	defer func() { _ = d.engine.Close() }()
+	d.lookAtStorage(ctx)
+}
+
+// lookAtStorage looks at Redis and what it holds.
+func (d *doctor) lookAtStorage(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	if d.lookAtRedis(limited) && d.lookAtData(limited) {
-		d.lookAtQueues(ctx)
-		d.lookAtSignatures(ctx)
+	if !d.lookAtRedis(limited) || !d.lookAtData(limited) {
+		return
 	}
+	if d.tenants == nil {
+		d.tenants = tenants.New(d.engine, clock.Real{})
+		d.queues = queues.New(queues.Config{Engine: d.engine, ReceiptKey: d.root.Derive("receipts")})
+	}
+	d.lookAtQueues(ctx)
+	d.lookAtSignatures(ctx)
 }
 
 func (d *doctor) lookAtConfig() {
@@ -151,6 +185,29 @@ func (d *doctor) lookAtConfig() {
 	}
 	if len(warnings) == 0 {
 		d.ok("configuration", "valid, nothing unusual")
+	}
+}
+
+// lookAtCertificate looks at the files of the listener's certificate, if it has one.
+func (d *doctor) lookAtCertificate() {
+	if d.config.TLSCert == "" {
+		return
+	}
+	fix := "Renew it: a server takes the new files within five seconds."
+	pair, err := tls.LoadX509KeyPair(d.config.TLSCert, d.config.TLSKey)
+	if err != nil {
+		d.say("certificate", VerdictFail, "Bring the files back: a server goes on with what it has read, and does not start again.", "%v", err)
+		return
+	}
+	left := time.Until(pair.Leaf.NotAfter)
+	until := pair.Leaf.NotAfter.UTC().Format(time.RFC3339)
+	switch why := doubts(pair.Leaf, d.config.publicHost(), time.Now()); {
+	case len(why) > 0:
+		d.say("certificate", VerdictFail, fix, "clients may refuse it: %s", strings.Join(why, ", "))
+	case left < certificateNotice:
+		d.say("certificate", VerdictWarn, fix, "it expires at %s, in %d days", until, int(left/(24*time.Hour)))
+	default:
+		d.ok("certificate", "valid until %s", until)
 	}
 }
 
@@ -185,9 +242,8 @@ func (d *doctor) lookAtFiles() bool {
 	return true
 }
 
-// lookAtServer asks the server itself whether it is ready.
-func (d *doctor) lookAtServer(ctx context.Context) {
-	r, err := askReady(ctx, d.config.Listen, d.config.TLSCert != "")
+// lookAtServer says what the server thinks of itself; err is that there is none that answers.
+func (d *doctor) lookAtServer(r readiness, err error) {
 	switch {
 	case err != nil:
 		d.say("server", VerdictWarn, "Start it with \"sluice serve\".", "no server answers on %s: %v", d.config.Listen, err)
@@ -288,6 +344,10 @@ func (d *doctor) lookAtRedis(ctx context.Context) bool {
 	for _, w := range dur.Warnings {
 		d.say("durability", VerdictWarn, "See docs/operations.md, Durability.", "%s", w)
 	}
+	if d.engine.Memory() {
+		d.say("durability", VerdictWarn, "Install redis-server or valkey-server, or set SLUICE_REDIS_URL.", "everything is in the memory of the server, and lost when it ends")
+		return true // it has no limit, files or clock of its own
+	}
 	if len(dur.Unsafe)+len(dur.Warnings) == 0 {
 		d.ok("durability", "%s", dur.Level)
 	}
@@ -333,7 +393,7 @@ func (d *doctor) lookAtData(ctx context.Context) bool {
 	have, err := d.engine.Claim(ctx, engine.Identity{}, false)
 	root, sealed := openRoot(d.master, have)
 	known := ""
-	if raw, err := os.ReadFile(filepath.Join(d.config.DataDir, installationFile)); err == nil {
+	if raw, err := os.ReadFile(filepath.Join(d.config.DataDir, installationFile)); err == nil && !d.engine.Memory() {
 		known = strings.TrimSpace(string(raw))
 	}
 	fix := "Connect the right Redis, or bring its data back. Do not start a server before."
@@ -351,7 +411,7 @@ func (d *doctor) lookAtData(ctx context.Context) bool {
 	case have.Region != d.config.Region:
 		d.say("data set", VerdictFail, "Set SLUICE_REGION to "+have.Region+".", "the data belongs to region %s, not %s", have.Region, d.config.Region)
 	default:
-		d.ok("data set", "installation %s, as the data directory says", have.Epoch)
+		d.ok("data set", "installation %s, which the master key opens", have.Epoch)
 		d.have, d.root = have, root
 		d.lookAtKey()
 		return true
@@ -371,16 +431,21 @@ func (d *doctor) lookAtKey() {
 
 // lookAtQueues holds the invariants against the first queues.
 func (d *doctor) lookAtQueues(ctx context.Context) {
-	held := tenants.New(d.engine, clock.Real{})
-	store := queues.New(queues.Config{Engine: d.engine, ReceiptKey: d.root.Derive("receipts")})
-	seen, busy, bad := 0, 0, 0
+	seen, busy, deep, bad := 0, 0, 0, 0
 	each := func(t tenants.Tenant, q queues.Listing) error {
 		seen++
-		name := t.Name + "/" + q.Name
+		name := d.nameOf(t) + "/" + q.Name
+		if d.nameless {
+			name = "a queue of " + d.nameOf(t)
+		}
 		if q.Bytes > largeQueue {
 			d.say("queues", VerdictWarn, "Consume or purge it; in a Cluster such a queue stands still while its slot moves.", "%s holds %d MiB", name, q.Bytes>>20)
 		}
-		r, err := store.Check(ctx, t.ID, q.Name)
+		if d.deepest > 0 && q.Available+q.InFlight+q.Delayed > d.deepest {
+			deep++
+			return nil
+		}
+		r, err := d.queues.Check(ctx, t.ID, q.Name)
 		switch {
 		case errors.Is(err, queues.ErrQueueNotFound):
 		case err != nil:
@@ -389,28 +454,52 @@ func (d *doctor) lookAtQueues(ctx context.Context) {
 			busy++
 		case len(r.Violations) > 0:
 			bad++
-			d.say("queues", VerdictFail, "This is a fault of Sluice or of Redis: please report it with this line.", "%s: %s", name, strings.Join(r.Violations[:min(3, len(r.Violations))], "; "))
+			what := strings.Join(r.Violations[:min(3, len(r.Violations))], "; ")
+			if d.nameless {
+				what = fmt.Sprintf("%d violations", len(r.Violations))
+			}
+			d.say("queues", VerdictFail, "This is a fault of Sluice or of Redis: please report it with this line.", "%s: %s", name, what)
 		}
 		return nil
 	}
-	if err := eachQueue(ctx, held, store, doctorQueues, each); err != nil {
+	err := eachQueue(ctx, d.tenants, d.queues, doctorQueues, each)
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if err != nil && !late {
 		d.say("queues", VerdictFail, "Look into the log of Redis.", "%v", err)
 		return
 	}
+	var but []string
+	if busy > 0 {
+		but = append(but, fmt.Sprintf("%d were in use", busy))
+	}
+	if deep > 0 {
+		but = append(but, fmt.Sprintf("%d have more than %d messages, into which only \"sluice doctor\" looks", deep, d.deepest))
+	}
+	if late {
+		but = append(but, "then the time was over")
+	}
 	switch {
 	case bad > 0:
-	case busy > 0:
-		d.ok("queues", "%d of %d looked at are whole, the others were in use", seen-busy, seen)
+	case len(but) > 0:
+		d.ok("queues", "%d of %d looked at are whole, %s", seen-busy-deep, seen, strings.Join(but, ", "))
 	default:
 		d.ok("queues", "%d looked at, all whole", seen)
 	}
 }
 
+// nameOf says which tenant it is.
+func (d *doctor) nameOf(t tenants.Tenant) string {
+	if d.nameless {
+		return t.ID.String()
+	}
+	return t.Name
+}
+
 // lookAtSignatures names tenants that are let in without a signature.
 func (d *doctor) lookAtSignatures(ctx context.Context) {
-	held, found := tenants.New(d.engine, clock.Real{}), 0
+	found := 0
 	for after := ""; ; {
-		page, next, err := held.List(ctx, "", tenants.MaxPage, after)
+		page, next, err := d.tenants.List(ctx, "", tenants.MaxPage, after)
 		if err != nil {
 			d.say("signatures", VerdictFail, "Look into the log of Redis.", "%v", err)
 			return
@@ -418,8 +507,8 @@ func (d *doctor) lookAtSignatures(ctx context.Context) {
 		for _, t := range page {
 			if t.AnySignature {
 				found++
-				d.say("signatures", VerdictWarn, `PATCH /v1/tenants/`+t.Name+` {"aws_any_signature":false}`,
-					"who is on the machine of a server needs no secret for what is of tenant %s", t.Name)
+				d.say("signatures", VerdictWarn, `PATCH /v1/tenants/`+d.nameOf(t)+` {"aws_any_signature":false}`,
+					"who is on the machine of a server needs no secret for what is of tenant %s", d.nameOf(t))
 			}
 		}
 		if after = next; next == "" {

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -25,17 +24,13 @@ import (
 func patient(t *testing.T, c server.Config) (map[string]server.Verdict, string) {
 	t.Helper()
 	found := server.Doctor(t.Context(), c)
-	worst := map[string]server.Verdict{}
-	order := []server.Verdict{"", server.VerdictOK, server.VerdictWarn, server.VerdictFail}
 	for _, f := range found {
-		if slices.Index(order, f.Verdict) > slices.Index(order, worst[f.Check]) {
-			worst[f.Check] = f.Verdict
-		}
+		explained(t, f)
 		if (f.Verdict == server.VerdictOK) != (f.Fix == "") {
 			t.Errorf("%+v: want a fix for what is not well, and only then", f)
 		}
 	}
-	return worst, fmt.Sprintf("%+v", found)
+	return verdicts(found), fmt.Sprintf("%+v", found)
 }
 
 func TestTheDoctorFindsWhatIsWrong(t *testing.T) {

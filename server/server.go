@@ -33,6 +33,7 @@ type Server struct {
 	clock  testClock
 	greet  io.Writer
 
+	started     time.Time
 	api, admin  net.Listener
 	certificate *certificate // nil without TLS
 	health      *health
@@ -68,7 +69,7 @@ func New(c Config, options ...Option) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, booted: make(chan struct{}), greet: io.Discard, console: web.Handler()}
+	s := &Server{config: c, started: time.Now(), booted: make(chan struct{}), greet: io.Discard, console: web.Handler()}
 	for _, o := range options {
 		o(s)
 	}

@@ -122,13 +122,17 @@ func (s *Server) openTLS() error {
 	if s.config.TLSCert == "" {
 		return nil
 	}
-	name := ""
-	if s.config.PublicURL != nil {
-		name = s.config.PublicURL.Hostname()
-	}
 	var err error
-	s.certificate, err = openCertificate(s.config.TLSCert, s.config.TLSKey, name, s.logger)
+	s.certificate, err = openCertificate(s.config.TLSCert, s.config.TLSKey, s.config.publicHost(), s.logger)
 	return err
+}
+
+// publicHost is what clients call the server, or "".
+func (c Config) publicHost() string {
+	if c.PublicURL == nil {
+		return ""
+	}
+	return c.PublicURL.Hostname()
 }
 
 // HasTLS reports whether the listener speaks TLS, so that Reload has something to do.

@@ -140,3 +140,32 @@ test("an operator sees which tenants do most, and how much of its limits one use
   await theirs.getByRole("alert").first().waitFor();
   expect(await theirs.getByRole("table", { name: "Tenants" }).count()).toBe(0);
 });
+
+test("the server says how it is, how it was set up, and packs that for whoever helps", async () => {
+  const tenant = await newTenant();
+  await call(inject("operatorKey"), "PATCH", `/v1/tenants/${tenant.name}`, { aws_any_signature: true });
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto("/console/admin/system");
+  const found = page.getByRole("table", { name: "What it finds" });
+  await found.getByText(`no secret for what is of tenant ${tenant.name}`).waitFor();
+  expect(await found.getByRole("row").nth(1).innerText()).not.toContain("well"); // the worst comes first
+  expect(await found.getByRole("link", { name: "aws in the docs" }).first().getAttribute("href")).toMatch(/docs\/aws\.md#what-to-know$/);
+
+  await call(inject("operatorKey"), "PATCH", `/v1/tenants/${tenant.name}`, { aws_any_signature: false });
+  await page.getByRole("button", { name: "Look again" }).click();
+  await found.getByText(`of tenant ${tenant.name}`).waitFor({ state: "detached" });
+
+  const settings = page.getByRole("table", { name: "Settings" });
+  await settings.getByText("SLUICE_OIDC_CLIENT_SECRET").waitFor();
+  expect(await settings.getByRole("row", { name: /oidc_client_secret/ }).innerText()).toContain("***");
+  expect(await settings.getByText("log_format").count()).toBe(0);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await settings.getByText("log_format").waitFor();
+
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
+  const text = Buffer.concat(await (await file.createReadStream()).toArray()).toString();
+  expect(file.suggestedFilename()).toMatch(/^sluice-support-\d{4}-\d\d-\d\d\.json$/);
+  expect(JSON.parse(text)).toMatchObject({ format: 1, system: { engine: "redis-server" } });
+  for (const secret of [tenant.name, tenant.key, inject("operatorKey")]) expect(text).not.toContain(secret);
+});
