@@ -22,6 +22,9 @@ func (a *API) admit(c echo.Context, req *Request) error {
 		return nil
 	}
 	rate, err := a.Limiter.Admit(req.Tenant, req.terms, min(r.ContentLength, maxCharged))
+	if err != nil {
+		a.Meter.Refused(req.Tenant)
+	}
 	if rate.Policy == nil {
 		return nil
 	}

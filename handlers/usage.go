@@ -37,6 +37,8 @@ type Usage struct {
 	MessagesPublished int64 `json:"messages_published" example:"10"`
 	// Messages of topics that were brought to queues.
 	MessagesDelivered int64 `json:"messages_delivered" example:"30"`
+	// Requests that were refused because the tenant did too much a second: 429 `rate_limited`. Of the tenant as a whole only.
+	Throttled int64 `json:"throttled" example:"12"`
 }
 
 func newUsage(u tenants.Usage, by tenants.Kind) Usage {
@@ -44,7 +46,7 @@ func newUsage(u tenants.Usage, by tenants.Kind) Usage {
 	out := Usage{Start: Instant{u.Start}, Others: u.Others,
 		Requests: n[tenants.MetricRequests], BytesIn: n[tenants.MetricBytesIn], BytesOut: n[tenants.MetricBytesOut],
 		MessagesSent: n[tenants.MetricSent], MessagesReceived: n[tenants.MetricReceived], MessagesDeleted: n[tenants.MetricDeleted],
-		MessagesPublished: n[tenants.MetricPublished], MessagesDelivered: n[tenants.MetricDelivered]}
+		MessagesPublished: n[tenants.MetricPublished], MessagesDelivered: n[tenants.MetricDelivered], Throttled: n[tenants.MetricThrottled]}
 	switch {
 	case u.Others:
 	case by == tenants.KindQueue:

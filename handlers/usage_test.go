@@ -131,4 +131,10 @@ func TestRefusalsAreNoUsage(t *testing.T) {
 	if err != nil || served == 5 || len(list) != 1 || list[0].Counts[tenants.MetricRequests] != served {
 		t.Errorf("%d of 5 requests were served; usage is %+v, %v", served, list, err)
 	}
+	h.limited(`{"requests_per_second":null}`)
+	var page handlers.Page[handlers.Usage]
+	h.do("GET", "/v1/usage", "").is(200).into(&page)
+	if len(page.Data) != 1 || page.Data[0].Throttled != 5-served || page.Data[0].Requests != served {
+		t.Errorf("%d of 5 requests were throttled; told is %+v", 5-served, page.Data)
+	}
 }

@@ -28,6 +28,7 @@ const (
 	MetricDeleted                 // messages that consumers were done with, or that were deleted one by one
 	MetricPublished               // messages that a topic took
 	MetricDelivered               // messages of a topic that were brought to a queue
+	MetricThrottled               // requests that were refused because the tenant did too much a second
 
 	metricCount
 )
@@ -250,6 +251,9 @@ func (c Counts) String() string {
 	}
 	return string(b)
 }
+
+// Refused counts a request that the limiter did not let in. A nil meter counts nothing.
+func (m *Meter) Refused(id ID) { m.Add(id, KindTenant, "", MetricThrottled, 1) }
 
 // parseCounts reads what String wrote, and leaves out metrics of newer servers.
 func parseCounts(text string) (c Counts, err error) {

@@ -363,7 +363,9 @@ func (c *call) authenticate() error {
 		return errDenied.with("%s is not authorized to perform: %s:%s because its key reaches only some queues, and so no topics", c.user(), c.service.scope, c.act.name)
 	}
 	if c.door.Limiter != nil {
-		_, err = c.door.Limiter.Admit(c.who.Tenant, c.terms, int64(len(c.body)))
+		if _, err = c.door.Limiter.Admit(c.who.Tenant, c.terms, int64(len(c.body))); err != nil {
+			c.door.Meter.Refused(c.who.Tenant)
+		}
 	}
 	if err == nil && holds && c.door.OnceEach { // last, so that what was refused for now may be sent again as it is
 		err = signer.Use(c.ctx, s.Text(), c.id, s.End().Sub(c.door.Clock.Now()))

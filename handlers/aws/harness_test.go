@@ -123,7 +123,7 @@ func open(tb testing.TB, options ...option) *doorTest {
 	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Clock: h.clock, Terms: h.tenants.Terms, Storage: storage, Notifier: d.Notifier,
 		ByAccount: h.tenants.ByAccount})
 	d.Topics, d.Audit = h.topics, h.audit
-	d.Limiter = tenants.NewLimiter(h.tenants)
+	d.Limiter, d.Meter = tenants.NewLimiter(h.tenants), tenants.NewMeter(h.tenants)
 	d.Queues, d.Tenants, d.Auth, d.Tasks, d.NewID = h.queues, h.tenants, auth.NewAuthenticator(h.keys, nil), tasks.New(e, h.clock), e.NewID
 	if h.tenant.ID.IsZero() {
 		h.tenant, _, err = h.tenants.Put(tb.Context(), fmt.Sprintf("a%d-%d", os.Getpid(), names.Add(1)), tenants.Settings{}, tenants.Condition{})

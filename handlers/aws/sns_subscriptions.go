@@ -277,7 +277,9 @@ func (c *call) adopt(owner tenants.ID) error {
 	if c.ownerAccount, c.ownerTerms = c.account, c.terms; c.door.Limiter == nil {
 		return nil
 	}
-	_, err = c.door.Limiter.Admit(owner, c.terms, int64(len(c.body)))
+	if _, err = c.door.Limiter.Admit(owner, c.terms, int64(len(c.body))); err != nil {
+		c.door.Meter.Refused(owner)
+	}
 	return err
 }
 

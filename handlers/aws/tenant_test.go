@@ -56,6 +56,11 @@ func TestLimitsOfATenant(t *testing.T) {
 		diff(t, "Retry-After", "1", a.header.Get("Retry-After"))
 		c.limited(tenants.Limits{})
 		diff(t, "stored", []string{"1", "2"}, bodies(c.receive(address)))
+		c.door.Meter.Flush(t.Context())
+		list, _, err := c.tenants.Usage(t.Context(), c.tenant.ID, tenants.UsageQuery{Granularity: tenants.ByHour, To: c.clock.Now().Add(time.Hour)}, 10, "")
+		if err != nil || len(list) != 1 || list[0].Counts[tenants.MetricThrottled] != 1 {
+			t.Errorf("one request was throttled; usage is %+v, %v", list, err)
+		}
 	})
 }
 
