@@ -148,7 +148,9 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 // host is a server that is well.
 type host struct{}
 
-func (host) System() handlers.System { return handlers.System{Settings: []handlers.Setting{}} }
+func (host) System(context.Context) (handlers.System, error) {
+	return handlers.System{Nodes: []handlers.StorageNode{}, Settings: []handlers.Setting{}}, nil
+}
 
 func (host) Examine(context.Context, bool) []handlers.Finding {
 	return []handlers.Finding{{Check: "server", Verdict: handlers.VerdictOK, Docs: "docs/operations.md#health"}}

@@ -10,7 +10,7 @@ import (
 // Host tells of the server that runs the API.
 type Host interface {
 	// System says what it is and how it was set up, without secrets.
-	System() System
+	System(ctx context.Context) (System, error)
 	// Examine looks whether something is wrong. It changes nothing. nameless findings name nothing that is a tenant's.
 	Examine(ctx context.Context, nameless bool) []Finding
 	// Metrics are what it counts, in the text format of Prometheus.
@@ -30,10 +30,21 @@ type System struct {
 	Durability string `json:"durability" example:"fsync"`
 	// It was read from the storage itself.
 	DurabilityVerified bool `json:"durability_verified" example:"true"`
+	// The masters of Redis, by their addresses; none for `memory`, which has no limit of its own.
+	Nodes []StorageNode `json:"nodes"`
 	// When the certificate of the listener ends. Null: it speaks plain HTTP.
 	CertificateExpiresAt *Instant `json:"certificate_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	// All settings, as `sluice serve --print-config` shows them.
 	Settings []Setting `json:"settings"`
+}
+
+// StorageNode is a Redis that stores messages.
+type StorageNode struct {
+	Address string `json:"address" example:"127.0.0.1:6379"`
+	// Bytes of memory.
+	Used int64 `json:"used" example:"734003200"`
+	// Where it takes no more: sends are refused from 85 % of it on. 0: it has no limit.
+	Limit int64 `json:"limit" example:"4294967296"`
 }
 
 // Setting is one setting of a server.
@@ -106,7 +117,11 @@ func (a *API) getSystem(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, a.Host.System())
+	s, err := a.Host.System(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, s)
 }
 
 // examineSystem looks whether something is wrong.
@@ -147,6 +162,10 @@ func (a *API) getSupportBundle(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, SupportBundle{Format: bundleFormat, MadeAt: Instant{a.Clock.Now()}, System: a.Host.System(),
+	s, err := a.Host.System(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, SupportBundle{Format: bundleFormat, MadeAt: Instant{a.Clock.Now()}, System: s,
 		Findings: a.Host.Examine(c.Request().Context(), true), Metrics: counted})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/engine"
 )
 
 const (
@@ -31,11 +32,11 @@ func newHost(s *Server, p *parts) *host {
 }
 
 // System implements handlers.Host.
-func (h *host) System() handlers.System {
+func (h *host) System(ctx context.Context) (handlers.System, error) {
 	r, _ := h.server.health.report()
 	out := handlers.System{
 		Version: Version, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, StartedAt: handlers.Instant{Time: h.server.started},
-		Engine: r.Engine, RedisVersion: r.Redis, Durability: r.Durability, DurabilityVerified: r.Verified,
+		Engine: r.Engine, RedisVersion: r.Redis, Durability: r.Durability, DurabilityVerified: r.Verified, Nodes: []handlers.StorageNode{},
 	}
 	if c := h.server.certificate; c != nil {
 		out.CertificateExpiresAt = &handlers.Instant{Time: c.current.Load().Leaf.NotAfter}
@@ -43,7 +44,17 @@ func (h *host) System() handlers.System {
 	for _, s := range h.server.config.printed() {
 		out.Settings = append(out.Settings, handlers.Setting{Name: s.name, Value: s.value, Origin: string(s.origin), Where: s.where})
 	}
-	return out
+	if h.parts.engine.Memory() {
+		return out, nil
+	}
+	nodes, err := h.parts.engine.Vitals(ctx)
+	if err != nil {
+		return out, engine.ErrUnavailable.Because(err)
+	}
+	for _, n := range nodes {
+		out.Nodes = append(out.Nodes, handlers.StorageNode{Address: n.Addr, Used: n.Used, Limit: n.Limit})
+	}
+	return out, nil
 }
 
 // Examine implements handlers.Host: it is the doctor of the server that runs, without what can only be asked from outside.

@@ -106,6 +106,11 @@ func TestAServerLooksAtItself(t *testing.T) {
 		t.Errorf("with 10,001 messages: %s", all)
 	}
 
+	var about handlers.System
+	must(t, http.StatusOK, &about, http.MethodGet, s.URL()+"/v1/system", s.OperatorKey, "")
+	if n := about.Nodes; len(n) != 1 || n[0].Limit != 100<<20 || n[0].Used < 1<<20 {
+		t.Errorf("the one Redis: %+v", n)
+	}
 	for _, path := range []string{"/v1/system", "/v1/system/doctor", "/v1/system/support_bundle"} {
 		must(t, http.StatusForbidden, nil, http.MethodGet, s.URL()+path, s.Key, "")
 		must(t, http.StatusUnprocessableEntity, nil, http.MethodGet, s.URL()+path+"?deep=true", s.OperatorKey, "")
@@ -125,7 +130,7 @@ func TestAServerInMemoryLooksAtItself(t *testing.T) {
 	}
 	var about handlers.System
 	must(t, http.StatusOK, &about, http.MethodGet, p.URL+"/v1/system", p.OperatorKey, "")
-	if about.Engine != "memory" || about.Durability != "memory" || about.CertificateExpiresAt != nil {
+	if about.Engine != "memory" || about.Durability != "memory" || about.CertificateExpiresAt != nil || len(about.Nodes) != 0 {
 		t.Errorf("in memory: %+v", about)
 	}
 	origin := map[string]handlers.Setting{}

@@ -169,3 +169,62 @@ test("the server says how it is, how it was set up, and packs that for whoever h
   expect(JSON.parse(text)).toMatchObject({ format: 1, system: { engine: "redis-server" } });
   for (const secret of [tenant.name, tenant.key, inject("operatorKey")]) expect(text).not.toContain(secret);
 });
+
+test("the fleet says how full the storage is, and its tenants are a table to keep", async () => {
+  const tenant = await newTenant();
+  await call(tenant.key, "PUT", "/v1/queues/orders");
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto("/console/admin/overview");
+  await page.getByText(/^[\d.]+ [kMG]iB of [\d.]+ [MGT]iB, \d+ %$/).waitFor();
+  await page.goto(`/console/admin/tenants?q=${tenant.name}`);
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export as CSV" }).click()]);
+  const lines = Buffer.concat(await (await file.createReadStream()).toArray()).toString().trim().split("\r\n");
+  expect(file.suggestedFilename()).toBe("tenants.csv");
+  expect(lines).toHaveLength(2);
+  expect(lines[0]).toMatch(/^name,id,account_number,state/);
+  expect(lines[1]).toMatch(new RegExp(`^${tenant.name},[^,]+,\\d{12},active,`));
+});
+
+test("an operator sees how a tenant fares, what a limit would do, and replaces its keys", async () => {
+  const tenant = await newTenant();
+  await call(inject("operatorKey"), "POST", `/v1/tenants/${tenant.name}/keys`, { name: "second" });
+  await call(tenant.key, "PUT", "/v1/queues/orders");
+  await call(tenant.key, "POST", "/v1/queues/orders/messages", "waits");
+  await expect.poll(() => call<{ data: unknown[] }>(inject("operatorKey"), "GET", `/v1/tenants/${tenant.name}/usage`).then((u) => u.data.length), { timeout: 30_000 }).toBe(1);
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto(`/console/admin/tenants/${tenant.name}`);
+  const main = page.locator("main");
+  await main.getByText(/, in orders$/).waitFor();
+  await main.getByText("< 0.01 a second").waitFor();
+  const keys = page.getByRole("table", { name: "Keys" });
+  expect(await keys.getByRole("row").nth(1).innerText()).toMatch(/first[\s\S]*ago[\s\S]*127\.0\.0\.1/);
+  expect(await keys.getByRole("row").nth(2).innerText()).toMatch(/second[\s\S]*never/);
+  await page.getByRole("table", { name: "Changes of the tenant" }).getByText("putTenant").first().waitFor();
+
+  await page.getByRole("textbox", { name: "Keys" }).fill("1");
+  await page.getByText("Keys: 2 now. It keeps them, and gets no more.").waitFor();
+  await page.getByRole("textbox", { name: "Requests a second" }).fill("5");
+  await page.getByText(/The busiest hour of the last week, .* had < 0.01 a second on average: below the limit, but for bursts\./).waitFor();
+
+  await page.getByRole("button", { name: "Rotate all…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("The old keys go on for").fill("0");
+  await dialog.getByRole("button", { name: "Rotate all", exact: true }).click();
+  await dialog.getByText("They are shown this once").waitFor();
+  await dialog.getByLabel("I have stored them").check();
+  const shown = (await dialog.locator("pre").first().innerText()).trim().split("\n");
+  expect(shown.map((l) => l.split(" ")[0]).sort()).toEqual(["first", "second"]);
+  for (const line of shown) await call(line.split(" ")[1] ?? "", "GET", "/v1/queues");
+  await expect.poll(() => call(tenant.key, "GET", "/v1/queues").then(() => "let in", (e: Error) => e.message), { timeout: 15_000 }).toContain("401");
+  await dialog.getByRole("button", { name: "Done" }).click();
+});
+
+test("the audit log names who could not sign in", async () => {
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await fetch(`${inject("url")}/v1/session`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ email: "nobody@example.com", password: "wrong password" }) });
+  await page.goto("/console/admin/audit?outcome=refused");
+  await page.getByRole("row", { name: /createSession.*somebody who could not sign in/ }).first().waitFor();
+});

@@ -10,6 +10,7 @@ import { Rows } from "../common/Rows";
 import { Empty, Loaded, NoMatch } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
+import { By } from "./By";
 
 type Entry = Schemas["AuditEntry"];
 
@@ -124,10 +125,6 @@ function Log({ of, title }: { of: "tenant" | "operator"; title: string }) {
       )}
     </Page>
   );
-}
-
-function By({ actor: a }: { actor: Entry["actor"] }) {
-  return <span className="mono">{a.key_id || a.member_id || a.portal_link_id || a.identity?.subject}</span>;
 }
 
 function Target({ of: { target: t, tenant } }: { of: Entry }) {

@@ -6,7 +6,7 @@ import { save } from "../common/save";
 import type { CreatedKey } from "./data";
 
 // envOf is a key as a file of variables.
-function envOf(k: CreatedKey): string {
+export function envOf(k: CreatedKey): string {
   const lines = [`MQ=${apiUrl}/v1`, `KEY=${k.key}`];
   if (k.aws) lines.push(`AWS_ACCESS_KEY_ID=${k.aws.access_key_id}`, `AWS_SECRET_ACCESS_KEY=${k.aws.secret_access_key}`, `AWS_DEFAULT_REGION=${k.aws.region}`, `AWS_ENDPOINT_URL=${new URL(apiUrl).origin}`);
   return `${lines.join("\n")}\n`;

@@ -1,13 +1,57 @@
-import { Card, Stack, Title } from "@mantine/core";
-import { Page } from "../common/Page";
+import { Card, Group, Stack, Title } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { must } from "../api/client";
+import { Curl } from "../common/Curl";
+import { ago, bytes } from "../common/format";
+import { Facts, Page } from "../common/Page";
 import { Loaded } from "../common/states";
 import { useUrl } from "../common/url";
 import { Charts } from "../stats/Charts";
 import { Totals } from "../stats/TenantOverview";
-import { orders, useTenants } from "./data";
+import { useSeries } from "../stats/data";
+import { api, orders, useTenants } from "./data";
+import { forecastOf } from "./storage";
 import { TenantRows } from "./TenantRows";
 
 const top = 10;
+
+// Storage is how full Redis is, and for how long its room lasts if messages go on growing as in the last day.
+function Storage() {
+  const system = useQuery({ queryKey: ["system"], staleTime: 60_000, queryFn: () => must(api.GET("/v1/system")) });
+  const { data: series } = useSeries("system", "24h", false);
+  return (
+    <Card withBorder>
+      <Group justify="space-between" mb="sm">
+        <Title order={2} size="h5">
+          Storage
+        </Title>
+        <Curl call={{ method: "GET", path: "/v1/system" }} />
+      </Group>
+      <Loaded query={system} rows={4}>
+        {(s) => {
+          const f = forecastOf(s.nodes, series);
+          return (
+            <Facts
+              of={[
+                ["Memory of Redis", s.nodes.length === 0 ? "that of the server" : `${bytes(f.used)} of ${f.limit === 0 ? "no limit" : `${bytes(f.limit)}, ${Math.floor((100 * f.used) / f.limit)} %`}`],
+                ["Messages grow by", f.perDay === null ? "not known yet: numbers of an hour are needed" : f.perDay <= 0 ? "nothing" : `${bytes(Math.round(f.perDay))} a day`],
+                ["Room for", f.perDay === null ? "not known yet" : f.days === null ? "no end in sight" : f.days > 365 ? "more than a year" : `about ${ago(f.days * 86_400)}, then sends are refused`],
+                ["Durability", s.durability],
+                [
+                  "Version",
+                  <Link key="v" className="link" to="/admin/system">
+                    {s.version}
+                  </Link>,
+                ],
+              ]}
+            />
+          );
+        }}
+      </Loaded>
+    </Card>
+  );
+}
 
 // Fleet is how all tenants together are, and which of them do most.
 export function Fleet() {
@@ -19,6 +63,7 @@ export function Fleet() {
       <Stack>
         <Totals of="system" />
         <Charts of="system" />
+        <Storage />
         <Card withBorder>
           <Title order={2} size="h5" mb="sm">
             The first {top} tenants

@@ -2,14 +2,16 @@ import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must } from "../api/client";
-import { pathOf, unchanged } from "../api/curl";
+import { pathOf, unchanged, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
+import { allPages, csvOf } from "../common/csv";
+import { Export } from "../common/Export";
 import { Page, Pager, SearchField } from "../common/Page";
 import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
 import type { CreatedKey } from "../keys/data";
 import { Shown } from "../keys/Shown";
-import { api, orders, useTenants } from "./data";
+import { api, type Order, orders, useTenants } from "./data";
 import { TenantRows } from "./TenantRows";
 
 export function TenantList() {
@@ -19,7 +21,16 @@ export function TenantList() {
   const [made, setMade] = useState<CreatedKey>();
   const create = <Button onClick={() => setUrl({ new: "tenant" })}>Create a tenant</Button>;
   return (
-    <Page title="Tenants" actions={create}>
+    <Page
+      title="Tenants"
+      actions={
+        <>
+          <Export name="tenants.csv" text={() => tableOf(q, by)} />
+          <Curl call={{ method: "GET", path: withQuery("/v1/tenants", { prefix: q, sort: sort && by }) }} />
+          {create}
+        </>
+      }
+    >
       <SearchField name="q" label="Names that begin with" placeholder="Names that begin with…  ( / )" />
       <Loaded query={list} rows={8}>
         {({ data, next_cursor }) => {
@@ -53,6 +64,22 @@ export function TenantList() {
   );
 }
 
+const mostExported = 10_000;
+
+// tableOf returns the tenants of a list as a table, with what is on the screen and what is not.
+async function tableOf(prefix: string, by: Order) {
+  const { rows, more } = await allPages(mostExported, (cursor) => must(api.GET("/v1/tenants", { params: { query: { prefix, sort: by === "name" ? undefined : by, cursor, limit: 500 } } })));
+  const head = ["name", "id", "account_number", "state", "suspended", "plan", "available", "in_flight", "delayed", "bytes", "stored_bytes_limit", "sent_per_second", "received_per_second", "last_active_at", "created_at", "notes"];
+  const text = csvOf(
+    head,
+    rows.map((t) => {
+      const a = t.activity;
+      return [t.name, t.id, t.account_number, t.state, t.suspended?.mode, t.plan, a?.available, a?.in_flight, a?.delayed, a?.bytes, t.effective_limits.stored_bytes, a?.rates.sent, a?.rates.received, a?.last_active_at, t.created_at, t.notes];
+    }),
+  );
+  return { text, note: more ? `The first ${rows.length} tenants are in the file; there are more.` : undefined };
+}
+
 const firstKey = (tenant: string) => ({ name: `first key of ${tenant}` });
 
 // CreateTenant takes a name, and gives the key that the tenant begins with.
@@ -84,7 +111,7 @@ function CreateTenant({ close, made }: { close: () => void; made: (k: CreatedKey
           <Group justify="flex-end">
             <Curl
               call={{ method: "PUT", path: pathOf`/v1/tenants/${name.trim() || "NAME"}`, headers: unchanged() }}
-              then={{ method: "POST", path: pathOf`/v1/tenants/${name.trim() || "NAME"}/keys`, body: firstKey(name.trim()) }}
+              then={[{ method: "POST", path: pathOf`/v1/tenants/${name.trim() || "NAME"}/keys`, body: firstKey(name.trim()) }]}
             />
             <Button type="submit" loading={create.isPending} disabled={!name.trim()}>
               Create

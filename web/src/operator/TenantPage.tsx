@@ -6,19 +6,19 @@ import { failureOf, must } from "../api/client";
 import { pathOf, unchanged, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
-import { bytes, count } from "../common/format";
 import { Facts, Page } from "../common/Page";
-import { Quotas } from "../common/Quota";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant } from "../common/Time";
-import { Number } from "../queues/Overview";
 import { viewAs } from "../shell/session";
-import { rate } from "../stats/data";
-import { api, type Tenant, usePlans, useQuotas, useTenant } from "./data";
+import { api, type Tenant, usePlans, useQuotas, useTenant, useUsageOf } from "./data";
+import { hintOf } from "./hint";
 import { LimitFields } from "./LimitFields";
 import { limitNames, limitsOf, limitText, textsOf } from "./limits";
+import { TenantKeys } from "./TenantKeys";
 import { TenantState } from "./TenantRows";
+import { TenantUse } from "./TenantUse";
+import { Timeline } from "./Timeline";
 
 // TenantPage is one tenant as operators see it.
 export function TenantPage() {
@@ -91,7 +91,7 @@ export function TenantPage() {
                 {t.suspended.reason && `: ${t.suspended.reason}`}
               </Alert>
             )}
-            <Use of={t} />
+            <TenantUse of={t} />
             <SimpleGrid cols={{ base: 1, md: 2 }}>
               <Card withBorder>
                 <Title order={2} size="h5" mb="sm">
@@ -117,35 +117,16 @@ export function TenantPage() {
               </Card>
             </SimpleGrid>
             <Edit key={t.etag} tenant={t} saved={keep} />
+            <SimpleGrid cols={{ base: 1, md: 2 }}>
+              <TenantKeys tenant={name} />
+              <Timeline tenant={name} />
+            </SimpleGrid>
           </Stack>
         )}
       </Loaded>
       {t && asks === "suspend" && <Suspend name={name} close={() => setAsks(undefined)} done={keep} />}
       {t && asks === "delete" && <DeleteTenant tenant={t} close={() => setAsks(undefined)} />}
     </Page>
-  );
-}
-
-// Use is what a tenant holds and does, and how much of its limits that is.
-function Use({ of: t }: { of: Tenant }) {
-  const quotas = useQuotas(t.name);
-  const a = t.activity;
-  return (
-    <Stack>
-      {a && (
-        <SimpleGrid cols={{ base: 2, sm: 4 }}>
-          <Number label="Available" value={count(a.available)} to={`${count(a.in_flight)} in flight, ${count(a.delayed)} delayed`} />
-          <Number label="In, a second" value={rate(a.rates.sent)} />
-          <Number label="Out, a second" value={rate(a.rates.received)} />
-          <Number label="In its queues" value={bytes(a.bytes)} to={a.last_active_at ? <>active <Ago at={a.last_active_at} /></> : "never used"} />
-        </SimpleGrid>
-      )}
-      <Card withBorder>
-        <Loaded query={quotas} rows={3}>
-          {({ data }) => <Quotas of={data} />}
-        </Loaded>
-      </Card>
-    </Stack>
   );
 }
 
@@ -253,6 +234,9 @@ function Edit({ tenant: t, saved }: { tenant: Tenant; saved: (t: Tenant) => void
     },
   });
   const failure = save.error ? failureOf(save.error) : undefined;
+  const week = useUsageOf(t.name);
+  const quotas = useQuotas(t.name);
+  const hints = Object.fromEntries(limitNames.filter(({ name }) => texts[name] !== was[name]).map(({ name }) => [name, hintOf(name, texts[name], week.data?.data, quotas.data?.data)]));
   const names = plans.data?.data.map((p) => p.name) ?? [];
   return (
     <Card withBorder>
@@ -267,7 +251,7 @@ function Edit({ tenant: t, saved }: { tenant: Tenant; saved: (t: Tenant) => void
             Plan and limits
           </Title>
           <NativeSelect label="Plan" value={plan} onChange={(e) => setPlan(e.currentTarget.value)} data={[{ value: "", label: "none: that of default holds" }, ...(plan && !names.includes(plan) ? [plan, ...names] : names)]} error={failure?.at("/plan")} w={320} maw="100%" />
-          <LimitFields texts={texts} set={setTexts} failure={failure} none="as the plan says" />
+          <LimitFields texts={texts} set={setTexts} failure={failure} none="as the plan says" hints={hints} />
           <Textarea label="Notes" description="For operators; the tenant does not see them" value={notes} onChange={(e) => setNotes(e.currentTarget.value)} autosize minRows={2} error={failure?.at("/notes")} />
           {failure && <ErrorState error={failure} />}
           <Group>

@@ -35,6 +35,17 @@ export function useTenant(name: string) {
   });
 }
 
+const weekMs = 7 * 86_400_000;
+
+// useUsageOf returns what a tenant has used in each hour of the last week.
+export function useUsageOf(tenant: string) {
+  return useQuery({
+    queryKey: ["usage", tenant, "week"],
+    staleTime: 60_000,
+    queryFn: () => must(api.GET("/v1/tenants/{tenant}/usage", { params: { path: { tenant }, query: { from: new Date(Date.now() - weekMs).toISOString(), limit: 500 } } })),
+  });
+}
+
 export function usePlans() {
   return useQuery({ queryKey: ["plans"], queryFn: () => must(api.GET("/v1/plans")) });
 }
