@@ -32,3 +32,32 @@ test("a list of queues asks once for the last hours of all", async () => {
   await page.getByRole("img", { name: /Available in the last hour: .* now 1/ }).waitFor();
   expect(new Set(asked)).toEqual(new Set([`?queues=${encodeURIComponent("a,b,c")}`]));
 });
+
+test("what was used is drawn, with what a rate refused, and is a table to keep", async () => {
+  const { name, key } = await newTenant();
+  const operator = inject("operatorKey");
+  for (const q of ["busy", "calm"]) await call(key, "PUT", `/v1/queues/${q}`);
+  for (let i = 0; i < 3; i++) await call(key, "POST", "/v1/queues/busy/messages", "x".repeat(100));
+  await call(key, "POST", "/v1/queues/calm/messages", "x".repeat(200_000));
+  await call(operator, "PATCH", `/v1/tenants/${name}`, { limits: { requests_per_second: 1 } });
+  const refused = async () => call(key, "GET", "/v1/queues/busy").then(() => false, (e: Error) => e.message.includes("429"));
+  while (!(await refused()));
+  await call(operator, "PATCH", `/v1/tenants/${name}`, { limits: { requests_per_second: null } });
+  type Counted = { data: { throttled: number }[] };
+  await expect.poll(() => call<Counted>(operator, "GET", `/v1/tenants/${name}/usage`).then((u) => u.data.reduce((n, e) => n + e.throttled, 0)), { timeout: 30_000 }).toBe(1);
+
+  const page = await newPage();
+  await signIn(page, key);
+  await page.goto(`/console/t/${name}/usage`);
+  await page.getByRole("img", { name: /^Requests in each day: \d+ let in and 1 refused by a rate, in all$/ }).locator("canvas").waitFor();
+  await page.getByText(/^2 of [\d,]+ · \d+ %$/).waitFor();
+  await page.getByText("By queue").click();
+  const most = (of: string) => page.getByRole("table", { name: `Most ${of} in 7 days` }).getByRole("link").first();
+  await expect.poll(() => most("requests").innerText()).toBe("busy");
+  expect(await most("bytes").innerText()).toBe("calm");
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export as CSV" }).click()]);
+  const lines = Buffer.concat(await (await file.createReadStream()).toArray()).toString().trim().split("\r\n");
+  expect(file.suggestedFilename()).toBe("usage-day-queue.csv");
+  expect(lines[0]).toBe("start,queue,topic,others,requests,throttled,bytes_in,bytes_out,messages_sent,messages_received,messages_deleted,messages_published,messages_delivered");
+  expect(lines.slice(1).map((l) => l.split(",")[1])).toEqual(expect.arrayContaining(["busy", "calm"]));
+});

@@ -22,6 +22,21 @@ export function OperatorKeys() {
   return <Ring ring={operatorKeys} title="Operator keys" />;
 }
 
+// LastUse is when a key was used last, and from where.
+function LastUse({ of: k }: { of: Key }) {
+  return (
+    <>
+      <Ago at={k.last_used_at} empty="never" />
+      {k.last_used_ip && (
+        <>
+          <br />
+          <span className="mono quiet">{k.last_used_ip}</span>
+        </>
+      )}
+    </>
+  );
+}
+
 // Ring is a list of keys, and what can be done with them.
 function Ring({ ring, title }: { ring: Keyring; title: string }) {
   const { api } = useActing();
@@ -64,7 +79,7 @@ function Ring({ ring, title }: { ring: Keyring; title: string }) {
                 },
                 { title: "May", wide: true, cell: (k) => <span>{k.scopes.join(", ")}{k.queues && <span className="quiet"> on {k.queues.join(", ")}</span>}</span> },
                 { title: "From", cell: (k) => (k.allowed_ips ? <span className="mono">{k.allowed_ips.join(", ")}</span> : <span className="quiet">anywhere</span>) },
-                { title: "Last used", num: true, cell: (k) => <span title={k.last_used_ip ?? undefined}><Ago at={k.last_used_at} empty="never" /></span> },
+                { title: "Last used", num: true, cell: (k) => <LastUse of={k} /> },
                 { title: "Ends", num: true, cell: (k) => <Ago at={k.expires_at} empty="never" /> },
                 {
                   title: "",

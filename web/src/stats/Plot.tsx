@@ -24,7 +24,7 @@ export default function Plot({ chart, times, window }: { chart: Chart; times: nu
   const names = chart.lines.map((l) => l.label).join();
   useEffect(() => {
     if (!place.current || width === 0) return;
-    const long = now.current.window.to - now.current.window.from > 2 * 86_400;
+    const span = now.current.window.to - now.current.window.from;
     const axis = { stroke: axisColor[scheme], grid: { stroke: gridColor[scheme], width: 1 }, ticks: { stroke: gridColor[scheme], width: 1 }, font: "11px system-ui" };
     const made = new uPlot(
       {
@@ -38,11 +38,11 @@ export default function Plot({ chart, times, window }: { chart: Chart; times: nu
           y: { range: (_, __, most) => [0, Math.max(most ?? 0, 1) * 1.1] },
         },
         axes: [
-          { ...axis, space: 60, values: (_, at) => at.map((s) => clock(s, utc, long)) },
+          { ...axis, space: 60, values: (_, at) => at.map((s) => clock(s, utc, span)) },
           { ...axis, size: 58, values: (_, at) => at.map((n) => now.current.chart.write(n)) },
         ],
         series: [
-          { label: "At", value: (_, s) => (s === null ? "" : clock(s, utc, long)) },
+          { label: "At", value: (_, s) => (s === null ? "" : clock(s, utc, span)) },
           ...now.current.chart.lines.map((l, i) => ({
             label: l.label,
             stroke: colors[scheme][i],
@@ -69,6 +69,9 @@ export default function Plot({ chart, times, window }: { chart: Chart; times: nu
 
 const dataOf = (chart: Chart, times: number[]): uPlot.AlignedData => [times, ...chart.lines.map((l) => l.values)];
 
-function clock(seconds: number, utc: boolean, long: boolean): string {
-  return new Date(seconds * 1000).toLocaleString("en-GB", { timeZone: utc ? "UTC" : undefined, hour: "2-digit", minute: "2-digit", ...(long && { weekday: "short" }) });
+const day = 86_400;
+
+function clock(seconds: number, utc: boolean, span: number): string {
+  const of: Intl.DateTimeFormatOptions = span > 8 * day ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", ...(span > 2 * day && { weekday: "short" }) };
+  return new Date(seconds * 1000).toLocaleString("en-GB", { timeZone: utc ? "UTC" : undefined, ...of });
 }
