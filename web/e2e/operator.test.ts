@@ -228,3 +228,24 @@ test("the audit log names who could not sign in", async () => {
   await page.goto("/console/admin/audit?outcome=refused");
   await page.getByRole("row", { name: /createSession.*somebody who could not sign in/ }).first().waitFor();
 });
+
+test("the audit log of a tenant is kept as lines and as a table, by an operator too", async () => {
+  const tenant = await newTenant();
+  for (const q of ["one", "two"]) await call(tenant.key, "PUT", `/v1/queues/${q}`);
+  for (const key of [tenant.key, inject("operatorKey")]) {
+    const page = await newPage();
+    await signIn(page, key);
+    await page.goto(`/console/t/${tenant.name}/audit?target=two`);
+    await page.getByRole("row", { name: /putQueue/ }).waitFor();
+    const stored = async (button: string) => {
+      const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: button, exact: true }).click()]);
+      return Buffer.concat(await (await file.createReadStream()).toArray()).toString();
+    };
+    const lines = (await stored("Export")).trim().split("\n").map((l) => JSON.parse(l) as { operation: string; target: { name: string } });
+    expect(lines.map((e) => [e.operation, e.target.name])).toEqual([["putQueue", "two"]]);
+    const table = (await stored("As CSV")).trim().split("\r\n");
+    expect(table[0]).toBe("time,operation,outcome,code,tenant,type,queue,topic,name,actor,actor_id,source_ip,request_id,before,after");
+    expect(table).toHaveLength(2);
+    expect(table[1]).toMatch(/,putQueue,done,.*,two,(tenant|operator),key_/);
+  }
+});

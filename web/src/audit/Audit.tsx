@@ -1,9 +1,9 @@
-import { Badge, Button, Drawer, Group, NativeSelect, Stack, Title } from "@mantine/core";
+import { Badge, Drawer, Group, NativeSelect, Stack, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { must, type Schemas, useActing } from "../api/client";
 import { withQuery } from "../api/curl";
-import { apiUrl } from "../api/place";
 import { Curl } from "../common/Curl";
+import { Export } from "../common/Export";
 import { Facts, Page, Pager, SearchField } from "../common/Page";
 import { prettyJson } from "../common/json";
 import { Rows } from "../common/Rows";
@@ -11,6 +11,7 @@ import { Empty, Loaded, NoMatch } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
 import { By } from "./By";
+import { tableOf } from "./table";
 
 type Entry = Schemas["AuditEntry"];
 
@@ -27,7 +28,7 @@ export function OperatorAudit() {
 
 // Log is who changed what, the newest first.
 function Log({ of, title }: { of: "tenant" | "operator"; title: string }) {
-  const { api, tenant, operator } = useActing();
+  const { api, tenant } = useActing();
   const [search, setUrl] = useUrl();
   const outcome = outcomes.find((o) => o === search.outcome);
   const filters = { target: search.target, outcome };
@@ -39,19 +40,20 @@ function Log({ of, title }: { of: "tenant" | "operator"; title: string }) {
       return must(of === "tenant" ? api.GET("/v1/audit", { params }) : api.GET("/v1/operator_audit", { params }));
     },
   });
+  // A link could not say for which tenant an operator asks. There is an end to what a log holds.
+  const all = () => {
+    const asked = { params: { query: filters }, parseAs: "text" } as const;
+    return must<unknown>(of === "tenant" ? api.GET("/v1/audit/export", asked) : api.GET("/v1/operator_audit/export", asked)).then(String);
+  };
   const open = list.data?.data.find((e) => e.id === search.m);
   return (
     <Page
       title={title}
       actions={
         <>
-          {/* A link cannot say for which tenant an operator asks. */}
-          {!(operator && of === "tenant") && (
-            <Button component="a" variant="default" href={apiUrl + withQuery(`${path}/export`, filters)} download="audit.ndjson">
-              Export
-            </Button>
-          )}
-          <Curl call={{ method: "GET", path: withQuery(path, filters) }} />
+          <Export label="Export" name="audit.ndjson" type="application/x-ndjson" text={async () => ({ text: await all() })} />
+          <Export label="As CSV" name="audit.csv" text={async () => ({ text: tableOf(await all()) })} />
+          <Curl call={{ method: "GET", path: withQuery(`${path}/export`, filters) }} />
         </>
       }
     >

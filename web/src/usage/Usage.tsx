@@ -144,15 +144,15 @@ function MostUsed() {
     <Loaded query={query} rows={top}>
       {(totals) => (
         <SimpleGrid cols={{ base: 1, md: 2 }}>
-          <Most title="Most requests in 7 days" of={totals} by={(t) => t.requests} write={count} />
-          <Most title="Most bytes in 7 days" of={totals} by={(t) => t.bytes} write={bytes} />
+          <Most title="Most requests in 7 days" unit="Requests" of={totals} by={(t) => t.requests} write={count} />
+          <Most title="Most bytes in 7 days" unit="Bytes" of={totals} by={(t) => t.bytes} write={bytes} />
         </SimpleGrid>
       )}
     </Loaded>
   );
 }
 
-function Most({ title, of, by, write }: { title: string; of: Total[]; by: (t: Total) => number; write: (n: number) => string }) {
+function Most({ title, unit, of, by, write }: { title: string; unit: string; of: Total[]; by: (t: Total) => number; write: (n: number) => string }) {
   const { tenant = "" } = useActing();
   const all = of.reduce((n, t) => n + by(t), 0);
   return (
@@ -177,7 +177,7 @@ function Most({ title, of, by, write }: { title: string; of: Total[]; by: (t: To
                 </Link>
               ),
           },
-          { title: title.split(" ")[1] ?? "", num: true, cell: (t) => write(by(t)) },
+          { title: unit, num: true, cell: (t) => write(by(t)) },
           { title: "Share", num: true, cell: (t) => `${all === 0 ? 0 : Math.round((100 * by(t)) / all)} %` },
         ]}
       />
