@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { call, inBrowser, newPage, newTenant, paste, signIn, toClipboard } from "./kit";
 
 inBrowser();
 
@@ -398,3 +398,28 @@ for (const name of ["orders", "orders.fifo"]) {
     expect((await call<{ data: unknown[] }>(k, "GET", "/v1/queues")).data.length).toBe(1);
   });
 }
+test("a queue is paused with a reason, which everybody reads", async () => {
+  const { name, key } = await newTenant();
+  await call(key, "PUT", "/v1/queues/orders");
+  const page = await newPage(toClipboard);
+  await signIn(page, key);
+  await page.goto(`/console/t/${name}/queues/orders/overview`);
+  await page.getByRole("button", { name: "Pause with a reason…" }).click();
+  const dialog = page.getByRole("dialog", { name: "Pause orders" });
+  await dialog.getByText("Both").click();
+  await dialog.getByLabel("Reason").fill("x".repeat(256));
+  await dialog.getByRole("button", { name: "Pause", exact: true }).click();
+  await dialog.getByRole("alert").getByText("at most 255 bytes").first().waitFor(); // the server says what is too long
+  await dialog.getByLabel("Reason").fill("the database moves");
+  await dialog.getByRole("button", { name: "Pause", exact: true }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("the database moves").first().waitFor();
+  const paused = await call<{ paused: Record<"receive" | "send", { reason: string }> }>(key, "GET", "/v1/queues/orders");
+  expect([paused.paused.receive.reason, paused.paused.send.reason]).toEqual(["the database moves", "the database moves"]);
+
+  await page.getByRole("button", { name: "Resuming by curl" }).click();
+  await page.getByRole("button", { name: "Copy", exact: true }).click();
+  await paste(await page.evaluate(() => navigator.clipboard.readText()), key);
+  await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
+  await page.getByText("the database moves").waitFor({ state: "detached" });
+});

@@ -13,6 +13,7 @@ import { Loaded } from "../common/states";
 import { held, type Queue, turn as turned, useQueue } from "./data";
 import { QueueBadges } from "./QueueList";
 
+const Pause = lazy(() => import("./Pause").then((m) => ({ default: m.Pause })));
 const Purge = lazy(() => import("./Purge").then((m) => ({ default: m.Purge })));
 
 // QueuePage is the frame around what is shown of one queue.
@@ -82,12 +83,13 @@ export function QueuePage() {
   );
 }
 
-// PauseButton stops and starts delivery. It can be undone, so it does not ask.
+// PauseButton stops and starts delivery. It can be undone, so it does not ask; who has something to say about it can.
 function PauseButton({ queue: q }: { queue: Queue }) {
   const { api, tenant } = useActing();
   const client = useQueryClient();
   const say = useSay();
   const [busy, setBusy] = useState(false);
+  const [asks, setAsks] = useState(false);
   const turn = async (pause: boolean) => {
     setBusy(true);
     try {
@@ -101,9 +103,21 @@ function PauseButton({ queue: q }: { queue: Queue }) {
     }
   };
   return (
-    <Button variant="default" loading={busy} onClick={() => void turn(!q.paused)}>
-      {q.paused ? "Resume" : "Pause"}
-    </Button>
+    <>
+      <Button.Group>
+        <Button variant="default" loading={busy} onClick={() => void turn(!q.paused)}>
+          {q.paused ? "Resume" : "Pause"}
+        </Button>
+        <Button variant="default" px="xs" aria-label={q.paused ? "Change the pause…" : "Pause with a reason…"} onClick={() => setAsks(true)}>
+          …
+        </Button>
+      </Button.Group>
+      {asks && (
+        <Suspense>
+          <Pause queue={q} close={() => setAsks(false)} />
+        </Suspense>
+      )}
+    </>
   );
 }
 
