@@ -197,3 +197,27 @@ test("copy as curl that works: for an operator who acts for a tenant, and below 
     proxy.close();
   }
 });
+
+test("what a row does at once has its curl", async () => {
+  const { name, key } = await newTenant();
+  await call(key, "PUT", "/v1/queues/orders");
+  await call(key, "PUT", "/v1/queues/orders/schedules/report", { every: 86400, message: { body: "daily" } });
+  await call(key, "PUT", "/v1/topics/events");
+  await call(key, "PUT", "/v1/topics/events/subscriptions/billing", { queue: "orders" });
+  await call(key, "PUT", "/v1/alarms/deep", { metric: "available", target: { queue: "orders" }, threshold: 5 });
+  const page = await newPage(toClipboard);
+  await signIn(page, key);
+  const run = async (row: string, verb: string) => {
+    await page.getByRole("button", { name: `As curl: ${row}` }).click();
+    await paste(await page.locator("pre.body", { hasText: `/${verb}` }).first().innerText(), key);
+  };
+  await page.goto(`/console/t/${name}/queues/orders/schedules`);
+  await run("report", "run");
+  expect((await call<{ counts: { available: number } }>(key, "GET", "/v1/queues/orders")).counts.available).toBe(1);
+  await page.goto(`/console/t/${name}/topics/events/subscriptions`);
+  await run("billing", "pause");
+  expect((await call<{ state: string }>(key, "GET", "/v1/topics/events/subscriptions/billing")).state).toBe("paused");
+  await page.goto(`/console/t/${name}/alarms`);
+  await run("deep", "mute");
+  expect((await call<{ muted_until: string | null }>(key, "GET", "/v1/alarms/deep")).muted_until).not.toBeNull();
+});

@@ -222,11 +222,16 @@ test("an operator sees how a tenant fares, what a limit would do, and replaces i
 });
 
 test("the audit log names who could not sign in", async () => {
+  const tenant = await newTenant();
+  const email = `ana@${tenant.name}.example.com`;
+  const { invitation } = await call<{ invitation: { token: string } }>(tenant.key, "POST", "/v1/members", { email, role: "viewer" });
+  const ask = (path: string, body: unknown) => fetch(`${inject("url")}${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }).then((r) => r.status);
+  expect(await ask("/v1/invitations/accept", { token: invitation.token, password: "correct horse battery" })).toBeLessThan(300);
+  expect(await ask("/v1/session", { email, password: "wrong password" })).toBe(401);
   const page = await newPage();
-  await signIn(page, inject("operatorKey"));
-  await fetch(`${inject("url")}/v1/session`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ email: "nobody@example.com", password: "wrong password" }) });
-  await page.goto("/console/admin/audit?outcome=refused");
-  await page.getByRole("row", { name: /createSession.*somebody who could not sign in/ }).first().waitFor();
+  await signIn(page, tenant.key);
+  await page.goto(`/console/t/${tenant.name}/audit?outcome=refused`);
+  await page.getByRole("row", { name: /createSession.*somebody who could not sign in/ }).waitFor();
 });
 
 test("the audit log of a tenant is kept as lines and as a table, by an operator too", async () => {

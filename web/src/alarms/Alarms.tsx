@@ -2,6 +2,8 @@ import { Badge, Button, Group, Menu, NativeSelect, UnstyledButton } from "@manti
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
+import { Curl, Curls } from "../common/Curl";
+import { type Call, pathOf, withQuery } from "../api/curl";
 import { Danger } from "../common/Danger";
 import { Page } from "../common/Page";
 import { Rows } from "../common/Rows";
@@ -46,7 +48,15 @@ export function Alarms() {
   );
   const opened = list.data?.data.find((a) => a.name === search.m);
   return (
-    <Page title="Alarms" actions={create}>
+    <Page
+      title="Alarms"
+      actions={
+        <>
+          {create}
+          <Curl call={{ method: "GET", path: withQuery("/v1/alarms", { state }) }} label="The list by curl" />
+        </>
+      }
+    >
       {suggest.error && <ErrorState error={suggest.error} />}
       {mute.error && <ErrorState error={mute.error} />}
       <Group>
@@ -88,28 +98,35 @@ export function Alarms() {
                 {
                   title: "",
                   cell: (a) => (
-                    <Menu position="bottom-end">
-                      <Menu.Target>
-                        <Button size="compact-sm" variant="default" aria-label={`Actions for ${a.name}`}>
-                          ⋯
-                        </Button>
-                      </Menu.Target>
-                      <Menu.Dropdown>
-                        <Menu.Item onClick={() => setChanges(a)}>Change…</Menu.Item>
-                        {a.muted_until ? (
-                          <Menu.Item onClick={() => mute.mutate({ a, seconds: 0 })}>Unmute</Menu.Item>
-                        ) : (
-                          mutes.map((m) => (
-                            <Menu.Item key={m.seconds} onClick={() => mute.mutate({ a, seconds: m.seconds })}>
-                              {m.text}
-                            </Menu.Item>
-                          ))
-                        )}
-                        <Menu.Item color="red" onClick={() => setDeletes(a)}>
-                          Delete…
-                        </Menu.Item>
-                      </Menu.Dropdown>
-                    </Menu>
+                    <Group gap="xs" wrap="nowrap" justify="flex-end">
+                      <Menu position="bottom-end">
+                        <Menu.Target>
+                          <Button size="compact-sm" variant="default" aria-label={`Actions for ${a.name}`}>
+                            ⋯
+                          </Button>
+                        </Menu.Target>
+                        <Menu.Dropdown>
+                          <Menu.Item onClick={() => setChanges(a)}>Change…</Menu.Item>
+                          {a.muted_until ? (
+                            <Menu.Item onClick={() => mute.mutate({ a, seconds: 0 })}>Unmute</Menu.Item>
+                          ) : (
+                            mutes.map((m) => (
+                              <Menu.Item key={m.seconds} onClick={() => mute.mutate({ a, seconds: m.seconds })}>
+                                {m.text}
+                              </Menu.Item>
+                            ))
+                          )}
+                          <Menu.Item color="red" onClick={() => setDeletes(a)}>
+                            Delete…
+                          </Menu.Item>
+                        </Menu.Dropdown>
+                      </Menu>
+                      <Curls
+                        small
+                        label={`As curl: ${a.name}`}
+                        of={a.muted_until ? [["Unmute", { method: "POST", path: pathOf`/v1/alarms/${a.name}/unmute` }]] : mutes.map((m): [string, Call] => [m.text, { method: "POST", path: pathOf`/v1/alarms/${a.name}/mute`, body: { for: m.seconds } }])}
+                      />
+                    </Group>
                   ),
                 },
               ]}

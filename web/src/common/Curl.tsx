@@ -43,6 +43,32 @@ export function Curl({ call, then = [], label = "Show as curl" }: { call: Call; 
   );
 }
 
+// Curls shows the commands of what a row or a page does at once, without asking, each by its name.
+export function Curls({ of, label = "Show as curl", small = false }: { of: [name: string, call: Call][]; label?: string; small?: boolean }) {
+  const { tenant, operator } = useActing();
+  const [open, setOpen] = useState(false);
+  return (
+    <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
+      <Popover.Target>
+        <ActionIcon variant="default" size={small ? 26 : "input-sm"} aria-label={label} title={label} className="mono" onClick={() => setOpen(!open)}>
+          {"</>"}
+        </ActionIcon>
+      </Popover.Target>
+      <Popover.Dropdown maw="92vw">
+        {open &&
+          of.map(([name, call]) => (
+            <div key={name} style={{ marginBottom: 12 }}>
+              <Text size="sm" fw={600} mb={4}>
+                {name}
+              </Text>
+              <Pasted text={curlOf(call, operator ? tenant : undefined)} />
+            </div>
+          ))}
+      </Popover.Dropdown>
+    </Popover>
+  );
+}
+
 // Pasted is a command for a terminal that may be long.
 export function Pasted({ text }: { text: string }) {
   return (

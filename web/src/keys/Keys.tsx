@@ -2,6 +2,7 @@ import { Badge, Button, Group, Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
+import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { Page } from "../common/Page";
 import { Rows } from "../common/Rows";
@@ -50,7 +51,15 @@ function Ring({ ring, title }: { ring: Keyring; title: string }) {
   const reload = () => void client.invalidateQueries({ queryKey: ["keys"] });
   const create = <Button onClick={() => setUrl({ new: "key" })}>Create a key</Button>;
   return (
-    <Page title={title} actions={create}>
+    <Page
+      title={title}
+      actions={
+        <>
+          {create}
+          <Curl call={{ method: "GET", path: ring.path }} label="The list by curl" />
+        </>
+      }
+    >
       <Loaded query={list}>
         {({ data }) =>
           data.length === 0 ? (

@@ -2,7 +2,7 @@ import { Badge, Button, Group, Menu, Modal, NativeSelect, Stack, Text, TextInput
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf } from "../api/client";
-import { Command, Curl } from "../common/Curl";
+import { Command, Curl, Curls } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { spoken } from "../common/format";
 import { Page } from "../common/Page";
@@ -38,7 +38,15 @@ function List({ circle, title }: { circle: Circle; title: string }) {
   const inviteAgain = useMutation({ mutationFn: (m: Member) => again(m.id), onSuccess: show });
   const invite = <Button onClick={() => setUrl({ new: "member" })}>Invite</Button>;
   return (
-    <Page title={title} actions={invite}>
+    <Page
+      title={title}
+      actions={
+        <>
+          {invite}
+          <Curl call={{ method: "GET", path: circle.path }} label="The list by curl" />
+        </>
+      }
+    >
       {inviteAgain.error && <ErrorState error={inviteAgain.error} />}
       <Loaded query={list}>
         {({ data }) =>
@@ -69,20 +77,23 @@ function List({ circle, title }: { circle: Circle; title: string }) {
                 {
                   title: "",
                   cell: (m) => (
-                    <Menu position="bottom-end">
-                      <Menu.Target>
-                        <Button size="compact-sm" variant="default" aria-label={`Actions for ${m.email}`}>
-                          ⋯
-                        </Button>
-                      </Menu.Target>
-                      <Menu.Dropdown>
-                        <Menu.Item onClick={() => setChanges(m)}>Change the role…</Menu.Item>
-                        <Menu.Item onClick={() => inviteAgain.mutate(m)}>Invite again</Menu.Item>
-                        <Menu.Item color="red" onClick={() => setRemoves(m)}>
-                          Remove…
-                        </Menu.Item>
-                      </Menu.Dropdown>
-                    </Menu>
+                    <Group gap="xs" wrap="nowrap" justify="flex-end">
+                      <Menu position="bottom-end">
+                        <Menu.Target>
+                          <Button size="compact-sm" variant="default" aria-label={`Actions for ${m.email}`}>
+                            ⋯
+                          </Button>
+                        </Menu.Target>
+                        <Menu.Dropdown>
+                          <Menu.Item onClick={() => setChanges(m)}>Change the role…</Menu.Item>
+                          <Menu.Item onClick={() => inviteAgain.mutate(m)}>Invite again</Menu.Item>
+                          <Menu.Item color="red" onClick={() => setRemoves(m)}>
+                            Remove…
+                          </Menu.Item>
+                        </Menu.Dropdown>
+                      </Menu>
+                      <Curls small label={`As curl: ${m.email}`} of={[["Invite again", { method: "POST", path: `${circle.path}/${m.id}/invitation` }]]} />
+                    </Group>
                   ),
                 },
               ]}

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { must, type Schemas, useActing } from "../api/client";
 import { pathOf, withQuery } from "../api/curl";
 import { Body } from "../common/Body";
-import { Curl } from "../common/Curl";
+import { Curl, Curls } from "../common/Curl";
 import { count, duration, plural } from "../common/format";
 import { useSay } from "../common/say";
 import { ErrorState } from "../common/states";
@@ -143,6 +143,15 @@ function Held({ queue, message: m, gone, extended }: { queue: string; message: R
             Dead-letter
           </Button>
           <Curl call={{ method: "DELETE", path }} label="Acknowledge with curl" />
+          <Curls
+            small
+            label="The others as curl"
+            of={[
+              [`Hold ${more} s more`, { method: "PATCH", path, body: { visibility_timeout: more } }],
+              ["Return", { method: "PATCH", path, body: { return: true, reason: said } }],
+              ["Dead-letter", { method: "PATCH", path, body: { dead_letter: true, reason: said } }],
+            ]}
+          />
         </Group>
         {act.error && <ErrorState error={act.error} />}
       </Stack>

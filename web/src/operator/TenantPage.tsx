@@ -65,9 +65,12 @@ export function TenantPage() {
               Portal link…
             </Button>
             {t.suspended ? (
-              <Button variant="default" loading={resume.isPending} onClick={() => resume.mutate()}>
-                Resume
-              </Button>
+              <>
+                <Button variant="default" loading={resume.isPending} onClick={() => resume.mutate()}>
+                  Resume
+                </Button>
+                <Curl call={{ method: "POST", path: pathOf`/v1/tenants/${name}/resume` }} />
+              </>
             ) : (
               <Button variant="default" onClick={() => setAsks("suspend")}>
                 Suspend…

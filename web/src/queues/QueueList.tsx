@@ -2,6 +2,8 @@ import { Badge, Button, Checkbox, Group } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { useActing } from "../api/client";
+import { Curl } from "../common/Curl";
+import { withQuery } from "../api/curl";
 import { ago, count } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
 import { type Column, Rows, type Sorting } from "../common/Rows";
@@ -26,7 +28,15 @@ export function QueueList() {
   const chosen = list.data?.data.filter((x) => names.has(x.name)) ?? [];
   const create = <Button onClick={() => setUrl({ new: "queue" })}>Create a queue</Button>;
   return (
-    <Page title="Queues" actions={create}>
+    <Page
+      title="Queues"
+      actions={
+        <>
+          {create}
+          <Curl call={{ method: "GET", path: withQuery("/v1/queues", { q, label, sort: sort && by }) }} label="The list by curl" />
+        </>
+      }
+    >
       <Group>
         <SearchField name="q" label="Names with" placeholder="Part of a name  ( / )" />
         <SearchField name="label" label="Label" placeholder="Label: team, or team=shop" w={220} />

@@ -182,6 +182,7 @@ function Fields({ base, now, reload, saved }: { base: Queue; now: Queue; reload:
               Overwrite with mine
             </Button>
           )}
+          {now.etag !== base.etag && names.length > 0 && <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${base.name}`, body, headers: unchanged(now.etag) }} label="Overwriting by curl" />}
           <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${base.name}`, body, headers: unchanged(base.etag) }} />
           {names.length > 0 && <Text size="sm">Changes {names.join(", ")}.</Text>}
         </Group>

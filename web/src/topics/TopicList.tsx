@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { failureOf, must, type Schemas, useActing } from "../api/client";
-import { pathOf, unchanged } from "../api/curl";
+import { pathOf, unchanged, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { count, duration, spoken } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
@@ -22,7 +22,15 @@ export function TopicList() {
   });
   const create = <Button onClick={() => setUrl({ new: "topic" })}>Create a topic</Button>;
   return (
-    <Page title="Topics" actions={create}>
+    <Page
+      title="Topics"
+      actions={
+        <>
+          {create}
+          <Curl call={{ method: "GET", path: withQuery("/v1/topics", { prefix: q }) }} label="The list by curl" />
+        </>
+      }
+    >
       <SearchField name="q" label="Names that begin with" placeholder="Names that begin with…  ( / )" />
       <Loaded query={list} rows={8}>
         {({ data, next_cursor }) => {

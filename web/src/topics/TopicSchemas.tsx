@@ -2,8 +2,8 @@ import { Badge, Button, Card, Group, NativeSelect, SimpleGrid, Stack, Table, Tex
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf, must, type Schemas, useActing } from "../api/client";
-import { pathOf } from "../api/curl";
-import { Curl } from "../common/Curl";
+import { type Call, pathOf } from "../api/curl";
+import { Curl, Curls } from "../common/Curl";
 import { bytes } from "../common/format";
 import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
@@ -34,6 +34,7 @@ export function TopicSchemas() {
     void client.invalidateQueries({ queryKey: ["schemas", tenant, topic] });
     void client.invalidateQueries({ queryKey: ["topic", tenant, topic] });
   };
+  const path = pathOf`/v1/topics/${topic}/schemas`;
   const change = useMutation({
     mutationFn: (body: Change) => must(api.PATCH("/v1/topics/{topic}/schemas", { params: { path: { topic } }, body })),
     onSuccess: refresh,
@@ -48,11 +49,23 @@ export function TopicSchemas() {
                 <Title order={2} size="h5">
                   Versions
                 </Title>
-                {set.current !== null && (
-                  <Button size="compact-sm" variant="default" loading={change.isPending} onClick={() => change.mutate({ current: null })}>
-                    Check no more
-                  </Button>
-                )}
+                <Group gap="xs">
+                  {set.current !== null && (
+                    <Button size="compact-sm" variant="default" loading={change.isPending} onClick={() => change.mutate({ current: null })}>
+                      Check no more
+                    </Button>
+                  )}
+                  <Curls
+                    small
+                    label="As curl: versions"
+                    of={[
+                      ["Which versions there are", { method: "GET", path }],
+                      ...set.versions.filter((v) => !v.current).map((v): [string, Call] => [`Make version ${v.version} current`, { method: "PATCH", path, body: { current: v.version } }]),
+                      ...(set.current === null ? [] : [["Check no more", { method: "PATCH", path, body: { current: null } }] satisfies [string, Call]]),
+                      ...modes.filter((m) => m.value !== set.compatibility).map((m): [string, Call] => [`A new version: ${m.label}`, { method: "PATCH", path, body: { compatibility: m.value } }]),
+                    ]}
+                  />
+                </Group>
               </Group>
               {set.versions.length === 0 ? (
                 <Text size="sm">The topic takes whatever is published. Add a JSON Schema, and what is not as it says is refused.</Text>

@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
-import { Curl } from "../common/Curl";
+import { Curls } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { bytes, count, duration, plural } from "../common/format";
 import { Facts, Page } from "../common/Page";
@@ -112,7 +112,13 @@ export function Webhook() {
             <Button variant="default" c="red" onClick={() => setAsks("delete")}>
               Delete…
             </Button>
-            <Curl call={{ method: "POST", path: `${path}/${unverified ? "confirm" : "test"}` }} />
+            <Curls
+              of={[
+                unverified ? ["Challenge it now", { method: "POST", path: `${path}/confirm` }] : ["Send a test event", { method: "POST", path: `${path}/test` }],
+                s.paused_at ? ["Resume", { method: "POST", path: `${path}/resume` }] : ["Pause", { method: "POST", path: `${path}/pause` }],
+                s.delivery.disabled_at ? ["Enable", { method: "POST", path: `${path}/enable` }] : ["Disable", { method: "POST", path: `${path}/disable` }],
+              ]}
+            />
           </>
         )
       }
