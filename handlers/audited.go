@@ -71,6 +71,7 @@ var changes = map[string]change{
 	"disableSubscription":      {"subscription", "subscription", subscriptionState},
 	"confirmSubscription":      {"subscription", "subscription", nil},
 	"resendDeliveries":         {"subscription", "subscription", nil},
+	"resendMatchingDeliveries": {"subscription", "", nil},
 
 	"putTopicSubscription":    {"topic_subscription", "topic_subscription", topicSubscriptionState},
 	"updateTopicSubscription": {"topic_subscription", "topic_subscription", topicSubscriptionState},

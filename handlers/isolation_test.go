@@ -181,6 +181,8 @@ var attempts = map[string]attempt{
 	"resendDelivery":           nothing,
 	"getDeliveryRequest":       nothing,
 	"resendDeliveries":         {body: `{}`},
+	"listAllDeliveries":        {places: map[string]string{"topic": "topic", "subscription": "subscription", "message": "message"}, query: "topic=$topic&subscription=$subscription&message_id=$message"},
+	"resendMatchingDeliveries": {places: map[string]string{"topic": "topic", "subscription": "subscription", "message": "message"}, body: `{"topic":"$topic","subscription":"$subscription","message_id":"$message"}`},
 
 	"listAudit":           {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},
 	"exportAudit":         {places: map[string]string{"actor": "key", "target": "queue"}, query: "actor=$actor&target=$target"},

@@ -34,13 +34,20 @@ func decodeCursor(list, filter string, q *query) (after string, err error) {
 	if !q.has("cursor") {
 		return "", nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.text("cursor"))
-	if err == nil {
-		if after, ok := strings.CutPrefix(string(raw), list+"\x00"+filter+"\x00"); ok && after != "" {
-			return after, nil
-		}
+	if after, ok := openCursor(list, filter, q.text("cursor")); ok {
+		return after, nil
 	}
 	return "", cursorFault
+}
+
+// openCursor is decodeCursor for a cursor that stands elsewhere, and reports whether it is one of this list.
+func openCursor(list, filter, cursor string) (after string, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil {
+		return "", false
+	}
+	after, ok = strings.CutPrefix(string(raw), list+"\x00"+filter+"\x00")
+	return after, ok && after != ""
 }
 
 var cursorFault = queryFault("cursor", "invalid", "must be the next_cursor of this list with the same filters; start again without it")

@@ -197,6 +197,7 @@ func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.
 	p.tenants.OnDelete(p.alarms.Forget)
 	p.tenants.OnDelete(p.topics.ForgetTopicSubscriptions)
 	p.tenants.OnErase(p.topics.Erase) // before the queues, which get what is published
+	p.tenants.OnErase(p.webhooks.EraseRecent)
 	p.tenants.OnErase(p.queues.Erase)
 	p.runner = tasks.NewRunner(tasks.Config{Store: p.tasks, Logger: s.logger, Kinds: map[string]tasks.Kind{
 		queues.PurgeTask:   p.queues.Purging(),

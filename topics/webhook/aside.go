@@ -20,13 +20,13 @@ var lacking = map[string]string{
 
 // setAside says what becomes of an entry for which nothing can be sent: it has failed, its log says why, and those behind it
 // have their turn.
-func (s *Store) setAside(id identity, c *config, l *lent) (verdict, string) {
-	v := verdict{outcome: dead, code: l.lacks, words: lacking[l.lacks]}
+func (s *Store) setAside(id identity, c *config, l *lent) (v verdict, log, short string) {
+	v = verdict{outcome: dead, code: l.lacks, words: lacking[l.lacks]}
 	a := Attempt{At: s.clock.Now().UTC(), Entry: l.entry, Try: l.tries, Outcome: Failed, Code: v.code, Error: v.words}
 	if l.lacks != notRetained {
 		s.counted.setAside.Add(1)
 		s.logger.Warn("a message to a webhook was set aside", "tenant", id.tenant.String(), "topic", c.settings.Topic, "subscription", c.settings.Subscription,
 			"entry", l.entry, "reason", l.lacks)
 	}
-	return v, a.encode()
+	return v, a.encode(), c.short(nil, &a)
 }

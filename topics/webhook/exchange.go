@@ -42,7 +42,7 @@ func (e *exchanged) taken() int {
 // carries several.
 func (s *Store) exchange(ctx context.Context, id identity, known *config, results []result, n, each int) (exchanged, error) {
 	ctx = context.WithoutCancel(ctx) // what was done is noted also when the server is about to end
-	args := make([]any, 0, 11+10*len(results))
+	args := make([]any, 0, 11+11*len(results))
 	args = append(args, known.lending(n)...)
 	args = append(args, breakFirst.Milliseconds(), breakMost.Milliseconds(), dice(),
 		breakAfter, disableAfter.Milliseconds(), disableFailures, each)
@@ -53,7 +53,7 @@ func (s *Store) exchange(ctx context.Context, id identity, known *config, result
 			charged = 1
 		}
 		args = append(args, r.verdict.outcome, r.entry, r.lease, charged, r.verdict.wait.Milliseconds(), r.verdict.peace.Milliseconds(),
-			r.verdict.health, r.verdict.code, r.message, r.log)
+			r.verdict.health, r.verdict.code, r.message, r.log, r.short)
 	}
 	if err := s.step("settling"); err != nil {
 		return exchanged{}, err

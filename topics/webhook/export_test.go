@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/egress"
+	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
 )
 
@@ -18,8 +19,11 @@ func Judge(res *egress.Response, err error, now time.Time) (outcome, health, cod
 	return v.outcome, v.health, v.code, v.charged, v.wait, v.peace
 }
 
-// Keys returns the keys of a webhook.
-func Keys(w topics.Way) []string { return identity{w.Tenant, w.UID}.keys() }
+// Keys returns the index of a webhook's shard, and the keys that are its own.
+func Keys(w topics.Way) []string { return identity{w.Tenant, w.UID}.keys()[:1+len(parts)] }
+
+// RecentKeys returns the keys of the latest attempts of a tenant in a shard.
+func RecentKeys(t tenants.ID, shard int) []string { return recentKeys(t, shard) }
 
 // Sender returns the session of the server that sends for a webhook, as this server sees it.
 func (s *Store) Sender(w topics.Way) uint32 {
@@ -51,6 +55,7 @@ func (o Outage) Known() (hosts, notes int) { return len(o.o.hosts), len(o.o.orde
 // The limits of the breaker.
 const (
 	BreakAfter = breakAfter
+	Shards     = shards
 	BreakFirst = breakFirst
 	LeaseSlack = leaseSlack
 	BeatLife   = beatLife

@@ -139,6 +139,7 @@ func (w *world) open(tb testing.TB) {
 	tb.Cleanup(client.Close)
 	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Clock: clk})
 	w.tenants.OnErase(w.topics.Erase)
+	w.tenants.OnErase(w.EraseRecent)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = w.Run(ctx) })

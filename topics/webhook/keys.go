@@ -38,6 +38,8 @@ var (
 	paceScript      = engine.MustLoad(files, "pace")
 	reviveScript    = engine.MustLoad(files, "revive")
 	eraseScript     = engine.MustLoad(files, "erase")
+	recentScript    = engine.MustLoad(files, "recent")
+	forgetScript    = engine.MustLoad(files, "forget")
 	dueScript       = engine.MustLoad(files, "due")
 	beatScript      = engine.MustLoad(files, "beat")
 )
@@ -60,17 +62,23 @@ func readyKey(shard int) string { return engine.Key("-", tag(shard), "ready") }
 // beatKey is the key that says which servers send.
 func beatKey() string { return engine.SystemKey("webhook-servers") }
 
-// parts are the keys of a webhook in the order in which every script declares them, behind the shard's; see lua/lib/hook.lua.
+// parts are the keys of a webhook in the order in which every script declares them, behind the shard's and before those of the tenant in the
+// shard; see lua/lib/hook.lua.
 var parts = [...]string{"wh", "wq", "ws", "wf", "we", "wd", "wg", "wl", "wx"}
 
 // hookKeys returns the keys of a webhook.
 func (id identity) keys() []string {
 	shard := shardOf(id.uid)
-	keys := append(make([]string, 0, 1+len(parts)), readyKey(shard))
+	keys := append(make([]string, 0, 3+len(parts)), readyKey(shard))
 	for _, p := range parts {
 		keys = append(keys, engine.Key(id.tenant.String(), tag(shard), id.uid+"."+p))
 	}
-	return keys
+	return append(keys, recentKeys(id.tenant, shard)...)
+}
+
+// recentKeys are the keys of the latest attempts of all of a tenant's webhooks in a shard: those that arrived, and the others.
+func recentKeys(t tenants.ID, shard int) []string {
+	return []string{engine.Key(t.String(), tag(shard), "delivered"), engine.Key(t.String(), tag(shard), "undelivered")}
 }
 
 // parseIdentity reads what names a webhook in the index of a shard, or in a word between servers.

@@ -97,7 +97,7 @@ type result struct {
 	entry, lease string
 	verdict      verdict
 	message      []byte // to be stored, of one that is not done
-	log          string
+	log, short   string // for the webhook's log, and for the tenant's list
 }
 
 func newPusher(s *Store) *pusher {
@@ -363,7 +363,7 @@ func (s *Store) mayAct(t tenants.ID) bool {
 func trimResults(list []result) []result {
 	size := 0
 	for i := range list {
-		if size += len(list[i].message) + len(list[i].log); i > 0 && size > callBytes {
+		if size += len(list[i].message) + len(list[i].log) + len(list[i].short); i > 0 && size > callBytes {
 			return list[:i:i]
 		}
 	}
@@ -446,7 +446,7 @@ func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result
 		res.entry, res.lease = l.entry, l.lease
 		switch {
 		case l.lacks != "":
-			res.verdict, res.log = s.setAside(h.id, c, l)
+			res.verdict, res.log, res.short = s.setAside(h.id, c, l)
 		case l.message == nil: // it could not be read now
 			res.verdict = verdict{outcome: free, wait: soon}
 		default:
@@ -479,9 +479,9 @@ func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result
 		}
 		one.Entry, one.MessageID, one.Try = l.entry, "msg_"+l.message.ID.String(), l.tries+1
 		c.plan(st, &res.verdict, &one, chance)
-		res.log = one.encode()
+		res.log, res.short = one.encode(), c.short(st, &one)
 		if v.outcome == free && !v.charged && v.code == "canceled" {
-			res.log = ""
+			res.log, res.short = "", ""
 		}
 		if !l.stored && res.verdict.outcome != done {
 			res.message = pack(l.message)

@@ -83,7 +83,7 @@ const maxRevives = 1000
 func (s *Store) ResendFailed(ctx context.Context, w topics.Way, since time.Time) (int64, error) {
 	total := int64(0)
 	for range maxRevives {
-		got, err := s.revive(ctx, w, since, time.Time{}, callEntries, "")
+		got, err := s.revive(ctx, w, since, time.Time{}, callEntries)
 		total += got.Count
 		if err != nil || got.Count < callEntries {
 			return total, err
@@ -94,12 +94,17 @@ func (s *Store) ResendFailed(ctx context.Context, w topics.Way, since time.Time)
 
 // Revive sends messages again that failed from an instant on and before another one, at most so many.
 func (s *Store) Revive(ctx context.Context, w topics.Way, since, before time.Time, most int) (topics.Revived, error) {
-	return s.revive(ctx, w, since, before, most, "")
+	return s.revive(ctx, w, since, before, most)
 }
 
-func (s *Store) revive(ctx context.Context, w topics.Way, since, before time.Time, most int, entry string) (topics.Revived, error) {
+// revive sends entries again, or with none of them those that failed in a time.
+func (s *Store) revive(ctx context.Context, w topics.Way, since, before time.Time, most int, entries ...string) (topics.Revived, error) {
 	id := identity{w.Tenant, w.UID}
-	list, err := s.call(ctx, reviveScript, id, millis(since), millis(before), most, entry, s.pusher.senderFor(w.UID))
+	args := []any{millis(since), millis(before), most, s.pusher.senderFor(w.UID)}
+	for _, e := range entries {
+		args = append(args, e)
+	}
+	list, err := s.call(ctx, reviveScript, id, args...)
 	if err != nil {
 		return topics.Revived{}, gone(err)
 	}
@@ -141,6 +146,6 @@ func (s *Store) Test(ctx context.Context, w topics.Way) (Attempt, error) {
 	if a.Outcome = Tested; v.outcome == done {
 		a.Code, a.Error = "", ""
 	}
-	_, err = s.call(ctx, noteScript, id, a.encode())
+	_, err = s.call(ctx, noteScript, id, a.encode(), c.short(nil, &a))
 	return a, gone(err)
 }

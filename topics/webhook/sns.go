@@ -184,7 +184,7 @@ func (s *Store) ask(ctx context.Context, id identity, c *config) (Attempt, error
 		}
 		waits += "," // no waits are not the usual ones
 	}
-	list, err := s.call(context.WithoutCancel(ctx), askedScript, id, c.endpoint.ToVerify(), arrived, waits, a.encode())
+	list, err := s.call(context.WithoutCancel(ctx), askedScript, id, c.endpoint.ToVerify(), arrived, waits, a.encode(), c.short(nil, &a))
 	if err == nil {
 		s.pusher.due(id, engine.Number(list, 1))
 	}

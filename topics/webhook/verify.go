@@ -130,10 +130,10 @@ func (s *Store) verify(ctx context.Context, id identity, c *config) (Attempt, er
 	}
 	ctx = context.WithoutCancel(ctx) // what was answered is noted also when nobody waits for it
 	if a.Code != "" {
-		_, err = s.call(ctx, noteScript, id, a.encode())
+		_, err = s.call(ctx, noteScript, id, a.encode(), c.short(nil, &a))
 		return a, err
 	}
-	list, err := s.call(ctx, verifiedScript, id, c.endpoint.ToVerify(), rate, s.pusher.senderFor(id.uid), a.encode())
+	list, err := s.call(ctx, verifiedScript, id, c.endpoint.ToVerify(), rate, s.pusher.senderFor(id.uid), a.encode(), c.short(nil, &a))
 	if err == nil && engine.Text(list, 0) == "changed" {
 		a.Code, a.Error = "endpoint_changed", "The settings of the endpoint have changed meanwhile."
 		return a, nil

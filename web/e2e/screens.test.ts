@@ -168,6 +168,9 @@ const screens: Screen[] = [
       await p.getByText(/✓ arrives|✗ does not/).first().waitFor();
     },
   },
+  { name: "deliveries", path: (t) => `/t/${t}/deliveries`, ready: (p) => p.getByRole("table", { name: "Deliveries" }).waitFor() },
+  { name: "deliveries-no-match", path: (t) => `/t/${t}/deliveries?http=2xx&q=zzz`, ready: text("Nothing matches") },
+  { name: "deliveries-resend", path: (t) => `/t/${t}/deliveries?status=retrying`, ready: heading("Deliveries"), do: click("Resend all matching…") },
   { name: "keys", path: (t) => `/t/${t}/keys`, ready: text("messages:send") },
   { name: "key-create", path: (t) => `/t/${t}/keys?new=key`, ready: dialog },
   { name: "members", path: (t) => `/t/${t}/members`, ready: text("ana@example.com") },

@@ -10,7 +10,7 @@
 -- ARGV[11] milliseconds without a success after which the webhook is disabled
 -- ARGV[12] how many failures in a row there must be then
 -- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
--- ARGV[14+] per attempt ten, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again, negative for one that need not wait for others; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON
+-- ARGV[14+] per attempt eleven, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again, negative for one that need not wait for others; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON; the same for the tenant's list, JSON
 -- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent four: entry, end of the lease, which is the same for those that are to go into one request, its state, how many messages of its group were skipped before it; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
@@ -38,8 +38,8 @@ local function failed()
 end
 
 -- What is the same for many is written at the end, by one command each.
-local ended, done, states, logged = {}, {}, {}, {}
-for i = 14, #ARGV, 10 do
+local ended, done, states = {}, {}, {}
+for i = 14, #ARGV, 11 do
   local verdict, id = ARGV[i], ARGV[i + 1]
   local held = redis.call('ZSCORE', SENDING, id)
   local mine = held and num(tonumber(held)) == ARGV[i + 2]
@@ -103,17 +103,13 @@ for i = 14, #ARGV, 10 do
         out[7] = '1'
       end
     end
-    if ARGV[i + 9] ~= '' then
-      set(q, 'ln', q.ln + 1)
-      logged[#logged + 1] = num(q.ln % LOGGED)
-      logged[#logged + 1] = ARGV[i + 9]
-    end
+    if ARGV[i + 9] ~= '' then log_attempt(q, ARGV[i + 9], ARGV[i + 10], verdict == 'done') end
   end
 end
 if #ended > 0 then redis.call('ZREM', SENDING, unpack(ended)) end
 if #done > 0 then redis.call('ZREM', FRESH, unpack(done)) end
 if #states > 0 then redis.call('HDEL', STATES, unpack(states)) end
-if #logged > 0 then redis.call('HSET', LOG, unpack(logged)) end
+write_log(q)
 
 -- What was lent to a server that is gone.
 local bytes = 0

@@ -2,8 +2,8 @@
 -- ARGV[3] milliseconds: only those that failed then or later
 -- ARGV[4] milliseconds: and before then; or 0 for now
 -- ARGV[5] how many at most, up to 100
--- ARGV[6] entry, for that one alone, also when it waits for its next attempt; or ""
--- ARGV[7] session of the server that sends for the shard, or 0
+-- ARGV[6] session of the server that sends for the shard, or 0
+-- ARGV[7+] entries, at most 100: for those alone, also where they wait for their next attempt, and whenever they failed
 -- Returns: "ok", how many, in how many milliseconds to look at it next, or -1, how many are left of them, the time; or "absent"
 -- Flags: allow-oom
 -- Again: what is to be sent has not failed.
@@ -11,13 +11,15 @@
 local q = open_hook()
 if q.refusal then return q.refusal end
 local before = ARGV[4] == '0' and ENDLESS or ARGV[4]
-local ids = { ARGV[6] }
-if ARGV[6] == '' then
-  ids = redis.call('ZRANGEBYSCORE', DEAD, ARGV[3], '(' .. before, 'LIMIT', 0, math.min(tonumber(ARGV[5]), MOST))
-elseif redis.call('ZSCORE', QUEUE, ARGV[6]) then
-  redis.call('ZADD', QUEUE, num(q.now), ARGV[6])
-elseif not redis.call('ZSCORE', DEAD, ARGV[6]) then
-  ids = {}
+local ids = {}
+if #ARGV < 7 then ids = redis.call('ZRANGEBYSCORE', DEAD, ARGV[3], '(' .. before, 'LIMIT', 0, math.min(tonumber(ARGV[5]), MOST)) end
+for i = 7, #ARGV do
+  if redis.call('ZSCORE', QUEUE, ARGV[i]) then
+    redis.call('ZADD', QUEUE, num(q.now), ARGV[i])
+    ids[#ids + 1] = ARGV[i]
+  elseif redis.call('ZSCORE', DEAD, ARGV[i]) then
+    ids[#ids + 1] = ARGV[i]
+  end
 end
 for _, id in ipairs(ids) do
   local group = string.sub(id, 15)
@@ -36,5 +38,5 @@ for _, id in ipairs(ids) do
   end
 end
 local next = close_hook(q)
-tell(ARGV[7])
+tell(ARGV[6])
 return { 'ok', num(#ids), num(next), num(redis.call('ZCOUNT', DEAD, ARGV[3], '(' .. before)), num(q.time) }

@@ -1,9 +1,9 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 
-// Search is what an address may say behind its question mark: filters, places in lists, what is open.
-export type Search = Partial<Record<"q" | "cursor" | "state" | "filter" | "m" | "type" | "status" | "target" | "outcome" | "after" | "since" | "new" | "sort" | "range" | "view" | "label" | "columns", string>>;
+const names = ["q", "cursor", "state", "filter", "m", "type", "status", "target", "outcome", "after", "since", "new", "sort", "range", "view", "label", "columns", "http"] as const;
 
-const names = ["q", "cursor", "state", "filter", "m", "type", "status", "target", "outcome", "after", "since", "new", "sort", "range", "view", "label", "columns"] as const;
+// Search is what an address may say behind its question mark: filters, places in lists, what is open.
+export type Search = Partial<Record<(typeof names)[number], string>>;
 
 export function readSearch(given: Record<string, unknown>): Search {
   const search: Search = {};

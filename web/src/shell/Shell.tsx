@@ -25,7 +25,7 @@ type Place = { text: string; to: string };
 
 export function placesOf(tenant: string | undefined): Place[] {
   if (!tenant) return [];
-  return ["overview", "queues", "topics", "alarms", "tasks", "keys", "members", "sessions", "portal-links", "usage", "limits", "audit", "requests"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1).replace("-", " "), to: `/t/${tenant}/${name}` }));
+  return ["overview", "queues", "topics", "deliveries", "alarms", "tasks", "keys", "members", "sessions", "portal-links", "usage", "limits", "audit", "requests"].map((name) => ({ text: name[0]?.toUpperCase() + name.slice(1).replace("-", " "), to: `/t/${tenant}/${name}` }));
 }
 
 export const operatorPlaces: Place[] = [

@@ -12,12 +12,13 @@ export const keys: [string, string][] = [
   ["g o", "overview"],
   ["g q", "queues"],
   ["g t", "topics"],
+  ["g d", "deliveries"],
   ["g k", "keys"],
   ["p", "pause what is live, and go on"],
   ["?", "this help"],
 ];
 
-const goes: Record<string, string> = { o: "overview", q: "queues", t: "topics", k: "keys", a: "audit" };
+const goes: Record<string, string> = { o: "overview", q: "queues", t: "topics", d: "deliveries", k: "keys", a: "audit" };
 
 // useKeyboard hears keys where nobody is typing.
 export function useKeyboard(tenant: string | undefined, help: () => void, palette: () => void) {

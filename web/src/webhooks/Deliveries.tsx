@@ -12,7 +12,8 @@ import { useSay } from "../common/say";
 import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
-import { type Delivery, deliveryStatuses, inWords, type Place, pathOfWebhook, type Subscription, useDeliveries } from "./data";
+import { type Delivery, inWords, type Place, pathOfWebhook, type Subscription, useDeliveries } from "./data";
+import { deliveryStatuses } from "./filters";
 
 const colors: Record<Delivery["status"], string> = { delivered: "green", retrying: "yellow", failed: "red", test: "gray", challenge: "gray" };
 

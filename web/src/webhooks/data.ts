@@ -21,8 +21,6 @@ export function useWebhook(place: Place) {
   });
 }
 
-export const deliveryStatuses = ["delivered", "retrying", "failed", "test", "challenge"] as const;
-
 export type DeliveryFilter = { status?: Delivery["status"]; message_id?: string; cursor?: string };
 
 export function useDeliveries(place: Place, filter: DeliveryFilter) {

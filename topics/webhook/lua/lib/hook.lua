@@ -10,14 +10,19 @@
 -- KEYS[8] ZSET groups: entries of FIFO topics that are not done, all with score 0, as group and entry
 -- KEYS[9] HASH log: number of an attempt, from 0 to LOGGED - 1 and again, to the attempt, JSON of package webhook
 -- KEYS[10] ZSET skipped: groups of FIFO topics of which messages failed since the last one that was delivered, by when the first of them did, in milliseconds since EPOCH, times FENCE, and how many did; webhooks of older servers have none until a message is skipped
+-- KEYS[11] ZSET delivered: of the latest attempts of all of the tenant's webhooks in the shard those that arrived, by when they were noted: uid of the webhook, number of the attempt and JSON of package webhook, with blanks between; made by the first of them
+-- KEYS[12] ZSET undelivered: the same of all others
 -- An entry is a sequence number, 14 hexadecimal digits, and of a message of a FIFO topic 16 of its group behind it.
 --- @include "lib/clock"
 local READY, HEAD, QUEUE, SENDING, FRESH, STATES, DEAD, GROUPS, LOG, SKIPPED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local DELIVERED, UNDELIVERED = KEYS[11], KEYS[12]
 -- No script touches more entries than MOST, nor more bytes of messages than BYTES unless it is one.
 local MOST, BYTES = 100, 524288
 -- A webhook holds at most ENTRIES entries, and of its own so many bytes of messages.
 local ENTRIES, STORED = 100000, 268435456
 local LOGGED = 500
+-- So many attempts a tenant sees of all its webhooks in a shard, of each of the two kinds.
+local RECENT = 500
 -- Of so many groups a webhook remembers that messages were skipped; then it forgets what lies back furthest.
 local SKIPS = 10000
 -- Milliseconds: how long a message is sent for at most and kept when it failed; after which time one is copied out of the log, and how long between two tries of that.
@@ -328,4 +333,26 @@ end
 -- Returns how many milliseconds have to go by before another challenge.
 local function calm(q)
   return math.max((tonumber(redis.call('HGET', HEAD, 'vl')) or -CALM) + CALM - q.now, 0)
+end
+
+-- Adds an attempt to the webhook's log, and to what the tenant sees of all its webhooks; write_log writes both.
+local function log_attempt(q, text, short, delivered)
+  set(q, 'ln', q.ln + 1)
+  q.log = q.log or { own = {}, [DELIVERED] = {}, [UNDELIVERED] = {} }
+  local own, all = q.log.own, q.log[delivered and DELIVERED or UNDELIVERED]
+  own[#own + 1] = num(q.ln % LOGGED)
+  own[#own + 1] = text
+  all[#all + 1] = num(q.time)
+  all[#all + 1] = string.match(HEAD, ':(%w+)%.%a+$') .. ' ' .. num(q.ln) .. ' ' .. short
+end
+
+local function write_log(q)
+  if not q.log then return end
+  redis.call('HSET', LOG, unpack(q.log.own))
+  for _, key in ipairs({ DELIVERED, UNDELIVERED }) do
+    if #q.log[key] > 0 then
+      redis.call('ZADD', key, unpack(q.log[key]))
+      redis.call('ZREMRANGEBYRANK', key, 0, -RECENT - 1)
+    end
+  end
 end
