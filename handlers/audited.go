@@ -71,6 +71,7 @@ var changes = map[string]change{
 	"disableSubscription":      {"subscription", "subscription", subscriptionState},
 	"confirmSubscription":      {"subscription", "subscription", nil},
 	"resendDeliveries":         {"subscription", "subscription", nil},
+	"testDelivery":             {"subscription", "subscription", nil}, // a message goes where it was not meant to go
 	"resendMatchingDeliveries": {"subscription", "", nil},
 
 	"putTopicSubscription":    {"topic_subscription", "topic_subscription", topicSubscriptionState},

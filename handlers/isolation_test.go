@@ -181,6 +181,7 @@ var attempts = map[string]attempt{
 	"resendDelivery":           nothing,
 	"getDeliveryRequest":       nothing,
 	"resendDeliveries":         {body: `{}`},
+	"testDelivery":             {body: `{"url":"https://example.com/"}`},
 	"listAllDeliveries":        {places: map[string]string{"topic": "topic", "subscription": "subscription", "message": "message"}, query: "topic=$topic&subscription=$subscription&message_id=$message"},
 	"resendMatchingDeliveries": {places: map[string]string{"topic": "topic", "subscription": "subscription", "message": "message"}, body: `{"topic":"$topic","subscription":"$subscription","message_id":"$message"}`},
 

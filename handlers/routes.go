@@ -163,6 +163,7 @@ func (a *API) routes() []route {
 		{post, sub + "/deliveries/resend", "resendDeliveries", a.resendDeliveries, "topics:replay", tenant, refused},
 		{get, sub + "/deliveries/:id/request", "getDeliveryRequest", a.getDeliveryRequest, "topics:write", tenant, harmless},
 		{post, sub + "/deliveries/:id/resend", "resendDelivery", a.resendDelivery, "topics:replay", tenant, refused},
+		{post, sub + "/deliveries/:id/test", "testDelivery", a.testDelivery, "topics:write", tenant, refused},
 		{get, "/v1/deliveries", "listAllDeliveries", a.listAllDeliveries, "topics:read", tenant, harmless},
 		{post, "/v1/deliveries/resend", "resendMatchingDeliveries", a.resendMatchingDeliveries, "topics:replay", tenant, refused},
 		{get, "/v1/topic_subscriptions", "listTopicSubscriptions", a.listTopicSubscriptions, "topics:read", tenant, harmless},

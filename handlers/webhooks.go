@@ -110,6 +110,8 @@ type Delivery struct {
 	At     Instant `json:"at" swaggertype:"string" format:"date-time"`
 	// Milliseconds that it took.
 	Duration int64 `json:"duration_ms" example:"83"`
+	// How long the parts of that took; null in attempts of servers before this member, and where no request was made.
+	Timing *DeliveryTiming `json:"timing" extensions:"x-nullable"`
 	// Headers of the request, as far as the server sets them; *** stands for what the subscription adds, and for credentials. Empty in
 	// attempts of servers before this member.
 	RequestHeaders map[string]string `json:"request_headers"`
@@ -125,6 +127,18 @@ type Delivery struct {
 	Error *DeliveryError `json:"error" extensions:"x-nullable"`
 	// When it was to be sent again; null when it is not.
 	NextAttempt *Instant `json:"next_attempt_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// DeliveryTiming is how long the parts of a request took, in milliseconds, until they failed or were done. Null where there was no such
+// part: a connection that was used before is neither looked up nor made.
+type DeliveryTiming struct {
+	// The lookup of the name.
+	DNS *float64 `json:"dns_ms" extensions:"x-nullable" example:"1.25"`
+	// The connection, to the proxy where there is one.
+	Connect *float64 `json:"connect_ms" extensions:"x-nullable" example:"11.5"`
+	TLS     *float64 `json:"tls_ms" extensions:"x-nullable" example:"24.1"`
+	// From the end of the request to the first byte of the answer.
+	FirstByte *float64 `json:"first_byte_ms" extensions:"x-nullable" example:"43.75"`
 }
 
 // DeliveryError is why an attempt failed.
@@ -559,6 +573,9 @@ func (a *API) tried(c echo.Context, try func(context.Context, topics.Way) (webho
 func newDelivery(at *webhook.Attempt) Delivery {
 	out := Delivery{ID: deliveryID(at), MessageID: at.MessageID, Attempt: at.Try, Status: at.Outcome, At: Instant{at.At}, Duration: at.Millis,
 		RequestHeaders: orEmpty(at.Sent), ResponseHeaders: orEmpty(at.Answered), Response: at.Response, ResponseTruncated: at.Truncated, NextAttempt: instant(at.Next)}
+	if t := at.Timing; t != nil {
+		out.Timing = &DeliveryTiming{DNS: millis(t.Lookup), Connect: millis(t.Connect), TLS: millis(t.TLS), FirstByte: millis(t.FirstByte)}
+	}
 	if at.Status != 0 {
 		out.ResponseStatus = &at.Status
 	}
@@ -569,6 +586,15 @@ func newDelivery(at *webhook.Attempt) Delivery {
 		out.Error = &DeliveryError{Code: at.Code, Detail: at.Error}
 	}
 	return out
+}
+
+// millis returns microseconds as milliseconds.
+func millis(micros *int64) *float64 {
+	if micros == nil {
+		return nil
+	}
+	ms := float64(*micros) / 1000
+	return &ms
 }
 
 // orEmpty returns a map that is shown as an object where there is none.
@@ -695,6 +721,56 @@ func (a *API) getDeliveryRequest(c echo.Context) error {
 		out.Body, out.BodyEncoding = base64.StdEncoding.EncodeToString(r.Body), "base64"
 	}
 	return a.json(c, http.StatusOK, out)
+}
+
+// ElsewhereInput says where a message is sent as a test.
+type ElsewhereInput struct {
+	// Under the rules for endpoints.
+	URL string `json:"url" validate:"min=1,max=2048" example:"https://receiver.example.com/hooks"`
+}
+
+// testDelivery sends a message to another URL.
+//
+//	@Summary		Send a delivery to another URL, as a test
+//	@Description	One request, now, with the message as its endpoint would get it, under the same `webhook-id` and signed with the secrets of the webhook; but without the headers, credentials and certificate that the subscription adds, which are for its own endpoint. The URL is under the rules for endpoints. The answer says what came of it. It is not tried again, stands in no list, and changes nothing of the delivery or of how the endpoint fares.
+//	@ID				testDelivery
+//	@Tags			webhooks
+//	@Accept			json
+//	@Param			topic			path		string			true	"Name of the topic"
+//	@Param			subscription	path		string			true	"Name of the subscription"
+//	@Param			id				path		string			true	"Id of the delivery"
+//	@Param			where			body		ElsewhereInput	true	"Where to"
+//	@Success		200				{object}	Delivery		"What came of it, success or not"
+//	@Failure		400				{object}	Problem			"The request is malformed"
+//	@Failure		404				{object}	Problem			"No such topic or subscription, or no such delivery, or its message is not kept any more (`delivery_not_found`)"
+//	@Failure		408				{object}	Problem			"The body did not arrive in time"
+//	@Failure		409				{object}	Problem			"The subscription leads to a queue or topic (`not_a_webhook`)"
+//	@Failure		413				{object}	Problem			"The body is too large"
+//	@Failure		415				{object}	Problem			"The body is not JSON"
+//	@Failure		422				{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/test [post]
+func (a *API) testDelivery(c echo.Context) error {
+	url := ""
+	err := a.readControl(c, func(r *reader) {
+		r.object([]string{"url"}, func(key []byte) {
+			if string(key) == "url" {
+				s, _ := r.str()
+				url = string(s)
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	w, entry, err := a.delivery(c)
+	if err != nil {
+		return err
+	}
+	got, err := a.Webhooks.TryElsewhere(c.Request().Context(), w, entry, url)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, newDelivery(&got))
 }
 
 // resendDelivery sends a message to an endpoint again.

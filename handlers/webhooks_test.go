@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
@@ -212,6 +213,58 @@ func TestTheRequestOfADeliveryIsShownToWhoMayReadTheSecret(t *testing.T) {
 	}
 }
 
+func TestADeliveryIsTriedAtAnotherURL(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	tp, e, elsewhere := h.topic("", `{}`), newEndpoint(t, 503), newEndpoint(t, 204)
+	one := tp + "/subscriptions/customer"
+	h.json("PUT", one, `{"endpoint":"`+e.URL+`","retry_schedule":[],"headers":{"X-Token":"of nobody else"},"auth":{"type":"bearer","token":"nor-this"}}`).is(201)
+	h.do("POST", tp+"/messages", "lost").is(201)
+	var page handlers.Page[handlers.Delivery]
+	until(h, "it failed", func() bool {
+		h.do("GET", one+"/deliveries?status=failed", "").is(200).into(&page)
+		return len(page.Data) == 1
+	})
+	if got := page.Data[0].Timing; got == nil || got.Connect == nil || got.FirstByte == nil || got.DNS != nil || got.TLS != nil {
+		t.Errorf("the parts of the attempt: %+v", got)
+	}
+	path := one + "/deliveries/" + page.Data[0].ID + "/test"
+	var got handlers.Delivery
+	h.json("POST", path, `{"url":"`+elsewhere.URL+`/laptop"}`).is(200).into(&got)
+	if got.Status != "test" || got.Error != nil || *got.ResponseStatus != 204 || got.ID != page.Data[0].ID || got.MessageID != page.Data[0].MessageID {
+		t.Errorf("what came of it: %+v", got)
+	}
+	if bodies := elsewhere.got(); len(bodies) != 1 || bodies[0] != "lost" {
+		t.Fatalf("the other one got %q", bodies)
+	}
+	head := elsewhere.heads[0]
+	if head.Get("Webhook-Id") != got.MessageID || head.Get("Webhook-Signature") != e.heads[0].Get("Webhook-Signature") { // the clock stands still
+		t.Errorf("its headers: %v", head)
+	}
+	if head.Get("X-Token") != "" || head.Get("Authorization") != "" {
+		t.Errorf("what is for the endpoint alone went elsewhere: %v", head)
+	}
+	elsewhere.answers(500)
+	h.json("POST", path, `{"url":"`+elsewhere.URL+`"}`).is(200).into(&got)
+	if got.Error == nil || got.Error.Code != "http_500" || got.NextAttempt != nil {
+		t.Errorf("where it failed: %+v", got)
+	}
+	var s handlers.Subscription
+	h.do("GET", one, "").is(200).into(&s)
+	h.do("GET", one+"/deliveries", "").is(200).into(&page)
+	if len(e.got()) != 1 || s.Delivery.Attempts != 1 || s.Delivery.Failed != 1 || len(page.Data) != 1 {
+		t.Errorf("afterwards: %+v, %d attempts in the log", s.Delivery, len(page.Data))
+	}
+	for body, code := range map[string]string{`{"url":"http://10.0.0.1/"}`: "endpoint_not_allowed", `{"url":"ftp://example.com"}`: "validation_failed", `{}`: "validation_failed"} {
+		h.json("POST", path, body).problem(422, code)
+	}
+	h.json("POST", one+"/deliveries/dlv_00000000000001/test", `{"url":"`+elsewhere.URL+`"}`).problem(404, "delivery_not_found")
+	h.json("POST", path, `{"url":"`+elsewhere.URL+`"}`, h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{"topics:read", "topics:replay"}})...).problem(403, "permission_denied")
+	if len(elsewhere.got()) != 2 {
+		t.Errorf("the other one got %d requests", len(elsewhere.got()))
+	}
+}
+
 func TestDeliveriesAreListedAndResent(t *testing.T) {
 	t.Parallel()
 	h := newHookTest(t)
@@ -235,7 +288,7 @@ func TestDeliveriesAreListedAndResent(t *testing.T) {
 	}
 	status := 503
 	got := page.Data[0]
-	got.Duration = 0
+	got.Duration, got.Timing = 0, nil
 	if got.RequestHeaders["Webhook-Id"] != sent.ID || got.RequestHeaders["Webhook-Attempt"] != "1" || got.ResponseHeaders["Content-Length"] != "11" {
 		t.Errorf("the headers: %v, and %v in the answer", got.RequestHeaders, got.ResponseHeaders)
 	}

@@ -200,6 +200,9 @@ type Request struct {
 	MaxBody int
 	// Identity is what the connection shows and trusts. Default: the client's own.
 	Identity *Identity
+	// Timing gets how long the parts of the request took, also when it failed; of one that was sent again those of the last time. Default:
+	// nobody measures.
+	Timing *Timing
 	// Whole makes a longer body an error of kind TooLarge. Otherwise it is cut, and the answer says so.
 	Whole bool
 }
@@ -283,10 +286,17 @@ func (t transports) pick(r Request) *http.Transport {
 // closed, without a byte of an answer.
 func (c *Client) send(ctx context.Context, t *http.Transport, req *http.Request, r Request) (answer *Response, stale bool, err error) {
 	var reused, begun atomic.Bool
-	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(info httptrace.GotConnInfo) { reused.Store(info.Reused) },
-		GotFirstResponseByte: func() { begun.Store(true) },
-	}))
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused.Store(info.Reused) }}
+	var w stopwatch
+	if r.Timing != nil {
+		w.watch(trace)
+		defer func() { *r.Timing = w.read(reused.Load()) }()
+	}
+	trace.GotFirstResponseByte = func() {
+		begun.Store(true)
+		w.end(firstByte)
+	}
+	req = req.WithContext(httptrace.WithClientTrace(ctx, trace))
 	if len(r.Body) > 0 { // without GetBody, so that net/http cannot send it again
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
 	}

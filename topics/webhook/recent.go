@@ -46,7 +46,7 @@ type Recent struct {
 // short returns an attempt as it stands in the tenant's list: without what only its own page shows.
 func (c *config) short(st *style, a *Attempt) string {
 	one := Recent{Attempt: *a, Topic: c.settings.Topic, Subscription: c.settings.Subscription}
-	one.Error, one.Response, one.Truncated, one.Sent, one.Answered = "", "", false, nil, nil
+	one.Error, one.Response, one.Truncated, one.Sent, one.Answered, one.Timing = "", "", false, nil, nil, nil
 	endless := c.endpoint.OnExhausted == Block && topics.IsFIFOName(c.settings.Topic)
 	if a.Entry != "" && !endless && (c.endpoint.SNS == nil || st != nil) {
 		one.Most = len(c.waits(st)) + 1

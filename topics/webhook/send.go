@@ -119,6 +119,31 @@ type Attempt struct {
 	Size   int       `json:"k,omitempty"`
 	Resent bool      `json:"r,omitempty"` // the endpoint had closed the connection, and a new one was made at once
 	Next   time.Time `json:"x,omitzero"`  // of the next attempt; zero: there is none
+	// Timing is how long the parts of the request took; nil: an older server made it, or there was no request.
+	Timing *Timing `json:"i,omitempty"`
+}
+
+// Timing is how long the parts of a request took, in microseconds; nil where there was no such part.
+type Timing struct {
+	Lookup    *int64 `json:"d,omitempty"`
+	Connect   *int64 `json:"c,omitempty"`
+	TLS       *int64 `json:"s,omitempty"`
+	FirstByte *int64 `json:"f,omitempty"`
+}
+
+// newTiming returns what was measured, and nil where there was nothing to measure.
+func newTiming(t egress.Timing) *Timing {
+	if t == (egress.Timing{}) {
+		return nil
+	}
+	micros := func(d *time.Duration) *int64 {
+		if d == nil {
+			return nil
+		}
+		n := d.Microseconds()
+		return &n
+	}
+	return &Timing{micros(t.Lookup), micros(t.Connect), micros(t.TLS), micros(t.FirstByte)}
 }
 
 // The outcomes of attempts.
@@ -220,9 +245,10 @@ func (s *Store) attempt(ctx context.Context, c *config, st *style, g cargo, try 
 // do makes a request, and says what the log keeps of the answer, which is nil where there is an error.
 func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Time) (*egress.Response, Attempt, error) {
 	began := time.Now()
-	r.Identity = c.identity
+	var timing egress.Timing
+	r.Identity, r.Timing = c.identity, &timing
 	res, err := s.send(ctx, c, r)
-	a := Attempt{At: now.UTC(), Millis: time.Since(began).Milliseconds(), Sent: c.shown(r.Header, r.Header.Get("Authorization"))}
+	a := Attempt{Timing: newTiming(timing), At: now.UTC(), Millis: time.Since(began).Milliseconds(), Sent: c.shown(r.Header, r.Header.Get("Authorization"))}
 	if res != nil {
 		a.Status, a.Resent = res.Status, res.Resent
 		a.Answered = c.shown(res.Header, r.Header.Get("Authorization"))

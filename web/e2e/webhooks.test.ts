@@ -43,6 +43,18 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await page.getByLabel("Status").selectOption("failed");
     await page.getByRole("table", { name: "Attempts" }).locator("[data-row]").first().click();
     await page.getByRole("dialog").getByText("<b>no room</b>").waitFor(); // as text, never as markup
+    await page.getByText(/connect \d.* ms, first byte|on a connection that was open/).waitFor();
+    await page.getByRole("button", { name: "Try another URL…" }).click();
+    const other = page.getByRole("dialog", { name: "Try another URL" });
+    await other.getByRole("textbox", { name: "URL" }).fill("http://10.0.0.1/");
+    await other.getByRole("button", { name: "Send it there" }).click();
+    await other.getByText(/not allowed|may not/).first().waitFor();
+    await other.getByRole("textbox", { name: "URL" }).fill(`${url}/elsewhere`);
+    await other.getByRole("button", { name: "Send it there" }).click();
+    await other.getByText("It did not arrive there").waitFor();
+    await other.getByRole("button", { name: "Close" }).first().click();
+    await other.waitFor({ state: "detached" });
+    got.splice(got.findLastIndex((g) => g.id === id), 1); // that was no attempt of the delivery
     await page.getByText(/^Request: \d+ headers$/).click();
     expect(await page.getByLabel("Request headers of attempt 1").innerText()).toContain(`Webhook-Id: ${id}`);
     await page.getByText(/^Answer: \d+ headers?$/).click();

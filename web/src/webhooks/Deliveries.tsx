@@ -1,7 +1,7 @@
-import { Badge, Button, Card, Drawer, Group, NativeSelect, Popover, Stack, Text, Title } from "@mantine/core";
+import { Alert, Badge, Button, Card, Drawer, Group, Modal, NativeSelect, Popover, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { must, useActing } from "../api/client";
+import { failureOf, must, type Schemas, useActing } from "../api/client";
 import { curlOfRaw, hidden, withQuery } from "../api/curl";
 import { Curl, Pasted } from "../common/Curl";
 import { Danger } from "../common/Danger";
@@ -14,6 +14,8 @@ import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
 import { type Delivery, inWords, type Place, pathOfWebhook, type Subscription, useDeliveries } from "./data";
 import { deliveryStatuses } from "./filters";
+
+type Timing = NonNullable<Schemas["Delivery"]["timing"]>;
 
 const colors: Record<Delivery["status"], string> = { delivered: "green", retrying: "yellow", failed: "red", test: "gray", challenge: "gray" };
 
@@ -184,6 +186,7 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
             </Button>
             <Curl call={{ method: "POST", path: `${pathOfWebhook(place)}/deliveries/${first.id}/resend` }} />
             {first.status !== "challenge" && <Request place={place} id={first.id} />}
+            {first.status !== "challenge" && <Elsewhere place={place} id={first.id} />}
           </Group>
         )}
         {resend.error && <ErrorState error={resend.error} />}
@@ -208,6 +211,7 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
                       ["When", <Instant key="w" at={d.at} />],
                       ["Error", d.error ? <code key="e">{d.error.code}</code> : "–"],
                       ...(d.batch_id ? ([["In a request", `${d.batch_id}, of ${plural(d.batch_size ?? 0, "message")}`]] as [string, string][]) : []),
+                      ...(d.timing ? ([["Of that", <Parts key="t" of={d.timing} />]] as [string, React.ReactNode][]) : []),
                       ["Next attempt", d.next_attempt_at ? <Instant key="n" at={d.next_attempt_at} /> : "none by itself"],
                     ]}
                   />
@@ -226,6 +230,65 @@ function Message({ id, place, close }: { id: string; place: Place; close: () => 
         </Loaded>
       </Stack>
     </Drawer>
+  );
+}
+
+// Parts are how long the parts of an attempt took, and what there was not.
+function Parts({ of: t }: { of: Timing }) {
+  const parts: [string, number | null][] = [
+    ["DNS", t.dns_ms],
+    ["connect", t.connect_ms],
+    ["TLS", t.tls_ms],
+    ["first byte", t.first_byte_ms],
+  ];
+  const known = parts.flatMap(([name, ms]) => (ms === null ? [] : [`${name} ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`]));
+  return (
+    <>
+      {known.join(", ")}
+      {t.connect_ms === null && <span className="quiet">{known.length > 0 && ", "}on a connection that was open</span>}
+    </>
+  );
+}
+
+// Elsewhere sends a message to another URL, as a test.
+function Elsewhere({ place, id }: { place: Place; id: string }) {
+  const { api } = useActing();
+  const [open, setOpen] = useState(false);
+  const [url, setUrl] = useState("");
+  const path = `${pathOfWebhook(place)}/deliveries/${id}/test`;
+  const send = useMutation({ mutationFn: () => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/deliveries/{id}/test", { params: { path: { ...place, id } }, body: { url } })) });
+  const failure = send.error ? failureOf(send.error) : undefined;
+  return (
+    <>
+      <Button variant="default" onClick={() => setOpen(true)}>
+        Try another URL…
+      </Button>
+      <Modal opened={open} onClose={() => setOpen(false)} title="Try another URL" closeButtonProps={{ "aria-label": "Close" }}>
+        <form
+          onSubmit={(e) => {
+            e.preventDefault();
+            send.mutate();
+          }}
+        >
+          <Stack>
+            <Text size="sm">The message goes there once, now, signed as it would be for the endpoint, but without its own headers and credentials. It stays as it is for the endpoint.</Text>
+            <TextInput label="URL" placeholder="https://example.com/hooks" value={url} onChange={(e) => setUrl(e.currentTarget.value)} error={failure?.at("/url")} required data-autofocus spellCheck={false} />
+            {failure && !failure.at("/url") && <ErrorState error={failure} />}
+            {send.data && (
+              <Alert color={send.data.error ? "red" : "green"} title={send.data.error ? "It did not arrive there" : "It has arrived there"} role="status">
+                {inWords(send.data)}
+              </Alert>
+            )}
+            <Group justify="flex-end">
+              <Curl call={{ method: "POST", path, body: { url } }} />
+              <Button type="submit" loading={send.isPending} disabled={url === ""}>
+                Send it there
+              </Button>
+            </Group>
+          </Stack>
+        </form>
+      </Modal>
+    </>
   );
 }
 
