@@ -59,8 +59,8 @@ export function Subscriptions() {
             </Empty>
           ) : (
             <>
-              {!search.cursor && <FanOut tenant={tenant} topic={topic} published={published.data?.published ?? 0} list={data} more={next_cursor !== null} />}
               <Group justify="flex-end">{subscribe}</Group>
+              {!search.cursor && <FanOut tenant={tenant} topic={topic} published={published.data?.published ?? 0} list={data} more={next_cursor !== null} />}
               <Rows
                 label="Subscriptions"
                 rows={data}
