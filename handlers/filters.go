@@ -106,6 +106,78 @@ func (a *API) testFilter(c echo.Context) error {
 	return a.json(c, http.StatusOK, out)
 }
 
+// FilterCountInput asks how many of a topic's last messages a filter policy lets through.
+type FilterCountInput struct {
+	// The policy; null for all messages.
+	FilterPolicy map[string]any `json:"filter_policy" swaggertype:"object" extensions:"x-nullable"`
+	// What the policy looks at.
+	FilterScope string `json:"filter_scope,omitempty" enums:"attributes,body" default:"attributes" extensions:"x-nullable"`
+	// How many messages, from the end of what the topic keeps.
+	Last int `json:"last,omitempty" validate:"min=1,max=1000" default:"1000" example:"1000"`
+}
+
+// FilterCounted is how many messages a filter policy would have let through.
+type FilterCounted struct {
+	Matched int `json:"matched" example:"312"`
+	// How many messages were looked at: fewer than were asked for where the topic keeps no more.
+	Scanned Scanned `json:"scanned"`
+	// When the first of them was published; null when there was none.
+	OldestAt *Instant `json:"oldest_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+}
+
+// countFilter says how many of a topic's last messages a filter policy would have let through.
+//
+//	@Summary		Count what a filter policy would have let through
+//	@Description	Of the last messages that the topic keeps (`message_retention`), 1,000 at most and 16 MiB of bodies: then the oldest of them were looked at, and `scanned.complete` is false. Nothing is published, and no subscription changes.
+//	@ID				countFilter
+//	@Tags			subscriptions
+//	@Accept			json
+//	@Param			topic	path		string				true	"Name of the topic"
+//	@Param			policy	body		FilterCountInput	true	"The policy"
+//	@Success		200		{object}	FilterCounted		"How many"
+//	@Failure		400		{object}	Problem				"The request is malformed"
+//	@Failure		404		{object}	Problem				"No such topic"
+//	@Failure		408		{object}	Problem				"The body did not arrive in time"
+//	@Failure		413		{object}	Problem				"The body is too large"
+//	@Failure		415		{object}	Problem				"The body is not JSON"
+//	@Failure		422		{object}	Problem				"A value is not allowed, or the filter policy is wrong (`filter_policy_invalid`)"
+//	@Router			/v1/topics/{topic}/filters/count [post]
+func (a *API) countFilter(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	text, of, last := "", filter.Attributes, int64(topics.MaxLast)
+	err := a.readControl(c, func(r *reader) {
+		given := false
+		r.object([]string{"filter_policy", "filter_scope", "last"}, func(key []byte) {
+			switch string(key) {
+			case "filter_policy":
+				text, given = r.policy(), true
+			case "filter_scope":
+				of = r.filterScope()
+			case "last":
+				last, _ = r.integer(1, topics.MaxLast)
+			}
+		})
+		if !given && r.err == nil {
+			r.fault("required", "must have the member filter_policy")
+		}
+	})
+	if err != nil {
+		return err
+	}
+	policy, err := filter.Compile(text, of)
+	if err != nil {
+		return relocate(err, func(f *errs.Field) { f.Pointer = "/filter_policy" + f.Pointer })
+	}
+	ctx, t, _ := scope(c)
+	got, err := a.Topics.CountMatching(ctx, t, c.Param("topic"), policy, int(last))
+	if err != nil {
+		return a.guessTopic(c, err)
+	}
+	return a.json(c, http.StatusOK, FilterCounted{Matched: got.Matched, Scanned: Scanned{Messages: got.Looked, Complete: got.Complete}, OldestAt: instant(got.Oldest)})
+}
+
 type filterTest struct {
 	topic, policy string
 	scope         filter.Scope

@@ -114,6 +114,7 @@ var attempts = map[string]attempt{
 	"publishMessage":          {places: map[string]string{"key": "text"}, body: "x", header: []string{"Idempotency-Key", "$key", "Content-Type", "text/plain"}},
 	"publishMessages":         {places: map[string]string{"key": "text"}, body: `{"messages":[{"body":"x"}]}`, header: []string{"Idempotency-Key", "$key"}},
 	"readTopicMessages":       nothing,
+	"countFilter":             {body: `{"filter_policy":null}`},
 	"getSchemas":              nothing,
 	"addSchema":               {body: `{"schema":{"type":"string"}}`},
 	"updateSchemas":           {body: `{"compatibility":"full"}`},

@@ -143,6 +143,7 @@ func (a *API) routes() []route {
 		{post, topic + "/schemas/test", "testSchema", a.testSchema, "topics:read", tenant, harmless},
 		{get, topic + "/schemas/:version", "getSchema", a.getSchema, "topics:read", tenant, harmless},
 		{del, topic + "/schemas/:version", "deleteSchema", a.deleteSchema, "topics:write", tenant, harmless},
+		{post, topic + "/filters/count", "countFilter", a.countFilter, "topics:consume", tenant, harmless},
 		{get, topic + "/tail", "tailTopic", a.tailTopic, "topics:consume", tenant, harmless},
 
 		{get, topic + "/subscriptions", "listSubscriptions", a.listSubscriptions, "topics:read", tenant, harmless},

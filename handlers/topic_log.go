@@ -65,6 +65,7 @@ type ReplayInput struct {
 //	@Param			topic	path		string			true	"Name of the topic"
 //	@Param			after	query		string			false	"Sequence number behind which to begin"	maxlength(20)
 //	@Param			since	query		string			false	"Instant of the publish with which to begin"	format(date-time)
+//	@Param			last	query		int				false	"So many messages before the end of the log to begin with"	minimum(1)	maximum(1000)
 //	@Param			group_id	query		string		false	"Only messages of this group"	maxlength(128)
 //	@Param			limit	query		int				false	"How many at most; there may be fewer when they are large"	minimum(1)	maximum(100)	default(50)
 //	@Param			wait	query		int				false	"Seconds to wait for a message, or text such as 20s"	minimum(0)	maximum(20)	default(0)
@@ -76,13 +77,19 @@ type ReplayInput struct {
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/messages [get]
 func (a *API) readTopicMessages(c echo.Context) error {
-	q, err := readQuery(c, "after", "since", "group_id", "limit", "wait")
+	q, err := readQuery(c, "after", "since", "last", "group_id", "limit", "wait")
 	if err != nil {
 		return err
 	}
 	var opt topics.ReadOptions
 	if opt.Place, err = placeQuery(&q); err != nil {
 		return err
+	}
+	if opt.Last, err = q.number("last", 0, 1, topics.MaxLast); err != nil {
+		return err
+	}
+	if opt.Last > 0 && (q.has("after") || q.has("since")) {
+		return queryFault("last", "contradiction", "must not stand beside after or since")
 	}
 	if opt.Group, err = groupQuery(&q); err != nil {
 		return err

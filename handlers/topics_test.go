@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
@@ -285,6 +286,41 @@ func TestAFilterTestNamesWhatFails(t *testing.T) {
 	}
 	h.json("POST", "/v1/filters/test", `{"filter_policy":{"a":[]},"message":{"body":"x"}}`).problem(422, "filter_policy_invalid")
 	h.json("POST", "/v1/filters/test", `{"topic":"none","message":{"body":"x"}}`).problem(404, "topic_not_found")
+}
+
+func TestAPolicyIsCountedOverWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	tp := h.topic("", `{"message_retention":3600}`)
+	for i := range 3 {
+		h.do("POST", tp+"/messages", fmt.Sprintf(`{"n":%d}`, i), "Message-Attr-Tier", []string{"free", "pro", "pro"}[i]).is(201)
+	}
+	var got handlers.FilterCounted
+	h.json("POST", tp+"/filters/count", `{"filter_policy":{"tier":["pro"]}}`).is(200).into(&got)
+	diff(t, "by an attribute", handlers.FilterCounted{Matched: 2, Scanned: handlers.Scanned{Messages: 3, Complete: true}, OldestAt: instant(0)}, got)
+	h.json("POST", tp+"/filters/count", `{"filter_policy":{"n":[0]},"filter_scope":"body","last":2}`).is(200).into(&got)
+	diff(t, "by the body, of the last two", handlers.FilterCounted{Scanned: handlers.Scanned{Messages: 2, Complete: true}, OldestAt: instant(0)}, got)
+	h.json("POST", tp+"/filters/count", `{"filter_policy":null}`).is(200).into(&got)
+	if got.Matched != 3 {
+		t.Errorf("without a policy: %+v", got)
+	}
+	for _, wrong := range []string{`{}`, `{"filter_policy":1}`, `{"filter_policy":null,"last":0}`, `{"filter_policy":null,"last":1001}`, `{"filter_policy":null,"filter_scope":"x"}`} {
+		h.json("POST", tp+"/filters/count", wrong).problem(422, "validation_failed")
+	}
+	p := h.json("POST", tp+"/filters/count", "{\"filter_policy\":{\n \"a\":[]}}").problem(422, "filter_policy_invalid")
+	if p.Errors[0].Pointer != "/filter_policy" || p.Errors[0].Line != 2 || p.Errors[0].Column != 6 {
+		t.Errorf("the place of the fault: %+v", p.Errors[0])
+	}
+	h.json("POST", "/v1/topics/none/filters/count", `{"filter_policy":null}`).problem(404, "topic_not_found")
+	h.json("POST", tp+"/filters/count", `{"filter_policy":null}`, h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{"topics:read"}})...).problem(403, "permission_denied")
+	var log handlers.TopicMessages
+	h.do("GET", tp+"/messages?last=2", "").is(200).into(&log)
+	if len(log.Messages) != 2 || log.Messages[0].Body != `{"n":1}` {
+		t.Errorf("the last two: %+v", log)
+	}
+	for _, wrong := range []string{"last=0", "last=1001", "last=2&after=1", "last=2&since=2026-03-01T12:00:00Z"} {
+		h.do("GET", tp+"/messages?"+wrong, "").problem(422, "validation_failed")
+	}
 }
 
 // sorted puts what comes in no order of its own, because some of it belongs to groups, into one.

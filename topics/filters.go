@@ -3,7 +3,9 @@ package topics
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/filter"
 	"github.com/sluicemq/sluice/queues"
@@ -34,6 +36,55 @@ func (s *Store) TestFilters(ctx context.Context, t tenants.ID, name string, m *f
 		}
 		slices.SortFunc(out, func(a, b Tested) int { return cmp.Compare(a.Subscription, b.Subscription) })
 		return nil
+	})
+	return out, err
+}
+
+// MaxCountedBytes bounds the bodies that CountMatching looks at.
+const MaxCountedBytes = 16 << 20
+
+// Counted is how many messages of a log a filter policy lets through.
+type Counted struct {
+	Matched, Looked int
+	// Oldest is when the first of those was published that were looked at; zero: there was none.
+	Oldest   time.Time
+	Complete bool // all that were asked for, or that there are, were looked at
+}
+
+// CountMatching says how many of the last messages of a topic's log, at most MaxLast, a filter policy lets through. It looks at
+// MaxCountedBytes, or one message more.
+func (s *Store) CountMatching(ctx context.Context, t tenants.ID, name string, p *filter.Policy, last int) (Counted, error) {
+	var out Counted
+	err := s.with(ctx, t, name, func(tp *topic) error {
+		out = Counted{}
+		var m filter.Message
+		bytes := 0
+		for from := (Place{Last: last}); ; {
+			page, err := tp.read(ctx, from, min(MaxRead, last-out.Looked))
+			if errors.Is(err, ErrNotRetained) { // since the page before
+				from = Place{}
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			for i := range page.Messages {
+				l := &page.Messages[i]
+				if out.Looked++; out.Looked == 1 {
+					out.Oldest = l.PublishedAt
+				}
+				Show(&m, &l.Message)
+				if p.Match(&m) {
+					out.Matched++
+				}
+				bytes += len(l.Message.Body)
+			}
+			out.Complete = page.first == 0 || out.Looked >= last
+			if out.Complete || bytes > MaxCountedBytes {
+				return nil
+			}
+			from = Place{After: &page.Next}
+		}
 	})
 	return out, err
 }

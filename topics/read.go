@@ -15,6 +15,9 @@ import (
 // MaxRead bounds the messages of one read. There are fewer when they are large, but at least one.
 const MaxRead = callMessages
 
+// MaxLast bounds how far before its end a read may begin.
+const MaxLast = 1000
+
 // ErrNotRetained says that messages are not kept any more that a read or a replay asked for.
 var ErrNotRetained = &errs.Error{Kind: errs.Conflict, Code: "not_retained",
 	Message: "The topic does not keep messages any more that come behind this place."}
@@ -24,6 +27,7 @@ type Place struct {
 	After *int64    // behind the message with this sequence number, or where it would be
 	Since time.Time // with what was published from then on
 	End   bool      // with what will be published
+	Last  int       // with so many messages before the end, at most MaxLast; the oldest where there are not so many
 }
 
 // after returns the sequence number behind which to begin, and "" for the oldest message.
@@ -133,7 +137,7 @@ func (tp *topic) part(ctx context.Context, from Place, opt ReadOptions) (Page, b
 func (tp *topic) read(ctx context.Context, from Place, limit int) (Page, error) {
 	c := tp.config.Load()
 	for range maxStale {
-		reply, err := tp.store.engine.Do(ctx, readScript, tp.keys, c.Retention.Milliseconds(), Hold.Milliseconds(), from.after(), limit)
+		reply, err := tp.store.engine.Do(ctx, readScript, tp.keys, c.Retention.Milliseconds(), Hold.Milliseconds(), from.after(), limit, from.Last)
 		if err != nil {
 			return Page{}, err
 		}

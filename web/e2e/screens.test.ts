@@ -159,6 +159,21 @@ const screens: Screen[] = [
     },
   },
   {
+    name: "topic-filter-count",
+    path: (t) => `/t/${t}/topics/order-events/filter-test?filter=%7B%22tier%22%3A%5B%22pro%22%5D%7D`,
+    ready: (p) => p.getByLabel("One that was published").waitFor(),
+    do: async (p) => {
+      await p.getByRole("button", { name: "How many would have matched?" }).click();
+      await p.getByText("It would have matched").waitFor();
+    },
+  },
+  {
+    name: "topic-filter-save",
+    path: (t) => `/t/${t}/topics/order-events/filter-test?filter=%7B%22tier%22%3A%5B%22pro%22%5D%7D`,
+    ready: (p) => p.getByLabel("Body").waitFor(),
+    do: click("Save to a subscription…"),
+  },
+  {
     name: "topic-who-gets-it",
     path: (t) => `/t/${t}/topics/order-events/log`,
     ready: text("msg_"),

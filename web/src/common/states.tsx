@@ -19,7 +19,7 @@ export function ErrorState({ error, retry, action }: { error: unknown; retry?: (
         {failure.problem?.errors.map((e) => (
           <Text size="sm" key={`${e.pointer}${e.query}${e.header}${e.detail}`}>
             <code>{e.pointer ?? e.query ?? e.header}</code> {e.detail}
-            {e.column !== undefined && ` (column ${e.column})`}
+            {e.column !== undefined && ` (${e.line !== undefined ? `line ${e.line}, ` : ""}column ${e.column})`}
           </Text>
         ))}
         <Group gap="xs">

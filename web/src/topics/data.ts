@@ -38,6 +38,20 @@ export function useLog(topic: string, after: string | undefined, enabled = true)
   });
 }
 
+const recent = 50;
+
+// useRecent returns the last messages that a topic keeps, the latest first.
+export function useRecent(topic: string) {
+  const { api, tenant } = useActing();
+  return useQuery({
+    queryKey: ["log", tenant, topic, "last"],
+    queryFn: () => must(api.GET("/v1/topics/{topic}/messages", { params: { path: { topic }, query: { last: recent, limit: recent } } })).then((r) => r.messages.reverse()),
+  });
+}
+
+// before returns the place in a log that stands before a message.
+export const before = (sequence: string) => String(BigInt(sequence) - 1n).padStart(20, "0");
+
 // useTopicName returns the topic of the address.
 export function useTopicName(): string {
   return useParams({ strict: false }).topic ?? "";
