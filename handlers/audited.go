@@ -78,6 +78,8 @@ var changes = map[string]change{
 	"updateTopicSubscription": {"topic_subscription", "topic_subscription", topicSubscriptionState},
 	"deleteTopicSubscription": {"topic_subscription", "topic_subscription", topicSubscriptionState},
 
+	"rotateTopicSubscriptionSecret": {"topic_subscription", "topic_subscription", nil},
+
 	"putAlarm":           {"alarm", "alarm", alarmState},
 	"deleteAlarm":        {"alarm", "alarm", alarmState},
 	"muteAlarm":          {"alarm", "alarm", alarmState},

@@ -172,6 +172,9 @@ func (a *API) routes() []route {
 		{get, wide, "getTopicSubscription", a.getTopicSubscription, "topics:read", tenant, harmless},
 		{patch, wide, "updateTopicSubscription", a.updateTopicSubscription, "topics:write", tenant, harmless},
 		{del, wide, "deleteTopicSubscription", a.deleteTopicSubscription, "topics:write", tenant, harmless},
+		{get, wide + "/topics", "listMatchingTopics", a.listMatchingTopics, "topics:read", tenant, harmless},
+		{get, wide + "/secret", "getTopicSubscriptionSecret", a.getTopicSubscriptionSecret, "topics:write", tenant, harmless},
+		{post, wide + "/rotate_secret", "rotateTopicSubscriptionSecret", a.rotateTopicSubscriptionSecret, "topics:write", tenant, refused},
 		{post, "/v1/filters/test", "testFilter", a.testFilter, "topics:read", tenant, harmless},
 
 		{get, "/v1/alarms", "listAlarms", a.listAlarms, "alarms:read", tenant, harmless},

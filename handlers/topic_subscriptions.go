@@ -334,6 +334,128 @@ func (a *API) deleteTopicSubscription(c echo.Context) error {
 	return a.answerTopicSubscription(c, http.StatusAccepted, s)
 }
 
+// MatchingTopic is a topic whose name matches a topic subscription.
+type MatchingTopic struct {
+	Topic string `json:"topic" example:"orders.eu.created"`
+	// Name of the subscription that it has, once it follows.
+	Subscription string `json:"subscription" example:"pattern.audit"`
+}
+
+// listMatchingTopics shows which topics a topic subscription holds.
+//
+//	@Summary		List the topics of a topic subscription
+//	@Description	Those whose names match its pattern now, by name. While `state` is `applying`, and where it failed, some of them may not have the subscription yet.
+//	@ID				listMatchingTopics
+//	@Tags			subscriptions
+//	@Param			topic_subscription	path		string				true	"Name of the topic subscription"
+//	@Param			limit				query		int					false	"How many at most"	minimum(1)	maximum(500)	default(50)
+//	@Param			cursor				query		string				false	"next_cursor of the part before"
+//	@Success		200					{object}	Page[MatchingTopic]	"A part of the list"
+//	@Header			200					{string}	Link				"The next part, with rel=next"
+//	@Failure		400					{object}	Problem				"The request is malformed"
+//	@Failure		404					{object}	Problem				"No such topic subscription"
+//	@Failure		415					{object}	Problem				"The request has a Content-Encoding"
+//	@Failure		422					{object}	Problem				"A value is not allowed"
+//	@Router			/v1/topic_subscriptions/{topic_subscription}/topics [get]
+func (a *API) listMatchingTopics(c echo.Context) error {
+	q, err := readQuery(c, "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageQuery(&q)
+	if err != nil {
+		return err
+	}
+	name := c.Param("topic_subscription")
+	after, err := decodeCursor("matching_topics", name, &q)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	list, next, err := a.Topics.MatchingTopics(ctx, t, name, after, limit)
+	if err != nil {
+		return err
+	}
+	data := make([]MatchingTopic, len(list))
+	for i, one := range list {
+		data[i] = MatchingTopic{Topic: one, Subscription: topics.OwnedName(name)}
+	}
+	return answerPage(a, c, data, encodeCursor("matching_topics", name, next))
+}
+
+// getTopicSubscriptionSecret shows what the webhooks of a topic subscription sign with.
+//
+//	@Summary		Get the secrets of a topic subscription
+//	@Description	Of one that leads to an endpoint: those with which the webhooks of all its topics sign, the newest one first.
+//	@ID				getTopicSubscriptionSecret
+//	@Tags			subscriptions
+//	@Param			topic_subscription	path		string			true	"Name of the topic subscription"
+//	@Success		200					{object}	WebhookSecrets	"The secrets"
+//	@Failure		400					{object}	Problem			"The request is malformed"
+//	@Failure		404					{object}	Problem			"No such topic subscription"
+//	@Failure		409					{object}	Problem			"It leads to a queue or topic (`not_a_webhook`)"
+//	@Failure		415					{object}	Problem			"The request has a Content-Encoding"
+//	@Failure		422					{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topic_subscriptions/{topic_subscription}/secret [get]
+func (a *API) getTopicSubscriptionSecret(c echo.Context) error {
+	if _, err := readQuery(c); err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	of, err := a.Topics.TopicSubscriptionSigning(ctx, t, c.Param("topic_subscription"))
+	if err != nil {
+		return err
+	}
+	list, err := a.Webhooks.Signs(of)
+	if err != nil {
+		return err
+	}
+	return a.answerSecrets(c, http.StatusOK, list)
+}
+
+// rotateTopicSubscriptionSecret replaces what the webhooks of a topic subscription sign with.
+//
+//	@Summary		Rotate the secret of a topic subscription
+//	@Description	As of one webhook: the new secret signs, and for `grace_period` the old one beside it. The webhooks of topics that are there follow by a task; `state` of the topic subscription is `applying` until then, and a webhook that has not followed signs with the old one alone, also where `grace_period` is 0. Those of topics to come sign with what holds then. At most five secrets sign at once.
+//	@ID				rotateTopicSubscriptionSecret
+//	@Tags			subscriptions
+//	@Accept			json
+//	@Param			topic_subscription	path		string			true	"Name of the topic subscription"
+//	@Param			rotation			body		SecretRotation	false	"How"
+//	@Success		201					{object}	WebhookSecrets	"The secrets, the new one first"
+//	@Failure		400					{object}	Problem			"The request is malformed"
+//	@Failure		404					{object}	Problem			"No such topic subscription"
+//	@Failure		408					{object}	Problem			"The body did not arrive in time"
+//	@Failure		409					{object}	Problem			"It leads to a queue or topic (`not_a_webhook`), or is being deleted (`topic_subscription_deleting`), or five secrets sign already (`too_many_secrets`)"
+//	@Failure		413					{object}	Problem			"The body is too large"
+//	@Failure		415					{object}	Problem			"The body is not JSON"
+//	@Failure		422					{object}	Problem			"A value is not allowed"
+//	@Router			/v1/topic_subscriptions/{topic_subscription}/rotate_secret [post]
+func (a *API) rotateTopicSubscriptionSecret(c echo.Context) error {
+	grace, secret, err := a.readSecretRotation(c)
+	if err != nil {
+		return err
+	}
+	ctx, t, _ := scope(c)
+	var now topics.Signing
+	s, err := a.Topics.RotateTopicSubscription(ctx, t, c.Param("topic_subscription"), func(was topics.Signing) (string, error) {
+		now = was
+		now.Secrets, err = a.Webhooks.RotateSigning(was, secret, grace)
+		return now.Secrets, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.spread(c, s); err != nil {
+		return err
+	}
+	list, err := a.Webhooks.Signs(now)
+	if err != nil {
+		return err
+	}
+	return a.answerSecrets(c, http.StatusCreated, list)
+}
+
 // listTopicSubscriptions shows a part of a tenant's topic subscriptions.
 //
 //	@Summary		List topic subscriptions

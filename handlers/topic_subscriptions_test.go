@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
@@ -203,6 +204,81 @@ func TestAPatternLeadsToAWebhook(t *testing.T) {
 	if got := e.heads[2].Get("X-Team"); got != "blue" {
 		t.Errorf("the header is %q", got)
 	}
+}
+
+func TestTheSecretOfAPatternIsRotatedForAllItsTopics(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.spreading()
+	e := newEndpoint(t, 204)
+	const one = "/v1/topic_subscriptions/hook"
+	h.json("PUT", "/v1/topics/a.x", `{}`).is(201)
+	var s handlers.TopicSubscription
+	h.json("PUT", one, `{"pattern":"a.*","endpoint":"`+e.URL+`"}`).is(201).into(&s)
+	h.followed(one)
+	read := func(path string) (out []string) {
+		var got handlers.WebhookSecrets
+		h.do("GET", path, "").is(200).into(&got)
+		for _, one := range got.Secrets {
+			out = append(out, one.Secret)
+		}
+		return out
+	}
+	diff(t, "before", []string{s.Secret}, read(one+"/secret"))
+	var made handlers.WebhookSecrets
+	a := h.json("POST", one+"/rotate_secret", `{"grace_period":3600}`).is(201)
+	a.into(&made)
+	if len(made.Secrets) != 2 || a.header.Get("Cache-Control") != "no-store" || made.Secrets[0].ExpiresAt != nil {
+		t.Fatalf("the rotation: %+v", made)
+	}
+	diff(t, "the old one ends", handlers.WebhookSecret{Secret: s.Secret, CreatedAt: *instant(0), ExpiresAt: instant(time.Hour)}, made.Secrets[1])
+	h.followed(one)
+	h.json("PUT", "/v1/topics/a.y", `{}`).is(201) // after the rotation
+	both := []string{made.Secrets[0].Secret, s.Secret}
+	for _, path := range []string{one, "/v1/topics/a.x/subscriptions/pattern.hook", "/v1/topics/a.y/subscriptions/pattern.hook"} {
+		diff(t, "what signs for "+path, both, read(path+"/secret"))
+	}
+	for n, topic := range []string{"a.x", "a.y"} {
+		h.do("POST", "/v1/topics/"+topic+"/messages", "x").is(201)
+		until(t, "it is sent", func() bool { return len(e.got()) == n+1 })
+		if got := e.heads[n].Get("Webhook-Signature"); len(strings.Fields(got)) != 2 {
+			t.Errorf("%s is signed with %q, want two signatures", topic, got)
+		}
+	}
+	// Another change of the topic subscription leaves them as they are.
+	h.json("PATCH", one, `{"timeout":3}`).is(200)
+	h.followed(one)
+	diff(t, "after another change", both, read("/v1/topics/a.x/subscriptions/pattern.hook/secret"))
+	h.clock.Advance(2 * time.Hour)
+	for _, path := range []string{one, "/v1/topics/a.x/subscriptions/pattern.hook", "/v1/topics/a.y/subscriptions/pattern.hook"} {
+		diff(t, "after the grace period, for "+path, both[:1], read(path+"/secret"))
+	}
+	own := "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="
+	h.json("POST", one+"/rotate_secret", `{"grace_period":0,"secret":"`+own+`"}`).is(201)
+	h.followed(one)
+	diff(t, "one that is given, without grace", []string{own}, read("/v1/topics/a.y/subscriptions/pattern.hook/secret"))
+	for range 4 {
+		h.json("POST", one+"/rotate_secret", `{}`).is(201)
+	}
+	h.json("POST", one+"/rotate_secret", `{}`).problem(409, "too_many_secrets")
+	h.json("POST", one+"/rotate_secret", `{"secret":"whsec_x"}`).problem(422, "validation_failed")
+	h.json("POST", one+"/rotate_secret", `{"grace_period":700000}`).problem(422, "validation_failed")
+	h.json("POST", "/v1/topic_subscriptions/none/rotate_secret", `{}`).problem(404, "topic_subscription_not_found")
+	h.do("GET", "/v1/topic_subscriptions/none/secret", "").problem(404, "topic_subscription_not_found")
+	h.json("PUT", "/v1/topic_subscriptions/q", `{"pattern":"b.*","queue":"`+queueName(h.queue(`{}`))+`"}`).is(201)
+	h.json("POST", "/v1/topic_subscriptions/q/rotate_secret", `{}`).problem(409, "not_a_webhook")
+	h.do("GET", "/v1/topic_subscriptions/q/secret", "").problem(409, "not_a_webhook")
+	var page handlers.Page[handlers.MatchingTopic]
+	for _, name := range []string{"a.z", "a", "ab.x", "a.x.y"} {
+		h.json("PUT", "/v1/topics/"+name, `{}`).is(201)
+	}
+	h.do("GET", one+"/topics?limit=2", "").is(200).into(&page)
+	diff(t, "the first topics", []handlers.MatchingTopic{{Topic: "a.x", Subscription: "pattern.hook"}, {Topic: "a.y", Subscription: "pattern.hook"}}, page.Data)
+	h.do("GET", one+"/topics?limit=2&cursor="+*page.NextCursor, "").is(200).into(&page)
+	diff(t, "the others", handlers.Page[handlers.MatchingTopic]{Data: []handlers.MatchingTopic{{Topic: "a.z", Subscription: "pattern.hook"}}}, page)
+	h.do("GET", one+"/topics?cursor=x", "").problem(422, "validation_failed")
+	h.do("GET", "/v1/topic_subscriptions/none/topics", "").problem(404, "topic_subscription_not_found")
+	h.do("GET", one+"/secret", "", h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{"topics:read"}})...).problem(403, "permission_denied")
 }
 
 // What stems from a pattern is no definition of its own.

@@ -422,24 +422,7 @@ func (a *API) answerSecrets(c echo.Context, status int, list []webhook.Secret) e
 //	@Failure		422				{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topics/{topic}/subscriptions/{subscription}/rotate_secret [post]
 func (a *API) rotateSubscriptionSecret(c echo.Context) error {
-	if _, err := readQuery(c); err != nil {
-		return err
-	}
-	grace, secret := webhook.DefaultOverlap, ""
-	err := a.readControl(c, func(r *reader) {
-		r.object([]string{"grace_period", "secret"}, func(key []byte) {
-			switch string(key) {
-			case "grace_period":
-				d, ok := r.duration()
-				if grace = d; ok && (d < 0 || d > webhook.MaxOverlap) {
-					r.fault("out_of_range", "must be 0 to %d seconds", int(webhook.MaxOverlap.Seconds()))
-				}
-			case "secret":
-				s, _ := r.str()
-				secret = string(s)
-			}
-		})
-	})
+	grace, secret, err := a.readSecretRotation(c)
 	if err != nil {
 		return err
 	}
@@ -455,6 +438,29 @@ func (a *API) rotateSubscriptionSecret(c echo.Context) error {
 		return err
 	}
 	return a.answerSecrets(c, http.StatusCreated, list)
+}
+
+// readSecretRotation reads a SecretRotation.
+func (a *API) readSecretRotation(c echo.Context) (grace time.Duration, secret string, err error) {
+	if _, err := readQuery(c); err != nil {
+		return 0, "", err
+	}
+	grace = webhook.DefaultOverlap
+	err = a.readControl(c, func(r *reader) {
+		r.object([]string{"grace_period", "secret"}, func(key []byte) {
+			switch string(key) {
+			case "grace_period":
+				d, ok := r.duration()
+				if grace = d; ok && (d < 0 || d > webhook.MaxOverlap) {
+					r.fault("out_of_range", "must be 0 to %d seconds", int(webhook.MaxOverlap.Seconds()))
+				}
+			case "secret":
+				s, _ := r.str()
+				secret = string(s)
+			}
+		})
+	})
+	return grace, secret, err
 }
 
 // enableSubscription lets a webhook send again.

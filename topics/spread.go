@@ -106,7 +106,7 @@ func (tp *topic) conformOne(ctx context.Context, p *pattern, r *record) error {
 	if err != nil {
 		return engine.ErrBroken.Because(err)
 	}
-	set.Owner, set.Secret = p.owner(), p.Secret
+	set.Owner, set.Secret, set.Secrets = p.owner(), p.Secret, p.Secrets
 	if r == nil {
 		if err := tp.store.refuseRing(ctx, tp.at.tenant, tp.at.name, set); err != nil {
 			return err

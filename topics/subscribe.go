@@ -167,7 +167,7 @@ func (tp *topic) storeSubscription(ctx context.Context, name string, have *recor
 		}
 	}
 	if st.Endpoint = set.Endpoint; st.Endpoint != "" {
-		switch st.Secret = set.Secret; {
+		switch st.Secret, st.Secrets = set.Secret, set.Secrets; {
 		case have != nil:
 			st.Secret, st.Version = have.last().Secret, have.last().Version+1
 		case st.Secret == "":

@@ -57,6 +57,9 @@ type SubscriptionSettings struct {
 	Endpoint string
 	// Secret is what a new webhook signs with, sealed; "": one that is made. It is never read back.
 	Secret string
+	// Secrets are what the webhook signs with instead, as Webhooks keeps them, where those of its topic subscription were rotated; "": Secret.
+	// They are never read back either.
+	Secrets string
 	// DeadLetterQueue is a queue of the same tenant that gets what cannot be delivered for good; "": nothing does.
 	DeadLetterQueue string
 	Format          Format
@@ -169,6 +172,7 @@ type storedSubscription struct {
 	Queue    string `json:"queue,omitempty"`    // or a topic, as queues.TopicTarget names it
 	Endpoint string `json:"endpoint,omitempty"` // of a webhook, and then there is no queue
 	Secret   string `json:"secret,omitempty"`   // the first one of a webhook, sealed
+	Secrets  string `json:"secrets,omitempty"`  // of a webhook that stems from a topic subscription: what it signs with since they were rotated
 	Version  int64  `json:"version,omitempty"`  // of a webhook: how often it was changed
 	Dead     string `json:"dead,omitempty"`     // the dead-letter queue
 	Envelope bool   `json:"envelope,omitempty"`

@@ -46,6 +46,9 @@ var (
 // CutOwned returns the name of the topic subscription from which a subscription of this name stems, and false for one of its own.
 func CutOwned(name string) (owner string, ok bool) { return strings.CutPrefix(name, ownedPrefix) }
 
+// OwnedName returns the name of the subscriptions that stem from a topic subscription.
+func OwnedName(owner string) string { return ownedPrefix + owner }
+
 // errOwned refuses a change of a subscription that stems from a topic subscription.
 func errOwned(name string) error {
 	owner, _ := CutOwned(name)
@@ -183,8 +186,8 @@ func (p *pattern) encode(s *Store) (string, error) {
 }
 
 // savePattern notes what has become of a topic subscription, or with gone removes it. It is errChanged where that has changed since it
-// was read. stops says that it subscribes nothing from now on.
-func (s *Store) savePattern(ctx context.Context, t tenants.ID, p *pattern, gone, stops bool) error {
+// was read. follow says that topics have to follow it.
+func (s *Store) savePattern(ctx context.Context, t tenants.ID, p *pattern, gone, follow bool) error {
 	text, flag := "", ""
 	if !gone {
 		var err error
@@ -192,7 +195,7 @@ func (s *Store) savePattern(ctx context.Context, t tenants.ID, p *pattern, gone,
 			return err
 		}
 	}
-	if stops {
+	if follow {
 		flag = "1"
 	}
 	reply, err := s.engine.Do(ctx, savePatternScript, patternKeys(t)[1:], p.name, p.raw, text, flag)
@@ -270,7 +273,7 @@ func (s *Store) putPattern(ctx context.Context, t tenants.ID, name string, have 
 		return *shown, nil
 	}
 	if have != nil && set.Secret != "" {
-		return TopicSubscription{}, errs.Invalidf("/secret", "The topic subscription has a secret, and keeps it: make another topic subscription for another secret.")
+		return TopicSubscription{}, errs.Invalidf("/secret", "The topic subscription has a secret. To change it: POST …/rotate_secret.")
 	}
 	if err := set.follow(before); err != nil {
 		return TopicSubscription{}, err
@@ -281,6 +284,7 @@ func (s *Store) putPattern(ctx context.Context, t tenants.ID, name string, have 
 	was := ""
 	if have != nil {
 		was, next.UID, next.Version, next.Created, next.Secret = have.raw, have.UID, have.Version+1, have.Created, have.Secret
+		next.Secrets = have.Secrets
 		next.Applied, next.Failed, next.Failures = have.Applied, have.Failed, have.Failures
 	} else if set.Endpoint != "" && set.Secret == "" {
 		next.Secret = s.webhooks.NewSecret()
@@ -311,6 +315,102 @@ func (s *Store) putPattern(ctx context.Context, t tenants.ID, name string, have 
 		return TopicSubscription{}, queues.ErrTenantGone
 	}
 	return TopicSubscription{}, unexpected(reply)
+}
+
+// matchingPage is how many names of topics are read at a time to find those that match.
+const matchingPage = 1000
+
+// MatchingTopics returns up to limit names of topics that match a topic subscription and come after the name after, and the name after which
+// the next page goes on, or "". It reads names only, a thousand a call; a tenant has at most 10,000 topics.
+func (s *Store) MatchingTopics(ctx context.Context, t tenants.ID, name, after string, limit int) ([]string, string, error) {
+	p, err := s.findPattern(ctx, t, name)
+	if err != nil {
+		return nil, "", err
+	}
+	if p == nil {
+		return nil, "", topicSubscriptionNotFound(name)
+	}
+	out := []string{}
+	for {
+		names, next, err := s.Names(ctx, t, "", after, matchingPage)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, one := range names {
+			if !matches(p.Pattern, one) || p.Queue == queues.TopicTarget(one) {
+				continue
+			}
+			if len(out) == limit {
+				return out, out[limit-1], nil
+			}
+			out = append(out, one)
+		}
+		if after = next; next == "" {
+			return out, "", nil
+		}
+	}
+}
+
+// Signing is what the webhooks of a topic subscription sign with: the first secret, sealed, and since when; and since they were rotated all
+// of them, as Webhooks keeps them.
+type Signing struct {
+	First   string
+	Made    time.Time
+	Secrets string
+}
+
+// signing returns what the webhooks of a topic subscription sign with. One that leads elsewhere is an error of the kind errs.Conflict.
+func (p *pattern) signing() (Signing, error) {
+	if p.Endpoint == "" {
+		return Signing{}, errs.New(errs.Conflict, "not_a_webhook", fmt.Sprintf("The topic subscription %q leads to a queue or a topic, not to a webhook.", p.name))
+	}
+	return Signing{p.Secret, at(p.Created), p.Secrets}, nil
+}
+
+// TopicSubscriptionSigning returns what the webhooks of a topic subscription sign with.
+func (s *Store) TopicSubscriptionSigning(ctx context.Context, t tenants.ID, name string) (Signing, error) {
+	p, err := s.findPattern(ctx, t, name)
+	if err != nil {
+		return Signing{}, err
+	}
+	if p == nil {
+		return Signing{}, topicSubscriptionNotFound(name)
+	}
+	return p.signing()
+}
+
+// RotateTopicSubscription changes what the webhooks of a topic subscription sign with by a function of it, which may be called more than
+// once. Those that are there follow by the task of PlanSpread.
+func (s *Store) RotateTopicSubscription(ctx context.Context, t tenants.ID, name string, f func(Signing) (secrets string, err error)) (TopicSubscription, error) {
+	for range maxStale {
+		p, err := s.findPattern(ctx, t, name)
+		if err != nil {
+			return TopicSubscription{}, err
+		}
+		if p == nil {
+			return TopicSubscription{}, topicSubscriptionNotFound(name)
+		}
+		if p.Deleting {
+			return TopicSubscription{}, ErrTopicSubscriptionDeleting
+		}
+		was, err := p.signing()
+		if err != nil {
+			return TopicSubscription{}, err
+		}
+		if p.Secrets, err = f(was); err != nil {
+			return TopicSubscription{}, err
+		}
+		p.Version, p.Updated = p.Version+1, s.clock.Now().UnixMilli()
+		err = s.savePattern(ctx, t, p, false, true)
+		if errors.Is(err, errChanged) {
+			continue
+		}
+		if err != nil {
+			return TopicSubscription{}, err
+		}
+		return p.show()
+	}
+	return TopicSubscription{}, engine.ErrUnavailable
 }
 
 // validatePattern checks a pattern and the settings of its subscriptions, of which an endpoint is brought into its stored form.

@@ -57,6 +57,7 @@ type WaySettings struct {
 	Endpoint string // as Webhooks.Check returned it
 	Format   Format
 	Secret   string // the first one, sealed; later ones are the webhook's own
+	Secrets  string // instead of all of them, as Webhooks keeps them; "": nothing
 	Created  time.Time
 	// DeadLetterQueue gets what was sent and failed for good, by DeadLetter; "": nothing does.
 	DeadLetterQueue string
@@ -100,7 +101,7 @@ func (st *storedSubscription) way(t tenants.ID, topicUID, topicName, name string
 
 func (st *storedSubscription) waySettings() WaySettings {
 	set, _ := st.settings() // its format can always be read
-	return WaySettings{Version: st.Version, Endpoint: st.Endpoint, Format: set.Format, Secret: st.Secret, Created: at(st.Created), DeadLetterQueue: st.Dead}
+	return WaySettings{Version: st.Version, Endpoint: st.Endpoint, Format: set.Format, Secret: st.Secret, Secrets: st.Secrets, Created: at(st.Created), DeadLetterQueue: st.Dead}
 }
 
 // hand brings a parcel to a subscription's webhook. All of the page is brought, so that it knows how far the log is done.

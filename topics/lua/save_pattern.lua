@@ -3,7 +3,7 @@
 -- ARGV[3] name
 -- ARGV[4] JSON that the caller read
 -- ARGV[5] JSON, a text that was never stored before; or "" to remove it
--- ARGV[6] "1" when it subscribes no topics from now on
+-- ARGV[6] "1" when topics have to follow it: it subscribes none from now on, or their webhooks sign otherwise
 -- Returns: "ok"; or "changed" when another change came first
 -- Flags: allow-oom
 -- Again: when this text is stored already, or it is gone already, that is the answer.

@@ -50,7 +50,10 @@ func (s *Store) Configure(ctx context.Context, w topics.Way, set topics.WaySetti
 	if err != nil {
 		return engine.ErrBroken.Because(err)
 	}
-	first := encodeSecrets([]storedSecret{{Sealed: set.Secret, Created: s.clock.Now().UnixMilli()}})
+	secrets, replace := set.Secrets, 1
+	if secrets == "" {
+		secrets, replace = encodeSecrets([]storedSecret{{Sealed: set.Secret, Created: s.clock.Now().UnixMilli()}}), 0
+	}
 	e, err := ParseEndpoint(set.Endpoint)
 	if err != nil {
 		return engine.ErrBroken.Because(err)
@@ -64,8 +67,8 @@ func (s *Store) Configure(ctx context.Context, w topics.Way, set topics.WaySetti
 	if e.Batch != nil {
 		b = *e.Batch
 	}
-	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), first, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds(),
-		b.Messages, b.Bytes, b.Wait.Milliseconds())
+	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), secrets, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds(),
+		b.Messages, b.Bytes, b.Wait.Milliseconds(), replace)
 	if err == nil {
 		s.pusher.due(id, engine.Number(list, 1))
 	}

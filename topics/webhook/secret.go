@@ -166,29 +166,18 @@ const maxTries = 10
 // Rotate gives a webhook a new secret, one that is made where none is given. The one before goes on to sign for a while, so
 // that whoever verifies has the time to learn of the new one; with an overlap of 0 it ends at once, and all others do.
 func (s *Store) Rotate(ctx context.Context, w topics.Way, secret string, overlap time.Duration) ([]Secret, error) {
-	sealed := s.NewSecret()
-	if secret != "" {
-		var err error
-		if sealed, err = s.Seal(secret); err != nil {
-			return nil, err
-		}
+	sealed, err := s.sealOrMake(secret)
+	if err != nil {
+		return nil, err
 	}
 	for range maxTries {
 		was, list, now, err := s.secrets(ctx, w)
 		if err != nil {
 			return nil, err
 		}
-		next := []storedSecret{{Sealed: sealed, Created: now}}
-		for _, one := range list {
-			if one.Ends == 0 || one.Ends > now+overlap.Milliseconds() {
-				one.Ends = now + overlap.Milliseconds()
-			}
-			if one.Ends > now {
-				next = append(next, one)
-			}
-		}
-		if len(next) > maxSecrets {
-			return nil, ErrTooManyKeys
+		next, err := rotated(list, sealed, now, overlap)
+		if err != nil {
+			return nil, err
 		}
 		reply, err := s.call(ctx, secretsScript, identity{w.Tenant, w.UID}, was, encodeSecrets(next))
 		if err != nil {
@@ -199,6 +188,65 @@ func (s *Store) Rotate(ctx context.Context, w topics.Way, secret string, overlap
 		}
 	}
 	return nil, engine.ErrUnavailable
+}
+
+// sealOrMake returns a secret as it is stored, one that is made where none is given.
+func (s *Store) sealOrMake(secret string) (string, error) {
+	if secret == "" {
+		return s.NewSecret(), nil
+	}
+	return s.Seal(secret)
+}
+
+// rotated returns what signs when a secret comes before others, of which each ends after the overlap, in milliseconds.
+func rotated(list []storedSecret, sealed string, now int64, overlap time.Duration) ([]storedSecret, error) {
+	next := []storedSecret{{Sealed: sealed, Created: now}}
+	for _, one := range list {
+		if one.Ends == 0 || one.Ends > now+overlap.Milliseconds() {
+			one.Ends = now + overlap.Milliseconds()
+		}
+		if one.Ends > now {
+			next = append(next, one)
+		}
+	}
+	if len(next) > maxSecrets {
+		return nil, ErrTooManyKeys
+	}
+	return next, nil
+}
+
+// signing reads what the webhooks of a topic subscription sign with.
+func signing(of topics.Signing) (list []storedSecret, err error) {
+	if of.Secrets == "" {
+		return []storedSecret{{Sealed: of.First, Created: millis(of.Made)}}, nil
+	}
+	if err := json.Unmarshal([]byte(of.Secrets), &list); err != nil {
+		return nil, engine.ErrBroken.Because(err)
+	}
+	return list, nil
+}
+
+// Signs returns the secrets with which the webhooks of a topic subscription sign now, the newest one first.
+func (s *Store) Signs(of topics.Signing) ([]Secret, error) {
+	list, err := signing(of)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(list, s.clock.Now().UnixMilli())
+}
+
+// RotateSigning is Rotate for what the webhooks of a topic subscription sign with, and returns it as it is stored.
+func (s *Store) RotateSigning(of topics.Signing, secret string, overlap time.Duration) (string, error) {
+	sealed, err := s.sealOrMake(secret)
+	if err != nil {
+		return "", err
+	}
+	list, err := signing(of)
+	if err != nil {
+		return "", err
+	}
+	next, err := rotated(list, sealed, s.clock.Now().UnixMilli(), overlap)
+	return encodeSecrets(next), err
 }
 
 // call runs a script of a webhook. It is errAbsent where there is no such webhook.

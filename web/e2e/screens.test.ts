@@ -42,6 +42,8 @@ beforeAll(async () => {
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/partner", { endpoint: "http://127.0.0.1:1/hooks" }); // nobody is there
   await call(k, "POST", "/v1/topics/order-events/subscriptions/partner/test");
   await call(operator, "PUT", "/v1/plans/default", { limits: { requests_per_second: 100000, queues: 1000, stored_bytes: 1_000_000_000 } });
+  await call(k, "PUT", "/v1/topics/shop.orders");
+  await call(k, "PUT", "/v1/topic_subscriptions/partners", { pattern: "shop.*", endpoint: "http://127.0.0.1:1/hooks" });
   const task = await call<{ id: string }>(k, "POST", "/v1/queues/orders-dlq/redrive", { limit: 1 });
   ids.task = task.id;
   await call(k, "POST", "/v1/members", { email: "ana@example.com", role: "developer", name: "Ana" });
@@ -183,6 +185,10 @@ const screens: Screen[] = [
       await p.getByText(/✓ arrives|✗ does not/).first().waitFor();
     },
   },
+  { name: "patterns", path: (t) => `/t/${t}/topic-subscriptions`, ready: text("partners") },
+  { name: "pattern", path: (t) => `/t/${t}/topic-subscriptions?m=partners`, ready: (p) => p.getByRole("table", { name: "Topics that match" }).waitFor() },
+  { name: "pattern-create", path: (t) => `/t/${t}/topic-subscriptions?new=pattern`, ready: dialog },
+  { name: "webhook-of-pattern", path: (t) => `/t/${t}/topics/shop.orders/webhooks/pattern.partners`, ready: text("It stems from") },
   { name: "deliveries", path: (t) => `/t/${t}/deliveries`, ready: (p) => p.getByRole("table", { name: "Deliveries" }).waitFor() },
   { name: "deliveries-no-match", path: (t) => `/t/${t}/deliveries?http=2xx&q=zzz`, ready: text("Nothing matches") },
   { name: "deliveries-resend", path: (t) => `/t/${t}/deliveries?status=retrying`, ready: heading("Deliveries"), do: click("Resend all matching…") },

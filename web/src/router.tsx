@@ -95,6 +95,7 @@ const routes = root.addChildren([
   at("/invitation", Start), // App shows it to everybody
   at("/portal", Start), // and this
   at("/t/$tenant/topics/$topic/webhooks/$subscription", lazyRouteComponent(() => import("./webhooks/Webhook"), "Webhook")),
+  at("/t/$tenant/topic-subscriptions", lazyRouteComponent(() => import("./topics/Patterns"), "Patterns")),
   at("/t/$tenant/deliveries", lazyRouteComponent(() => import("./webhooks/AllDeliveries"), "AllDeliveries")),
   at("/t/$tenant/alarms", lazyRouteComponent(() => import("./alarms/Alarms"), "Alarms")),
   at("/t/$tenant/usage", lazyRouteComponent(() => import("./usage/Usage"), "Usage")),

@@ -1,7 +1,7 @@
 -- Makes a webhook, or gives it newer settings. A change closes its breaker.
 -- ARGV[3] version of the settings
 -- ARGV[4] settings, JSON
--- ARGV[5] its first secrets, JSON
+-- ARGV[5] its secrets, JSON
 -- ARGV[6] session of the server that sends for the shard, or 0
 -- ARGV[7] what has to be verified of the endpoint, or "": another text than before has it challenged anew
 -- ARGV[8] "1" where there is a dead-letter queue, else "0"
@@ -9,6 +9,7 @@
 -- ARGV[10] how many messages one request carries at most; 0 or 1: one
 -- ARGV[11] how many bytes of them
 -- ARGV[12] milliseconds for which a message waits for others
+-- ARGV[13] "1" where the secrets are to replace those that are there, else "0"
 -- Returns: "ok", in how many milliseconds to look at it next, or -1
 -- Flags: none
 -- Again: settings of this version are there already.
@@ -50,6 +51,7 @@ if q.refusal then
 end
 if q.v >= tonumber(ARGV[3]) then return { 'ok', '-1' } end
 redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4])
+if ARGV[13] == '1' then redis.call('HSET', HEAD, 'sec', ARGV[5]) end
 set(q, 'cv', q.cv + 1)
 set(q, 'bo', 0)
 set(q, 'bt', 0)

@@ -66,7 +66,7 @@ export function Subscriptions() {
                 rows={data}
                 rowKey={(s) => s.name}
                 columns={[
-                  { title: "Name", wide: true, cell: (s) => <b title={s.topic_subscription ? `Stems from the topic subscription ${s.topic_subscription}` : undefined}>{s.name}</b> },
+                  { title: "Name", wide: true, cell: (s) => (s.topic_subscription ? <Link className="link" to="/t/$tenant/topic-subscriptions" params={{ tenant }} search={{ m: s.topic_subscription }}>{s.name}</Link> : <b>{s.name}</b>) },
                   {
                     title: "State",
                     cell: (s) => (

@@ -26,6 +26,9 @@ export function TopicList() {
       title="Topics"
       actions={
         <>
+          <Link className="link" to="/t/$tenant/topic-subscriptions" params={{ tenant }}>
+            Patterns
+          </Link>
           {create}
           <Curl call={{ method: "GET", path: withQuery("/v1/topics", { prefix: q }) }} label="The list by curl" />
         </>

@@ -9,7 +9,7 @@ import { Ago } from "../common/Time";
 import { type Place, pathOfWebhook, type Subscription } from "./data";
 
 // ShownSecret is what a new webhook signs with.
-export function ShownSecret({ of: s, close }: { of: Subscription; close: () => void }) {
+export function ShownSecret({ of: s, close }: { of: Pick<Subscription, "name" | "secret">; close: () => void }) {
   return (
     <Modal opened onClose={close} title={`The secret of ${s.name}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
       <Stack>
@@ -23,13 +23,29 @@ export function ShownSecret({ of: s, close }: { of: Subscription; close: () => v
   );
 }
 
-// Secrets are shown when somebody asks for them, which the audit log keeps, and not before.
-export function Secrets({ place }: { place: Place }) {
+// Source is whose secrets they are.
+export type Source = {
+  path: string;
+  read: () => Promise<Schemas["WebhookSecrets"]>;
+  rotate?: (body: { grace_period: number }) => Promise<Schemas["WebhookSecrets"]>; // undefined: they are rotated elsewhere
+};
+
+// useWebhookSecrets are those of one webhook. One that stems from a topic subscription signs with what that says.
+export function useWebhookSecrets(place: Place, owned: boolean): Source {
   const { api } = useActing();
   const params = { path: place };
+  return {
+    path: pathOfWebhook(place),
+    read: () => must(api.GET("/v1/topics/{topic}/subscriptions/{subscription}/secret", { params })),
+    rotate: owned ? undefined : (body) => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/rotate_secret", { params, body })),
+  };
+}
+
+// Secrets are shown when somebody asks for them, which the audit log keeps, and not before.
+export function Secrets({ of }: { of: Source }) {
   const [shown, setShown] = useState<Schemas["WebhookSecrets"]>();
   const [rotates, setRotates] = useState(false);
-  const reveal = useMutation({ mutationFn: () => must(api.GET("/v1/topics/{topic}/subscriptions/{subscription}/secret", { params })), onSuccess: setShown });
+  const reveal = useMutation({ mutationFn: of.read, onSuccess: setShown });
   return (
     <Card withBorder>
       <Group justify="space-between" mb="sm">
@@ -37,7 +53,7 @@ export function Secrets({ place }: { place: Place }) {
           Secret
         </Title>
         <Group gap="xs">
-          <Curl call={{ method: "GET", path: `${pathOfWebhook(place)}/secret` }} />
+          <Curl call={{ method: "GET", path: `${of.path}/secret` }} />
           {shown ? (
             <Button variant="default" size="compact-sm" onClick={() => setShown(undefined)}>
               Hide
@@ -47,9 +63,11 @@ export function Secrets({ place }: { place: Place }) {
               Reveal
             </Button>
           )}
-          <Button variant="default" size="compact-sm" onClick={() => setRotates(true)}>
-            Rotate…
-          </Button>
+          {of.rotate && (
+            <Button variant="default" size="compact-sm" onClick={() => setRotates(true)}>
+              Rotate…
+            </Button>
+          )}
         </Group>
       </Group>
       {reveal.error && <ErrorState error={reveal.error} />}
@@ -70,9 +88,10 @@ export function Secrets({ place }: { place: Place }) {
           <Command text={s.secret} />
         </div>
       ))}
-      {rotates && (
+      {rotates && of.rotate && (
         <Rotate
-          place={place}
+          path={of.path}
+          run={of.rotate}
           close={() => setRotates(false)}
           done={(s) => {
             setRotates(false);
@@ -84,11 +103,10 @@ export function Secrets({ place }: { place: Place }) {
   );
 }
 
-function Rotate({ place, close, done }: { place: Place; close: () => void; done: (s: Schemas["WebhookSecrets"]) => void }) {
-  const { api } = useActing();
+function Rotate({ path, run, close, done }: { path: string; run: NonNullable<Source["rotate"]>; close: () => void; done: (s: Schemas["WebhookSecrets"]) => void }) {
   const [grace, setGrace] = useState("1d");
   const body = { grace_period: (spoken(grace) ?? 0) as number }; // text such as 1d too
-  const rotate = useMutation({ mutationFn: () => must(api.POST("/v1/topics/{topic}/subscriptions/{subscription}/rotate_secret", { params: { path: place }, body })), onSuccess: done });
+  const rotate = useMutation({ mutationFn: () => run(body), onSuccess: done });
   const failure = rotate.error ? failureOf(rotate.error) : undefined;
   return (
     <Modal opened onClose={close} title="Rotate the secret" closeButtonProps={{ "aria-label": "Close" }}>
@@ -104,7 +122,7 @@ function Rotate({ place, close, done }: { place: Place; close: () => void; done:
           <TextInput label="The old secret goes on for" description="0 for not at all, 1h, 1d, 7d" value={grace} onChange={(e) => setGrace(e.currentTarget.value)} error={failure?.at("/grace_period")} data-autofocus />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
-            <Curl call={{ method: "POST", path: `${pathOfWebhook(place)}/rotate_secret`, body }} />
+            <Curl call={{ method: "POST", path: `${path}/rotate_secret`, body }} />
             <Button type="submit" loading={rotate.isPending}>
               Rotate
             </Button>

@@ -17,7 +17,7 @@ import { SubscriptionForm } from "../topics/SubscriptionForm";
 import { Deliveries } from "./Deliveries";
 import { type Delivery, type Gap, gateInWords, inMillis, inWords, pathOfWebhook, type Place, type Subscription, useLastAttempts, useWebhook } from "./data";
 import { healthOf } from "./health";
-import { Secrets } from "./Secrets";
+import { Secrets, useWebhookSecrets } from "./Secrets";
 
 const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red", unverified: "orange" } as const;
 
@@ -70,6 +70,8 @@ export function Webhook() {
   });
   const s = query.data;
   const unverified = s?.delivery?.gate === "unverified";
+  const owner = s?.topic_subscription;
+  const secrets = useWebhookSecrets(place, owner !== undefined && owner !== null);
   return (
     <Page
       title={subscription}
@@ -103,15 +105,19 @@ export function Webhook() {
             <Button variant="default" loading={turn.isPending} onClick={() => turn.mutate(s.delivery?.disabled_at ? "enable" : "disable")}>
               {s.delivery.disabled_at ? "Enable" : "Disable"}
             </Button>
-            <Button variant="default" onClick={() => setAsks("edit")}>
-              Edit…
-            </Button>
+            {!owner && (
+              <Button variant="default" onClick={() => setAsks("edit")}>
+                Edit…
+              </Button>
+            )}
             <Button variant="default" onClick={() => setAsks("replay")}>
               Replay…
             </Button>
-            <Button variant="default" c="red" onClick={() => setAsks("delete")}>
-              Delete…
-            </Button>
+            {!owner && (
+              <Button variant="default" c="red" onClick={() => setAsks("delete")}>
+                Delete…
+              </Button>
+            )}
             <Curls
               of={[
                 unverified ? ["Challenge it now", { method: "POST", path: `${path}/confirm` }] : ["Send a test event", { method: "POST", path: `${path}/test` }],
@@ -123,6 +129,15 @@ export function Webhook() {
         )
       }
     >
+      {owner && (
+        <Alert color="gray">
+          It stems from the topic subscription{" "}
+          <Link className="link" to="/t/$tenant/topic-subscriptions" params={{ tenant }} search={{ m: owner }}>
+            {owner}
+          </Link>
+          , and is changed, ended and given another secret there, for all topics that match.
+        </Alert>
+      )}
       {turn.error && <ErrorState error={turn.error} />}
       {test.error && <ErrorState error={test.error} />}
       {test.data && (
@@ -139,7 +154,7 @@ export function Webhook() {
               {s.delivery.gaps.length > 0 && <Gaps of={s.delivery.gaps} bring={() => setAsks("missing")} />}
               <SimpleGrid cols={{ base: 1, md: 2 }}>
                 <Settings of={s} />
-                <Secrets place={place} />
+                <Secrets of={secrets} />
               </SimpleGrid>
               <Deliveries place={place} of={s} />
               {asks === "edit" && <SubscriptionForm topic={topic} of={s} close={() => setAsks(undefined)} done={keep} />}
