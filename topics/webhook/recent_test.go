@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
 	"github.com/sluicemq/sluice/topics/webhook"
@@ -156,20 +157,7 @@ func TestWhatFailedIsNotDrivenOutByWhatArrived(t *testing.T) {
 // However many attempts there are, at the same instant too, a page looks at a bounded part, and the pages together have each once.
 func TestPagesOfAFullListAreBoundedAndHaveEachAttemptOnce(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
-		want := map[string]bool{}
-		pipe := w.engine.Single().Pipeline()
-		for shard := range 12 {
-			for i, key := range webhook.RecentKeys(w.tenant, shard) {
-				for n := range webhook.MaxRecent {
-					at := start.Add(time.Duration(n/130) * time.Millisecond).UnixMilli() // more at one instant than a read has
-					id := fmt.Sprintf("msg_%d.%d.%d", shard, i, n)
-					want[id] = true
-					pipe.ZAdd(t.Context(), key, redis.Z{Score: float64(at), Member: fmt.Sprintf(`u%dx%d %d {"m":%q,"o":"delivered"}`, shard, i, n, id)})
-				}
-			}
-		}
-		_, err := pipe.Exec(context.WithoutCancel(t.Context()))
-		must(t, err)
+		want := w.fillRecent(t, 12)
 		list, looked := w.recent(t, w.tenant, everything, 500)
 		got := map[string]bool{}
 		for _, r := range list {
@@ -188,6 +176,36 @@ func TestPagesOfAFullListAreBoundedAndHaveEachAttemptOnce(t *testing.T) {
 			t.Errorf("all of its pages looked at %d attempts", looked)
 		}
 	})
+}
+
+// fillRecent fills the lists of some shards, and returns the ids of the messages.
+func (w *world) fillRecent(tb testing.TB, shards int) map[string]bool {
+	tb.Helper()
+	ids := map[string]bool{}
+	for shard := range shards {
+		pipe := w.engine.Single().Pipeline()
+		for i, key := range webhook.RecentKeys(w.tenant, shard) {
+			for n := range webhook.MaxRecent {
+				at := start.Add(time.Duration(n/130) * time.Millisecond).UnixMilli() // more at one instant than a read has
+				id := fmt.Sprintf("msg_%d.%d.%d", shard, i, n)
+				ids[id] = true
+				pipe.ZAdd(tb.Context(), key, redis.Z{Score: float64(at), Member: fmt.Sprintf(`u%dx%d %d {"m":%q,"o":"delivered"}`, shard, i, n, id)})
+			}
+		}
+		_, err := pipe.Exec(tb.Context())
+		must(tb, err)
+	}
+	return ids
+}
+
+// BenchmarkPageOfAllAttempts is the first page of a tenant whose lists are all full, as with 10,000 webhooks.
+func BenchmarkPageOfAllAttempts(b *testing.B) {
+	w := newWorld(b, engine.Options{URL: redistest.Start(b, redistest.Options{}).URL()})
+	w.fillRecent(b, webhook.Shards)
+	for b.Loop() {
+		_, err := w.Recent(b.Context(), w.tenant, everything, "", 50)
+		must(b, err)
+	}
 }
 
 func TestWhatMatchesIsSentAgain(t *testing.T) {
