@@ -12,6 +12,7 @@ export class Failure extends Error {
     readonly status: number, // 0: the server was not reached
     readonly problem: Problem | undefined,
     readonly requestId: string | undefined,
+    readonly retryAfter = 0, // seconds that the server wants to be left alone; 0: it says nothing
   ) {
     super(problem?.detail ?? (status === 0 ? "The server cannot be reached." : `The server answered ${status}.`));
   }
@@ -48,7 +49,7 @@ export async function must<T>(call: Promise<Answer<T>>): Promise<T> {
   if (!answer.response.ok) {
     if (answer.response.status === 401) sessionEnded();
     const problem = isProblem(answer.error) ? answer.error : undefined;
-    throw new Failure(answer.response.status, problem, problem?.request_id ?? answer.response.headers.get("Request-Id") ?? undefined);
+    throw new Failure(answer.response.status, problem, problem?.request_id ?? answer.response.headers.get("Request-Id") ?? undefined, Number(answer.response.headers.get("Retry-After")) || 0);
   }
   return answer.data as T;
 }

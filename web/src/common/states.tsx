@@ -16,6 +16,7 @@ export function ErrorState({ error, retry, action }: { error: unknown; retry?: (
       <Stack gap="xs">
         <Text size="sm">{failure.message}</Text>
         {failure.problem?.fix && <Text size="sm">{failure.problem.fix}</Text>}
+        {failure.retryAfter > 0 && <Text size="sm">Try again in {ago(failure.retryAfter)}.</Text>}
         {failure.problem?.errors.map((e) => (
           <Text size="sm" key={`${e.pointer}${e.query}${e.header}${e.detail}`}>
             <code>{e.pointer ?? e.query ?? e.header}</code> {e.detail}

@@ -3,8 +3,8 @@ import { count } from "../common/format";
 const width = 88;
 const height = 22;
 
-// Spark is the last hour of a queue as a line. Who does not see it hears the least, the most and the last of its numbers.
-export function Spark({ points, steps }: { points: number[]; steps: number }) {
+// Spark is the last hour of something as a line. Who does not see it hears the least, the most and the last of its numbers.
+export function Spark({ points, steps, what = "Available", write = count }: { points: number[]; steps: number; what?: string; write?: (n: number) => string }) {
   const last = points.at(-1);
   if (last === undefined) return <span className="quiet">–</span>;
   const most = Math.max(...points);
@@ -12,7 +12,7 @@ export function Spark({ points, steps }: { points: number[]; steps: number }) {
   const x = (i: number) => ((width * (steps - points.length + i)) / Math.max(1, steps - 1)).toFixed(1);
   // One point is a line too, up to now.
   const line = points.length === 1 ? `${x(-1)},${y(last)} ${x(0)},${y(last)}` : points.map((n, i) => `${x(i)},${y(n)}`).join(" ");
-  const says = `Available in the last hour: from ${count(Math.min(...points))} to ${count(most)}, now ${count(last)}`;
+  const says = `${what} in the last hour: from ${write(Math.min(...points))} to ${write(most)}, now ${write(last)}`;
   return (
     <svg className="spark" role="img" aria-label={says} width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
       <title>{says}</title>

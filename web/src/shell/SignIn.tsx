@@ -104,11 +104,15 @@ export function SignInForm({ done }: { done?: () => void }) {
           <Button type="submit" loading={busy} disabled={secret.trim() === "" || (way === "password" && email.trim() === "")}>
             Sign in
           </Button>
-          {way === "password" && (
-            <Text size="xs" className="quiet">
-              Who has forgotten the password asks an owner of the tenant for another invitation.
-            </Text>
-          )}
+          <Text size="xs" className="quiet">
+            {way === "password" ? (
+              "Who has forgotten the password asks an owner of the tenant for another invitation."
+            ) : (
+              <>
+                Nobody has the operator&apos;s key any more? <Code>sluice reset-operator</Code>, on the machine of the server, makes a new one.
+              </>
+            )}
+          </Text>
         </Stack>
       </form>
       <Providers />

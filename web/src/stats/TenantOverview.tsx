@@ -12,6 +12,7 @@ import { useUrl } from "../common/url";
 import { orders, type Queue, useQueues } from "../queues/data";
 import { Number } from "../queues/Overview";
 import { QueueRows } from "../queues/QueueList";
+import { Spark } from "../queues/Spark";
 import { Charts } from "./Charts";
 import { begins, forgotten, type Of, rangeOf, ranges, rate, perSecond, type Series, useSeries } from "./data";
 
@@ -43,7 +44,7 @@ export function TenantOverview() {
                   <QuickStart queues={data} />
                 </Suspense>
               )}
-              <Totals of="tenant" />
+              <Totals of="tenant" oldest={oldest.data?.data[0]} />
               {oldest.data && <Attention queues={forgotten(oldest.data.data)} tenant={tenant} more={oldest.data.next_cursor !== null} />}
               <Charts of="tenant" />
               <Card withBorder>
@@ -99,20 +100,41 @@ function Attention({ queues, tenant, more }: { queues: Queue[]; tenant: string; 
   );
 }
 
-// Totals are the latest numbers of a series.
-export function Totals({ of }: { of: Of }) {
+const sparkSteps = 360; // of ten seconds
+
+// Totals are the latest numbers of a series, with the last hour of each. oldest is the queue with the oldest message.
+export function Totals({ of, oldest }: { of: Of; oldest?: Queue }) {
   const [search] = useUrl();
   const range = rangeOf(search.range);
   const { data: s } = useSeries(of, "1h", false); // longer ranges have longer steps: that would be no number of now
   const { data: all } = useSeries(of, range, search.view === "table");
-  const last = (values: (number | null)[]) => values.filter((v) => v !== null).at(-1) ?? 0;
-  const speed = (values: number[], s: Series) => rate(last(perSecond(values, s, Date.now())));
+  const number = (what: string, values: (s: Series) => (number | null)[], write: (n: number) => string) => {
+    const known = s ? values(s).filter((v) => v !== null) : [];
+    return <Number label={what} value={s ? write(known.at(-1) ?? 0) : "…"} to={<Spark points={known} steps={sparkSteps} what={what} write={write} />} />;
+  };
   return (
-    <SimpleGrid cols={{ base: 2, sm: 4 }}>
-      <Number label="Available" value={s ? count(last(s.available)) : "…"} />
-      <Number label="In, a second" value={s ? speed(s.sent, s) : "…"} />
-      <Number label="Out, a second" value={s ? speed(s.received, s) : "…"} />
+    <SimpleGrid cols={{ base: 2, sm: of === "tenant" ? 5 : 4 }}>
+      {number("Available", (s) => s.available, count)}
+      {number("In, a second", (s) => perSecond(s.sent, s, Date.now()), rate)}
+      {number("Out, a second", (s) => perSecond(s.received, s, Date.now()), rate)}
+      {of === "tenant" && <Oldest of={oldest} />}
       <Number label={`Dead-lettered in ${ranges[range].text === "hour" ? "an hour" : ranges[range].text}`} value={all ? count(all.dead_lettered.reduce((a, b) => a + b, 0)) : "…"} />
     </SimpleGrid>
+  );
+}
+
+function Oldest({ of: q }: { of: Queue | undefined }) {
+  const { tenant = "" } = useActing();
+  if (!q || q.oldest_age === 0) return <Number label="Oldest message" value="–" />;
+  return (
+    <Number
+      label="Oldest message"
+      value={ago(q.oldest_age)}
+      to={
+        <Link className="link" to="/t/$tenant/queues/$queue/messages" params={{ tenant, queue: q.name }}>
+          {q.name}
+        </Link>
+      }
+    />
   );
 }
