@@ -152,9 +152,9 @@ func (host) System(context.Context) (handlers.System, error) {
 	return handlers.System{Nodes: []handlers.StorageNode{}, Settings: []handlers.Setting{}}, nil
 }
 
-func (host) Examine(context.Context, bool) []handlers.Finding {
-	return []handlers.Finding{{Check: "server", Verdict: handlers.VerdictOK, Docs: "docs/operations.md#health"}}
-}
+var wellServer = []handlers.Finding{{Check: "server", Verdict: handlers.VerdictOK, Docs: "docs/operations.md#health"}}
+
+func (host) Examine(context.Context, bool) ([]handlers.Finding, error) { return wellServer, nil }
 
 func (host) Metrics() (string, error) { return "sluice_ready 1\n", nil }
 

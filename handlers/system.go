@@ -11,8 +11,9 @@ import (
 type Host interface {
 	// System says what it is and how it was set up, without secrets.
 	System(ctx context.Context) (System, error)
-	// Examine looks whether something is wrong. It changes nothing. nameless findings name nothing that is a tenant's.
-	Examine(ctx context.Context, nameless bool) []Finding
+	// Examine looks whether something is wrong. It changes nothing. nameless findings name nothing that is a tenant's. It fails
+	// while others look.
+	Examine(ctx context.Context, nameless bool) ([]Finding, error)
 	// Metrics are what it counts, in the text format of Prometheus.
 	Metrics() (string, error)
 }
@@ -127,7 +128,7 @@ func (a *API) getSystem(c echo.Context) error {
 // examineSystem looks whether something is wrong.
 //
 //	@Summary		Look for what is wrong
-//	@Description	What `sluice doctor` looks at, as the server that answers sees it: its settings and files, its way to webhooks, Redis with its durability, memory, disk and clock, the data set, and the first 100 queues that have at most 10,000 messages each. It changes nothing, and takes 30 seconds at most; one that comes while another is under way waits for it.
+//	@Description	What `sluice doctor` looks at, as the server that answers sees it: its settings and files, its way to webhooks, Redis with its durability, memory, disk and clock, the data set, and the first 100 queues that have at most 10,000 messages each. It changes nothing, and takes 30 seconds at most; one that comes while another is under way waits for it, for 20 seconds at most (503 `overloaded`).
 //	@ID				examineSystem
 //	@Tags			operators
 //	@Success		200	{object}	Examination	"What was found"
@@ -139,7 +140,10 @@ func (a *API) examineSystem(c echo.Context) error {
 	if _, err := readQuery(c); err != nil {
 		return err
 	}
-	found := a.Host.Examine(c.Request().Context(), false)
+	found, err := a.Host.Examine(c.Request().Context(), false)
+	if err != nil {
+		return err
+	}
 	return a.json(c, http.StatusOK, Examination{ExaminedAt: Instant{a.Clock.Now()}, Findings: found})
 }
 
@@ -166,6 +170,9 @@ func (a *API) getSupportBundle(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, SupportBundle{Format: bundleFormat, MadeAt: Instant{a.Clock.Now()}, System: s,
-		Findings: a.Host.Examine(c.Request().Context(), true), Metrics: counted})
+	found, err := a.Host.Examine(c.Request().Context(), true)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, SupportBundle{Format: bundleFormat, MadeAt: Instant{a.Clock.Now()}, System: s, Findings: found, Metrics: counted})
 }

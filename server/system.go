@@ -10,11 +10,13 @@ import (
 
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/room"
 )
 
 const (
-	// examineLimit bounds a look of a server at itself: an answer has a minute.
+	// examineLimit bounds a look of a server at itself, and examineWait how long one waits for another: an answer has a minute.
 	examineLimit = 30 * time.Second
+	examineWait  = 20 * time.Second
 	// examineDeepest is how many messages the queues have at most into which it looks: all their records are read into memory that
 	// requests need.
 	examineDeepest = 10_000
@@ -58,14 +60,17 @@ func (h *host) System(ctx context.Context) (handlers.System, error) {
 }
 
 // Examine implements handlers.Host: it is the doctor of the server that runs, without what can only be asked from outside.
-func (h *host) Examine(ctx context.Context, nameless bool) []handlers.Finding {
-	ctx, cancel := context.WithTimeout(ctx, examineLimit)
+func (h *host) Examine(ctx context.Context, nameless bool) ([]handlers.Finding, error) {
+	patience, cancel := context.WithTimeout(ctx, examineWait)
 	defer cancel()
 	select {
 	case h.busy <- struct{}{}:
 		defer func() { <-h.busy }()
-	case <-ctx.Done():
+	case <-patience.Done(): // with no time left, everything would look broken
+		return nil, room.Overloaded()
 	}
+	ctx, cancel = context.WithTimeout(ctx, examineLimit)
+	defer cancel()
 	p := h.parts
 	d := &doctor{config: h.server.config, engine: p.engine, tenants: p.tenants, queues: p.queues, deepest: examineDeepest, nameless: nameless}
 	d.config.Listen = h.server.api.Addr().String() // where it really is
@@ -80,7 +85,7 @@ func (h *host) Examine(ctx context.Context, nameless bool) []handlers.Finding {
 	if whole { // the master key is needed to look further
 		d.lookAtStorage(ctx)
 	}
-	return d.findings
+	return d.findings, nil
 }
 
 // Metrics implements handlers.Host.

@@ -2,9 +2,11 @@ package server_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/addr"
 	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/internal/room"
 	"github.com/sluicemq/sluice/server"
 	"github.com/sluicemq/sluice/server/servertest"
 )
@@ -114,6 +117,16 @@ func TestAServerLooksAtItself(t *testing.T) {
 	for _, path := range []string{"/v1/system", "/v1/system/doctor", "/v1/system/support_bundle"} {
 		must(t, http.StatusForbidden, nil, http.MethodGet, s.URL()+path, s.Key, "")
 		must(t, http.StatusUnprocessableEntity, nil, http.MethodGet, s.URL()+path+"?deep=true", s.OperatorKey, "")
+	}
+}
+
+// Who has waited in vain gets no findings: with no time left everything would look broken.
+func TestAServerThatIsLookedAtAsksToWait(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if found, err := server.ExamineWhileOthersLook(ctx); !errors.Is(err, room.ErrOverloaded) || found != nil {
+		t.Errorf("got %v, %v", found, err)
 	}
 }
 
