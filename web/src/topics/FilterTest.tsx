@@ -216,7 +216,7 @@ function Tester({ topic, of, tried: { policy, scope }, setTried, keep }: { topic
                     {own && <Curl call={{ method: "POST", path: pathOf`/v1/topics/${topic}/filters/count`, body: { filter_policy: own.filter_policy, filter_scope: scope } }} />}
                   </Group>
                 )}
-                {counted && <Counts topic={topic} policy={counted} />}
+                {counted?.text === policy && counted.filter_scope === scope && <Counts topic={topic} policy={counted} />}
               </Stack>
             </Card>
             <Group>
