@@ -13,7 +13,7 @@ import (
 
 // AuditEntry says who changed what.
 type AuditEntry struct {
-	ID string `json:"id" example:"evt_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"evt_0kq1zv3m5c8g02r4b7fg"`
 	// When it was begun.
 	Time Instant `json:"time" swaggertype:"string" format:"date-time"`
 	// Name of the operation, as in this description; an action of AWS with its service, as `sns:CreateTopic`.
@@ -28,7 +28,7 @@ type AuditEntry struct {
 	// From where the request came.
 	SourceIP string `json:"source_ip" example:"192.0.2.7"`
 	// The Request-Id of the answer, as in the log.
-	RequestID string      `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7ft"`
+	RequestID string      `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7fg"`
 	Target    AuditTarget `json:"target"`
 	// The signature of the request does not cover the operation: it came by a protocol of AWS with an `X-Amz-Target` that was not signed.
 	UnsignedOperation bool `json:"unsigned_operation" example:"false"`
@@ -44,19 +44,19 @@ type AuditActor struct {
 	// somebody of another tenant, whom the policy of a queue or topic lets in. stranger: somebody who could not sign in.
 	Kind string `json:"kind" enums:"tenant,operator,link,command,account,stranger"`
 	// Empty for a member, with a portal link, for who an identity provider knows, for who is of another tenant, and where nobody showed a key.
-	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	// The member who has signed in with a password.
-	MemberID *string `json:"member_id" extensions:"x-nullable" example:"usr_0kq1zv3m5c8g02r4b7ft"`
+	MemberID *string `json:"member_id" extensions:"x-nullable" example:"usr_0kq1zv3m5c8g02r4b7fg"`
 	// The portal link with which the session was opened.
-	PortalLinkID *string `json:"portal_link_id" extensions:"x-nullable" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
+	PortalLinkID *string `json:"portal_link_id" extensions:"x-nullable" example:"lnk_0kq1zv3m5c8g02r4b7fg"`
 	// The access token, when it was not the key itself.
-	TokenID *string `json:"token_id" extensions:"x-nullable" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+	TokenID *string `json:"token_id" extensions:"x-nullable" example:"tok_0kq1zv3m5c8g02r4b7fg"`
 	// Who an identity provider says that it is, whose token was shown or who has signed in there.
 	Identity *CallerIdentity `json:"identity" extensions:"x-nullable"`
 	// The account number of another tenant.
 	AccountNumber *string `json:"account_number" extensions:"x-nullable" example:"123456789012"`
 	// The session of a browser, when the request came from one.
-	SessionID *string `json:"session_id" extensions:"x-nullable" example:"ses_0kq1zv3m5c8g02r4b7ft"`
+	SessionID *string `json:"session_id" extensions:"x-nullable" example:"ses_0kq1zv3m5c8g02r4b7fg"`
 }
 
 // AuditTarget is what was changed.

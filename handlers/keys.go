@@ -12,7 +12,7 @@ import (
 
 // KeyDetails is what anybody may know of an API key.
 type KeyDetails struct {
-	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	Name string `json:"name" example:"ci"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// What the key may do: scopes, wildcards and roles, as they were given.
@@ -64,7 +64,7 @@ type RotatedKey struct {
 
 // ReplacedKey is a key that was rotated.
 type ReplacedKey struct {
-	ID string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	// When it stops working.
 	ExpiresAt Instant `json:"expires_at" swaggertype:"string" format:"date-time"`
 }

@@ -14,7 +14,7 @@ import (
 
 // Member is somebody who signs in with an e-mail address and a password: a member of a tenant, or an operator.
 type Member struct {
-	ID    string `json:"id" example:"usr_0kq1zv3m5c8g02r4b7ft"`
+	ID    string `json:"id" example:"usr_0kq1zv3m5c8g02r4b7fg"`
 	Email string `json:"email" example:"ana@example.com"`
 	// Empty when nobody has said it.
 	Name string `json:"name" example:"Ana"`

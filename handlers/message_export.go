@@ -108,7 +108,7 @@ func (a *API) named(c echo.Context, q *query) (queues.Found, error) {
 	for i, text := range texts {
 		id, ok := parseMessageID(text)
 		if !ok {
-			return queues.Found{}, queryFault("ids", "invalid", "must be ids of messages with commas between them, as msg_0kq1zv3m5c8g02r4b7ft")
+			return queues.Found{}, queryFault("ids", "invalid", "must be ids of messages with commas between them, as msg_0kq1zv3m5c8g02r4b7fg")
 		}
 		ids[i] = id
 	}

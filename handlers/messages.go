@@ -21,7 +21,7 @@ import (
 
 // Message is a message as a look at the queue shows it.
 type Message struct {
-	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	State string `json:"state" enums:"available,in_flight,delayed"`
 	// The body as text, or in base64 when it is not UTF-8. Null for a key that may not read bodies; then there is no
 	// `deduplication_id` either.
@@ -87,7 +87,7 @@ type MessageOrigin struct {
 	// When it left that queue or topic.
 	LeftAt Instant `json:"left_at" swaggertype:"string" format:"date-time"`
 	// Its id there.
-	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// How often it was received there.
 	ReceiveCount int `json:"receive_count" example:"5"`
 }
@@ -118,7 +118,7 @@ type Scanned struct {
 
 // SentMessage is the answer to a send.
 type SentMessage struct {
-	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Bytes of the body.
 	Size        int     `json:"size" example:"11"`
 	MD5OfBody   string  `json:"md5_of_body" example:"5d41402abc4b2a76b9719d911017c592"`
@@ -138,7 +138,7 @@ type MessageInput struct {
 
 // ChangedMessage is when a message becomes available after a change.
 type ChangedMessage struct {
-	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	State string `json:"state" enums:"available,delayed"`
 	// When it becomes available, or became so just now.
 	AvailableAt Instant `json:"available_at" swaggertype:"string" format:"date-time"`

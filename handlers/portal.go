@@ -30,7 +30,7 @@ type CreatedPortalLink struct {
 
 // PortalLinkDetails is what anybody may know of a portal link.
 type PortalLinkDetails struct {
-	ID   string `json:"id" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"lnk_0kq1zv3m5c8g02r4b7fg"`
 	Role string `json:"role" enums:"owner,developer,operator,viewer,viewer_without_bodies"`
 	// Empty when nobody has said it.
 	Name string `json:"name" example:"ana@acme.example"`

@@ -31,11 +31,11 @@ type Problem struct {
 	// Path of the request.
 	Instance string `json:"instance" example:"/v1/queues/ordres"`
 	// Id of the request, as in the log.
-	RequestID string `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7ft"`
+	RequestID string `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7fg"`
 	// What to try next.
 	Fix string `json:"fix,omitempty" example:"Create it: PUT /v1/queues/{queue}."`
 	// With `outcome_unknown` of a send: the id that the message has if it was stored.
-	MessageID string `json:"message_id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	MessageID string `json:"message_id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// With `quota_exceeded` and `rate_limited`: name of the limit that is reached, what it is, and how much of it is used.
 	Quota string `json:"quota,omitempty" example:"unfinished_tasks"`
 	Limit int64  `json:"limit,omitempty" example:"100"`

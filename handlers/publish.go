@@ -13,7 +13,7 @@ import (
 
 // PublishedMessage is the answer to a publish.
 type PublishedMessage struct {
-	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Bytes of the body.
 	Size      int    `json:"size" example:"11"`
 	MD5OfBody string `json:"md5_of_body" example:"5d41402abc4b2a76b9719d911017c592"`

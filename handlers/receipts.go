@@ -18,7 +18,7 @@ type Result struct {
 	// The status that a request of its own would have got.
 	Status int `json:"status" example:"204"`
 	// Of an item that was sent: the id of the message.
-	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Of an item that was sent to a FIFO queue: 20 digits, growing with each message.
 	SequenceNumber string `json:"sequence_number,omitempty" example:"00000244539289804801"`
 	// Of a lease that was extended: when it ends.

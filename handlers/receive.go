@@ -27,7 +27,7 @@ type Received struct {
 
 // ReceivedMessage is a message that the caller holds now.
 type ReceivedMessage struct {
-	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Names this delivery: with it the message is acknowledged, returned or held for longer.
 	// Null with `ack=auto`.
 	ReceiptHandle string `json:"receipt_handle" extensions:"x-nullable" example:"rh_AQYl…"`

@@ -39,7 +39,7 @@ type RedrivenMessage struct {
 	// The queue to which it went.
 	Queue string `json:"queue" example:"orders"`
 	// The id that it had.
-	RedrivenFrom string `json:"redriven_from" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	RedrivenFrom string `json:"redriven_from" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 }
 
 // toSource asks that each message goes back to where it came from.
@@ -161,7 +161,7 @@ func (r *reader) messageIDs() []engine.ID {
 		}
 		id, ok := parseMessageID(string(s))
 		if !ok {
-			r.fault("invalid", "must be the id of a message, as msg_0kq1zv3m5c8g02r4b7ft")
+			r.fault("invalid", "must be the id of a message, as msg_0kq1zv3m5c8g02r4b7fg")
 			return
 		}
 		ids = append(ids, id)

@@ -12,7 +12,7 @@ import (
 // LoggedRequest is a request as the request log has it.
 type LoggedRequest struct {
 	// The Request-Id of the answer.
-	RequestID string `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7ft"`
+	RequestID string `json:"request_id" example:"req_0kq1zv3m5c8g02r4b7fg"`
 	// When it was answered.
 	Time Instant `json:"time" swaggertype:"string" format:"date-time"`
 	// By which it came: the API described here, or that of SQS and SNS.

@@ -70,7 +70,7 @@ type ScheduleRun struct {
 	// The tick; null when it was asked for by hand.
 	ScheduledFor *Instant `json:"scheduled_for" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 	SentAt       Instant  `json:"sent_at" swaggertype:"string" format:"date-time"`
-	MessageID    string   `json:"message_id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	MessageID    string   `json:"message_id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 }
 
 // ScheduleError is why the queue refused the message of a tick.

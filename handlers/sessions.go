@@ -16,7 +16,7 @@ import (
 
 // Session is the session of a browser, and who it belongs to.
 type Session struct {
-	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7fg"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// Whether every change is refused.
 	ReadOnly bool `json:"read_only"`
@@ -47,13 +47,13 @@ type Session struct {
 
 // SessionKey is the key of a session.
 type SessionKey struct {
-	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	Name string `json:"name" example:"ci"`
 }
 
 // SessionMember is the member, or the operator, of a session.
 type SessionMember struct {
-	ID    string `json:"id" example:"usr_0kq1zv3m5c8g02r4b7ft"`
+	ID    string `json:"id" example:"usr_0kq1zv3m5c8g02r4b7fg"`
 	Email string `json:"email" example:"ana@example.com"`
 	// Empty when nobody has said it.
 	Name string `json:"name" example:"Ana"`
@@ -62,7 +62,7 @@ type SessionMember struct {
 
 // SessionLink is the portal link of a session.
 type SessionLink struct {
-	ID string `json:"id" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"lnk_0kq1zv3m5c8g02r4b7fg"`
 	// Empty when nobody has said it.
 	Name string `json:"name" example:"ana@acme.example"`
 }
@@ -89,7 +89,7 @@ type SignIn struct {
 
 // OpenSession is one of the sessions that there are.
 type OpenSession struct {
-	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7fg"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// The key with which it was opened; null for none.
 	Key *SessionKey `json:"key" extensions:"x-nullable"`

@@ -47,7 +47,7 @@ type SocketReply struct {
 	// Of `returned`: when the message is available.
 	AvailableAt *Instant `json:"available_at,omitempty" swaggertype:"string" format:"date-time"`
 	// Of `lease_ending`: the message.
-	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Of `end`: `shutting_down`, or the code of the problem.
 	Reason string `json:"reason,omitempty" example:"shutting_down"`
 	// Of `error`: what is wrong.

@@ -36,7 +36,7 @@ type StreamEvent struct {
 	// Of `end`: `shutting_down`, or the code of the problem, such as `queue_not_found` or `unauthenticated`.
 	Reason string `json:"reason,omitempty" example:"shutting_down"`
 	// Of `lease_ending`: the message.
-	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Of `lease_ending`: the delivery.
 	ReceiptHandle string `json:"receipt_handle,omitempty" example:"rh_AQYl…"`
 	// Of `lease_ending`: when the message becomes available again.

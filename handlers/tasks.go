@@ -18,14 +18,14 @@ import (
 
 // Task is work that was asked for.
 type Task struct {
-	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"task_0kq1zv3m5c8g02r4b7fg"`
 	Type string `json:"type" enums:"purge,redrive,replay,replay_failed,replay_missing,topic_subscription,delete_tenant"`
 	// A running one may also wait for a server that works on it; a cancelling one ends with the step that is under way.
 	Status   string       `json:"status" enums:"running,succeeded,failed,cancelling,cancelled"`
 	Scope    TaskScope    `json:"scope"`
 	Progress TaskProgress `json:"progress"`
 	// Id of the key, the member, the portal link or the identity that asked for it.
-	CreatedBy string  `json:"created_by" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	CreatedBy string  `json:"created_by" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// null until a server has begun.
 	StartedAt *Instant `json:"started_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
@@ -34,7 +34,7 @@ type Task struct {
 	// Why it failed; null when it did not.
 	Error *TaskFailure `json:"error" extensions:"x-nullable"`
 	// Where the errors of single messages are listed.
-	ErrorsURL string `json:"errors_url" example:"/v1/tasks/task_0kq1zv3m5c8g02r4b7ft/errors"`
+	ErrorsURL string `json:"errors_url" example:"/v1/tasks/task_0kq1zv3m5c8g02r4b7fg/errors"`
 }
 
 // TaskScope is what a task works on.
@@ -87,7 +87,7 @@ type TaskFailure struct {
 // TaskError is what went wrong with one message of a task.
 type TaskError struct {
 	// Id of the message.
-	Item string `json:"item" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	Item string `json:"item" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Stable name of the kind of problem, as in a problem.
 	Code string `json:"code" example:"message_too_large"`
 	// What happened, for people.

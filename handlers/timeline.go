@@ -11,7 +11,7 @@ import (
 
 // Timeline is what became of a message.
 type Timeline struct {
-	MessageID string `json:"message_id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	MessageID string `json:"message_id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Oldest first.
 	Events []TimelineEvent `json:"events"`
 	// How many are left out behind the first one, because there were more than a timeline holds.
@@ -39,7 +39,7 @@ type TimelineEvent struct {
 	// The queue from which it came or to which it went.
 	Queue string `json:"queue,omitempty" example:"orders-dlq"`
 	// The id that it had or has there.
-	MessageID string `json:"message_id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	MessageID string `json:"message_id,omitempty" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// It was moved with another body.
 	Edited bool `json:"edited,omitempty"`
 }
@@ -47,12 +47,12 @@ type TimelineEvent struct {
 // TimelineActor is who did something, as the audit log names them.
 type TimelineActor struct {
 	Kind     string `json:"kind" enums:"tenant,operator,topic,schedule,task,account"`
-	KeyID    string `json:"key_id,omitempty" example:"key_0kq1zv3m5c8g02r4b7ft"`
-	MemberID string `json:"member_id,omitempty" example:"usr_0kq1zv3m5c8g02r4b7ft"`
+	KeyID    string `json:"key_id,omitempty" example:"key_0kq1zv3m5c8g02r4b7fg"`
+	MemberID string `json:"member_id,omitempty" example:"usr_0kq1zv3m5c8g02r4b7fg"`
 	// The portal link with which the session was opened.
-	PortalLinkID string `json:"portal_link_id,omitempty" example:"lnk_0kq1zv3m5c8g02r4b7ft"`
+	PortalLinkID string `json:"portal_link_id,omitempty" example:"lnk_0kq1zv3m5c8g02r4b7fg"`
 	// Who an identity provider says that it is, by its id in the audit log.
-	IdentityID string `json:"identity_id,omitempty" example:"oid_0kq1zv3m5c8g02r4b7ft"`
+	IdentityID string `json:"identity_id,omitempty" example:"oid_0kq1zv3m5c8g02r4b7fg"`
 	// From where the request came.
 	SourceIP string `json:"source_ip,omitempty" example:"192.0.2.7"`
 	// Name of the topic or the schedule, ARN of a topic of another tenant, id of the task, or number of the account of another tenant.

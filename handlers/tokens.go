@@ -25,7 +25,7 @@ type TokenInput struct {
 
 // AccessToken is a new access token, which nobody can show again.
 type AccessToken struct {
-	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7fg"`
 	// The token itself.
 	AccessToken string `json:"access_token" example:"eyJ…"`
 	TokenType   string `json:"token_type" enums:"Bearer"`
@@ -33,7 +33,7 @@ type AccessToken struct {
 	ExpiresIn int     `json:"expires_in" example:"900"`
 	ExpiresAt Instant `json:"expires_at" swaggertype:"string" format:"date-time"`
 	// Id of the key that it came from, and with which it ends.
-	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	KeyID string `json:"key_id" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	// As they were given: scopes, wildcards and roles.
 	Scopes []string `json:"scopes" example:"messages:send"`
 	// Patterns of the names of the queues that it reaches; null for all.

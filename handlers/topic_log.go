@@ -22,7 +22,7 @@ type TopicMessages struct {
 
 // TopicMessage is a message as it was published.
 type TopicMessage struct {
-	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
 	// Its place in the log.
 	SequenceNumber string  `json:"sequence_number" example:"00000151018143744000"`
 	PublishedAt    Instant `json:"published_at" swaggertype:"string" format:"date-time"`

@@ -27,7 +27,7 @@ type Caller struct {
 // CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
 type CallerKey struct {
 	// Of the session of a member it is the member's, of one that was opened with a portal link the link's, and of an identity provider's token or session that of the identity.
-	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7ft"`
+	ID   string `json:"id" example:"key_0kq1zv3m5c8g02r4b7fg"`
 	Kind string `json:"kind" enums:"tenant,operator"`
 	// As they were given: scopes, wildcards and roles.
 	Scopes []string `json:"scopes" example:"developer"`
@@ -41,12 +41,12 @@ type CallerKey struct {
 
 // CallerToken is the access token of a request.
 type CallerToken struct {
-	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"tok_0kq1zv3m5c8g02r4b7fg"`
 }
 
 // CallerIdentity is who an identity provider says that somebody is.
 type CallerIdentity struct {
-	ID string `json:"id" example:"oid_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"oid_0kq1zv3m5c8g02r4b7fg"`
 	// The provider.
 	Issuer string `json:"issuer" example:"https://login.example.com"`
 	// What it calls somebody.
@@ -59,7 +59,7 @@ func newCallerIdentity(i *auth.Identity) CallerIdentity {
 
 // CallerSession is the session of a request.
 type CallerSession struct {
-	ID string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7ft"`
+	ID string `json:"id" example:"ses_0kq1zv3m5c8g02r4b7fg"`
 }
 
 // CallerTenant is the tenant of a request.
