@@ -107,6 +107,7 @@ var attempts = map[string]attempt{
 	"resumeSchedule":          nothing,
 	"runSchedule":             nothing,
 	"listTopics":              {places: map[string]string{"prefix": "topic"}, query: "prefix=$prefix"},
+	"getTopicHealth":          {places: map[string]string{"name": "topic"}, query: "topics=$name"},
 	"putTopic":                {body: `{"message_retention":60}`},
 	"getTopic":                nothing,
 	"updateTopic":             {body: `{"labels":{"a":"b"}}`},

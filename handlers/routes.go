@@ -131,6 +131,7 @@ func (a *API) routes() []route {
 
 		{get, "/v1/topics", "listTopics", a.listTopics, "topics:read", tenant, harmless},
 		{put, topic, "putTopic", a.putTopic, "topics:write", tenant, harmless},
+		{get, "/v1/topic_health", "getTopicHealth", a.getTopicHealth, "topics:read", tenant, harmless},
 		{get, topic, "getTopic", a.getTopic, "topics:read", tenant, harmless},
 		{patch, topic, "updateTopic", a.updateTopic, "topics:write", tenant, harmless},
 		{del, topic, "deleteTopic", a.deleteTopic, "topics:write", tenant, harmless},

@@ -79,3 +79,25 @@ test("a schema is added, refuses what does not follow it, and refuses messages",
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await page.getByText('it lacks "order"').waitFor();
 });
+
+test("the list of topics says how their subscriptions fare", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  for (const name of ["billing", "slow"]) await call(k, "PUT", `/v1/queues/${name}`);
+  for (const name of ["orders", "quiet"]) await call(k, "PUT", `/v1/topics/${name}`);
+  await call(k, "PUT", "/v1/topics/orders/subscriptions/all", { queue: "billing" });
+  await call(k, "PUT", "/v1/topics/orders/subscriptions/pro", { queue: "slow", filter_policy: { tier: ["pro"] } });
+  await call(k, "PUT", "/v1/topics/orders/subscriptions/resting", { queue: "slow" });
+  await call(k, "POST", "/v1/topics/orders/subscriptions/resting/pause");
+  await call(k, "PUT", "/v1/topics/orders/subscriptions/off", { endpoint: "https://example.com/hooks" });
+  await call(k, "POST", "/v1/topics/orders/subscriptions/off/disable");
+  await call(k, "POST", "/v1/topics/orders/messages", "hello");
+  const page = await newPage();
+  await signIn(page, k);
+  await page.goto(`/console/t/${tenant.name}/topics`);
+  const row = page.getByRole("row", { name: /^orders/ });
+  await row.getByText("1 failing").waitFor();
+  await row.getByText("1 paused").waitFor();
+  await row.getByText("%").waitFor();
+  expect(await page.getByRole("row", { name: /^quiet/ }).innerText()).not.toContain("failing");
+});

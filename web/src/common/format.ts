@@ -45,3 +45,8 @@ export function count(n: number): string {
 export function plural(n: number, noun: string): string {
   return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
+
+// rate writes how many there are a second.
+export function rate(perSecond: number): string {
+  return perSecond === 0 ? "–" : perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond));
+}

@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect, useState } from "react";
 import { useActing } from "../api/client";
 import { Curl } from "../common/Curl";
 import { withQuery } from "../api/curl";
-import { ago, count } from "../common/format";
+import { ago, count, rate } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
 import { type Column, Rows, type Sorting } from "../common/Rows";
 import { Empty, Loaded, NoMatch } from "../common/states";
@@ -173,10 +173,6 @@ function labelsOf(q: Queue): string {
   return Object.entries(q.labels)
     .map(([k, v]) => (v ? `${k}=${v}` : k))
     .join(" ");
-}
-
-function rate(perSecond: number) {
-  return perSecond === 0 ? <span className="quiet">–</span> : perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond));
 }
 
 // QueueBadges say what is special about a queue.

@@ -5,12 +5,14 @@ import { useState } from "react";
 import { failureOf, must, type Schemas, useActing } from "../api/client";
 import { pathOf, unchanged, withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
-import { count, duration, spoken } from "../common/format";
+import { count, duration, rate, spoken } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
 import { useLive } from "../common/prefs";
 import { Rows } from "../common/Rows";
 import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
 import { useUrl } from "../common/url";
+import { type Topic, useHealth, useRates } from "./data";
+import { filteredOut, type Health } from "./health";
 
 export function TopicList() {
   const { api, tenant = "" } = useActing();
@@ -20,6 +22,9 @@ export function TopicList() {
     refetchInterval: useLive(3000),
     queryFn: () => must(api.GET("/v1/topics", { params: { query: { prefix: q, cursor, limit: 50 } } })),
   });
+  const topics = list.data?.data ?? [];
+  const health = useHealth(topics.map((t) => t.name));
+  const rates = useRates(topics, list.dataUpdatedAt);
   const create = <Button onClick={() => setUrl({ new: "topic" })}>Create a topic</Button>;
   return (
     <Page
@@ -68,8 +73,10 @@ export function TopicList() {
                       </Group>
                     ),
                   },
-                  { title: "Subscriptions", num: true, cell: (t) => count(t.subscriptions) },
+                  { title: "Subscriptions", cell: (t) => <Fares topic={t} health={health.get(t.name)} /> },
+                  { title: "Filtered out", num: true, cell: (t) => share(health.get(t.name)) },
                   { title: "Published", num: true, cell: (t) => count(t.published) },
+                  { title: "Published /s", num: true, cell: (t) => (rates.has(t.name) ? rate(rates.get(t.name) ?? 0) : "–") },
                   { title: "In the log", num: true, cell: (t) => count(t.log.messages) },
                   { title: "Kept for", num: true, cell: (t) => (t.message_retention ? duration(t.message_retention) : "until delivered") },
                 ]}
@@ -82,6 +89,38 @@ export function TopicList() {
       {making === "topic" && <CreateTopic close={() => setUrl({ new: undefined }, true)} />}
     </Page>
   );
+}
+
+// Fares says how many subscriptions a topic has, and of how many something is to be known.
+function Fares({ topic: t, health: h }: { topic: Topic; health: Health | undefined }) {
+  const s = h?.states;
+  const failing = s ? s.retrying + s.broken + s.failing + s.disabled : 0;
+  return (
+    <>
+      {count(t.subscriptions)}
+      {failing > 0 && (
+        <Badge ml={6} size="sm" color="red" variant="light">
+          {count(failing)} failing
+        </Badge>
+      )}
+      {s && s.unverified > 0 && (
+        <Badge ml={6} size="sm" color="yellow" variant="light">
+          {count(s.unverified)} pending
+        </Badge>
+      )}
+      {s && s.paused > 0 && (
+        <Badge ml={6} size="sm" color="gray" variant="light">
+          {count(s.paused)} paused
+        </Badge>
+      )}
+      {h && !h.complete && <span className="quiet"> not all looked at</span>}
+    </>
+  );
+}
+
+function share(h: Health | undefined): string {
+  const part = h && filteredOut(h);
+  return part === undefined ? "–" : `${Math.round(part * 100)} %`;
 }
 
 function CreateTopic({ close }: { close: () => void }) {

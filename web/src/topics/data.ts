@@ -1,8 +1,10 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
+import { useRef } from "react";
 import { must, type Schemas, useActing } from "../api/client";
 import { spoken } from "../common/format";
 import { useLive } from "../common/prefs";
+import { ratesOf, type Seen } from "./health";
 
 export type Topic = Schemas["Topic"];
 export type Subscription = Schemas["Subscription"];
@@ -15,6 +17,28 @@ export function useTopic(name: string) {
     refetchInterval: useLive(2000),
     queryFn: () => must(api.GET("/v1/topics/{topic}", { params: { path: { topic: name } } })),
   });
+}
+
+// useHealth returns how topics fare by their names, with one request for all.
+export function useHealth(names: string[]) {
+  const { api, tenant } = useActing();
+  const topics = names.join(",");
+  const { data } = useQuery({
+    queryKey: ["topic health", tenant, topics],
+    enabled: names.length > 0,
+    placeholderData: keepPreviousData,
+    refetchInterval: useLive(10_000),
+    queryFn: () => must(api.GET("/v1/topic_health", { params: { query: { topics } } })),
+  });
+  return new Map(data?.data.map((h) => [h.topic, h]));
+}
+
+// useRates returns how many messages a second were published to topics since the answer before the last one, which came at an instant.
+export function useRates(topics: Topic[], at: number): Map<string, number> {
+  const seen = useRef<{ before?: Seen; now?: Seen }>({});
+  if (seen.current.now?.at !== at) seen.current = { before: seen.current.now, now: { at, published: new Map(topics.map((t) => [t.name, t.published])) } };
+  const { before, now } = seen.current;
+  return now ? ratesOf(before, now) : new Map();
 }
 
 export function useSubscriptions(topic: string, cursor: string | undefined) {
