@@ -118,7 +118,11 @@ export function Totals({ of, oldest }: { of: Of; oldest?: Queue }) {
       {number("In, a second", (s) => perSecond(s.sent, s, Date.now()), rate)}
       {number("Out, a second", (s) => perSecond(s.received, s, Date.now()), rate)}
       {of === "tenant" && <Oldest of={oldest} />}
-      <Number label={`Dead-lettered in ${ranges[range].text === "hour" ? "an hour" : ranges[range].text}`} value={all ? count(all.dead_lettered.reduce((a, b) => a + b, 0)) : "…"} />
+      <Number
+        label={`Dead-lettered in ${ranges[range].text === "hour" ? "an hour" : ranges[range].text}`}
+        value={all ? count(all.dead_lettered.reduce((a, b) => a + b, 0)) : "…"}
+        to={s && <Spark points={s.dead_lettered} steps={sparkSteps} what="Dead-lettered each ten seconds" />}
+      />
     </SimpleGrid>
   );
 }
