@@ -40,6 +40,9 @@ test("what failed anywhere is found, filtered, opened, and sent again", async ()
     await expect.poll(() => table.locator("[data-row]").count()).toBe(1);
     expect(new URL(page.url()).search).toContain("http=5xx");
     await page.getByText("1/1").waitFor();
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export as CSV" }).click()]);
+    const lines = Buffer.concat(await (await file.createReadStream()).toArray()).toString().trim().split("\r\n");
+    expect(lines.map((l) => l.split(",").slice(1, 4).join())).toEqual(["topic,subscription,message_id", `orders,acme,${id}`]);
     await page.getByLabel("Since").selectOption("Last hour");
     await page.getByLabel("Status").selectOption("retrying");
     await page.getByText("Nothing matches retrying, HTTP 5xx, topic orders").waitFor();

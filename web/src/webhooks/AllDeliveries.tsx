@@ -2,10 +2,12 @@ import { Button, Group, NativeSelect, Text } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { must, type Schemas, useActing } from "../api/client";
+import { type Api, must, type Schemas, useActing } from "../api/client";
 import { withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
+import { allPages, csvOf } from "../common/csv";
 import { Danger } from "../common/Danger";
+import { Export } from "../common/Export";
 import { count, plural } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
 import { Rows } from "../common/Rows";
@@ -50,6 +52,7 @@ export function AllDeliveries() {
           <Button variant="default" disabled={filter.status !== undefined && filter.status !== "failed" && filter.status !== "retrying"} onClick={() => setAsks(true)}>
             Resend all matching…
           </Button>
+          <Export name="deliveries.csv" text={() => tableOf(api, filter)} />
           <Curl call={{ method: "GET", path: withQuery(path, filter) }} />
         </>
       }
@@ -97,6 +100,19 @@ export function AllDeliveries() {
       {asks && <Resend filter={filter} close={() => setAsks(false)} />}
     </Page>
   );
+}
+
+const mostExported = 10_000;
+
+// tableOf returns the attempts that match as a table, with what is on the screen and what is not.
+async function tableOf(api: Api, filter: DeliveriesFilter) {
+  const { rows, more } = await allPages(mostExported, (cursor) => must(api.GET(path, { params: { query: { ...filter, cursor, limit: 500 } } })));
+  const head = ["at", "topic", "subscription", "message_id", "id", "attempt", "max_attempts", "status", "response_status", "error_code", "duration_ms", "next_attempt_at"] as const;
+  const text = csvOf(
+    [...head],
+    rows.map((d) => head.map((name) => d[name])),
+  );
+  return { text, note: more ? `The last ${count(rows.length)} deliveries that match are in the file; there are more.` : undefined };
 }
 
 const columnsOf = (tenant: string) => [
