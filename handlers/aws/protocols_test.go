@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/redistest"
 )
 
 // client calls actions by one of the protocols. Inputs and outputs have the form of JSON in both, so that a test says once
@@ -21,6 +24,20 @@ type client struct {
 // bothProtocols runs a test by each of them.
 func bothProtocols(t *testing.T, test func(t *testing.T, c client)) {
 	t.Helper()
+	inBoth(t, test, func(t *testing.T) client { return client{doorTest: open(t)} })
+}
+
+// bothProtocolsAlone does it on Redis servers of their own: whoever works on tasks takes those of the whole installation, and another
+// test's clock may stand still.
+func bothProtocolsAlone(t *testing.T, test func(t *testing.T, c client)) {
+	t.Helper()
+	inBoth(t, test, func(t *testing.T) client {
+		return client{doorTest: open(t, func(_ *doorTest, opt *engine.Options) { opt.URL = redistest.Start(t, redistest.Options{}).URL() })}
+	})
+}
+
+func inBoth(t *testing.T, test func(t *testing.T, c client), open func(t *testing.T) client) {
+	t.Helper()
 	for _, query := range []bool{false, true} {
 		name := "json"
 		if query {
@@ -28,7 +45,9 @@ func bothProtocols(t *testing.T, test func(t *testing.T, c client)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, client{open(t), query})
+			c := open(t)
+			c.query = query
+			test(t, c)
 		})
 	}
 }

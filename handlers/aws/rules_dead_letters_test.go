@@ -24,11 +24,16 @@ func (c client) withDead(fifo bool, more ...string) (address, dead string) {
 	return c.queue(attributes), dead
 }
 
-// buries receives what is there once, and again, by which it leaves.
+// buries receives what is there once, and again, by which it leaves, and waits until it has arrived: a move takes what is there then.
 func (c client) buries(address string) {
 	c.Helper()
 	c.receive(address, `"VisibilityTimeout":0`)
 	diff(c, "moved instead", object{}, c.receive(address))
+	until(c.TB, "it has arrived", func() bool {
+		st, err := c.queues.Stats(c.Context(), c.tenant.ID, nameOf(address))
+		c.must(err)
+		return st.Moving == 0
+	})
 }
 
 // letters waits for dead letters, and returns as many as there are.
@@ -142,7 +147,7 @@ func (h *doorTest) redrives() {
 
 func TestQ133_EachMessageGoesBackToItsOwnQueue(t *testing.T) {
 	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
+	bothProtocolsAlone(t, func(t *testing.T, c client) {
 		c.redrives()
 		one, dead := c.withDead(false)
 		two := c.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + c.arn(dead) + `","maxReceiveCount":1}`})
@@ -151,6 +156,7 @@ func TestQ133_EachMessageGoesBackToItsOwnQueue(t *testing.T) {
 			c.buries(address)
 		}
 		c.startMove(dead, "").ok(nil)
+		c.moveIs(dead, "COMPLETED")
 		for _, address := range []string{one, two} {
 			diff(t, "back", nameOf(address), str(c.letters(address)[0], "Body"))
 		}
@@ -160,19 +166,25 @@ func TestQ133_EachMessageGoesBackToItsOwnQueue(t *testing.T) {
 
 func TestQ134_WhatWasMovedIsNew(t *testing.T) {
 	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
+	bothProtocolsAlone(t, func(t *testing.T, c client) {
 		c.redrives()
 		address, dead := c.withDead(false)
 		sent := c.send(address, "x")
 		c.buries(address)
 		c.clock.Advance(time.Hour)
-		now := strconv.FormatInt(c.clock.Now().UnixMilli(), 10)
+		began := c.clock.Now()
 		c.startMove(dead, "").ok(nil)
+		c.moveIs(dead, "COMPLETED")
 		m := c.letters(address, `"AttributeNames":["ApproximateReceiveCount","SentTimestamp"]`)[0]
 		if m["MessageId"] == sent["MessageId"] {
 			t.Error("it has its old id")
 		}
-		diff(t, "attributes", object{"ApproximateReceiveCount": "1", "SentTimestamp": now}, m["Attributes"])
+		attributes := m["Attributes"].(object)
+		at, _ := strconv.ParseInt(str(attributes, "SentTimestamp"), 10, 64)
+		if sent := time.UnixMilli(at); sent.Before(began) || sent.After(c.clock.Now()) {
+			t.Errorf("it was sent at %v, want when it was moved, from %v on", sent, began)
+		}
+		diff(t, "receives", "1", str(attributes, "ApproximateReceiveCount"))
 	})
 }
 
@@ -187,7 +199,7 @@ func (c client) moveIs(dead, status string) {
 
 func TestQ135_AMoveSaysHowFarItIs(t *testing.T) {
 	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
+	bothProtocolsAlone(t, func(t *testing.T, c client) {
 		address, dead := c.withDead(false)
 		c.send(address, "x")
 		c.buries(address)
@@ -218,7 +230,7 @@ func TestQ135_AMoveSaysHowFarItIs(t *testing.T) {
 
 func TestQ136_AMoveIsCancelledWhileItRuns(t *testing.T) {
 	t.Parallel()
-	bothProtocols(t, func(t *testing.T, c client) {
+	bothProtocolsAlone(t, func(t *testing.T, c client) {
 		_, dead := c.withDead(false)
 		handle := str(c.out("StartMessageMoveTask", `{"SourceArn":"`+c.arn(dead)+`"}`), "TaskHandle")
 		cancel := func(handle string) *answer {
