@@ -212,12 +212,13 @@ func TestA22_DeliveriesLeaveNothingBehind(t *testing.T) {
 	tp := w.topic(t, "", topics.Settings{})
 	url := sink(t, func(*http.Request) {})
 	way := w.hook(t, tp, "a", webhook.Endpoint{URL: url, MaxInFlight: webhook.MaxMaxInFlight})
+	client := redis.Client(t) // one for all looks: each would leave a connection behind
 	state := func() (goroutines, files int, keys, memory int64) {
 		list, err := os.ReadDir("/proc/self/fd")
 		must(t, err)
-		n, err := redis.Client(t).DBSize(t.Context()).Result()
+		n, err := client.DBSize(t.Context()).Result()
 		must(t, err)
-		used, err := strconv.ParseInt(redis.Client(t).InfoMap(t.Context(), "memory").Item("Memory", "used_memory"), 10, 64)
+		used, err := strconv.ParseInt(client.InfoMap(t.Context(), "memory").Item("Memory", "used_memory"), 10, 64)
 		must(t, err)
 		return runtime.NumGoroutine(), len(list), n, used
 	}
