@@ -323,12 +323,9 @@ const matchingPage = 1000
 // MatchingTopics returns up to limit names of topics that match a topic subscription and come after the name after, and the name after which
 // the next page goes on, or "". It reads names only, a thousand a call; a tenant has at most 10,000 topics.
 func (s *Store) MatchingTopics(ctx context.Context, t tenants.ID, name, after string, limit int) ([]string, string, error) {
-	p, err := s.findPattern(ctx, t, name)
+	p, err := s.knownPattern(ctx, t, name)
 	if err != nil {
 		return nil, "", err
-	}
-	if p == nil {
-		return nil, "", topicSubscriptionNotFound(name)
 	}
 	out := []string{}
 	for {
@@ -369,12 +366,9 @@ func (p *pattern) signing() (Signing, error) {
 
 // TopicSubscriptionSigning returns what the webhooks of a topic subscription sign with.
 func (s *Store) TopicSubscriptionSigning(ctx context.Context, t tenants.ID, name string) (Signing, error) {
-	p, err := s.findPattern(ctx, t, name)
+	p, err := s.knownPattern(ctx, t, name)
 	if err != nil {
 		return Signing{}, err
-	}
-	if p == nil {
-		return Signing{}, topicSubscriptionNotFound(name)
 	}
 	return p.signing()
 }
@@ -383,12 +377,9 @@ func (s *Store) TopicSubscriptionSigning(ctx context.Context, t tenants.ID, name
 // once. Those that are there follow by the task of PlanSpread.
 func (s *Store) RotateTopicSubscription(ctx context.Context, t tenants.ID, name string, f func(Signing) (secrets string, err error)) (TopicSubscription, error) {
 	for range maxStale {
-		p, err := s.findPattern(ctx, t, name)
+		p, err := s.knownPattern(ctx, t, name)
 		if err != nil {
 			return TopicSubscription{}, err
-		}
-		if p == nil {
-			return TopicSubscription{}, topicSubscriptionNotFound(name)
 		}
 		if p.Deleting {
 			return TopicSubscription{}, ErrTopicSubscriptionDeleting
@@ -441,14 +432,20 @@ func topicSubscriptionNotFound(name string) error {
 	return &e
 }
 
+// knownPattern returns a topic subscription, or ErrTopicSubscriptionNotFound.
+func (s *Store) knownPattern(ctx context.Context, t tenants.ID, name string) (*pattern, error) {
+	p, err := s.findPattern(ctx, t, name)
+	if err == nil && p == nil {
+		err = topicSubscriptionNotFound(name)
+	}
+	return p, err
+}
+
 // GetTopicSubscription returns a topic subscription.
 func (s *Store) GetTopicSubscription(ctx context.Context, t tenants.ID, name string) (TopicSubscription, error) {
-	p, err := s.findPattern(ctx, t, name)
+	p, err := s.knownPattern(ctx, t, name)
 	if err != nil {
 		return TopicSubscription{}, err
-	}
-	if p == nil {
-		return TopicSubscription{}, topicSubscriptionNotFound(name)
 	}
 	return p.show()
 }
@@ -477,12 +474,9 @@ func (s *Store) ListTopicSubscriptions(ctx context.Context, t tenants.ID, prefix
 // go by the task of PlanSpread, and then it goes itself.
 func (s *Store) DeleteTopicSubscription(ctx context.Context, t tenants.ID, name string, cond Condition) (TopicSubscription, error) {
 	for range maxStale {
-		p, err := s.findPattern(ctx, t, name)
+		p, err := s.knownPattern(ctx, t, name)
 		if err != nil {
 			return TopicSubscription{}, err
-		}
-		if p == nil {
-			return TopicSubscription{}, topicSubscriptionNotFound(name)
 		}
 		out, err := p.show()
 		if err != nil {
