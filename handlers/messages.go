@@ -134,14 +134,19 @@ type MessageInput struct {
 	AvailableAt *string `json:"available_at,omitempty" example:"now"`
 	// Seconds from now after which it becomes available, or text such as "5m"; 0 means now.
 	Delay *int `json:"delay,omitempty" validate:"min=0,max=1209600"`
+	// Of one in flight: seconds from now for which whoever has it holds it, or text such as "5m"; 0 returns it now.
+	VisibilityTimeout *int `json:"visibility_timeout,omitempty" validate:"min=0,max=43200" example:"600"`
 }
 
 // ChangedMessage is when a message becomes available after a change.
 type ChangedMessage struct {
 	ID    string `json:"id" example:"msg_0kq1zv3m5c8g02r4b7fg"`
-	State string `json:"state" enums:"available,delayed"`
-	// When it becomes available, or became so just now.
-	AvailableAt Instant `json:"available_at" swaggertype:"string" format:"date-time"`
+	State string `json:"state" enums:"available,in_flight,delayed,expired"`
+	// When it becomes available, or became so just now; null while it is in flight, and when it is gone because its own end
+	// came while it was held.
+	AvailableAt *Instant `json:"available_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
+	// When its lease ends; null unless it is in flight.
+	LeaseExpiresAt *Instant `json:"lease_expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 const (
@@ -532,25 +537,27 @@ func (a *API) writeBody(c echo.Context, m *queues.Message) error {
 
 var inertPolicy = []string{"default-src 'none'; sandbox"}
 
-// changeMessage delivers a delayed message now, or at another time.
+// changeMessage delivers a delayed message now, or at another time, and extends or ends the lease of one in flight.
 //
-//	@Summary		Change when a delayed message is available
+//	@Summary		Change when a message is available
 //	@Description	`{"available_at":"now"}` makes it available now, `{"available_at":"2030-01-02T03:04:05Z"}` then, and `{"delay":"5m"}` in five minutes, always before its retention ends. It may have been delayed by its sender, by the queue, or by a consumer who returned it.
 //	@Description
 //	@Description	In a FIFO queue it still waits for those before it in its group, and those behind it wait for it.
 //	@Description
 //	@Description	To find delayed messages list those with `state=delayed`; to cancel one delete it.
+//	@Description
+//	@Description	Of a message in flight `{"visibility_timeout":600}` changes the lease, whoever holds it: it ends in 600 seconds, sooner or later than before, at most 12 hours after the message was received, and the receipt of who holds it stays good. `{"visibility_timeout":0}` returns the message now: it is available, this delivery counts as failed, and the receipt is one whose time is over. With either a FIFO queue does what it does when the holder says so.
 //	@ID				changeMessage
 //	@Tags			messages
 //	@Accept			json
 //	@Param			queue	path		string			true	"Name of the queue"
 //	@Param			id		path		string			true	"Id of the message"
-//	@Param			change	body		MessageInput	true	"When"
+//	@Param			change	body		MessageInput	true	"When; one of the three"
 //	@Success		200		{object}	ChangedMessage	"Changed"
 //	@Failure		400		{object}	Problem			"The request is malformed"
 //	@Failure		404		{object}	Problem			"No such message, or no such queue"
 //	@Failure		408		{object}	Problem			"The body did not arrive in time"
-//	@Failure		409		{object}	Problem			"It is in flight, or available already"
+//	@Failure		409		{object}	Problem			"It is in flight, or available already; or it is not in flight"
 //	@Failure		413		{object}	Problem			"The body is too large"
 //	@Failure		415		{object}	Problem			"The body is not JSON"
 //	@Failure		422		{object}	Problem			"A value is not allowed"
@@ -560,19 +567,24 @@ func (a *API) changeMessage(c echo.Context) error {
 		return err
 	}
 	var due queues.Due
+	var timeout *time.Duration
 	err := a.readControl(c, func(r *reader) {
 		given := 0
-		r.object([]string{"available_at", "delay"}, func(key []byte) {
+		r.object([]string{"available_at", "delay", "visibility_timeout"}, func(key []byte) {
 			given++
 			switch string(key) {
 			case "available_at":
 				due.At = r.nowOrTime()
 			case "delay":
 				due.After, _ = r.duration()
+			case "visibility_timeout":
+				if d, ok := r.duration(); ok {
+					timeout = &d
+				}
 			}
 		})
 		if r.err == nil && len(r.faults) == 0 && given != 1 {
-			r.fault("required", "must have one of available_at and delay")
+			r.fault("required", "must have one of available_at, delay and visibility_timeout")
 		}
 	})
 	if err != nil {
@@ -580,11 +592,33 @@ func (a *API) changeMessage(c echo.Context) error {
 	}
 	ctx, t, name := scope(c)
 	id := messageParam(c)
+	if timeout != nil {
+		return a.holdMessage(c, id, *timeout)
+	}
 	available, state, err := a.Queues.DelayMessage(ctx, t, name, id, due)
 	if err != nil {
 		return a.guess(c, err)
 	}
-	return a.json(c, http.StatusOK, ChangedMessage{ID: messageID(id), State: string(state), AvailableAt: Instant{available}})
+	return a.json(c, http.StatusOK, ChangedMessage{ID: messageID(id), State: string(state), AvailableAt: instant(available)})
+}
+
+// holdMessage extends or ends the lease of a message in flight.
+func (a *API) holdMessage(c echo.Context, id engine.ID, span time.Duration) error {
+	ctx, t, name := scope(c)
+	done, err := a.Queues.HoldMessage(ctx, t, name, id, span)
+	if err != nil {
+		return a.guess(c, err)
+	}
+	out := ChangedMessage{ID: messageID(id)}
+	switch {
+	case done.Expired:
+		out.State = "expired"
+	case span > 0:
+		out.State, out.LeaseExpiresAt = string(queues.InFlight), instant(done.LeaseExpiresAt)
+	default:
+		out.State, out.AvailableAt = string(queues.Available), instant(done.AvailableAt)
+	}
+	return a.json(c, http.StatusOK, out)
 }
 
 // nowOrTime reads an instant; the zero time is "now".

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
 )
 
@@ -312,13 +313,13 @@ func TestADelayedMessageIsDeliveredNowOrAtAnotherTime(t *testing.T) {
 		t.Helper()
 		var got handlers.ChangedMessage
 		h.json("PATCH", one, body).is(200).into(&got)
-		diff(t, body, handlers.ChangedMessage{ID: sent.ID, State: state, AvailableAt: handlers.Instant{Time: at}}, got)
+		diff(t, body, handlers.ChangedMessage{ID: sent.ID, State: state, AvailableAt: &handlers.Instant{Time: at}}, got)
 	}
 	change(`{"delay":"5m"}`, "delayed", start.Add(5*time.Minute))
 	change(`{"delay":60}`, "delayed", start.Add(time.Minute))
 	change(`{"available_at":"2026-03-01T13:30:00+01:00"}`, "delayed", start.Add(30*time.Minute))
 	for body, want := range map[string]string{
-		``: "", `{}`: "", `{"available_at":"now","delay":1}`: "", `{"delay":-1}`: "/delay", `{"delay":"4d"}`: "/delay", `{"delay":null}`: "/delay",
+		``: "", `{}`: "", `{"available_at":"now","delay":1}`: "", `{"delay":1,"visibility_timeout":1}`: "", `{"delay":-1}`: "/delay", `{"delay":"4d"}`: "/delay", `{"delay":null}`: "/delay",
 		`{"available_at":"soon"}`: "/available_at", `{"available_at":7}`: "/available_at", `{"available_at":"2026-03-05T12:00:00Z"}`: "/available_at",
 	} {
 		p := h.json("PATCH", one, body).problem(422, "validation_failed")
@@ -347,4 +348,57 @@ func TestADelayedMessageIsDeliveredNowOrAtAnotherTime(t *testing.T) {
 	}
 	h.do("DELETE", one, "").is(204)
 	h.json("PATCH", one, `{"delay":1}`).problem(404, "message_not_found")
+}
+
+func TestALeaseIsChangedByTheIdOfItsMessage(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	path := h.queue("")
+	var sent handlers.SentMessage
+	h.do("POST", path+"/messages", "hello").is(201).into(&sent)
+	one := path + "/messages/" + sent.ID
+	if p := h.json("PATCH", one, `{"visibility_timeout":60}`).problem(409, "message_not_in_flight"); p.Fix == "" {
+		t.Errorf("problem: %+v", p)
+	}
+	held := h.receive(path, 1)[0]
+	change := func(body string, want handlers.ChangedMessage) {
+		t.Helper()
+		var got handlers.ChangedMessage
+		h.json("PATCH", one, body).is(200).into(&got)
+		want.ID = sent.ID
+		diff(t, body, want, got)
+	}
+	change(`{"visibility_timeout":600}`, handlers.ChangedMessage{State: "in_flight", LeaseExpiresAt: instant(10 * time.Minute)})
+	change(`{"visibility_timeout":"5m"}`, handlers.ChangedMessage{State: "in_flight", LeaseExpiresAt: instant(5 * time.Minute)})
+	for _, body := range []string{`{"visibility_timeout":-1}`, `{"visibility_timeout":43201}`, `{"visibility_timeout":"13h"}`, `{"visibility_timeout":null}`, `{"visibility_timeout":true}`} {
+		if p := h.json("PATCH", one, body).problem(422, "validation_failed"); len(p.Errors) != 1 || p.Errors[0].Pointer != "/visibility_timeout" {
+			t.Errorf("%s: got %+v", body, p.Errors)
+		}
+	}
+	h.json("PATCH", path+"/messages/msg_x", `{"visibility_timeout":0}`).problem(404, "message_not_found")
+	h.json("PATCH", h.queue("")+"/messages/"+sent.ID, `{"visibility_timeout":0}`).problem(404, "message_not_found")
+	stranger := h.newKey(h.newTenant().ID)
+	h.json("PATCH", one, `{"visibility_timeout":0}`, "Authorization", "Bearer "+stranger).problem(404, "queue_not_found")
+	for _, scope := range []string{"messages:change", "operator"} {
+		h.json("PATCH", one, `{"visibility_timeout":"5m"}`, h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{scope}})...).is(200)
+	}
+	for _, scope := range []string{"messages:consume", "messages:delete", "viewer"} {
+		h.json("PATCH", one, `{"visibility_timeout":"5m"}`, h.keyFor(h.tenant.ID, auth.NewKey{Scopes: []string{scope}})...).problem(403, "permission_denied")
+	}
+	h.wantCounts(path, [3]int64{0, 1, 0})
+
+	change(`{"visibility_timeout":0}`, handlers.ChangedMessage{State: "available", AvailableAt: instant(0)})
+	h.json("PATCH", held.AckURL, `{"visibility_timeout":60}`).problem(410, "receipt_handle_expired")
+	if got := h.receive(path, 1); len(got) != 1 || got[0].ID != sent.ID || got[0].ReceiveCount != 2 {
+		t.Errorf("received %+v", got)
+	}
+	h.do("DELETE", held.AckURL, "").problem(410, "receipt_handle_expired")
+	h.do("DELETE", one, "").is(204)
+	h.json("PATCH", one, `{"visibility_timeout":0}`).problem(404, "message_not_found")
+	// Its own end came while it was held.
+	h.do("POST", path+"/messages", "brief", "Message-TTL", "60").is(201).into(&sent)
+	one = path + "/messages/" + sent.ID
+	h.do("POST", path+"/receive?visibility_timeout=600", "").is(200)
+	h.clock.Advance(time.Minute)
+	change(`{"visibility_timeout":0}`, handlers.ChangedMessage{State: "expired"})
 }

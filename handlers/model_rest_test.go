@@ -301,7 +301,7 @@ func (d *restDriver) DelayMessage(ctx context.Context, t tenants.ID, queue strin
 	}
 	var out handlers.ChangedMessage
 	_, err := d.ask("delay", "PATCH", queue+"/messages/msg_"+id.String(), body, &out)
-	return out.AvailableAt.Time, queues.State(out.State), err
+	return timeOf(out.AvailableAt), queues.State(out.State), err
 }
 
 // peeked returns a message as a peek shows it.

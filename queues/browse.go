@@ -3,6 +3,7 @@ package queues
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -150,20 +151,36 @@ func (s *Store) Message(ctx context.Context, t tenants.ID, queue string, id engi
 }
 
 func (d *desk) message(ctx context.Context, id engine.ID) (Message, error) {
+	m, _, err := d.look(ctx, id)
+	return m, err
+}
+
+// look is message, with the receipt that whoever holds the message has of it.
+func (d *desk) look(ctx context.Context, id engine.ID) (Message, receipt, error) {
 	reply, err := d.alone(ctx, messageScript, func(c *config) []any {
 		return []any{id[:], c.Retention.Milliseconds()}
 	})
 	if err != nil {
-		return Message{}, err
+		return Message{}, receipt{}, err
 	}
 	if engine.Text(reply, 2) == "" {
-		return Message{}, ErrMessageNotFound
+		return Message{}, receipt{}, ErrMessageNotFound
 	}
-	m, err := d.parsePeeked(engine.Text(reply, 2), string(id[:]), engine.Text(reply, 3), engine.Text(reply, 4), engine.Text(reply, 5))
+	record, kept := engine.Text(reply, 3), engine.Text(reply, 4)
+	m, err := d.parsePeeked(engine.Text(reply, 2), string(id[:]), record, kept, engine.Text(reply, 5))
 	if err != nil {
-		return Message{}, engine.ErrBroken.Because(err)
+		return Message{}, receipt{}, engine.ErrBroken.Because(err)
 	}
-	return m, nil
+	if m.State != InFlight {
+		return m, receipt{}, nil
+	}
+	// Both were read just now.
+	f, err := parseRecord(record, &Message{})
+	before, bad := parseSide(kept)
+	if err := errors.Join(err, bad); err != nil {
+		return Message{}, receipt{}, engine.ErrBroken.Because(err)
+	}
+	return m, receipt{id: id, place: f.place, delivery: before.deliveries + 1, received: m.HeldSince, size: len(record)}, nil
 }
 
 // DeleteMessage deletes a message by its id, whoever holds it.

@@ -19,7 +19,7 @@ type Due struct {
 var (
 	ErrMessageInFlight = &errs.Error{Kind: errs.Conflict, Code: "message_in_flight",
 		Message: "The message is in flight: whoever received it decides when it is available again.",
-		Fix:     `Return it with a delay, by its receipt: PATCH /v1/queues/{queue}/receipts/{handle} with {"delay":"5m"}.`}
+		Fix:     `Return it with a delay, by its receipt: PATCH /v1/queues/{queue}/receipts/{handle} with {"delay":"5m"}; or take it from them: {"visibility_timeout":0}.`}
 	ErrMessageNotDelayed = &errs.Error{Kind: errs.Conflict, Code: "message_not_delayed",
 		Message: "The message is available already; only a delayed one can be given another time.",
 		Fix:     `Receive it, and return it with a delay: PATCH /v1/queues/{queue}/receipts/{handle} with {"delay":"5m"}.`}
