@@ -95,6 +95,38 @@ test("an open message follows its lease, and leads to where it went", async () =
   expect(data.map((m) => m.body)).toEqual(["sooner"]);
 });
 
+test("a message that somebody else holds is held for longer, and taken back", async () => {
+  const tenant = await newTenant();
+  const k = tenant.key;
+  await call(k, "PUT", "/v1/queues/orders", { trace_retention: "1d" });
+  const { id } = await call<{ id: string }>(k, "POST", "/v1/queues/orders/messages", "hello");
+  await call(k, "POST", "/v1/queues/orders/receive?visibility_timeout=60&consumer=worker-7");
+  const page = await newPage();
+  await signIn(page, k);
+  await page.goto(`/console/t/${tenant.name}/queues/orders/messages?m=${id}`);
+  const drawer = page.getByRole("dialog", { name: id });
+  await drawer.getByRole("button", { name: "Extend…" }).click();
+  await drawer.getByLabel("Held for").fill("13h");
+  await drawer.getByRole("button", { name: "Extend", exact: true }).click();
+  await drawer.getByText(/at most 43200 seconds|0 to 43200 seconds/).first().waitFor();
+  await drawer.getByLabel("Held for").fill("2h");
+  await drawer.getByRole("button", { name: "Extend", exact: true }).click();
+  await page.getByText(/It is back/).waitFor();
+  const seen = async () => call<{ state: string; held_by: string | null; lease_expires_at: string | null }>(k, "GET", `/v1/queues/orders/messages/${id}`);
+  const held = await seen();
+  expect([held.state, held.held_by]).toEqual(["in_flight", "worker-7"]);
+  expect(Date.parse(held.lease_expires_at ?? "") - Date.now()).toBeGreaterThan(100 * 60_000);
+
+  await drawer.getByRole("button", { name: "Return now…" }).click();
+  const sure = page.getByRole("dialog", { name: "Return the message now" });
+  await sure.getByText("worker-7").waitFor();
+  await sure.getByRole("button", { name: "Return it" }).click();
+  await drawer.getByRole("button", { name: "Edit and move…" }).waitFor();
+  expect((await seen()).state).toBe("available");
+  expect(await drawer.getByRole("button", { name: "Extend…" }).count()).toBe(0);
+  await drawer.getByRole("region", { name: "Timeline" }).getByText("returned").waitFor();
+});
+
 test("a body comes from a file, byte by byte, whether it is text or not", async () => {
   const tenant = await newTenant();
   await call(tenant.key, "PUT", "/v1/queues/orders");

@@ -130,6 +130,8 @@ const screens: Screen[] = [
   { name: "queue-settings", path: (t) => `/t/${t}/queues/orders/settings`, ready: (p) => p.getByLabel("Visibility timeout").waitFor() },
   { name: "queue-missing", path: (t) => `/t/${t}/queues/nothing/overview`, ready: text("queue_not_found") },
   { name: "message", path: (t) => `/t/${t}/queues/mails/messages`, ready: heading("mails"), do: async (p) => { await p.locator("[data-row]").first().click(); await dialog(p); await p.getByText("Attributes").or(p.getByText("Body")).first().waitFor(); } },
+  { name: "message-extend", path: (t) => `/t/${t}/queues/orders/messages?state=in_flight`, ready: text("worker-7"), do: async (p) => { await p.locator("[data-row]").first().click(); await p.getByRole("button", { name: "Extend…" }).click(); await p.getByLabel("Held for").waitFor(); } },
+  { name: "message-return", path: (t) => `/t/${t}/queues/orders/messages?state=in_flight`, ready: text("worker-7"), do: async (p) => { await p.locator("[data-row]").first().click(); await p.getByRole("button", { name: "Return now…" }).click(); await p.getByText("worked on twice").waitFor(); } },
   { name: "tasks", path: (t) => `/t/${t}/tasks`, ready: text("orders-dlq") },
   { name: "task", path: (t) => `/t/${t}/tasks/${ids.task}`, ready: text("Looked at") },
   { name: "topics", path: (t) => `/t/${t}/topics`, ready: text("order-events") },

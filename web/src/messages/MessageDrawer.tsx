@@ -13,6 +13,7 @@ import { useSay } from "../common/say";
 import { ErrorState, Loaded } from "../common/states";
 import { Ago, Instant, useNow } from "../common/Time";
 import type { Message } from "./data";
+import { Extend, Return } from "./Lease";
 import { reasons, StateBadge } from "./MessageRows";
 import { Gone, MessageTimeline, There } from "./Timeline";
 
@@ -44,7 +45,7 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
   const { api, tenant = "" } = useActing();
   const say = useSay();
   useLeaseEnd(m, reload);
-  const [asks, setAsks] = useState<"delete" | "move">();
+  const [asks, setAsks] = useState<"delete" | "move" | "extend" | "return">();
   const now = useMutation({
     mutationFn: () => must(api.PATCH("/v1/queues/{queue}/messages/{id}", { params: { path: { queue, id: m.id } }, body: { available_at: "now" } })),
     onSuccess: () => {
@@ -53,6 +54,11 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
       changed();
     },
   });
+  const changedHere = () => {
+    setAsks(undefined);
+    reload();
+    changed();
+  };
   const attributes = Object.entries(m.attributes);
   const facts: [string, React.ReactNode][] = [
     ["State", <StateBadge key="s" state={m.state} />],
@@ -92,6 +98,16 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
           </Button>
         )}
         {m.state === "delayed" && <Curl call={{ method: "PATCH", path: pathOf`/v1/queues/${queue}/messages/${m.id}`, body: { available_at: "now" } }} label="Making it available by curl" />}
+        {m.state === "in_flight" && (
+          <>
+            <Button size="compact-sm" variant="default" onClick={() => setAsks(asks === "extend" ? undefined : "extend")} aria-expanded={asks === "extend"}>
+              Extend…
+            </Button>
+            <Button size="compact-sm" variant="default" onClick={() => setAsks("return")}>
+              Return now…
+            </Button>
+          </>
+        )}
         {m.state !== "in_flight" && (
           <Button size="compact-sm" variant="default" onClick={() => setAsks(asks === "move" ? undefined : "move")} aria-expanded={asks === "move"}>
             Edit and move…
@@ -104,6 +120,7 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
       </Group>
       {now.error && <ErrorState error={now.error} />}
       {asks === "move" && <Move queue={queue} message={m} done={() => { close(); changed(); }} />}
+      {asks === "extend" && m.state === "in_flight" && <Extend queue={queue} message={m} done={changedHere} />}
       <Facts of={facts} />
       <Title order={3} size="h5">
         Body
@@ -118,6 +135,7 @@ function Shown({ queue, message: m, close, changed, reload }: { queue: string; m
         </>
       )}
       <MessageTimeline queue={queue} id={m.id} version={`${m.state} ${m.receive_count} ${m.available_at}`} />
+      {asks === "return" && <Return queue={queue} message={m} close={() => setAsks(undefined)} done={changedHere} />}
       {asks === "delete" && (
         <Danger
           title="Delete the message"
