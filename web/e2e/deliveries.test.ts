@@ -33,6 +33,17 @@ test("what failed anywhere is found, filtered, opened, and sent again", async ()
       await page.getByRole("button", { name: "Look again" }).click();
       return table.locator("[data-row]").count();
     }, { timeout: 20_000 }).toBe(3);
+    // What comes is counted, and moves nothing until one wants to see it.
+    await call(key, "PUT", "/v1/topics/notes");
+    await call(key, "PUT", "/v1/topics/notes/subscriptions/umbrella", { endpoint: `${url}/well` });
+    await call(key, "POST", "/v1/topics/notes/messages", "three");
+    const news = page.getByRole("button", { name: "1 new · show" });
+    await news.waitFor({ timeout: 20_000 });
+    expect(await table.locator("[data-row]").count()).toBe(3);
+    const top = (await table.boundingBox())?.y;
+    await news.click();
+    await expect.poll(() => table.locator("[data-row]").count()).toBe(4);
+    expect([await news.count(), (await table.boundingBox())?.y]).toEqual([0, top]);
     await page.getByLabel("Answer").selectOption("5xx");
     await expect.poll(() => table.locator("[data-row]").count()).toBe(2);
     await page.getByLabel("Which deliveries").fill("orders");

@@ -4,12 +4,14 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { type Api, must, type Schemas, useActing } from "../api/client";
 import { withQuery } from "../api/curl";
+import { useShown } from "../common/arrivals";
 import { Curl } from "../common/Curl";
 import { allPages, csvOf } from "../common/csv";
 import { Danger } from "../common/Danger";
 import { Export } from "../common/Export";
 import { count, plural } from "../common/format";
 import { Page, Pager, SearchField } from "../common/Page";
+import { useLive } from "../common/prefs";
 import { Rows } from "../common/Rows";
 import { useSay } from "../common/say";
 import { Empty, Loaded, NoMatch } from "../common/states";
@@ -26,6 +28,8 @@ const path = "/v1/deliveries";
 const answers = [{ value: "", label: "Any answer" }, "2xx", "3xx", "4xx", "5xx", { value: "none", label: "No answer" }];
 const spans = [{ value: "", label: "At any time" }, { value: "900", label: "Last 15 minutes" }, { value: "3600", label: "Last hour" }, { value: "86400", label: "Last 24 hours" }];
 
+const limit = 50; // of a page
+
 const keyOf = (d: Attempt) => `${d.topic}/${d.subscription}/${d.id}.${d.attempt}.${d.at}`;
 
 // AllDeliveries is what was sent of late to any endpoint of the tenant, and what came back.
@@ -34,11 +38,22 @@ export function AllDeliveries() {
   const [search, setUrl] = useUrl();
   const filter = filterOf(search);
   const [asks, setAsks] = useState(false);
-  const list = useQuery({
-    queryKey: ["all deliveries", tenant, filter, search.cursor],
-    queryFn: () => must(api.GET(path, { params: { query: { ...filter, cursor: search.cursor, limit: 50 } } })),
-  });
+  const [looks, setLooks] = useState(false);
   const words = inWords(filter);
+  const live = useLive(words ? 15_000 : 5000); // a filter may look at much
+  const queryKey = ["all deliveries", tenant, filter, search.cursor];
+  const list = useQuery({
+    queryKey,
+    refetchInterval: search.cursor ? false : live, // a later page gets nothing new
+    queryFn: () => must(api.GET(path, { params: { query: { ...filter, cursor: search.cursor, limit } } })),
+  });
+  const { page: shown, fresh, show } = useShown(list.data, JSON.stringify(queryKey), keyOf);
+  const lookAgain = async () => {
+    setLooks(true);
+    const { data } = await list.refetch();
+    setLooks(false);
+    show(data);
+  };
   const clear = () => setUrl({ q: undefined, status: undefined, http: undefined, since: undefined, cursor: undefined });
   const listed = (given: (string | { value: string; label: string })[], value: string | undefined, label = value) => [...given, ...(value && !given.some((g) => (typeof g === "string" ? g : g.value) === value) ? [{ value, label: label ?? value }] : [])];
   return (
@@ -46,7 +61,7 @@ export function AllDeliveries() {
       title="Deliveries"
       actions={
         <>
-          <Button variant="default" loading={list.isFetching} onClick={() => void list.refetch()}>
+          <Button variant="default" loading={looks} onClick={() => void lookAgain()}>
             Look again
           </Button>
           <Button variant="default" disabled={filter.status !== undefined && filter.status !== "failed" && filter.status !== "retrying"} onClick={() => setAsks(true)}>
@@ -68,7 +83,7 @@ export function AllDeliveries() {
           data={listed(spans, search.since, `Since ${search.since?.replace("T", " ").slice(0, 16)} UTC`)}
         />
       </Group>
-      <Loaded query={list} rows={8}>
+      <Loaded query={{ ...list, data: shown }} rows={8}>
         {({ data, next_cursor, scanned, complete_since }) => {
           if (data.length === 0 && !next_cursor && words) return <NoMatch what={words} clear={clear} />;
           if (data.length === 0 && !next_cursor) {
@@ -80,10 +95,21 @@ export function AllDeliveries() {
           }
           return (
             <>
+              {/* As high with the button as without. */}
+              <Group h={30} gap="sm" role="status" wrap="nowrap">
+                <Text size="sm" className="quiet">
+                  What ended last comes first.
+                </Text>
+                {fresh > 0 && (
+                  <Button size="compact-sm" variant="light" onClick={() => show()}>
+                    {fresh < limit ? count(fresh) : `${limit}+`} new · show
+                  </Button>
+                )}
+              </Group>
               <Rows label="Deliveries" rows={data} rowKey={keyOf} columns={columnsOf(tenant)} />
               <Pager next={next_cursor} />
               <Text size="sm" className="quiet">
-                What ended last comes first. Looked at {plural(scanned.attempts, "attempt")}
+                Looked at {plural(scanned.attempts, "attempt")}
                 {!scanned.complete && ", and there are more"}.{" "}
                 {complete_since ? (
                   <>
