@@ -406,7 +406,7 @@ func keyState(a *API, c echo.Context, owner tenants.ID, id string) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return settings(newKey(k), "last_used_at", "last_used_ip")
+	return settings(newKey(k), "last_used_at", "last_used_ip", "calls_24h")
 }
 
 func operatorKeyState(a *API, c echo.Context, _ tenants.ID, id string) (any, error) {
@@ -416,7 +416,7 @@ func operatorKeyState(a *API, c echo.Context, _ tenants.ID, id string) (any, err
 	}
 	for _, k := range keys {
 		if k.ID == id {
-			return settings(newKey(k), "last_used_at", "last_used_ip")
+			return settings(newKey(k), "last_used_at", "last_used_ip", "calls_24h")
 		}
 	}
 	return nil, auth.ErrKeyNotFound

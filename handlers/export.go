@@ -295,6 +295,6 @@ func (x *export) keys() {
 	list, err := x.a.Keys.List(x.c.Request().Context(), x.owner)
 	x.fail(err)
 	for _, k := range list {
-		x.element(newKey(k), "last_used_at", "last_used_ip")
+		x.element(newKey(k), "last_used_at", "last_used_ip", "calls_24h")
 	}
 }

@@ -48,7 +48,7 @@ func TestATenantManagesItsKeys(t *testing.T) {
 		first = list.Data[1].ID
 	}
 	h.do("GET", "/v1/keys", "", as(made.Key)...).is(200).into(&list)
-	diff(t, "the keys that it sees", []handlers.Key{{KeyDetails: details}}, list.Data)
+	diff(t, "the keys that it sees", []handlers.Key{{KeyDetails: details, Calls24h: new(int64)}}, list.Data)
 	var inner handlers.CreatedKey
 	h.json("POST", "/v1/keys", "", as(made.Key)...).is(201).into(&inner)
 	want := details
@@ -220,5 +220,55 @@ func TestAKeyWithAnAWSPair(t *testing.T) {
 		if strings.Contains(h.log.String(), secret) {
 			t.Error("the log holds a secret")
 		}
+	}
+}
+
+// The calls of a key are those of its tokens, its AWS pair and its sessions too, and what an operator does is nobody's.
+func TestTheCallsOfKeysAreTold(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]option{"redis": nil, "memory": {onMemory(t)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newAPITest(t, options...)
+			var busy, idle handlers.CreatedKey
+			h.json("POST", "/v1/keys", `{"name":"busy"}`).is(201).into(&busy)
+			h.json("POST", "/v1/keys", `{"name":"idle","scopes":["keys:read"],"queues":["orders-*"]}`).is(201).into(&idle)
+			ask := func(path string) *answer { return h.do("GET", path, "", "Authorization", "Bearer "+busy.Key) }
+			ask("/v1/whoami").is(200)
+			ask("/v1/queues/absent").problem(404, "queue_not_found")
+			ask("/v1/tenants").problem(403, "permission_denied")
+			token := h.token(`{}`, "Authorization", "Bearer "+busy.Key)
+			h.do("GET", "/v1/whoami", "", "Authorization", "Bearer "+token.AccessToken).is(200)
+			h.do("GET", "/v1/whoami", "", h.signIn(busy.Key).headers()...).is(200) // two: it signs in with the key
+			h.asOperator("GET", "/v1/queues", "", "Tenant", h.tenant.Name).is(200)
+			told := func(path string, ask func(method, path, body string, headers ...string) *answer, headers ...string) map[string]string {
+				t.Helper()
+				h.api.Meter.Flush(t.Context())
+				var list handlers.Page[handlers.Key]
+				ask("GET", path, "", headers...).is(200).into(&list)
+				calls := map[string]string{}
+				for _, k := range list.Data {
+					calls[k.Name] = "null"
+					if k.Calls24h != nil {
+						calls[k.Name] = fmt.Sprint(*k.Calls24h)
+					}
+				}
+				return calls
+			}
+			got := told("/v1/keys", h.do)
+			diff(t, "told", map[string]string{"test": got["test"], "busy": "6", "idle": "0"}, got)
+			got = told("/v1/tenants/"+h.tenant.Name+"/keys", h.asOperator)
+			diff(t, "told to an operator", map[string]string{"test": got["test"], "busy": "6", "idle": "0"}, got)
+			diff(t, "told to who reaches some queues", map[string]string{"idle": "0"}, told("/v1/keys", h.do, "Authorization", "Bearer "+idle.Key))
+			for name, n := range told("/v1/operator_keys", h.asOperator) {
+				if n != "null" {
+					t.Errorf("%s of an operator has %s calls", name, n)
+				}
+			}
+			h.clock.Advance(24 * time.Hour)
+			if got := told("/v1/keys", h.do); got["busy"] != "0" {
+				t.Errorf("a day later: %v", got)
+			}
+		})
 	}
 }

@@ -66,6 +66,7 @@ func (a *API) countRequest(c echo.Context, req *Request, err error) {
 		kind, name = subject(c)
 	}
 	a.Meter.AddRequest(req.Tenant, kind, name, req.read+max(c.Request().ContentLength, 0), rest)
+	a.Meter.AddCall(req.Tenant, req.Principal.KeyID)
 	if a.Limiter != nil && rest > 0 {
 		a.Limiter.Charge(req.Tenant, req.terms, 0, rest)
 	}

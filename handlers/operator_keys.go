@@ -58,7 +58,7 @@ func (a *API) listOperatorKeys(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.answerKeys(c, keys)
+	return answerPage(a, c, a.manageable(c, keys), "")
 }
 
 // rotateOperatorKey replaces an operator's key.

@@ -44,6 +44,7 @@ const (
 	KindTenant Kind = 0   // all of a tenant
 	KindQueue  Kind = 'q' // one queue
 	KindTopic  Kind = 't' // one topic
+	KindKey    Kind = 'k' // one API key of the tenant: its requests alone, for KeyCalls; they are in no other sum
 )
 
 const (
@@ -122,6 +123,13 @@ func (m *Meter) AddRequest(id ID, kind Kind, name string, in, out int64) {
 	t[MetricBytesIn].Add(in)
 	t[MetricBytesOut].Add(out)
 	m.mu.RUnlock()
+}
+
+// AddCall counts a request made with a key; "": with none.
+func (m *Meter) AddCall(id ID, keyID string) {
+	if keyID != "" {
+		m.Add(id, KindKey, keyID, MetricRequests, 1)
+	}
 }
 
 // open returns the tally of a series, with m.mu locked for reading: until that is unlocked, nobody takes it away.
@@ -224,7 +232,9 @@ func (m *Meter) state(o *owed) {
 		m.number++
 		s := statement{number: m.number, hour: hour, fields: []string{""}, counts: []Counts{{}}}
 		for _, f := range fields {
-			s.counts[0] = s.counts[0].plus(all[f])
+			if !strings.HasPrefix(f, string(KindKey)) { // its queue's or the tenant's has that request too
+				s.counts[0] = s.counts[0].plus(all[f])
+			}
 			if f != "" {
 				s.fields, s.counts = append(s.fields, f), append(s.counts, all[f])
 			}

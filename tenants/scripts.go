@@ -38,6 +38,7 @@ var (
 	markScript   = engine.MustLoad(scripts, "mark")
 	purgeScript  = engine.MustLoad(scripts, "purge")
 
+	keyCallsScript     = engine.MustLoad(scripts, "key_calls")
 	usageAddScript     = engine.MustLoad(scripts, "usage_add")
 	usageReadScript    = engine.MustLoad(scripts, "usage_read")
 	usagePeriodsScript = engine.MustLoad(scripts, "usage_periods")

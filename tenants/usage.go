@@ -19,6 +19,15 @@ const (
 	// MaxUsageSeries bounds the queues and topics of a tenant that are counted for themselves in one hour or day. All others
 	// are counted together, and all in what the tenant has in all.
 	MaxUsageSeries = 500
+	// callHours is how many hours KeyCalls adds up, that of now among them.
+	callHours = 24
+	// callsLife is for how long the requests of an hour are kept by key after the last one was added, so that they are there
+	// for all of that.
+	callsLife = 26 * time.Hour
+	// maxCallers bounds the keys whose requests are counted in one hour: as many as a tenant may have.
+	maxCallers = 1000
+	// maxCallsRead bounds the keys of one script.
+	maxCallsRead = 250
 	// others stands in the place of the name of those.
 	others = "~"
 	// usageSlack is for how long more than that is kept, so that what is asked for is there.
@@ -203,13 +212,46 @@ func (s *Store) readUsage(ctx context.Context, id ID, q UsageQuery, periods []pe
 func (s *Store) addUsage(ctx context.Context, id ID, writer string, st statement) (fresh bool, err error) {
 	hour := periodAt(ByHour, st.hour*ByHour.seconds())
 	day := periodAt(ByDay, hour.start)
-	args := []any{writer, st.number, hour.String(), hour.start, day.String(), day.start, MaxUsageSeries, writerLife.Milliseconds()}
+	args := []any{writer, st.number, hour.String(), hour.start, day.String(), day.start, MaxUsageSeries, writerLife.Milliseconds(),
+		maxCallers, callsLife.Milliseconds()}
 	for i, f := range st.fields {
 		args = append(args, f, st.counts[i].String())
 	}
-	keys := []string{recordKey(id), usageWritersKey(id), usagePeriodsKey(id), usageKey(id, hour), usageKey(id, day)}
+	keys := []string{recordKey(id), usageWritersKey(id), usagePeriodsKey(id), usageKey(id, hour), usageKey(id, day), callsKey(id, hour)}
 	got, err := s.run(ctx, usageAddScript, keys, args...)
 	return err == nil && got[0] == "fresh", err
+}
+
+// KeyCalls returns how many requests were made with each of a tenant's keys since the hour began that was 23 hours ago. It is up to ten
+// seconds behind.
+func (s *Store) KeyCalls(ctx context.Context, id ID, keyIDs []string) ([]int64, error) {
+	now := periodAt(ByHour, s.terms.clock.Now().Unix())
+	hours := make([]string, callHours)
+	for i := range hours {
+		hours[i] = callsKey(id, period{ByHour, now.start - int64(i)*ByHour.seconds()})
+	}
+	calls := make([]int64, 0, len(keyIDs))
+	for part := range slices.Chunk(keyIDs, maxCallsRead) {
+		args := make([]any, len(part))
+		for i, k := range part {
+			args[i] = k
+		}
+		got, err := s.run(ctx, keyCallsScript, hours, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range got {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return nil, engine.ErrBroken.Because(fmt.Errorf("calls of a key: %w", err))
+			}
+			calls = append(calls, n)
+		}
+	}
+	if len(calls) != len(keyIDs) {
+		return nil, engine.ErrBroken.Because(fmt.Errorf("calls of keys: %d answers to %d questions", len(calls), len(keyIDs)))
+	}
+	return calls, nil
 }
 
 // PruneUsage forgets the usage of a tenant that is kept no more.
@@ -229,6 +271,9 @@ func (s *Store) dropUsage(ctx context.Context, id ID, drop func(period) bool) er
 		keys, args := []string{usagePeriodsKey(id)}, []any{}
 		for _, p := range part {
 			keys, args = append(keys, usageKey(id, p)), append(args, p.String())
+			if p.granularity == ByHour {
+				keys = append(keys, callsKey(id, p))
+			}
 		}
 		if _, err := s.run(ctx, usageDropScript, keys, args...); err != nil {
 			return err
@@ -251,3 +296,6 @@ func usageWritersKey(id ID) string { return engine.TenantKey(id.s, "usage-writer
 
 // usageKey is a HASH of fields to amounts.
 func usageKey(id ID, p period) string { return engine.TenantKey(id.s, "usage-"+p.String()) }
+
+// callsKey is a HASH of ids of keys to their requests in an hour.
+func callsKey(id ID, hour period) string { return engine.TenantKey(id.s, "calls-"+hour.String()) }

@@ -227,6 +227,7 @@ func (c *call) count(queue string, out int64) {
 		kind, queue = tenants.KindTenant, ""
 	}
 	c.door.Meter.AddRequest(c.who.Tenant, kind, queue, int64(len(c.body)), out)
+	c.door.Meter.AddCall(c.who.Tenant, c.who.KeyID)
 }
 
 // run does what is asked.

@@ -59,8 +59,18 @@ func TestLimitsOfATenant(t *testing.T) {
 		c.door.Meter.Flush(t.Context())
 		list, _, err := c.tenants.Usage(t.Context(), c.tenant.ID, tenants.UsageQuery{Granularity: tenants.ByHour, To: c.clock.Now().Add(time.Hour)}, 10, "")
 		if err != nil || len(list) != 1 || list[0].Counts[tenants.MetricThrottled] != 1 {
-			t.Errorf("one request was throttled; usage is %+v, %v", list, err)
+			t.Fatalf("one request was throttled; usage is %+v, %v", list, err)
 		}
+		// Those that were let in are the key's whose AWS pair signed them.
+		keys, err := c.keys.List(t.Context(), c.tenant.ID)
+		c.must(err)
+		total := int64(0)
+		for _, k := range keys {
+			calls, err := c.tenants.KeyCalls(t.Context(), c.tenant.ID, []string{k.ID})
+			c.must(err)
+			total += calls[0]
+		}
+		diff(t, "calls of keys", list[0].Counts[tenants.MetricRequests], total)
 	})
 }
 
