@@ -4,6 +4,7 @@ import { useState } from "react";
 import { must, useActing } from "../api/client";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
+import { count } from "../common/format";
 import { Page } from "../common/Page";
 import { Rows } from "../common/Rows";
 import { useSay } from "../common/say";
@@ -89,6 +90,7 @@ function Ring({ ring, title }: { ring: Keyring; title: string }) {
                 { title: "May", wide: true, cell: (k) => <span>{k.scopes.join(", ")}{k.queues && <span className="quiet"> on {k.queues.join(", ")}</span>}</span> },
                 { title: "From", cell: (k) => (k.allowed_ips ? <span className="mono">{k.allowed_ips.join(", ")}</span> : <span className="quiet">anywhere</span>) },
                 { title: "Last used", num: true, cell: (k) => <LastUse of={k} /> },
+                ...(ring.kind === "tenant" ? [{ title: "Calls, 24 h", num: true, cell: (k: Key) => (k.calls_24h === null ? "–" : count(k.calls_24h)) }] : []),
                 { title: "Ends", num: true, cell: (k) => <Ago at={k.expires_at} empty="never" /> },
                 {
                   title: "",

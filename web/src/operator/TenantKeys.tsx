@@ -5,6 +5,7 @@ import { useState } from "react";
 import { must } from "../api/client";
 import { pathOf } from "../api/curl";
 import { Curl } from "../common/Curl";
+import { count } from "../common/format";
 import { Rows } from "../common/Rows";
 import { Loaded } from "../common/states";
 import { Ago } from "../common/Time";
@@ -42,6 +43,7 @@ export function TenantKeys({ tenant }: { tenant: string }) {
               columns={[
                 { title: "Key", wide: true, cell: (k) => <>{k.name || <span className="mono">{k.id}</span>}{k.replaced_by && <span className="quiet"> replaced</span>}</> },
                 { title: "Last used", num: true, cell: (k) => <Ago at={k.last_used_at} empty="never" /> },
+                { title: "Calls, 24 h", num: true, cell: (k) => (k.calls_24h === null ? "–" : count(k.calls_24h)) },
                 { title: "From", cell: (k) => <span className="mono">{k.last_used_ip ?? "–"}</span> },
               ]}
             />
