@@ -510,5 +510,6 @@ func (tp *topic) sweepSubscriptions(ctx context.Context) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	return tp.store.Release(ctx, tp.at.tenant, tp.at.name, tp.uid, marks)
+	_, err = tp.store.Release(ctx, tp.at.tenant, tp.at.name, tp.uid, marks)
+	return err
 }

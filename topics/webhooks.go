@@ -192,10 +192,14 @@ func (s *Store) Fetch(ctx context.Context, t tenants.ID, topicUID string, sequen
 	return out, nil
 }
 
+// maxFreed bounds the calls by which Release frees what a log need not keep, a hundred messages each.
+const maxFreed = 100
+
 // Release says up to which sequence number a topic's log need not keep anything for webhooks, by the uids of their
-// subscriptions. It is a saving of memory only: Deliver says the same.
-func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID string, marks map[string]int64) error {
-	return s.with(ctx, t, topicName, func(tp *topic) error {
+// subscriptions, and frees what nobody needs; more says that something of that is left. It is a saving of memory only: Deliver says
+// the same.
+func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID string, marks map[string]int64) (more bool, err error) {
+	err = s.with(ctx, t, topicName, func(tp *topic) error {
 		if tp.uid != topicUID {
 			return nil
 		}
@@ -203,9 +207,23 @@ func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID s
 		for uid, mark := range marks {
 			args = append(args, uid, mark)
 		}
-		_, err := s.engine.Do(ctx, markScript, tp.keys, args...)
-		return err
+		for range maxFreed {
+			reply, err := s.engine.Do(ctx, markScript, tp.keys, args...)
+			if err != nil {
+				return err
+			}
+			list, err := verdict(reply)
+			if err != nil {
+				return err
+			}
+			if more = engine.Number(list, 1) == callMessages; !more {
+				return nil
+			}
+			args = args[:2]
+		}
+		return nil
 	})
+	return more, err
 }
 
 // errNoWebhooks is for a program without them.

@@ -19,6 +19,14 @@ func (w *world) kept(tb testing.TB, topic string) int64 {
 	return got.Kept
 }
 
+// stored returns how many bytes a webhook's topic takes.
+func (w *world) stored(tb testing.TB, way topics.Way) int64 {
+	tb.Helper()
+	h, err := w.topics.Holding(tb.Context(), w.tenant, way.TopicUID, false, 0)
+	must(tb, err)
+	return h.Used
+}
+
 // Webhooks store pointers; the log keeps what they point to, and no longer than they are slow for a minute.
 func TestTheLogKeepsWhatWebhooksPointToAndNotForLong(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {
@@ -54,6 +62,26 @@ func TestTheLogKeepsWhatWebhooksPointToAndNotForLong(t *testing.T) {
 		if s = w.status(t, slow); s.Bytes != 0 {
 			t.Errorf("afterwards it stores %d bytes", s.Bytes)
 		}
+	})
+}
+
+// A webhook that was paused has much to catch up with. The log lets go of all of that soon after it is delivered, also when nothing more
+// is published.
+func TestTheLogIsFreedAsFastAsAWebhookCatchesUp(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, nil)
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		empty := w.stored(t, way)
+		must(t, w.Suspend(t.Context(), way, true))
+		const backlog = 2_000
+		for range backlog / 100 {
+			w.publish(t, tp, numbered(100)...)
+		}
+		w.reaches(t, way, "it holds all", func(s webhook.Status) bool { return s.Pending == backlog })
+		must(t, w.Suspend(t.Context(), way, false))
+		w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == backlog && s.Sending == 0 })
+		w.forward(t, 5*time.Second, "the log is free", func() bool { return w.stored(t, way) == empty })
 	})
 }
 

@@ -26,18 +26,23 @@ func (m *marks) note(s *Store, h *hook, mark int64) {
 		return
 	}
 	h.mark = mark
-	of := topicOf{h.id.tenant, h.config.settings.Topic, h.config.settings.TopicUID}
+	m.of(s, topicOf{h.id.tenant, h.config.settings.Topic, h.config.settings.TopicUID})[h.id.uid] = mark
+}
+
+// of returns the marks that a topic is told of next, which may be none: then it lets go of more of what it knows already. It is called
+// with the pusher locked.
+func (m *marks) of(s *Store, topic topicOf) map[string]int64 {
 	if m.gathered == nil {
 		m.gathered = map[topicOf]map[string]int64{}
 	}
-	if m.gathered[of] == nil {
-		m.gathered[of] = map[string]int64{}
+	if m.gathered[topic] == nil {
+		m.gathered[topic] = map[string]int64{}
 	}
-	m.gathered[of][h.id.uid] = mark
 	if !m.armed {
 		m.armed = true
 		s.clock.AfterFunc(markPace, func() { s.pusher.tellTopics() })
 	}
+	return m.gathered[topic]
 }
 
 // tellTopics lets go of what is not needed. What fails here is done by the next delivery, or by the sweep.
@@ -50,6 +55,10 @@ func (p *pusher) tellTopics() {
 		if p.store.life.Err() != nil {
 			return
 		}
-		_ = p.store.topics.Release(p.store.life, of.tenant, of.name, of.uid, list)
+		if more, _ := p.store.topics.Release(p.store.life, of.tenant, of.name, of.uid, list); more {
+			p.mu.Lock()
+			p.marks.of(p.store, of)
+			p.mu.Unlock()
+		}
 	}
 }
