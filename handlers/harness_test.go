@@ -118,11 +118,11 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 		}})
 	h.topics = topics.New(topics.Config{Engine: e, Queues: h.queues, Notifier: h.notifier, Clock: fake, Terms: h.tenants.Terms, Storage: storage, Meter: meter})
 	a.Topics = h.topics
-	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Clock: fake})
+	a.Monitor = monitor.New(monitor.Config{Engine: e, Queues: h.queues, Troubles: h.tenants.Troubles, Clock: fake})
 	h.tenants.OnDelete(a.Monitor.Forget)
 	client := egress.New(egress.Config{Policy: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true}})
 	tb.Cleanup(client.Close)
-	a.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Terms: h.tenants.Terms, Keys: ring, Egress: client, Clock: fake})
+	a.Webhooks = webhook.New(webhook.Config{Engine: e, Topics: h.topics, Terms: h.tenants.Terms, Keys: ring, Egress: client, Meter: meter, Clock: fake})
 	a.Alarms = alarms.New(alarms.Config{Engine: e, Monitor: a.Monitor, Topics: h.topics, Webhook: a.Webhooks.Status, Storage: storage, Terms: h.tenants.Terms, Clock: fake})
 	h.tenants.OnDelete(a.Alarms.Forget)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))

@@ -61,13 +61,18 @@ type TenantActivity struct {
 	Bytes int64 `json:"bytes" example:"73400320"`
 	// All together.
 	Rates Rates `json:"rates"`
+	// Requests that were refused in the last 24 hours because the tenant did too much a second.
+	Throttled int64 `json:"throttled" example:"12"`
+	// Attempts of webhooks in the last 24 hours after which a message was not delivered.
+	Undelivered int64 `json:"undelivered" example:"3"`
 	// When something in its queues last changed, to ten seconds; null: never.
 	LastActiveAt *Instant `json:"last_active_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 func newTenantActivity(a monitor.Activity) *TenantActivity {
 	v := a.Values
-	out := &TenantActivity{Available: v[monitor.Available], InFlight: v[monitor.InFlight], Delayed: v[monitor.Delayed], Bytes: v[monitor.Bytes], Rates: Rates(a.Rates)}
+	out := &TenantActivity{Available: v[monitor.Available], InFlight: v[monitor.InFlight], Delayed: v[monitor.Delayed], Bytes: v[monitor.Bytes], Rates: Rates(a.Rates),
+		Throttled: a.Throttled, Undelivered: a.Undelivered}
 	if !a.At.IsZero() {
 		out.LastActiveAt = &Instant{a.At}
 	}
@@ -426,7 +431,7 @@ func (a *API) deletionOf(ctx context.Context, name string) (tasks.Task, error) {
 //	@ID				listTenants
 //	@Tags			tenants
 //	@Param			prefix	query		string			false	"Only names that begin with this"	maxlength(63)
-//	@Param			sort	query		string			false	"By what they are sorted, with - before it for the largest first"	enums(name,-name,available,-available,in_flight,-in_flight,delayed,-delayed,bytes,-bytes,sent_rate,-sent_rate,received_rate,-received_rate)
+//	@Param			sort	query		string			false	"By what they are sorted, with - before it for the largest first"	enums(name,-name,available,-available,in_flight,-in_flight,delayed,-delayed,bytes,-bytes,sent_rate,-sent_rate,received_rate,-received_rate,throttled,-throttled,undelivered,-undelivered)
 //	@Param			limit	query		int				false	"How many at most"	minimum(1)	maximum(500)	default(50)
 //	@Param			cursor	query		string			false	"next_cursor of the part before"
 //	@Success		200		{object}	Page[Tenant]	"A part of the list"

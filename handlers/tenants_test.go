@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/monitor"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 func basic(user, password string) string {
@@ -132,10 +133,19 @@ func TestTenantsAreSortedByWhatTheyHoldAndDo(t *testing.T) {
 	wantNames("&sort=-in_flight", "b", "a", "c", "d")
 	wantNames("&sort=-sent_rate", "c", "d", "a", "b")
 	wantNames("&sort=-received_rate", "b", "a", "c", "d")
+	for name, n := range map[string]int64{"b": 7, "d": 9} {
+		tn, err := h.tenants.Get(t.Context(), prefix+name)
+		h.must(err)
+		h.api.Meter.Add(tn.ID, tenants.KindTenant, "", tenants.MetricThrottled, n)
+		h.api.Meter.Add(tn.ID, tenants.KindTenant, "", tenants.MetricUndelivered, 10-n)
+	}
+	h.api.Meter.Flush(t.Context())
+	wantNames("&sort=-throttled", "d", "b", "a", "c")
+	wantNames("&sort=-undelivered", "b", "d", "a", "c")
 
 	var b, a handlers.Tenant
 	h.asOperator("GET", "/v1/tenants/"+prefix+"b", "").is(200).into(&b)
-	diff(t, "what b holds and does", &handlers.TenantActivity{Available: 3, InFlight: 2, Bytes: b.Activity.Bytes, Rates: handlers.Rates{Received: 0.2}, LastActiveAt: instant(2 * monitor.Step)}, b.Activity)
+	diff(t, "what b holds and does", &handlers.TenantActivity{Available: 3, InFlight: 2, Bytes: b.Activity.Bytes, Rates: handlers.Rates{Received: 0.2}, Throttled: 7, Undelivered: 3, LastActiveAt: instant(2 * monitor.Step)}, b.Activity)
 	if b.Activity.Bytes < 25 {
 		t.Errorf("b holds %d bytes", b.Activity.Bytes)
 	}

@@ -39,6 +39,8 @@ type Usage struct {
 	MessagesDelivered int64 `json:"messages_delivered" example:"30"`
 	// Requests that were refused because the tenant did too much a second: 429 `rate_limited`. Of the tenant as a whole only.
 	Throttled int64 `json:"throttled" example:"12"`
+	// Attempts of webhooks after which a message was not delivered. Of the tenant as a whole only.
+	Undelivered int64 `json:"undelivered" example:"3"`
 }
 
 func newUsage(u tenants.Usage, by tenants.Kind) Usage {
@@ -46,7 +48,8 @@ func newUsage(u tenants.Usage, by tenants.Kind) Usage {
 	out := Usage{Start: Instant{u.Start}, Others: u.Others,
 		Requests: n[tenants.MetricRequests], BytesIn: n[tenants.MetricBytesIn], BytesOut: n[tenants.MetricBytesOut],
 		MessagesSent: n[tenants.MetricSent], MessagesReceived: n[tenants.MetricReceived], MessagesDeleted: n[tenants.MetricDeleted],
-		MessagesPublished: n[tenants.MetricPublished], MessagesDelivered: n[tenants.MetricDelivered], Throttled: n[tenants.MetricThrottled]}
+		MessagesPublished: n[tenants.MetricPublished], MessagesDelivered: n[tenants.MetricDelivered], Throttled: n[tenants.MetricThrottled],
+		Undelivered: n[tenants.MetricUndelivered]}
 	switch {
 	case u.Others:
 	case by == tenants.KindQueue:

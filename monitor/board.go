@@ -21,7 +21,8 @@ type entry struct {
 	uid  string
 	span int64
 	Values
-	before, sent, received int64 // the span of the sample before it, and what had come by then
+	before, sent, received int64           // the span of the sample before it, and what had come by then
+	trouble                tenants.Trouble // of a tenant, where it is sorted by
 }
 
 // read returns what is on a board of the given names, or of all, by name.
@@ -99,6 +100,10 @@ func (e entry) key(column string, now int64) float64 {
 		return e.rates(now).Sent
 	case "received_rate":
 		return e.rates(now).Received
+	case "throttled":
+		return float64(e.trouble.Throttled)
+	case "undelivered":
+		return float64(e.trouble.Undelivered)
 	}
 	return 0
 }

@@ -9,17 +9,18 @@ import (
 )
 
 // Activity is what all queues of a tenant hold together, and what came and went in the last ten seconds. It is up to 20 seconds old.
-// Of a tenant whose queues nobody has used all is 0.
+// Of a tenant whose queues nobody has used all that is 0. What went wrong is that of a day.
 type Activity struct {
 	Values // Oldest is 0: it is known of each queue only
 	Rates
+	tenants.Trouble
 	At time.Time // when something last changed, to ten seconds; zero: never
 }
 
 // TenantColumns are the words by which SortTenants sorts.
-var TenantColumns = slices.DeleteFunc(slices.Clone(Columns), func(c string) bool { return c == "oldest_age" })
+var TenantColumns = append(slices.DeleteFunc(slices.Clone(Columns), func(c string) bool { return c == "oldest_age" }), "throttled", "undelivered")
 
-// Activity returns that of some tenants, in their order. It costs one call.
+// Activity returns that of some tenants, in their order. It costs two calls.
 func (m *Monitor) Activity(ctx context.Context, list ...tenants.ID) ([]Activity, error) {
 	out := make([]Activity, len(list))
 	if len(list) == 0 {
@@ -33,9 +34,14 @@ func (m *Monitor) Activity(ctx context.Context, list ...tenants.ID) ([]Activity,
 	if err != nil {
 		return nil, err
 	}
+	troubles, err := m.troubles(ctx, list...)
+	if err != nil {
+		return nil, err
+	}
 	for i, name := range names {
+		out[i].Trouble = troubles[list[i]]
 		if e, ok := on[name]; ok {
-			out[i] = Activity{e.Values, e.rates(m.now()), startOf(e.span)}
+			out[i].Values, out[i].Rates, out[i].At = e.Values, e.rates(m.now()), startOf(e.span)
 		}
 	}
 	return out, nil
@@ -48,12 +54,18 @@ func (m *Monitor) SortTenants(ctx context.Context, list []tenants.Ref, o Order) 
 	if err != nil {
 		return nil, "", err
 	}
+	var troubles map[tenants.ID]tenants.Trouble
+	if o.Column == "throttled" || o.Column == "undelivered" {
+		if troubles, err = m.troubles(ctx); err != nil {
+			return nil, "", err
+		}
+	}
 	on, named, names := make(map[string]entry, len(all)), make(map[string]tenants.Ref, len(list)), make([]string, len(list))
 	for i, r := range list {
 		names[i], named[r.Name] = r.Name, r
-		if e, ok := all[r.ID.String()]; ok {
-			on[r.Name] = e
-		}
+		e := all[r.ID.String()]
+		e.trouble = troubles[r.ID]
+		on[r.Name] = e
 	}
 	names, next, err := o.part(names, on, m.now())
 	if err != nil {

@@ -39,16 +39,19 @@ const Step = 10 * time.Second
 type Config struct {
 	Engine *engine.Engine
 	Queues *queues.Store
-	Clock  clock.Clock  // default: the machine's
-	Logger *slog.Logger // default: nothing
+	// Troubles says what went wrong for tenants: tenants.Store.Troubles. Default: nothing did.
+	Troubles func(context.Context, ...tenants.ID) (map[tenants.ID]tenants.Trouble, error)
+	Clock    clock.Clock  // default: the machine's
+	Logger   *slog.Logger // default: nothing
 }
 
 // Monitor takes samples of the queues of one server, and reads those of all servers.
 type Monitor struct {
-	engine *engine.Engine
-	queues *queues.Store
-	clock  clock.Clock
-	logger *slog.Logger
+	engine   *engine.Engine
+	queues   *queues.Store
+	troubles func(context.Context, ...tenants.ID) (map[tenants.ID]tenants.Trouble, error)
+	clock    clock.Clock
+	logger   *slog.Logger
 
 	mu      sync.Mutex // of Record
 	watched map[queues.Ref]*watch
@@ -65,7 +68,10 @@ func New(c Config) *Monitor {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Monitor{engine: c.Engine, queues: c.Queues, clock: c.Clock, logger: c.Logger, watched: map[queues.Ref]*watch{}, last: c.Clock.Now()}
+	if c.Troubles == nil {
+		c.Troubles = func(context.Context, ...tenants.ID) (map[tenants.ID]tenants.Trouble, error) { return nil, nil }
+	}
+	return &Monitor{engine: c.Engine, queues: c.Queues, troubles: c.Troubles, clock: c.Clock, logger: c.Logger, watched: map[queues.Ref]*watch{}, last: c.Clock.Now()}
 }
 
 // Run takes samples until ctx ends.

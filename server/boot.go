@@ -181,12 +181,12 @@ func (s *Server) adopt(ctx context.Context, p *parts, name string, fresh engine.
 	p.topics = topics.New(topics.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger, Terms: p.tenants.Terms, Storage: p.storage, Meter: p.meter, Notifier: p.notifier,
 		ByAccount: p.tenants.ByAccount})
 	p.egress = egress.New(egress.Config{Logger: s.logger, UserAgent: "Sluice", Proxy: s.config.EgressProxy, Policy: egress.Policy{Allow: s.config.EgressAllow, AllowHTTP: s.config.EgressAllowHTTP}})
-	hooks := webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: root, Egress: p.egress, Logger: s.logger}
+	hooks := webhook.Config{Engine: p.engine, Topics: p.topics, Terms: p.tenants.Terms, Keys: root, Egress: p.egress, Meter: p.meter, Logger: s.logger}
 	if u := s.config.PublicURL; u != nil {
 		hooks.Origin = u.Hostname()
 	}
 	p.webhooks = webhook.New(hooks)
-	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Logger: s.logger})
+	p.monitor = monitor.New(monitor.Config{Engine: p.engine, Queues: p.queues, Troubles: p.tenants.Troubles, Logger: s.logger})
 	p.tenants.OnDelete(p.monitor.Forget)
 	watch := alarms.Config{Engine: p.engine, Monitor: p.monitor, Topics: p.topics, Webhook: p.webhooks.Status, Storage: p.storage, Terms: p.tenants.Terms, Logger: s.logger,
 		Members: p.lettersFor}

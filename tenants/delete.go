@@ -117,6 +117,9 @@ func (s *Store) finishDelete(ctx context.Context, e entry, most int) (left int64
 	if err := s.forgetUsage(ctx, e.id); err != nil {
 		return 0, err
 	}
+	if err := s.forgetTrouble(ctx, e.id); err != nil {
+		return 0, err
+	}
 	if err := s.forgetCalls(ctx, e.id); err != nil {
 		return 0, err
 	}

@@ -20,15 +20,16 @@ type Metric uint8
 
 // The metrics. Redis holds them by their numbers: a new one goes to the end.
 const (
-	MetricRequests  Metric = iota // requests of the tenant's keys that were let in
-	MetricBytesIn                 // bytes of their bodies
-	MetricBytesOut                // bytes of the bodies of their answers
-	MetricSent                    // messages that a queue took
-	MetricReceived                // messages that were lent out, or given for good
-	MetricDeleted                 // messages that consumers were done with, or that were deleted one by one
-	MetricPublished               // messages that a topic took
-	MetricDelivered               // messages of a topic that were brought to a queue
-	MetricThrottled               // requests that were refused because the tenant did too much a second
+	MetricRequests    Metric = iota // requests of the tenant's keys that were let in
+	MetricBytesIn                   // bytes of their bodies
+	MetricBytesOut                  // bytes of the bodies of their answers
+	MetricSent                      // messages that a queue took
+	MetricReceived                  // messages that were lent out, or given for good
+	MetricDeleted                   // messages that consumers were done with, or that were deleted one by one
+	MetricPublished                 // messages that a topic took
+	MetricDelivered                 // messages of a topic that were brought to a queue
+	MetricThrottled                 // requests that were refused because the tenant did too much a second
+	MetricUndelivered               // attempts of webhooks after which a message was not delivered
 
 	metricCount
 )

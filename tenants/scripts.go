@@ -28,6 +28,10 @@ var (
 	plansScript      = engine.MustLoad(scripts, "plans")
 	planPutScript    = engine.MustLoad(scripts, "plan_put")
 	planDeleteScript = engine.MustLoad(scripts, "plan_delete")
+
+	troubleAddScript  = engine.MustLoad(scripts, "trouble_add")
+	troubleReadScript = engine.MustLoad(scripts, "trouble_read")
+	troubleDropScript = engine.MustLoad(scripts, "trouble_drop")
 )
 
 // In the slot of a tenant.

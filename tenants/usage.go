@@ -208,7 +208,7 @@ func (s *Store) readUsage(ctx context.Context, id ID, q UsageQuery, periods []pe
 }
 
 // addUsage adds a statement of a meter to what is kept, unless that was done before, and reports whether an hour has begun
-// with it. Of a tenant that is gone nothing is kept.
+// with it. Where it tells of trouble, that of the hour is noted for operators too. Of a tenant that is gone nothing is kept.
 func (s *Store) addUsage(ctx context.Context, id ID, writer string, st statement) (fresh bool, err error) {
 	hour := periodAt(ByHour, st.hour*ByHour.seconds())
 	day := periodAt(ByDay, hour.start)
@@ -219,7 +219,19 @@ func (s *Store) addUsage(ctx context.Context, id ID, writer string, st statement
 	}
 	keys := []string{recordKey(id), usageWritersKey(id), usagePeriodsKey(id), usageKey(id, hour), usageKey(id, day), callsKey(id, hour)}
 	got, err := s.run(ctx, usageAddScript, keys, args...)
-	return err == nil && got[0] == "fresh", err
+	if err != nil {
+		return false, err
+	}
+	if len(got) > 1 && st.counts[0].trouble() != (Trouble{}) {
+		sum, err := parseCounts(got[1])
+		if err != nil {
+			return false, err
+		}
+		if err := s.noteTrouble(ctx, id, st.hour, sum.trouble()); err != nil {
+			return false, err // the statement is made again, counts no more, and is noted then
+		}
+	}
+	return got[0] == "fresh", nil
 }
 
 // KeyCalls returns how many requests were made with each of a tenant's keys since the hour began that was 23 hours ago. It is up to ten

@@ -196,7 +196,7 @@ var adds = []string{
 	"auth/index", "auth/note_uses", "auth/open_session", "auth/put_member", "auth/put_portal_link", "auth/register", "auth/register_operator", "auth/rotate", "auth/rotate_operator", "internal/engine/epoch",
 	"monitor/alarms/enter", "monitor/alarms/put", "monitor/append", "monitor/pack", "monitor/tally",
 	"queues/confirm", "queues/deliver", "queues/init", "queues/lives_make", "queues/register", "queues/schedule_put", "queues/send", "queues/state_put",
-	"tenants/claim", "tenants/plan_put", "tenants/request_log_add", "tenants/reserve", "tenants/update", "tenants/usage_add",
+	"tenants/claim", "tenants/plan_put", "tenants/request_log_add", "tenants/reserve", "tenants/trouble_add", "tenants/update", "tenants/usage_add",
 	"topics/accept", "topics/init", "topics/publish", "topics/put_pattern", "topics/set_schemas", "topics/signing_key", "topics/subscribe", "topics/webhook/configure", "topics/webhook/enqueue", "topics/webhook/keep",
 }
 

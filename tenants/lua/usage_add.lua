@@ -16,13 +16,14 @@
 -- ARGV[11] how many keys there may be in KEYS[6]: others are not counted there
 -- ARGV[12] milliseconds for which KEYS[6] is kept from now on
 -- ARGV[13+] field and amounts, in turn, at most 101 times; the first field is "", which holds the sum of all; "k/" and the id of a key goes to KEYS[6]
--- Returns: "ok"; "fresh" when it is the first of its hour; or "gone" when there is no such tenant
+-- Returns: "ok"; "fresh" when it is the first of its hour; or "gone" when there is no such tenant. Behind the first two the
+-- sums of the hour
 -- Flags: none
 -- Again: the number was seen, and nothing is added.
 --- @include "lib/clock"
 if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return 'gone' end
 local last = string.match(redis.call('HGET', KEYS[2], ARGV[3]) or '0 0', '^(%d+)')
-if tonumber(last) >= tonumber(ARGV[4]) then return 'ok' end
+if tonumber(last) >= tonumber(ARGV[4]) then return { 'ok', redis.call('HGET', KEYS[4], '') } end
 
 local calls = {}
 local function is_key(field) return string.sub(field, 1, 2) == 'k/' end
@@ -89,4 +90,5 @@ redis.call('HSET', KEYS[5], unpack(day))
 for _, c in ipairs(calls) do redis.call('HINCRBY', KEYS[6], c[1], c[2]) end
 if #calls > 0 then redis.call('PEXPIRE', KEYS[6], ARGV[12]) end
 redis.call('ZADD', KEYS[3], ARGV[8], ARGV[7])
-return redis.call('ZADD', KEYS[3], ARGV[6], ARGV[5]) == 1 and 'fresh' or 'ok'
+local fresh = redis.call('ZADD', KEYS[3], ARGV[6], ARGV[5]) == 1
+return { fresh and 'fresh' or 'ok', redis.call('HGET', KEYS[4], '') }

@@ -69,6 +69,10 @@ func TestWhatFailsIsTriedAgainOnSchedule(t *testing.T) {
 			w.forward(t, wait/4+time.Minute, "the next attempt", func() bool { return rc.count() > i+1 })
 		}
 		w.reaches(t, way, "it is given up", func(s webhook.Status) bool { return s.Dead == 1 && s.Pending == 0 && s.Failed == 1 })
+		w.meter.Flush(t.Context())
+		if trouble, err := w.tenants.Troubles(t.Context(), w.tenant); err != nil || trouble[w.tenant].Undelivered != 3 {
+			t.Errorf("the tenant has %+v, %v; want 3 attempts that failed", trouble, err)
+		}
 		for i, r := range rc.got() {
 			if r.body != "x" || r.header.Get("Webhook-Id") != "msg_"+sent[0].ID.String() || r.header.Get("Webhook-Attempt") != fmt.Sprint(i+1) {
 				t.Errorf("attempt %d: %q %v", i+1, r.body, r.header)

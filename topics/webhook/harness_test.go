@@ -35,6 +35,7 @@ type world struct {
 	notifier *topics.Notifier
 	queues   *queues.Store
 	tenants  *tenants.Store
+	meter    *tenants.Meter
 	engine   *engine.Engine
 	clock    *clock.Fake
 	tenant   tenants.ID
@@ -137,7 +138,8 @@ func (w *world) open(tb testing.TB) {
 	w.notifier = notifier
 	client := egress.New(egress.Config{Policy: w.policy, Proxy: w.proxy, Resolver: w.names})
 	tb.Cleanup(client.Close)
-	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Clock: clk})
+	w.meter = tenants.NewMeter(w.tenants)
+	w.Store = webhook.New(webhook.Config{Engine: e, Topics: w.topics, Terms: w.tenants.Terms, Keys: w.keys, Egress: client, Meter: w.meter, Clock: clk})
 	w.tenants.OnErase(w.topics.Erase)
 	w.tenants.OnErase(w.EraseRecent)
 	ctx, cancel := context.WithCancel(context.Background())

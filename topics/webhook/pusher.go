@@ -389,7 +389,7 @@ func (p *pusher) deliver(h *hook, c *config, list []lent) {
 		results = append(results, result{entry: l.entry, lease: l.lease, verdict: verdict{outcome: free, wait: -c.endpoint.Batch.Wait}})
 	}
 	for i := range results {
-		p.count(&results[i].verdict)
+		p.count(h.id.tenant, &results[i].verdict)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -490,7 +490,7 @@ func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result
 	return results, tooMany, s.step("requested")
 }
 
-func (p *pusher) count(v *verdict) {
+func (p *pusher) count(t tenants.ID, v *verdict) {
 	c := &p.store.counted
 	switch v.outcome {
 	case done:
@@ -501,6 +501,9 @@ func (p *pusher) count(v *verdict) {
 		c.failed.Add(1)
 	default:
 		c.released.Add(1)
+	}
+	if v.outcome == retry || v.outcome == dead {
+		p.store.meter.Add(t, tenants.KindTenant, "", tenants.MetricUndelivered, 1)
 	}
 	if v.code == "endpoint_not_allowed" {
 		c.refused.Add(1)

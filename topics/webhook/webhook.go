@@ -34,6 +34,7 @@ type Config struct {
 	Terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	Keys   *keyring.Keyring
 	Egress *egress.Client
+	Meter  *tenants.Meter // counts attempts that failed; default: nothing is counted
 	// Origin is the name by which this installation asks endpoints whether it may send to them. Default "sluice".
 	Origin string
 	Clock  clock.Clock  // default: the machine's
@@ -46,6 +47,7 @@ type Store struct {
 	topics *topics.Store
 	terms  func(context.Context, tenants.ID) (*tenants.Terms, error)
 	egress *egress.Client
+	meter  *tenants.Meter
 	sealer cipher.AEAD
 	origin string
 	clock  clock.Clock
@@ -75,7 +77,7 @@ func New(c Config) *Store {
 	if c.Terms == nil {
 		c.Terms = func(context.Context, tenants.ID) (*tenants.Terms, error) { return tenants.Unlimited(), nil }
 	}
-	s := &Store{engine: c.Engine, topics: c.Topics, terms: c.Terms, egress: c.Egress, sealer: newSealer(c.Keys), origin: c.Origin, clock: c.Clock, logger: c.Logger}
+	s := &Store{engine: c.Engine, topics: c.Topics, terms: c.Terms, egress: c.Egress, meter: c.Meter, sealer: newSealer(c.Keys), origin: c.Origin, clock: c.Clock, logger: c.Logger}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.pusher = newPusher(s)
 	s.outage = newOutage(c.Clock)

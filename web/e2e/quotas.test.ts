@@ -45,6 +45,10 @@ test("what was used is drawn, with what a rate refused, and is a table to keep",
   await call(operator, "PATCH", `/v1/tenants/${name}`, { limits: { requests_per_second: null } });
   type Counted = { data: { throttled: number }[] };
   await expect.poll(() => call<Counted>(operator, "GET", `/v1/tenants/${name}/usage`).then((u) => u.data.reduce((n, e) => n + e.throttled, 0)), { timeout: 30_000 }).toBe(1);
+  const fleet = await newPage();
+  await signIn(fleet, operator);
+  await fleet.goto("/console/admin/overview?sort=-throttled");
+  await fleet.getByRole("table", { name: "Tenants" }).getByRole("row", { name: new RegExp(`${name}.* 1 –`) }).waitFor();
 
   const page = await newPage();
   await signIn(page, key);
@@ -58,6 +62,6 @@ test("what was used is drawn, with what a rate refused, and is a table to keep",
   const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export as CSV" }).click()]);
   const lines = Buffer.concat(await (await file.createReadStream()).toArray()).toString().trim().split("\r\n");
   expect(file.suggestedFilename()).toBe("usage-day-queue.csv");
-  expect(lines[0]).toBe("start,queue,topic,others,requests,throttled,bytes_in,bytes_out,messages_sent,messages_received,messages_deleted,messages_published,messages_delivered");
+  expect(lines[0]).toBe("start,queue,topic,others,requests,throttled,bytes_in,bytes_out,messages_sent,messages_received,messages_deleted,messages_published,messages_delivered,undelivered");
   expect(lines.slice(1).map((l) => l.split(",")[1])).toEqual(expect.arrayContaining(["busy", "calm"]));
 });

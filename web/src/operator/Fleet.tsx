@@ -1,7 +1,8 @@
-import { Card, Group, Stack, Title } from "@mantine/core";
+import { Card, Group, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { must } from "../api/client";
+import { withQuery } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { ago, bytes } from "../common/format";
 import { Facts, Page } from "../common/Page";
@@ -65,11 +66,17 @@ export function Fleet() {
         <Charts of="system" />
         <Storage />
         <Card withBorder>
-          <Title order={2} size="h5" mb="sm">
-            The first {top} tenants
-          </Title>
+          <Group justify="space-between" mb="sm">
+            <Title order={2} size="h5">
+              The first {top} tenants
+            </Title>
+            <Curl call={{ method: "GET", path: withQuery("/v1/tenants", { sort: by, limit: String(top) }) }} />
+          </Group>
+          <Text size="sm" mb="xs">
+            Refused are requests over a rate, undelivered are attempts of webhooks that failed: both in the last 24 hours.
+          </Text>
           <Loaded query={first} rows={5}>
-            {({ data }) => <TenantRows tenants={data} sorting={{ by, set: (sort) => setUrl({ sort }) }} />}
+            {({ data }) => <TenantRows fleet tenants={data} sorting={{ by, set: (sort) => setUrl({ sort }) }} />}
           </Loaded>
         </Card>
       </Stack>

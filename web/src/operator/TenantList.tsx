@@ -69,12 +69,12 @@ const mostExported = 10_000;
 // tableOf returns the tenants of a list as a table, with what is on the screen and what is not.
 async function tableOf(prefix: string, by: Order) {
   const { rows, more } = await allPages(mostExported, (cursor) => must(api.GET("/v1/tenants", { params: { query: { prefix, sort: by === "name" ? undefined : by, cursor, limit: 500 } } })));
-  const head = ["name", "id", "account_number", "state", "suspended", "plan", "available", "in_flight", "delayed", "bytes", "stored_bytes_limit", "sent_per_second", "received_per_second", "last_active_at", "created_at", "notes"];
+  const head = ["name", "id", "account_number", "state", "suspended", "plan", "available", "in_flight", "delayed", "bytes", "stored_bytes_limit", "sent_per_second", "received_per_second", "throttled", "undelivered", "last_active_at", "created_at", "notes"];
   const text = csvOf(
     head,
     rows.map((t) => {
       const a = t.activity;
-      return [t.name, t.id, t.account_number, t.state, t.suspended?.mode, t.plan, a?.available, a?.in_flight, a?.delayed, a?.bytes, t.effective_limits.stored_bytes, a?.rates.sent, a?.rates.received, a?.last_active_at, t.created_at, t.notes];
+      return [t.name, t.id, t.account_number, t.state, t.suspended?.mode, t.plan, a?.available, a?.in_flight, a?.delayed, a?.bytes, t.effective_limits.stored_bytes, a?.rates.sent, a?.rates.received, a?.throttled, a?.undelivered, a?.last_active_at, t.created_at, t.notes];
     }),
   );
   return { text, note: more ? `The first ${rows.length} tenants are in the file; there are more.` : undefined };

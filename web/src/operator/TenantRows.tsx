@@ -1,7 +1,7 @@
 import { Badge, Progress } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { bytes, count } from "../common/format";
-import { Rows, type Sorting } from "../common/Rows";
+import { type Column, Rows, type Sorting } from "../common/Rows";
 import { Ago } from "../common/Time";
 import { rate } from "../stats/data";
 import type { Tenant } from "./data";
@@ -21,8 +21,25 @@ export function TenantState({ of: t }: { of: Tenant }) {
   );
 }
 
-// TenantRows are tenants with what they hold and do, and how much of its limit that is where there is one.
-export function TenantRows({ tenants, sorting }: { tenants: Tenant[]; sorting: Sorting }) {
+const plan: Column<Tenant> = { title: "Plan", cell: (t) => t.plan ?? <span className="quiet">default</span> };
+const inFlight: Column<Tenant> = { title: "In flight", sort: "in_flight", num: true, cell: (t) => count(t.activity?.in_flight ?? 0) };
+const queues: Column<Tenant> = {
+  title: "",
+  cell: (t) => (
+    <Link className="link" to="/t/$tenant/queues" params={{ tenant: t.name }} aria-label={`Queues of ${t.name}`}>
+      Queues
+    </Link>
+  ),
+};
+
+const trouble: Column<Tenant>[] = [
+  { title: "Refused", sort: "throttled", num: true, cell: (t) => <Some of={t.activity?.throttled ?? 0} /> },
+  { title: "Undelivered", sort: "undelivered", num: true, cell: (t) => <Some of={t.activity?.undelivered ?? 0} /> },
+];
+
+// TenantRows are tenants with what they hold and do, and how much of its limit that is where there is one; in the fleet also with what
+// went wrong in the last 24 hours.
+export function TenantRows({ tenants, sorting, fleet }: { tenants: Tenant[]; sorting: Sorting; fleet?: boolean }) {
   return (
     <Rows
       label="Tenants"
@@ -41,24 +58,22 @@ export function TenantRows({ tenants, sorting }: { tenants: Tenant[]; sorting: S
           ),
         },
         { title: "State", cell: (t) => <TenantState of={t} /> },
-        { title: "Plan", cell: (t) => t.plan ?? <span className="quiet">default</span> },
+        ...(fleet ? [] : [plan]),
         { title: "Available", sort: "available", num: true, cell: (t) => count(t.activity?.available ?? 0) },
-        { title: "In flight", sort: "in_flight", num: true, cell: (t) => count(t.activity?.in_flight ?? 0) },
+        ...(fleet ? [] : [inFlight]),
         { title: "In /s", sort: "sent_rate", num: true, cell: (t) => <Rate of={t.activity?.rates.sent ?? 0} /> },
         { title: "Out /s", sort: "received_rate", num: true, cell: (t) => <Rate of={t.activity?.rates.received ?? 0} /> },
         { title: "Stored", sort: "bytes", num: true, cell: (t) => <Stored of={t} /> },
+        ...(fleet ? trouble : []),
         { title: "Last active", num: true, cell: (t) => <Ago at={t.activity?.last_active_at} empty="never" /> },
-        {
-          title: "",
-          cell: (t) => (
-            <Link className="link" to="/t/$tenant/queues" params={{ tenant: t.name }} aria-label={`Queues of ${t.name}`}>
-              Queues
-            </Link>
-          ),
-        },
+        ...(fleet ? [] : [queues]),
       ]}
     />
   );
+}
+
+function Some({ of: n }: { of: number }) {
+  return n === 0 ? <span className="quiet">–</span> : count(n);
 }
 
 function Rate({ of: n }: { of: number }) {

@@ -84,6 +84,7 @@ function Lately({ of: t }: { of: Tenant }) {
         ],
         ["Requests, busiest hour of 24", busiest ? `${rate(busiest.perSecond)} a second${limit ? ` of ${count(limit)}, ${Math.round((100 * busiest.perSecond) / limit)} %` : ""}` : "none"],
         ["Refused by a rate, 24 hours", count(throttled)],
+        ["Attempts of webhooks that failed, 24 hours", count(day.reduce((n, h) => n + h.undelivered, 0))],
       ]}
     />
   );

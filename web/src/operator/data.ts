@@ -10,7 +10,7 @@ export type Plan = Schemas["Plan"];
 export const api = newApi();
 
 // orders are those in which the server can list tenants, with - for the largest first.
-export const orders = ["name", "-name", "available", "-available", "in_flight", "-in_flight", "delayed", "-delayed", "bytes", "-bytes", "sent_rate", "-sent_rate", "received_rate", "-received_rate"] as const;
+export const orders = ["name", "-name", "available", "-available", "in_flight", "-in_flight", "delayed", "-delayed", "bytes", "-bytes", "sent_rate", "-sent_rate", "received_rate", "-received_rate", "throttled", "-throttled", "undelivered", "-undelivered"] as const;
 
 export type Order = (typeof orders)[number];
 

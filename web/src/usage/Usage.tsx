@@ -190,7 +190,7 @@ const mostExported = 20_000;
 // tableOf returns all entries as a table.
 async function tableOf(api: Api, query: { granularity: "hour" | "day"; by: (typeof kinds)[number] }) {
   const { rows, more } = await allPages(mostExported, (cursor) => must(api.GET("/v1/usage", { params: { query: { ...query, cursor, limit: 500 } } })));
-  const numbers = ["requests", "throttled", "bytes_in", "bytes_out", "messages_sent", "messages_received", "messages_deleted", "messages_published", "messages_delivered"] as const;
+  const numbers = ["requests", "throttled", "bytes_in", "bytes_out", "messages_sent", "messages_received", "messages_deleted", "messages_published", "messages_delivered", "undelivered"] as const;
   const text = csvOf(["start", "queue", "topic", "others", ...numbers], rows.map((e) => [e.start, e.queue, e.topic, e.others, ...numbers.map((n) => e[n])]));
   return { text, note: more ? `The first ${count(rows.length)} entries are in the file; there are more.` : undefined };
 }
