@@ -200,6 +200,7 @@ var attempts = map[string]attempt{
 	"putPlan":             nothing,
 	"getPlan":             nothing,
 	"deletePlan":          nothing,
+	"getTenantHealth":     {query: "tenants=a"},
 	"listTenants":         pages,
 	"putTenant":           nothing,
 	"getTenant":           nothing,

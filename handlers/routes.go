@@ -227,6 +227,7 @@ func (a *API) routes() []route {
 		{get, "/v1/system/doctor", "examineSystem", a.examineSystem, "system:read", operator, harmless},
 		{get, "/v1/system/support_bundle", "getSupportBundle", a.getSupportBundle, "system:read", operator, harmless},
 		{get, "/v1/system/stats", "getSystemStats", a.getSystemStats, "system:read", operator, harmless},
+		{get, "/v1/tenant_health", "getTenantHealth", a.getTenantHealth, "tenants:read", operator, harmless},
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},
 		{put, owner, "putTenant", a.putTenant, "tenants:write", operator, harmless},
 		{get, owner, "getTenant", a.getTenant, "tenants:read", operator, harmless},

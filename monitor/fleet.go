@@ -3,8 +3,10 @@ package monitor
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -45,6 +47,24 @@ func (m *Monitor) Activity(ctx context.Context, list ...tenants.ID) ([]Activity,
 		}
 	}
 	return out, nil
+}
+
+// Oldest returns of when the oldest message is that waits in any queue of a tenant, and the zero time when none does. It is as old as
+// the counts of Activity.
+func (m *Monitor) Oldest(ctx context.Context, t tenants.ID) (time.Time, error) {
+	reply, err := m.engine.Do(ctx, oldestScript, board(t)[:1])
+	if err != nil {
+		return time.Time{}, err
+	}
+	text, _ := reply.(string)
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, engine.ErrBroken.Because(err)
+	}
+	if ms == 0 {
+		return time.Time{}, nil
+	}
+	return time.UnixMilli(ms).UTC(), nil
 }
 
 // SortTenants returns the part of tenants that an order asks for, which has one of TenantColumns, and the place behind which the next

@@ -29,6 +29,7 @@ var (
 	seriesScript = engine.MustLoad(files, "series")
 	tallyScript  = engine.MustLoad(files, "tally")
 	boardScript  = engine.MustLoad(files, "board")
+	oldestScript = engine.MustLoad(files, "oldest")
 	dropScript   = engine.MustLoad(files, "drop")
 )
 

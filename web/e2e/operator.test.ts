@@ -184,6 +184,10 @@ test("the fleet says how full the storage is, and its tenants are a table to kee
   expect(lines).toHaveLength(2);
   expect(lines[0]).toMatch(/^name,id,account_number,state/);
   expect(lines[1]).toMatch(new RegExp(`^${tenant.name},[^,]+,\\d{12},active,`));
+  const row = page.getByRole("table", { name: "Tenants" }).getByRole("row", { name: tenant.name });
+  expect(await row.locator("td[data-label=Failing]").innerText()).toBe("–");
+  await call(tenant.key, "POST", "/v1/queues/orders/messages", "waits");
+  await row.locator("td[data-label=Oldest]", { hasText: /^\d+ ?s$/ }).waitFor({ timeout: 40_000 });
 });
 
 test("an operator sees how a tenant fares, what a limit would do, and replaces its keys", async () => {

@@ -26,7 +26,10 @@ export function TenantList() {
       actions={
         <>
           <Export name="tenants.csv" text={() => tableOf(q, by)} />
-          <Curl call={{ method: "GET", path: withQuery("/v1/tenants", { prefix: q, sort: sort && by }) }} />
+          <Curl
+            call={{ method: "GET", path: withQuery("/v1/tenants", { prefix: q, sort: sort && by }) }}
+            then={[{ method: "GET", path: withQuery("/v1/tenant_health", { tenants: list.data?.data.map((t) => t.name).join(",") || "NAME" }) }]}
+          />
           {create}
         </>
       }

@@ -1,10 +1,10 @@
 import { Badge, Progress } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { bytes, count } from "../common/format";
+import { ago, bytes, count } from "../common/format";
 import { type Column, Rows, type Sorting } from "../common/Rows";
 import { Ago } from "../common/Time";
 import { rate } from "../stats/data";
-import type { Tenant } from "./data";
+import { type Tenant, type TenantHealth, useTenantHealth } from "./data";
 
 export function TenantState({ of: t }: { of: Tenant }) {
   if (t.state === "active") {
@@ -26,7 +26,7 @@ const inFlight: Column<Tenant> = { title: "In flight", sort: "in_flight", num: t
 const queues: Column<Tenant> = {
   title: "",
   cell: (t) => (
-    <Link className="link" to="/t/$tenant/queues" params={{ tenant: t.name }} aria-label={`Queues of ${t.name}`}>
+    <Link className="link" style={{ whiteSpace: "nowrap" }} to="/t/$tenant/queues" params={{ tenant: t.name }} aria-label={`Queues of ${t.name}`}>
       Queues
     </Link>
   ),
@@ -40,6 +40,11 @@ const trouble: Column<Tenant>[] = [
 // TenantRows are tenants with what they hold and do, and how much of its limit that is where there is one; in the fleet also with what
 // went wrong in the last 24 hours.
 export function TenantRows({ tenants, sorting, fleet }: { tenants: Tenant[]; sorting: Sorting; fleet?: boolean }) {
+  const health = useTenantHealth(fleet ? [] : tenants.map((t) => t.name));
+  const fares: Column<Tenant>[] = [
+    { title: "Oldest", num: true, cell: (t) => <Oldest of={health.get(t.name)} /> },
+    { title: "Failing", num: true, cell: (t) => <Failing of={health.get(t.name)} /> },
+  ];
   return (
     <Rows
       label="Tenants"
@@ -64,11 +69,28 @@ export function TenantRows({ tenants, sorting, fleet }: { tenants: Tenant[]; sor
         { title: "In /s", sort: "sent_rate", num: true, cell: (t) => <Rate of={t.activity?.rates.sent ?? 0} /> },
         { title: "Out /s", sort: "received_rate", num: true, cell: (t) => <Rate of={t.activity?.rates.received ?? 0} /> },
         { title: "Stored", sort: "bytes", num: true, cell: (t) => <Stored of={t} /> },
-        ...(fleet ? trouble : []),
+        ...(fleet ? trouble : fares),
         { title: "Last active", num: true, cell: (t) => <Ago at={t.activity?.last_active_at} empty="never" /> },
         ...(fleet ? [] : [queues]),
       ]}
     />
+  );
+}
+
+function Oldest({ of: h }: { of: TenantHealth | undefined }) {
+  if (!h) return "…";
+  return h.oldest_age > 0 ? ago(h.oldest_age) : <span className="quiet">–</span>;
+}
+
+// Failing is how many endpoints of a tenant fail, which leads to the attempts.
+function Failing({ of: h }: { of: TenantHealth | undefined }) {
+  if (!h) return "…";
+  const n = `${h.complete ? "" : "at least "}${count(h.failing_endpoints)}`;
+  if (h.complete && h.failing_endpoints === 0) return <span className="quiet">–</span>;
+  return (
+    <Link className="link" to="/t/$tenant/deliveries" params={{ tenant: h.tenant }} aria-label={`${n} endpoints of ${h.tenant} fail`}>
+      {n}
+    </Link>
   );
 }
 

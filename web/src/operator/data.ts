@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { must, newApi, type Schemas } from "../api/client";
 import { useLive } from "../common/prefs";
 
@@ -20,6 +20,21 @@ export function useTenants(prefix: string, sort: Order, cursor: string | undefin
     refetchInterval: useLive(10_000),
     queryFn: () => must(api.GET("/v1/tenants", { params: { query: { prefix, sort: sort === "name" ? undefined : sort, cursor, limit } } })),
   });
+}
+
+export type TenantHealth = Schemas["TenantHealth"];
+
+// useTenantHealth returns how tenants fare by their names, with one request for all.
+export function useTenantHealth(names: string[]) {
+  const tenants = names.join(",");
+  const { data } = useQuery({
+    queryKey: ["tenant health", tenants],
+    enabled: names.length > 0,
+    placeholderData: keepPreviousData,
+    refetchInterval: useLive(10_000),
+    queryFn: () => must(api.GET("/v1/tenant_health", { params: { query: { tenants } } })),
+  });
+  return new Map(data?.data.map((h) => [h.tenant, h]));
 }
 
 // useQuotas returns how much a tenant has of what it may have. It is counted for each request, so it is not asked again by itself.
