@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,6 +41,8 @@ type TenantSuspension struct {
 	// As it was given; empty for none.
 	Reason string  `json:"reason" example:"invoice 4711 is not paid"`
 	Since  Instant `json:"since" swaggertype:"string" format:"date-time"`
+	// When it ends by itself; null: when the tenant is resumed.
+	Until *Instant `json:"until" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 // SuspendInput says what a tenant may not do any more, and why.
@@ -48,13 +51,15 @@ type SuspendInput struct {
 	Mode string `json:"mode,omitempty" enums:"send,all" default:"all" example:"send"`
 	// For the tenant, who reads it with each refusal.
 	Reason string `json:"reason,omitempty" validate:"max=255" example:"invoice 4711 is not paid"`
+	// When it ends by itself: a time to come. Default: when the tenant is resumed.
+	Until *Instant `json:"until,omitempty" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
 func newSuspension(s *tenants.Suspension) *TenantSuspension {
 	if s == nil {
 		return nil
 	}
-	return &TenantSuspension{Mode: string(s.Mode), Reason: s.Reason, Since: Instant{s.Since}}
+	return &TenantSuspension{Mode: string(s.Mode), Reason: s.Reason, Since: Instant{s.Since}, Until: instant(s.Until)}
 }
 
 // suspendTenant keeps a tenant from sending, or from everything.
@@ -62,7 +67,9 @@ func newSuspension(s *tenants.Suspension) *TenantSuspension {
 //	@Summary		Suspend a tenant
 //	@Description	Within 5 seconds every server refuses what the tenant's keys ask for with 403 `tenant_suspended` and the reason: its sends, or everything. Its streams end, its schedules send nothing, and portal links that nobody has used end when it may do nothing. Nothing is deleted: messages and settings stay as they are, and retention and leases go on.
 //	@Description
-//	@Description	An operator's key still acts for it. A tenant that is suspended already stays so since then, and takes the new mode and reason.
+//	@Description	An operator's key still acts for it. A tenant that is suspended already stays so since then, and takes the new mode, reason and end.
+//	@Description
+//	@Description	With `until` it ends by itself at that instant, by the clock of each server: nobody need resume the tenant, and its ETag stays.
 //	@ID				suspendTenant
 //	@Tags			tenants
 //	@Accept			json
@@ -85,9 +92,9 @@ func (a *API) suspendTenant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	mode, reason := tenants.ModeAll, ""
+	mode, reason, until := tenants.ModeAll, "", time.Time{}
 	err = a.readControl(c, func(r *reader) {
-		r.object([]string{"mode", "reason"}, func(key []byte) {
+		r.object([]string{"mode", "reason", "until"}, func(key []byte) {
 			switch string(key) {
 			case "mode":
 				if s, ok := r.str(); ok {
@@ -96,13 +103,15 @@ func (a *API) suspendTenant(c echo.Context) error {
 			case "reason":
 				s, _ := r.str()
 				reason = string(s)
+			case "until":
+				until = r.time()
 			}
 		})
 	})
 	if err != nil {
 		return err
 	}
-	t, err := a.Tenants.Suspend(c.Request().Context(), c.Param("tenant"), mode, reason, cond)
+	t, err := a.Tenants.SuspendUntil(c.Request().Context(), c.Param("tenant"), mode, reason, until, cond)
 	if err == nil && mode == tenants.ModeAll {
 		err = a.Keys.EndPortalLinks(c.Request().Context(), t.ID)
 	}

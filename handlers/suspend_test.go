@@ -149,3 +149,41 @@ func TestPatchOfATenant(t *testing.T) {
 		t.Errorf("refused requests changed the tenant: %+v", tn)
 	}
 }
+
+func TestASuspensionEndsAtItsDate(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	path, owner := h.queue(""), "/v1/tenants/"+h.tenant.Name
+	h.sendText(path, "m")
+	end := start.Add(time.Hour).Format(time.RFC3339)
+	var tn handlers.Tenant
+	h.asOperator("POST", owner+"/suspend", `{"reason":"abuse","until":"`+end+`"}`).is(200).into(&tn)
+	diff(t, "suspension", &handlers.TenantSuspension{Mode: "all", Reason: "abuse", Since: *instant(0), Until: instant(time.Hour)}, tn.Suspended)
+	if p := h.do("POST", path+"/receive", "").problem(403, "tenant_suspended"); !strings.Contains(p.Detail, end) || !strings.Contains(p.Detail, "abuse") {
+		t.Errorf("%q does not say until when, and why", p.Detail)
+	}
+	if text := string(h.asOperator("GET", "/v1/operator_audit?target="+h.tenant.Name+"&limit=1", "").body); !strings.Contains(text, `"until":"`+start.Add(time.Hour).Format("2006-01-02T15:04:05.000Z")) {
+		t.Errorf("the audit log does not say until when: %s", text)
+	}
+	h.clock.Advance(time.Hour - time.Second)
+	h.do("POST", path+"/receive?wait=20", "").problem(403, "tenant_suspended")
+	h.clock.Advance(time.Second)
+	if got := h.receive(path, 1); len(got) != 1 || got[0].Body != "m" {
+		t.Errorf("at the end: %+v", got)
+	}
+	h.sendText(path, "after")
+	var now handlers.Tenant
+	h.asOperator("GET", owner, "").is(200).into(&now)
+	if now.State != "active" || now.Suspended != nil || now.ETag != tn.ETag {
+		t.Errorf("at the end: %+v", now)
+	}
+	for _, until := range []string{`"` + end + `"`, `"2020-01-01T00:00:00Z"`, `"tomorrow"`, `7`} {
+		if p := h.asOperator("POST", owner+"/suspend", `{"until":`+until+`}`, "Content-Type", "application/json").problem(422, "validation_failed"); firstPlace(p) != "/until" {
+			t.Errorf("until %s: the fault is at %q", until, firstPlace(p))
+		}
+	}
+	h.asOperator("POST", owner+"/suspend", `{"until":null}`, "Content-Type", "application/json").is(200).into(&tn)
+	if tn.Suspended == nil || tn.Suspended.Until != nil {
+		t.Errorf("without an end: %+v", tn.Suspended)
+	}
+}

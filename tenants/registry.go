@@ -80,12 +80,12 @@ func (s *Store) readRecord(ctx context.Context, id ID) (Tenant, bool, error) {
 	if err != nil || fields[0] == "" {
 		return Tenant{}, false, err
 	}
-	t, err := parseRecord(fields)
+	t, err := parseRecord(fields, s.terms.clock.Now())
 	return t, err == nil, err
 }
 
-// parseRecord reads what read_record of lua/lib/record.lua returns.
-func parseRecord(fields []string) (Tenant, error) {
+// parseRecord reads what read_record of lua/lib/record.lua returns, as it is now.
+func parseRecord(fields []string, now time.Time) (Tenant, error) {
 	damaged := func(err error) (Tenant, error) {
 		return Tenant{}, engine.ErrBroken.Because(fmt.Errorf("record of tenant %q is damaged: %w", fields, err))
 	}
@@ -115,14 +115,13 @@ func parseRecord(fields []string) (Tenant, error) {
 	}
 	t.Notes, t.Plan, t.Limits, t.AnySignature = rest.Notes, rest.Plan, rest.Limits, rest.AnySignature
 	if fields[9] != "" {
-		t.Suspended = &Suspension{}
-		if err := json.Unmarshal([]byte(fields[9]), t.Suspended); err != nil {
+		if t.Suspended, err = parseSuspension(fields[9], fields[10]); err != nil {
 			return damaged(err)
 		}
-		if t.Suspended.Since, err = parseMillis(fields[10]); err != nil {
-			return damaged(err)
-		}
-		if t.State == StateActive {
+		switch {
+		case t.Suspended.over(now):
+			t.Suspended = nil
+		case t.State == StateActive:
 			t.State = StateSuspended
 		}
 	}

@@ -179,7 +179,7 @@ func (s *Store) update(ctx context.Context, id ID, to change, etag string, cond 
 	case got[0] == "precondition":
 		return Tenant{}, ErrPrecondition
 	}
-	t, err := parseRecord(got[1:])
+	t, err := parseRecord(got[1:], s.terms.clock.Now())
 	if err != nil {
 		return Tenant{}, err
 	}
@@ -441,7 +441,7 @@ func (s *Store) finishCreate(ctx context.Context, e entry) (Tenant, error) {
 	if err != nil {
 		return Tenant{}, err
 	}
-	t, err := parseRecord(fields)
+	t, err := parseRecord(fields, s.terms.clock.Now())
 	if err != nil {
 		return Tenant{}, err
 	}

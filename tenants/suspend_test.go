@@ -232,3 +232,62 @@ func BenchmarkTerms(b *testing.B) {
 		}
 	}
 }
+
+func TestASuspensionEndsByItself(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		name, end := w.name("acme"), w.clock.Now().Add(time.Hour)
+		w.redis.HSet(t.Context(), engine.TenantKey(w.mustPut(t, name, tenants.Settings{}).ID.String(), "queues"), "orders", "uid")
+		got, err := w.SuspendUntil(t.Context(), name, tenants.ModeAll, `"until":1}`, end, tenants.Condition{})
+		want := &tenants.Suspension{Mode: tenants.ModeAll, Reason: `"until":1}`, Since: start, Until: end}
+		if diff := cmp.Diff(want, got.Suspended); diff != "" || err != nil {
+			t.Fatalf("SuspendUntil: %v (-want +got):\n%s", err, diff)
+		}
+		other := w.another()
+		w.clock.Advance(time.Hour - time.Millisecond)
+		for what, s := range map[string]*tenants.Store{"this server": w.Store, "another": other, "one that was restarted": w.another()} {
+			act, send := may(t, s, got.ID)
+			if !errors.Is(act, tenants.ErrSuspended) || !errors.Is(send, tenants.ErrSuspended) || !strings.Contains(act.Error(), "ends at "+end.Format(time.RFC3339)) {
+				t.Errorf("%s, before the end: act %v, send %v", what, act, send)
+			}
+			if tn, err := s.Get(t.Context(), name); err != nil || tn.State != tenants.StateSuspended || tn.ETag != got.ETag {
+				t.Errorf("%s, before the end: %v, %+v", what, err, tn)
+			}
+		}
+		w.clock.Advance(time.Millisecond) // what they know is still believed
+		for what, s := range map[string]*tenants.Store{"this server": w.Store, "another": other, "one that was restarted": w.another()} {
+			if act, send := may(t, s, got.ID); act != nil || send != nil {
+				t.Errorf("%s, at the end: act %v, send %v", what, act, send)
+			}
+			if tn, err := s.Get(t.Context(), name); err != nil || tn.State != tenants.StateActive || tn.Suspended != nil || tn.ETag != got.ETag {
+				t.Errorf("%s, at the end: %v, %+v", what, err, tn)
+			}
+		}
+		if _, err := w.PlanDelete(t.Context(), name, tenants.Condition{}); !errors.Is(err, tenants.ErrNotSuspended) {
+			t.Errorf("to delete it with all that it has: got %v, want ErrNotSuspended", err)
+		}
+		// It begins anew, without an end, and with one once more.
+		again, err := w.Suspend(t.Context(), name, tenants.ModeAll, "", tenants.Condition{})
+		if err != nil || *again.Suspended != (tenants.Suspension{Mode: tenants.ModeAll, Since: end}) {
+			t.Errorf("suspended anew: %v, %+v", err, again.Suspended)
+		}
+		w.clock.Advance(time.Minute)
+		again, err = w.SuspendUntil(t.Context(), name, tenants.ModeAll, "", end.Add(time.Hour), tenants.Condition{})
+		if err != nil || *again.Suspended != (tenants.Suspension{Mode: tenants.ModeAll, Since: end, Until: end.Add(time.Hour)}) {
+			t.Errorf("with an end: %v, %+v", err, again.Suspended)
+		}
+		for _, past := range []time.Time{w.clock.Now(), w.clock.Now().Add(-time.Hour)} {
+			var refused *errs.Error
+			if _, err := w.SuspendUntil(t.Context(), name, tenants.ModeAll, "", past, tenants.Condition{}); !errors.As(err, &refused) || refused.Code != "validation_failed" {
+				t.Errorf("until %v: got %v", past, err)
+			}
+		}
+		if tn, err := w.Get(t.Context(), name); err != nil || tn.ETag != again.ETag {
+			t.Errorf("what was refused has changed it: %v, %+v", err, tn)
+		}
+		w.clock.Advance(2 * time.Hour)
+		if tn, err := w.Resume(t.Context(), name, tenants.Condition{}); err != nil || tn.State != tenants.StateActive {
+			t.Errorf("to resume what has ended: %v, %+v", err, tn)
+		}
+	})
+}

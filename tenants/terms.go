@@ -31,20 +31,29 @@ type Terms struct {
 	Limits       Limits
 	AnySignature bool // see Settings
 	suspended    *Suspension
+	clock        clock.Clock
+}
+
+// suspension returns the one that holds now, or nil: one with an end is over at that instant, with no word from anybody.
+func (t *Terms) suspension() *Suspension {
+	if t.suspended == nil || t.suspended.over(t.clock.Now()) {
+		return nil
+	}
+	return t.suspended
 }
 
 // MayAct returns ErrSuspended, with the reason, when the tenant may do nothing.
 func (t *Terms) MayAct() error {
-	if t.suspended != nil && t.suspended.Mode == ModeAll {
-		return t.suspended.refusal()
+	if s := t.suspension(); s != nil && s.Mode == ModeAll {
+		return s.refusal()
 	}
 	return nil
 }
 
 // MaySend returns ErrSuspended, with the reason, when the tenant may not send.
 func (t *Terms) MaySend() error {
-	if t.suspended != nil {
-		return t.suspended.refusal()
+	if s := t.suspension(); s != nil {
+		return s.refusal()
 	}
 	return nil
 }
@@ -157,7 +166,7 @@ func (s *Store) readTerms(ctx context.Context, id ID) (*Terms, error) {
 		c.known.Delete(id)
 		return nil, err
 	}
-	k := &known{terms: &Terms{Limits: f.plans.Limits(t), AnySignature: t.AnySignature, suspended: t.Suspended}, mark: f.mark, read: began}
+	k := &known{terms: &Terms{Limits: f.plans.Limits(t), AnySignature: t.AnySignature, suspended: t.Suspended, clock: c.clock}, mark: f.mark, read: began}
 	k.used.Store(int64(began))
 	c.keep(id, k, generation)
 	return k.terms, nil

@@ -8,13 +8,15 @@
 -- Returns: "ok", "gone", "precondition", "not_empty" or "not_suspended"
 -- Flags: allow-oom
 -- Again: the second call finds the decision.
+--- @include "lib/clock"
 --- @include "lib/record"
 local state, etag, suspended = unpack(redis.call('HMGET', KEYS[1], 'state', 'etag', 'suspended'))
 if not state then return 'gone' end
 if state == 'deleting' then return 'ok' end
 if not holds(etag, ARGV[3], ARGV[4]) then return 'precondition' end
 if ARGV[5] == '1' then
-  if not suspended or not string.find(suspended, '^{"mode":"all"') then return 'not_suspended' end
+  local _, _, now = read_clock(0)
+  if not is_suspended(suspended, now) or not string.find(suspended, '^{"mode":"all"') then return 'not_suspended' end
 elseif redis.call('HLEN', KEYS[2]) > redis.call('HEXISTS', KEYS[2], '') then
   return 'not_empty'
 end

@@ -27,7 +27,7 @@ if etag ~= ARGV[6] then
     local _, _, time = read_clock(tonumber(updated))
     local now = string.format('%.0f', time)
     -- A suspension that only changes began when it began.
-    local since = was[3] ~= '' and have[7] or now
+    local since = is_suspended(was[3], time) and have[7] or now
     redis.call('HSET', KEYS[1], 'labels', want[1], 'more', want[2], 'suspended', want[3], 'since', since,
       'updated', now, 'etag', ARGV[6])
   end

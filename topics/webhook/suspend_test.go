@@ -105,3 +105,33 @@ func TestEveryServerStopsSendingForASuspendedTenant(t *testing.T) {
 		w.forward(t, 30*time.Second, "all is delivered", func() bool { return rc.count() == 2*len(ways) })
 	})
 }
+
+func TestWhatWaitedLeavesWhenASuspensionEndsByItself(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		w.another(t)
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, nil)
+		var ways []topics.Way
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			ways = append(ways, w.hook(t, tp, name, webhook.Endpoint{URL: rc.URL}))
+		}
+		tn, err := w.tenants.ByID(t.Context(), w.tenant)
+		must(t, err)
+		end := w.clock.Now().Add(10 * time.Minute)
+		_, err = w.tenants.SuspendUntil(t.Context(), tn.Name, tenants.ModeAll, "", end, tenants.Condition{})
+		must(t, err)
+		w.clock.Advance(5 * time.Second) // for which the other server may believe what it knew
+		w.publish(t, tp, "waits")
+		for _, way := range ways {
+			w.slowly(t, "it waits", func() bool { return w.status(t, way).Pending == 1 })
+		}
+		if n := rc.count(); n != 0 || !w.clock.Now().Before(end) {
+			t.Fatalf("%d requests before the end, %v before it", n, end.Sub(w.clock.Now()))
+		}
+		w.clock.Advance(end.Sub(w.clock.Now()))
+		w.forward(t, 30*time.Second, "all is delivered", func() bool { return rc.count() == len(ways) })
+		for _, way := range ways {
+			w.reaches(t, way, "no attempt was lost", func(s webhook.Status) bool { return s.Delivered == 1 && s.Attempts == 1 })
+		}
+	})
+}

@@ -48,6 +48,24 @@ test("a suspended tenant reads why", async () => {
   await theirs.getByRole("alert").waitFor({ state: "detached", timeout: 15_000 });
 });
 
+test("a suspension says until when it holds", async () => {
+  const tenant = await newTenant();
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  await page.goto(`/console/admin/tenants/${tenant.name}`);
+  await page.getByRole("button", { name: "Suspend…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Until").fill("2020-01-01T00:00:00Z");
+  await dialog.getByRole("button", { name: "Suspend", exact: true }).click();
+  await dialog.getByText("must be in the future").first().waitFor();
+  await dialog.getByLabel("Until").fill(new Date(Date.now() + 3_600_000).toISOString());
+  await dialog.getByRole("button", { name: "Suspend", exact: true }).click();
+  await page.getByRole("alert").getByText(/, until .*, in \d/).waitFor();
+  await expect(call(tenant.key, "PUT", "/v1/queues/orders")).rejects.toThrow("403");
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("alert").waitFor({ state: "detached" });
+});
+
 test("who belongs to a suspended tenant can sign out", async () => {
   const tenant = await newTenant();
   const [one, two] = [await newPage(), await newPage()];

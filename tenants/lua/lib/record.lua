@@ -8,3 +8,9 @@ local function holds(etag, match, none)
   if match ~= '' and match ~= '*' and match ~= etag then return false end
   return none == '' or (none ~= '*' and none ~= etag)
 end
+-- Says whether a suspension, as a record has it, holds at an instant in milliseconds since 1970.
+local function is_suspended(text, now)
+  if not text or text == '' then return false end
+  local ends = string.match(text, '"until":(%d+)}$')
+  return not ends or tonumber(ends) > now
+end

@@ -91,6 +91,11 @@ export function TenantPage() {
             {t.suspended && (
               <Alert color="red" title={t.suspended.mode === "send" ? "It may not send" : "It may do nothing"}>
                 Since <Ago at={t.suspended.since} />
+                {t.suspended.until && (
+                  <>
+                    , until <Instant at={t.suspended.until} />, <Ago at={t.suspended.until} />
+                  </>
+                )}
                 {t.suspended.reason && `: ${t.suspended.reason}`}
               </Alert>
             )}
@@ -173,7 +178,8 @@ function DeleteTenant({ tenant: t, close }: { tenant: Tenant; close: () => void 
 function Suspend({ name, close, done }: { name: string; close: () => void; done: (t: Tenant) => void }) {
   const [mode, setMode] = useState<"send" | "all">("all");
   const [reason, setReason] = useState("");
-  const body = { mode, reason };
+  const [until, setUntil] = useState("");
+  const body = { mode, reason, ...(until.trim() && { until: until.trim() }) };
   const suspend = useMutation({
     mutationFn: () => must(api.POST("/v1/tenants/{tenant}/suspend", { params: { path: { tenant: name } }, body })),
     onSuccess: (t) => {
@@ -181,6 +187,7 @@ function Suspend({ name, close, done }: { name: string; close: () => void; done:
       close();
     },
   });
+  const failure = suspend.error ? failureOf(suspend.error) : undefined;
   return (
     <Modal opened onClose={close} title={`Suspend ${name}`} closeButtonProps={{ "aria-label": "Close" }}>
       <form
@@ -199,8 +206,9 @@ function Suspend({ name, close, done }: { name: string; close: () => void; done:
               { value: "send", label: "It may not send" },
             ]}
           />
-          <TextInput label="Reason" description="The tenant reads it with each refusal" value={reason} onChange={(e) => setReason(e.currentTarget.value)} data-autofocus />
-          {suspend.error && <ErrorState error={suspend.error} />}
+          <TextInput label="Reason" description="The tenant reads it with each refusal" value={reason} onChange={(e) => setReason(e.currentTarget.value)} error={failure?.at("/reason")} data-autofocus />
+          <TextInput label="Until" description="It ends by itself then. Empty: when somebody resumes the tenant" placeholder="2030-01-31T08:00:00Z" value={until} onChange={(e) => setUntil(e.currentTarget.value)} error={failure?.at("/until")} spellCheck={false} autoComplete="off" />
+          {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
             <Curl call={{ method: "POST", path: pathOf`/v1/tenants/${name}/suspend`, body }} />
             <Button type="submit" color="red" loading={suspend.isPending}>
