@@ -14,10 +14,10 @@ import (
 
 const (
 	// maxCarrying is how many topics a server deals with at the same time. Each takes a turn of one round and goes to the
-	// end of its tenant's line when there is more to do; tenants take turns, too.
+	// end of its tenant's line when there is more to do; see rota for whose turn it is.
 	maxCarrying = 16
-	// maxDelivering bounds the calls to queues and webhooks that are under way for topics. Tenants take turns, but a call of one waits
-	// in Redis for those that were made before: more of them at once do not get done sooner, only the others later.
+	// maxDelivering bounds the calls to queues and webhooks that are under way for topics. A call waits in Redis for those that were made
+	// before, whoever's they are: more of them at once do not get done sooner, only others later.
 	maxDelivering = 16
 	// firstPause is how long a subscription rests whose queue is full or paused: there may be room at any moment. Where
 	// something is wrong the pause is doubled each time, up to longestPause.
@@ -39,7 +39,7 @@ type carriers struct {
 }
 
 func newCarriers(s *Store) *carriers {
-	return &carriers{store: s, delivering: newTurnstile(maxDelivering), jobs: map[string]*job{}, ready: newRota[*job]()}
+	return &carriers{store: s, delivering: newTurnstile(maxDelivering), jobs: map[string]*job{}, ready: newRota[*job](maxCarrying)}
 }
 
 // job is a topic whose messages this server carries.
@@ -106,9 +106,10 @@ func (c *carriers) next() *job {
 
 func (c *carriers) work() {
 	for j := c.next(); j != nil; j = c.next() {
+		start := time.Now()
 		more, err := j.turn(c.store.life)
 		c.mu.Lock()
-		c.ready.done(j.tenant)
+		c.ready.done(j.tenant, time.Since(start))
 		j.running = false
 		again := j.again
 		j.again = false

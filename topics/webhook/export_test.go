@@ -66,6 +66,7 @@ const (
 	Stale      = time.Minute
 	Host       = hostSlots
 	Slots      = slots
+	FewTurns   = fewTurns
 	Kept       = keptAtMost
 )
 

@@ -3,6 +3,8 @@ package webhook_test
 import (
 	"fmt"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluicemq/sluice/topics"
@@ -42,6 +44,59 @@ func TestA2_ATenantWithMuchToSendLeavesRoomForAnother(t *testing.T) {
 		t.Logf("%d attempts of the noisy tenant hang, %d messages of the quiet one were delivered beside them", o.Sending, o.Delivered)
 		if o.Sending > webhook.Slots/2 || o.Delivered != 5*quiet || o.Retried+o.Failed+o.Released != 0 {
 			t.Errorf("the outcomes: %+v, want at most %d that hang", o, webhook.Slots/2)
+		}
+	})
+}
+
+// While another tenant is there, one has few of the turns with Redis, so what the other one has to note does not wait for its own.
+func TestATenantWithMuchToNoteLeavesTurnsToAnother(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		const hooks = 20
+		rc := newReceiver(t, nil)
+		noisy := w.topic(t, "", topics.Settings{})
+		var ways []topics.Way
+		for i := range hooks {
+			ways = append(ways, w.hook(t, noisy, fmt.Sprint("h", i), webhook.Endpoint{URL: rc.URL}))
+		}
+		other := *w
+		other.tenant = w.newTenant(t)
+		small := other.topic(t, "", topics.Settings{})
+		quiet := other.hook(t, small, "a", webhook.Endpoint{URL: rc.URL})
+		delivered := func(n int64) func(webhook.Status) bool {
+			return func(s webhook.Status) bool { return s.Delivered == n }
+		}
+		w.publish(t, noisy, "first")
+		for _, way := range ways {
+			w.reaches(t, way, "the first is delivered", delivered(1))
+		}
+		other.publish(t, small, "first")
+		other.reaches(t, quiet, "the first is delivered", delivered(1))
+
+		var hold atomic.Bool
+		var held atomic.Int64
+		release := make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(goOn)
+		hold.Store(true)
+		w.SetStep(func(done string) error {
+			if done == "settling" && hold.Load() {
+				held.Add(1)
+				<-release
+			}
+			return nil
+		})
+		w.publish(t, noisy, "second")
+		until(t, "all has arrived", func() bool { return rc.count() == 2*hooks+1 })
+		until(t, "the turns that the tenant may have hang", func() bool { return held.Load() >= webhook.FewTurns })
+		hold.Store(false)
+		other.publish(t, small, "second")
+		other.reaches(t, quiet, "it is noted beside them", delivered(2))
+		if n := held.Load(); n != webhook.FewTurns {
+			t.Errorf("%d turns of the noisy tenant hang", n)
+		}
+		goOn()
+		for _, way := range ways {
+			w.reaches(t, way, "all is noted", delivered(2))
 		}
 	})
 }

@@ -64,6 +64,10 @@ func (p *pusher) next() (*hook, int) {
 	for range p.line {
 		t := p.line[0]
 		p.line = p.line[1:]
+		if p.turns[t] >= fewTurns && p.rivalled(t) {
+			p.line = append(p.line, t) // the end of one of its turns looks again
+			continue
+		}
 		l := p.lines[t]
 		h, n := p.pick(t, l)
 		if l.noting.Len()+l.ready.Len() > 0 {
@@ -74,6 +78,7 @@ func (p *pusher) next() (*hook, int) {
 		if h == nil {
 			continue
 		}
+		p.visited(t)
 		h.running = true
 		p.reserve(h, n)
 		if h.config != nil {
@@ -83,6 +88,31 @@ func (p *pusher) next() (*hook, int) {
 	}
 	p.working--
 	return nil, 0
+}
+
+// visited notes that a tenant has a turn now. It is called locked.
+func (p *pusher) visited(t tenants.ID) {
+	p.turns[t]++
+	if p.last[0].tenant != t {
+		p.last[1] = p.last[0]
+	}
+	p.last[0] = visit{t, p.store.clock.Now().UnixMilli()}
+}
+
+// left notes that a turn of a tenant has ended. It is called locked.
+func (p *pusher) left(t tenants.ID) {
+	if p.turns[t]--; p.turns[t] == 0 {
+		delete(p.turns, t)
+	}
+}
+
+// rivalled reports whether another tenant had a turn lately. It is called locked.
+func (p *pusher) rivalled(t tenants.ID) bool {
+	one := p.last[0]
+	if one.tenant == t {
+		one = p.last[1]
+	}
+	return p.store.clock.Now().UnixMilli()-one.at < rivalry.Milliseconds()
 }
 
 // pick takes one of a tenant's webhooks out of its line. It is nil when none may have its turn. It is called locked.

@@ -28,6 +28,10 @@ const (
 	// maxTurns is how many webhooks a server talks about with Redis at the same time. Each call may note and lend much, and what is
 	// asked of another tenant's waits for it.
 	maxTurns = 8
+	// fewTurns is how many of them a tenant has while another one had any within the last rivalry: what that one wants next is not to wait in
+	// Redis for much of another's.
+	fewTurns = 2
+	rivalry  = time.Second
 	// lendAtOnce bounds the entries of one call.
 	lendAtOnce = 16
 
@@ -58,8 +62,10 @@ type pusher struct {
 	line     []tenants.ID         // those in lines, by whose turn it is
 	parked   map[string]map[tenants.ID]*list.List
 	working  int
-	sending  int // attempts that are under way, or about to be
-	unnoted  int // results that Redis does not know of yet
+	turns    map[tenants.ID]int // that are under way
+	last     [2]visit           // of the latest two tenants that had a turn, the latest first
+	sending  int                // attempts that are under way, or about to be
+	unnoted  int                // results that Redis does not know of yet
 	byTenant map[tenants.ID]int
 	byHost   map[string]int
 	tests    map[any]int // that are under way, by tenant and by host
@@ -67,6 +73,12 @@ type pusher struct {
 
 	fleet fleet
 	marks marks
+}
+
+// visit is when a tenant had a turn.
+type visit struct {
+	tenant tenants.ID
+	at     int64 // ms
 }
 
 // hook is a webhook as the pusher knows it.
@@ -101,7 +113,7 @@ type result struct {
 }
 
 func newPusher(s *Store) *pusher {
-	p := &pusher{store: s, hooks: map[identity]*hook{}, lines: map[tenants.ID]*line{}, parked: map[string]map[tenants.ID]*list.List{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, tests: map[any]int{}}
+	p := &pusher{store: s, hooks: map[identity]*hook{}, lines: map[tenants.ID]*line{}, parked: map[string]map[tenants.ID]*list.List{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, turns: map[tenants.ID]int{}, tests: map[any]int{}}
 	p.fleet.init(p)
 	return p
 }
@@ -213,6 +225,7 @@ func (p *pusher) turn(h *hook, n int) {
 	got, err := s.exchange(s.life, h.id, known, results, most, each)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.left(h.id.tenant)
 	p.took(h, known, results, n, got, err)
 }
 
