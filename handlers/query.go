@@ -149,3 +149,19 @@ func (q *query) choice(name string, words ...string) (string, error) {
 	}
 	return "", queryFault(name, "not_allowed", "must be one of "+strings.Join(words, ", "))
 }
+
+// readNames reads the one parameter of a request that asks for several things by their names, at most so many.
+func readNames(c echo.Context, parameter string, most int) ([]string, error) {
+	q, err := readQuery(c, parameter)
+	if err != nil {
+		return nil, err
+	}
+	if q.text(parameter) == "" {
+		return nil, queryFault(parameter, "required", "must have at least one name")
+	}
+	names := strings.Split(q.text(parameter), ",")
+	if len(names) > most {
+		return nil, queryFault(parameter, "out_of_range", fmt.Sprintf("must have at most %d names, got %d", most, len(names)))
+	}
+	return names, nil
+}

@@ -1,9 +1,7 @@
 package handlers
 
 import (
-	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -51,16 +49,9 @@ const (
 //	@Failure		422		{object}	Problem	"A value is not allowed"
 //	@Router			/v1/sparks [get]
 func (a *API) getSparks(c echo.Context) error {
-	q, err := readQuery(c, "queues")
+	names, err := readNames(c, "queues", maxSparks)
 	if err != nil {
 		return err
-	}
-	if q.text("queues") == "" {
-		return queryFault("queues", "required", "must name at least one queue")
-	}
-	names := strings.Split(q.text("queues"), ",")
-	if len(names) > maxSparks {
-		return queryFault("queues", "out_of_range", fmt.Sprintf("must name at most %d queues, got %d", maxSparks, len(names)))
 	}
 	reached := names[:0]
 	for _, name := range names {

@@ -3,9 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,27 +51,16 @@ const (
 //	@Failure		422		{object}	Problem				"A value is not allowed"
 //	@Router			/v1/tenant_health [get]
 func (a *API) getTenantHealth(c echo.Context) error {
-	q, err := readQuery(c, "tenants")
+	names, err := readNames(c, "tenants", maxHealthTenants)
 	if err != nil {
 		return err
-	}
-	if q.text("tenants") == "" {
-		return queryFault("tenants", "required", "must name at least one tenant")
-	}
-	names := strings.Split(q.text("tenants"), ",")
-	if len(names) > maxHealthTenants {
-		return queryFault("tenants", "out_of_range", fmt.Sprintf("must name at most %d tenants, got %d", maxHealthTenants, len(names)))
 	}
 	ctx := c.Request().Context()
 	list, err := a.tenantsOf(ctx, names)
 	if err != nil {
 		return err
 	}
-	ids := make([]tenants.ID, len(list))
-	for i, t := range list {
-		ids[i] = t.ID
-	}
-	activity, err := a.Monitor.Activity(ctx, ids...)
+	activity, err := a.activityOf(ctx, list)
 	if err != nil {
 		return err
 	}
@@ -146,26 +133,14 @@ func (a *API) failingEndpoints(ctx context.Context, t tenants.ID, left *int) (fa
 		return 0, false, err
 	}
 	*left -= len(names)
-	lists := make([][]topics.Subscription, len(names))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for i, name := range names {
-		g.Go(func() error {
-			list, _, err := a.Topics.ListSubscriptions(gctx, t, name, "", "", topics.MaxSubscriptions)
-			if errors.Is(err, topics.ErrTopicNotFound) {
-				return nil
-			}
-			lists[i] = list
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	lists, err := a.subscriptionsOf(ctx, t, names)
+	if err != nil {
 		return 0, false, err
 	}
 	all = next == ""
 	var failed atomic.Int64
 	since := a.Clock.Now().Add(-tenants.TroubleHours * time.Hour)
-	g, gctx = errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for _, list := range lists {
 		for _, s := range list {

@@ -69,6 +69,15 @@ type TenantActivity struct {
 	LastActiveAt *Instant `json:"last_active_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
 }
 
+// activityOf returns what some tenants do, in their order.
+func (a *API) activityOf(ctx context.Context, list []tenants.Tenant) ([]monitor.Activity, error) {
+	ids := make([]tenants.ID, len(list))
+	for i, t := range list {
+		ids[i] = t.ID
+	}
+	return a.Monitor.Activity(ctx, ids...)
+}
+
 func newTenantActivity(a monitor.Activity) *TenantActivity {
 	v := a.Values
 	out := &TenantActivity{Available: v[monitor.Available], InFlight: v[monitor.InFlight], Delayed: v[monitor.Delayed], Bytes: v[monitor.Bytes], Rates: Rates(a.Rates),
@@ -473,11 +482,7 @@ func (a *API) listTenants(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ids := make([]tenants.ID, len(list))
-	for i, t := range list {
-		ids[i] = t.ID
-	}
-	activity, err := a.Monitor.Activity(ctx, ids...)
+	activity, err := a.activityOf(ctx, list)
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,14 @@
 package handlers
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluicemq/sluice/tenants"
 	"github.com/sluicemq/sluice/topics"
 )
 
@@ -80,32 +80,13 @@ const (
 //	@Failure		422		{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topic_health [get]
 func (a *API) getTopicHealth(c echo.Context) error {
-	q, err := readQuery(c, "topics")
+	names, err := readNames(c, "topics", maxHealthTopics)
 	if err != nil {
 		return err
 	}
-	if q.text("topics") == "" {
-		return queryFault("topics", "required", "must name at least one topic")
-	}
-	names := strings.Split(q.text("topics"), ",")
-	if len(names) > maxHealthTopics {
-		return queryFault("topics", "out_of_range", fmt.Sprintf("must name at most %d topics, got %d", maxHealthTopics, len(names)))
-	}
 	ctx, t, _ := scope(c)
-	lists := make([][]topics.Subscription, len(names)) // nil: there is no such topic
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for i, name := range names {
-		g.Go(func() error {
-			list, _, err := a.Topics.ListSubscriptions(gctx, t, name, "", "", topics.MaxSubscriptions)
-			if errors.Is(err, topics.ErrTopicNotFound) {
-				return nil
-			}
-			lists[i] = list
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	lists, err := a.subscriptionsOf(ctx, t, names)
+	if err != nil {
 		return err
 	}
 	out := TopicHealthList{Data: []TopicHealth{}}
@@ -139,4 +120,22 @@ func (s *SubscriptionCounts) add(other SubscriptionCounts) {
 	s.FilteredOut += other.FilteredOut
 	s.Dropped += other.Dropped
 	s.Failed += other.Failed
+}
+
+// subscriptionsOf returns the subscriptions of some topics, in their order; nil for one that is not there.
+func (a *API) subscriptionsOf(ctx context.Context, t tenants.ID, names []string) ([][]topics.Subscription, error) {
+	lists := make([][]topics.Subscription, len(names))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for i, name := range names {
+		g.Go(func() error {
+			list, _, err := a.Topics.ListSubscriptions(gctx, t, name, "", "", topics.MaxSubscriptions)
+			if errors.Is(err, topics.ErrTopicNotFound) {
+				return nil
+			}
+			lists[i] = list
+			return err
+		})
+	}
+	return lists, g.Wait()
 }
