@@ -2,6 +2,7 @@ import { Badge, Button, Group, Menu, NativeSelect, UnstyledButton } from "@manti
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
+import { Actions } from "../common/Actions";
 import { Curl, Curls } from "../common/Curl";
 import { type Call, pathOf, withQuery } from "../api/curl";
 import { Danger } from "../common/Danger";
@@ -99,28 +100,21 @@ export function Alarms() {
                   title: "",
                   cell: (a) => (
                     <Group gap="xs" wrap="nowrap" justify="flex-end">
-                      <Menu position="bottom-end">
-                        <Menu.Target>
-                          <Button size="compact-sm" variant="default" aria-label={`Actions for ${a.name}`}>
-                            ⋯
-                          </Button>
-                        </Menu.Target>
-                        <Menu.Dropdown>
-                          <Menu.Item onClick={() => setChanges(a)}>Change…</Menu.Item>
-                          {a.muted_until ? (
-                            <Menu.Item onClick={() => mute.mutate({ a, seconds: 0 })}>Unmute</Menu.Item>
-                          ) : (
-                            mutes.map((m) => (
-                              <Menu.Item key={m.seconds} onClick={() => mute.mutate({ a, seconds: m.seconds })}>
-                                {m.text}
-                              </Menu.Item>
-                            ))
-                          )}
-                          <Menu.Item color="red" onClick={() => setDeletes(a)}>
-                            Delete…
-                          </Menu.Item>
-                        </Menu.Dropdown>
-                      </Menu>
+                      <Actions of={a.name}>
+                        <Menu.Item onClick={() => setChanges(a)}>Change…</Menu.Item>
+                        {a.muted_until ? (
+                          <Menu.Item onClick={() => mute.mutate({ a, seconds: 0 })}>Unmute</Menu.Item>
+                        ) : (
+                          mutes.map((m) => (
+                            <Menu.Item key={m.seconds} onClick={() => mute.mutate({ a, seconds: m.seconds })}>
+                              {m.text}
+                            </Menu.Item>
+                          ))
+                        )}
+                        <Menu.Item color="red" onClick={() => setDeletes(a)}>
+                          Delete…
+                        </Menu.Item>
+                      </Actions>
                       <Curls
                         small
                         label={`As curl: ${a.name}`}

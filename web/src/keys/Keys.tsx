@@ -2,6 +2,7 @@ import { Badge, Button, Group, Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
+import { Actions } from "../common/Actions";
 import { Curl } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { count } from "../common/format";
@@ -95,21 +96,14 @@ function Ring({ ring, title }: { ring: Keyring; title: string }) {
                 {
                   title: "",
                   cell: (k) => (
-                    <Menu position="bottom-end">
-                      <Menu.Target>
-                        <Button size="compact-sm" variant="default" aria-label={`Actions for ${k.name || k.id}`}>
-                          ⋯
-                        </Button>
-                      </Menu.Target>
-                      <Menu.Dropdown>
-                        <Menu.Item disabled={k.replaced_by !== null} onClick={() => setRotates(k)}>
-                          Rotate…
-                        </Menu.Item>
-                        <Menu.Item color="red" onClick={() => setRevokes(k)}>
-                          Revoke…
-                        </Menu.Item>
-                      </Menu.Dropdown>
-                    </Menu>
+                    <Actions of={k.name || k.id}>
+                      <Menu.Item disabled={k.replaced_by !== null} onClick={() => setRotates(k)}>
+                        Rotate…
+                      </Menu.Item>
+                      <Menu.Item color="red" onClick={() => setRevokes(k)}>
+                        Revoke…
+                      </Menu.Item>
+                    </Actions>
                   ),
                 },
               ]}

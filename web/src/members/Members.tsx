@@ -2,6 +2,7 @@ import { Badge, Button, Group, Menu, Modal, NativeSelect, Stack, Text, TextInput
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { failureOf } from "../api/client";
+import { Actions } from "../common/Actions";
 import { Command, Curl, Curls } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { spoken } from "../common/format";
@@ -78,20 +79,13 @@ function List({ circle, title }: { circle: Circle; title: string }) {
                   title: "",
                   cell: (m) => (
                     <Group gap="xs" wrap="nowrap" justify="flex-end">
-                      <Menu position="bottom-end">
-                        <Menu.Target>
-                          <Button size="compact-sm" variant="default" aria-label={`Actions for ${m.email}`}>
-                            ⋯
-                          </Button>
-                        </Menu.Target>
-                        <Menu.Dropdown>
-                          <Menu.Item onClick={() => setChanges(m)}>Change the role…</Menu.Item>
-                          <Menu.Item onClick={() => inviteAgain.mutate(m)}>Invite again</Menu.Item>
-                          <Menu.Item color="red" onClick={() => setRemoves(m)}>
-                            Remove…
-                          </Menu.Item>
-                        </Menu.Dropdown>
-                      </Menu>
+                      <Actions of={m.email}>
+                        <Menu.Item onClick={() => setChanges(m)}>Change the role…</Menu.Item>
+                        <Menu.Item onClick={() => inviteAgain.mutate(m)}>Invite again</Menu.Item>
+                        <Menu.Item color="red" onClick={() => setRemoves(m)}>
+                          Remove…
+                        </Menu.Item>
+                      </Actions>
                       <Curls small label={`As curl: ${m.email}`} of={[["Invite again", { method: "POST", path: `${circle.path}/${m.id}/invitation` }]]} />
                     </Group>
                   ),

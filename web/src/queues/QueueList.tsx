@@ -99,10 +99,10 @@ function chosenOf({ names, set }: Selection): Column<Queue> {
   };
 }
 
-const menu: Column<Queue> = { title: "", cell: (q) => <Actions queue={q} /> };
+const menu: Column<Queue> = { title: "", cell: (q) => <RowActions queue={q} /> };
 
-// Actions opens the menu of a row, which is made when somebody asks for it: most rows never need theirs.
-function Actions({ queue: q }: { queue: Queue }) {
+// RowActions opens the menu of a row, which is made when somebody asks for it: most rows never need theirs.
+function RowActions({ queue: q }: { queue: Queue }) {
   const [asked, setAsked] = useState(false);
   const button = (
     <Button size="compact-sm" variant="default" aria-haspopup="menu" aria-label={`Actions for ${q.name}`} onClick={() => setAsked(true)}>

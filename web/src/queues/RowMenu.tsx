@@ -1,8 +1,9 @@
-import { Button, Menu } from "@mantine/core";
+import { Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useState } from "react";
 import { useActing } from "../api/client";
+import { Actions } from "../common/Actions";
 import { useSay } from "../common/say";
 import { type Queue, turn } from "./data";
 import { Delete } from "./QueuePage";
@@ -29,29 +30,22 @@ export function RowMenu({ queue: q }: { queue: Queue }) {
   };
   return (
     <>
-      <Menu position="bottom-end" defaultOpened>
-        <Menu.Target>
-          <Button size="compact-sm" variant="default" aria-label={`Actions for ${q.name}`}>
-            ⋯
-          </Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          <Menu.Item component={Link} to={`${at}/send`}>
-            Send…
-          </Menu.Item>
-          <Menu.Item component={Link} to={`${at}/messages`}>
-            Look at messages
-          </Menu.Item>
-          <Menu.Item onClick={() => void pause(!q.paused)}>{q.paused ? "Resume" : "Pause"}</Menu.Item>
-          <Menu.Item onClick={() => void navigate({ to: "/t/$tenant/queues/$queue/dead-letters", params: { tenant, queue: q.name }, search: { new: "redrive" } })}>
-            Redrive…
-          </Menu.Item>
-          <Menu.Item onClick={() => setAsks("purge")}>Purge…</Menu.Item>
-          <Menu.Item color="red" onClick={() => setAsks("delete")}>
-            Delete…
-          </Menu.Item>
-        </Menu.Dropdown>
-      </Menu>
+      <Actions of={q.name} opened>
+        <Menu.Item component={Link} to={`${at}/send`}>
+          Send…
+        </Menu.Item>
+        <Menu.Item component={Link} to={`${at}/messages`}>
+          Look at messages
+        </Menu.Item>
+        <Menu.Item onClick={() => void pause(!q.paused)}>{q.paused ? "Resume" : "Pause"}</Menu.Item>
+        <Menu.Item onClick={() => void navigate({ to: "/t/$tenant/queues/$queue/dead-letters", params: { tenant, queue: q.name }, search: { new: "redrive" } })}>
+          Redrive…
+        </Menu.Item>
+        <Menu.Item onClick={() => setAsks("purge")}>Purge…</Menu.Item>
+        <Menu.Item color="red" onClick={() => setAsks("delete")}>
+          Delete…
+        </Menu.Item>
+      </Actions>
       <Suspense>
         {asks === "purge" && <Purge queue={q} close={() => setAsks(undefined)} />}
         {asks === "delete" && <Delete queue={q} close={() => setAsks(undefined)} then={again} />}

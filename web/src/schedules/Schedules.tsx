@@ -1,6 +1,7 @@
 import { Badge, Button, Drawer, Group, Menu, Stack, Text, Title } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { Actions } from "../common/Actions";
 import { Curl, Curls } from "../common/Curl";
 import { Danger } from "../common/Danger";
 import { count, duration } from "../common/format";
@@ -96,21 +97,14 @@ export function Schedules() {
                     title: "",
                     cell: (s) => (
                       <Group gap="xs" wrap="nowrap" justify="flex-end">
-                        <Menu position="bottom-end">
-                          <Menu.Target>
-                            <Button size="compact-sm" variant="default" aria-label={`Actions for ${s.name}`}>
-                              ⋯
-                            </Button>
-                          </Menu.Target>
-                          <Menu.Dropdown>
-                            <Menu.Item onClick={() => act.mutate({ what: "run", s })}>Run now</Menu.Item>
-                            <Menu.Item onClick={() => act.mutate({ what: s.paused ? "resume" : "pause", s })}>{s.paused ? "Resume" : "Pause"}</Menu.Item>
-                            <Menu.Item onClick={() => setEdits(s)}>Edit…</Menu.Item>
-                            <Menu.Item color="red" onClick={() => setDeletes(s)}>
-                              Delete…
-                            </Menu.Item>
-                          </Menu.Dropdown>
-                        </Menu>
+                        <Actions of={s.name}>
+                          <Menu.Item onClick={() => act.mutate({ what: "run", s })}>Run now</Menu.Item>
+                          <Menu.Item onClick={() => act.mutate({ what: s.paused ? "resume" : "pause", s })}>{s.paused ? "Resume" : "Pause"}</Menu.Item>
+                          <Menu.Item onClick={() => setEdits(s)}>Edit…</Menu.Item>
+                          <Menu.Item color="red" onClick={() => setDeletes(s)}>
+                            Delete…
+                          </Menu.Item>
+                        </Actions>
                         <Curls
                           small
                           label={`As curl: ${s.name}`}

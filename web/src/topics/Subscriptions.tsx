@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { must, useActing } from "../api/client";
+import { Actions } from "../common/Actions";
 import { Curls } from "../common/Curl";
 import { pathOf } from "../api/curl";
 import { Danger } from "../common/Danger";
@@ -101,23 +102,16 @@ export function Subscriptions() {
                     title: "",
                     cell: (s) => (
                       <Group gap="xs" wrap="nowrap" justify="flex-end">
-                        <Menu position="bottom-end">
-                          <Menu.Target>
-                            <Button size="compact-sm" variant="default" aria-label={`Actions for ${s.name}`}>
-                              ⋯
-                            </Button>
-                          </Menu.Target>
-                          <Menu.Dropdown>
-                            {!s.topic_subscription && <Menu.Item onClick={() => setEdits(s)}>Edit…</Menu.Item>}
-                            <Menu.Item onClick={() => void turn(s, s.state !== "paused")}>{s.state === "paused" ? "Resume" : "Pause"}</Menu.Item>
-                            <Menu.Item onClick={() => setReplays(s)}>Replay…</Menu.Item>
-                            {!s.topic_subscription && (
-                              <Menu.Item color="red" onClick={() => setDeletes(s)}>
-                                Delete…
-                              </Menu.Item>
-                            )}
-                          </Menu.Dropdown>
-                        </Menu>
+                        <Actions of={s.name}>
+                          {!s.topic_subscription && <Menu.Item onClick={() => setEdits(s)}>Edit…</Menu.Item>}
+                          <Menu.Item onClick={() => void turn(s, s.state !== "paused")}>{s.state === "paused" ? "Resume" : "Pause"}</Menu.Item>
+                          <Menu.Item onClick={() => setReplays(s)}>Replay…</Menu.Item>
+                          {!s.topic_subscription && (
+                            <Menu.Item color="red" onClick={() => setDeletes(s)}>
+                              Delete…
+                            </Menu.Item>
+                          )}
+                        </Actions>
                         <Curls
                           small
                           label={`As curl: ${s.name}`}
