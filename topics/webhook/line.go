@@ -27,6 +27,10 @@ func (p *pusher) enter(h *hook) {
 	if h.at != nil && (!noting || l != nil && h.in == &l.noting) {
 		return
 	}
+	if !noting && h.sending >= h.window {
+		h.again = true // it comes back with the end of one of its attempts, and keeps nobody from what pusher.begin does
+		return
+	}
 	p.leave(h)
 	if l = p.lines[h.id.tenant]; l == nil {
 		l = &line{}
