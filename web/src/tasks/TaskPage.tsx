@@ -13,7 +13,8 @@ import { By } from "../keys/By";
 import { Number } from "../queues/Overview";
 import { running, type Task, useTask } from "./data";
 import { Again } from "./Again";
-import { placeOf, scopeOf, share, StatusBadge, titleOf } from "./Tasks";
+import { scopeOf } from "./scope";
+import { placeOf, share, StatusBadge, titleOf } from "./Tasks";
 
 // TaskPage is how far a task is, and the way to end it.
 export function TaskPage() {

@@ -10,6 +10,7 @@ import { Empty, Loaded, NoMatch } from "../common/states";
 import { Ago } from "../common/Time";
 import { useUrl } from "../common/url";
 import type { Task } from "./data";
+import { scopeOf } from "./scope";
 
 const types = ["purge", "redrive", "replay", "replay_failed", "replay_missing", "topic_subscription", "delete_tenant"] as const;
 const statuses = ["running", "succeeded", "failed", "cancelling", "cancelled"] as const;
@@ -27,19 +28,6 @@ export function StatusBadge({ status }: { status: Task["status"] }) {
 export function share(t: Task): number {
   if (t.status === "succeeded") return 100;
   return t.progress.total > 0 ? Math.min(100, (100 * t.progress.looked) / t.progress.total) : 0;
-}
-
-export function scopeOf(t: Task): string {
-  const s = t.scope;
-  if (s.tenant) return s.tenant;
-  const parts = [s.queue || `${s.topic} › ${s.subscription}`];
-  if (s.to) parts.push(`to ${s.to}`);
-  if (s.filter) parts.push(`filter ${s.filter}`);
-  if (s.message_ids) parts.push(`${s.message_ids} chosen`);
-  if (s.limit) parts.push(`at most ${s.limit}`);
-  if (s.max_rate) parts.push(`at most ${s.max_rate} a second`);
-  if (s.older_than) parts.push(`older than ${s.older_than} s`);
-  return parts.join(", ");
 }
 
 // titleOf is what a task does.
