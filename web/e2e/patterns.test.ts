@@ -15,7 +15,7 @@ test("an endpoint subscribes to a pattern, its secret is rotated for all topics,
   const form = page.getByRole("dialog", { name: "Subscribe to a pattern" });
   await form.getByLabel("Name").fill("partner");
   await form.getByRole("textbox", { name: "Pattern" }).fill("shop.or*");
-  await form.getByText("To an HTTPS endpoint").click();
+  await form.getByText("To a webhook").click();
   await form.getByRole("textbox", { name: "Endpoint" }).fill("http://127.0.0.1:1/hooks");
   await form.getByRole("button", { name: "Subscribe", exact: true }).click();
   await form.getByRole("alert").waitFor(); // a part of a segment is no pattern, as the server says

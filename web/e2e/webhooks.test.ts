@@ -22,7 +22,7 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await page.goto(`/console/t/${tenant.name}/topics/order-events/subscriptions?new=subscription`);
     const dialog = page.getByRole("dialog");
     await dialog.getByLabel("Name").fill("partner");
-    await dialog.getByText("To an HTTPS endpoint").click();
+    await dialog.getByText("To a webhook").click();
     await dialog.getByRole("textbox", { name: "Endpoint" }).fill("http://10.0.0.1/hooks");
     await dialog.getByRole("button", { name: "Subscribe", exact: true }).click();
     await dialog.getByText("endpoint_not_allowed").waitFor();

@@ -28,7 +28,7 @@ export function Curl({ call, then = [], label = "Show as curl" }: { call: Call; 
     <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
       <Popover.Target>
         <Tooltip label={label} disabled={open}>
-          <ActionIcon variant="default" size="input-sm" aria-label={label} className="mono" onClick={() => setOpen(!open)}>
+          <ActionIcon variant="default" size="input-sm" flex="none" aria-label={label} className="mono" onClick={() => setOpen(!open)}>
             {"</>"}
           </ActionIcon>
         </Tooltip>
@@ -50,7 +50,7 @@ export function Curls({ of, label = "Show as curl", small = false }: { of: [name
   return (
     <Popover width={460} position="bottom-end" withArrow shadow="md" trapFocus returnFocus opened={open} onChange={setOpen}>
       <Popover.Target>
-        <ActionIcon variant="default" size={small ? 26 : "input-sm"} aria-label={label} title={label} className="mono" onClick={() => setOpen(!open)}>
+        <ActionIcon variant="default" size={small ? 26 : "input-sm"} flex="none" aria-label={label} title={label} className="mono" onClick={() => setOpen(!open)}>
           {"</>"}
         </ActionIcon>
       </Popover.Target>

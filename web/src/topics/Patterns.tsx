@@ -277,7 +277,7 @@ function Holds({ name, webhook }: { name: string; webhook: boolean }) {
 
 const targets = [
   { value: "queue", label: "To a queue" },
-  { value: "endpoint", label: "To an HTTPS endpoint" },
+  { value: "endpoint", label: "To a webhook" },
   { value: "target_topic", label: "To a topic" },
 ] as const;
 

@@ -69,7 +69,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
               onChange={(v) => setTo(v === "webhook" || v === "topic" ? v : "queue")}
               data={[
                 { value: "queue", label: "To a queue" },
-                { value: "webhook", label: "To an HTTPS endpoint" },
+                { value: "webhook", label: "To a webhook" },
                 { value: "topic", label: "To a topic" },
               ]}
             />
