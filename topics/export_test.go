@@ -12,6 +12,9 @@ import (
 // MemoryMessages is MaxLogMessages of the in-memory engine.
 const MemoryMessages = memoryMessages
 
+// MaxDelivering is how many calls to queues and webhooks are under way at the same time.
+const MaxDelivering = maxDelivering
+
 // Stop ends what goes on in the background, as the death of the server does.
 func (s *Store) Stop() { s.end() }
 

@@ -55,6 +55,7 @@ type carried struct {
 	record
 	rules []rule // one for each version
 	busy  bool   // a delivery is under way
+	slow  bool   // it is brought what there is behind the others
 	tries int    // deliveries in a row that did not get through
 	until time.Time
 	timer clock.Timer
@@ -87,6 +88,7 @@ type result struct {
 	mark                         int64  // of a webhook: up to where it does not need the log; 0: it is not known
 	expired                      bool   // all that came before `to` and is not kept any more was dropped
 	trouble                      string // "=": as before
+	slow                         bool   // what it gets next comes behind what others get
 	retry, grave                 bool   // it is to be tried again, after a while that grows where something is wrong
 	damaged                      []int64
 }
@@ -173,6 +175,14 @@ func (r *round) places() []int64 {
 		list = append(list[:maxPages/2], list[len(list)-maxPages/2:]...)
 	}
 	return list
+}
+
+// rank says who is brought messages first.
+func (c *carried) rank() int {
+	if c.slow {
+		return 1
+	}
+	return 0
 }
 
 func (c *carried) ready(now time.Time) bool { return !c.busy && c.paused == 0 && !now.Before(c.until) }
@@ -335,6 +345,7 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 			here = append(here, c)
 		}
 	}
+	slices.SortStableFunc(here, func(a, b *carried) int { return a.rank() - b.rank() })
 	if skip := max(place, f.floor); skip > place || len(f.page) == 0 && f.last > place {
 		// What came next was not kept for so long, or is lost.
 		if skip == place {
@@ -567,7 +578,7 @@ func (r *round) collect(over <-chan time.Time) []result {
 		select {
 		case res := <-r.results:
 			r.pending--
-			res.sub.busy = false
+			res.sub.busy, res.sub.slow = false, res.slow
 			list = append(list, res)
 		case <-over:
 			over = nil

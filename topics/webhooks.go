@@ -74,6 +74,9 @@ type Handed struct {
 	Overflowed int64
 	// Early are how many were dropped because they were published before the endpoint had confirmed that it wants any.
 	Early int64
+	// Slow: the endpoint has not taken the last message that it was sent, or none yet, as one that hangs. What else is there to be
+	// delivered need not wait for what it gets next.
+	Slow bool
 }
 
 // Gap is a part of a topic's log of which a webhook has taken nothing, because it was disabled or held as many messages as it may.
@@ -114,7 +117,7 @@ func (r *round) hand(ctx context.Context, p parcel) result {
 		return r.buryRefused(ctx, p, got)
 	}
 	res := p.count(max(got.Reached, p.from), 0)
-	res.mark = got.Mark
+	res.mark, res.slow = got.Mark, got.Slow
 	res.delivered, res.dropped = res.delivered-got.Early, res.dropped+got.Early
 	switch {
 	case got.Disabled:

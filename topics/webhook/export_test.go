@@ -67,6 +67,7 @@ const (
 	Host       = hostSlots
 	Slots      = slots
 	FewTurns   = fewTurns
+	MaxTurns   = maxTurns
 	Kept       = keptAtMost
 )
 
@@ -79,6 +80,13 @@ func (s *Store) Idle() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.working == 0 && p.unnoted == 0
+}
+
+// Unnoted returns how many results wait for a turn in which they are noted.
+func (s *Store) Unnoted() int {
+	s.pusher.mu.Lock()
+	defer s.pusher.mu.Unlock()
+	return s.pusher.unnoted
 }
 
 // Parked returns how many tenants have webhooks that wait for a host, of each host.

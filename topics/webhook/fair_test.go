@@ -100,3 +100,58 @@ func TestATenantWithMuchToNoteLeavesTurnsToAnother(t *testing.T) {
 		}
 	})
 }
+
+// When many endpoints fail at the same time, what is to be noted of one that takes what it is sent does not wait for all of it.
+func TestWhatIsDeliveredDoesNotWaitForWhatFails(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		const failing = 5 * webhook.MaxTurns
+		bad, good := newReceiver(t, answering(http.StatusInternalServerError)), newReceiver(t, nil)
+		noisy, small := w.topic(t, "", topics.Settings{}), w.topic(t, "", topics.Settings{})
+		var ways []topics.Way
+		for i := range failing {
+			ways = append(ways, w.hook(t, noisy, fmt.Sprint("h", i), webhook.Endpoint{URL: bad.URL}))
+		}
+		well := w.hook(t, small, "a", webhook.Endpoint{URL: good.URL})
+		attempted := func(n int64) func(webhook.Status) bool {
+			return func(s webhook.Status) bool { return s.Attempts == n }
+		}
+		w.publish(t, noisy, "first")
+		w.publish(t, small, "first")
+		for _, way := range append(ways, well) {
+			w.reaches(t, way, "the first is noted", attempted(1))
+		}
+		until(t, "nothing is left to do", w.Idle)
+
+		var hold atomic.Bool
+		var held atomic.Int64
+		turns := make(chan struct{})
+		goOn := sync.OnceFunc(func() {
+			hold.Store(false)
+			close(turns)
+		})
+		t.Cleanup(goOn)
+		hold.Store(true)
+		w.SetStep(func(done string) error {
+			if done == "settling" && hold.Load() {
+				held.Add(1)
+				<-turns
+			}
+			return nil
+		})
+		w.publish(t, noisy, "second")
+		until(t, "all have failed", func() bool { return held.Load() == webhook.MaxTurns && w.Unnoted() == failing-webhook.MaxTurns })
+		w.publish(t, small, "second")
+		until(t, "it has arrived", func() bool { return w.Unnoted() == failing-webhook.MaxTurns+1 })
+		for range webhook.MaxTurns + 1 {
+			turns <- struct{}{} // in the order in which they came
+		}
+		w.reaches(t, well, "it is noted with the first turn", attempted(2))
+		if n := held.Load(); n > 2*webhook.MaxTurns+1 {
+			t.Errorf("%d turns were needed", n)
+		}
+		goOn()
+		for _, way := range ways {
+			w.reaches(t, way, "the others are noted", attempted(2))
+		}
+	})
+}

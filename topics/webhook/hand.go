@@ -97,6 +97,7 @@ func (s *Store) Deliver(ctx context.Context, w topics.Way, set topics.WaySetting
 	}
 	got, lent, err := s.enqueue(ctx, id, args)
 	s.pusher.brought(ctx, l, lent, err)
+	got.Slow = s.pusher.slow(id)
 	return got, err
 }
 

@@ -6,15 +6,36 @@ import (
 	"github.com/sluicemq/sluice/tenants"
 )
 
-// line is the webhooks of a tenant that wait for their turn, each in one of the lists. Nobody stays in it who can have no turn until an
-// attempt ends, of its own or at its host: others would wait behind it.
+// oftenWell is how many turns are of webhooks whose endpoints take what they are sent, for each one of the others, while both wait.
+const oftenWell = 7
+
+// line is the webhooks of a tenant that wait for their turn. Those whose endpoints take what they are sent do not wait for what there is to be
+// done about the others: much is, and at the same time, when many hang.
 type line struct {
+	well, others queue
+	turns        int // since the last one of the others
+}
+
+func (l *line) of(h *hook) *queue {
+	if h.well {
+		return &l.well
+	}
+	return &l.others
+}
+
+func (l *line) empty() bool { return l.well.empty() && l.others.empty() }
+
+// queue is a part of a line, each webhook in one of the lists. Nobody stays in it who can have no turn until an
+// attempt ends, of its own or at its host: others would wait behind it.
+type queue struct {
 	// noting have something to note, or nothing under way, so that nothing but a look at Redis says what there is to do. They have
 	// their turn whatever is under way.
 	noting list.List
 	ready  list.List // others
 	noted  bool      // the last turn was of noting: they take turns with ready
 }
+
+func (q *queue) empty() bool { return q.noting.Len()+q.ready.Len() == 0 }
 
 // enter puts a webhook into the line. It is called locked.
 func (p *pusher) enter(h *hook) {
@@ -24,7 +45,7 @@ func (p *pusher) enter(h *hook) {
 	}
 	noting := len(h.results) > 0 || h.blind()
 	l := p.lines[h.id.tenant]
-	if h.at != nil && (!noting || l != nil && h.in == &l.noting) {
+	if h.at != nil && (!noting || l != nil && h.in == &l.of(h).noting) {
 		return
 	}
 	if !noting && h.sending >= h.window {
@@ -37,8 +58,8 @@ func (p *pusher) enter(h *hook) {
 		p.lines[h.id.tenant] = l
 		p.line = append(p.line, h.id.tenant)
 	}
-	if h.in = &l.ready; noting {
-		h.in = &l.noting
+	if h.in = &l.of(h).ready; noting {
+		h.in = &l.of(h).noting
 	}
 	h.at = h.in.PushBack(h)
 	p.hire()
@@ -74,7 +95,7 @@ func (p *pusher) next() (*hook, int) {
 		}
 		l := p.lines[t]
 		h, n := p.pick(t, l)
-		if l.noting.Len()+l.ready.Len() > 0 {
+		if !l.empty() {
 			p.line = append(p.line, t)
 		} else {
 			delete(p.lines, t)
@@ -120,15 +141,29 @@ func (p *pusher) rivalled(t tenants.ID) bool {
 }
 
 // pick takes one of a tenant's webhooks out of its line. It is nil when none may have its turn. It is called locked.
-func (p *pusher) pick(t tenants.ID, l *line) (*hook, int) {
-	l.noted = !l.noted
-	if l.noted {
-		if h := p.first(&l.noting); h != nil {
+func (p *pusher) pick(t tenants.ID, l *line) (h *hook, n int) {
+	if l.turns < oftenWell {
+		if h, n = p.pickOf(t, &l.well); h != nil {
+			l.turns++
+			return h, n
+		}
+	}
+	l.turns = 0
+	if h, n = p.pickOf(t, &l.others); h == nil {
+		h, n = p.pickOf(t, &l.well)
+	}
+	return h, n
+}
+
+func (p *pusher) pickOf(t tenants.ID, q *queue) (*hook, int) {
+	q.noted = !q.noted
+	if q.noted {
+		if h := p.first(&q.noting); h != nil {
 			return h, p.allowance(h)
 		}
 	}
 	for p.room(t) > 0 {
-		h := p.first(&l.ready)
+		h := p.first(&q.ready)
 		if h == nil {
 			break
 		}
@@ -145,7 +180,7 @@ func (p *pusher) pick(t tenants.ID, l *line) (*hook, int) {
 			p.call(h.config.host, 1)
 		}
 	}
-	if h := p.first(&l.noting); h != nil {
+	if h := p.first(&q.noting); h != nil {
 		return h, p.allowance(h)
 	}
 	return nil, 0

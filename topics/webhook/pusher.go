@@ -96,6 +96,7 @@ type hook struct {
 	results        []result // of attempts, to be noted
 	sending        int
 	window         int
+	well           bool  // the endpoint has taken what it was sent last
 	mark           int64 // the last one that was noted
 	paced          int   // requests a second that its delivery policy allows, as Redis has been told; -1: it was not told
 	used           int64 // when it last had its turn, ms
@@ -250,7 +251,7 @@ func (p *pusher) begin(id identity, n int) loan {
 	if h == nil || h.config == nil || h.damaged || h.running || h.at != nil || len(h.results) > 0 {
 		return loan{}
 	}
-	if l := p.lines[id.tenant]; l != nil && l.ready.Len() > 0 {
+	if l := p.lines[id.tenant]; l != nil && (l.well.ready.Len() > 0 || !h.well && l.others.ready.Len() > 0) {
 		return loan{}
 	}
 	h.wanted = true
@@ -261,6 +262,14 @@ func (p *pusher) begin(id identity, n int) loan {
 	p.reserve(h, n)
 	p.onHost(h.config.host, n)
 	return loan{h, h.config, n, min(h.each, h.few)}
+}
+
+// slow reports whether a webhook has not taken what it was sent last.
+func (p *pusher) slow(id identity) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hooks[id]
+	return h != nil && !h.well
 }
 
 // brought ends the turn that begin began. reply is what enqueue.lua says of what is lent, and err why it did not.
@@ -437,8 +446,10 @@ func (h *hook) sized(looked, lent, carried int, tooMany bool) {
 func (h *hook) learn(v *verdict, most int) {
 	switch v.health {
 	case healthy:
+		h.well = true
 		h.window = min(h.window+1, most)
 	case failing, disabling:
+		h.well = false
 		h.window = max(h.window/2, 1)
 	case neutral:
 		if v.peace > 0 {
