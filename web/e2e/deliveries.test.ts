@@ -57,6 +57,10 @@ test("what failed anywhere is found, filtered, opened, and sent again", async ()
     await page.getByLabel("Since").selectOption("Last hour");
     await page.getByLabel("Status").selectOption("retrying");
     await page.getByText("Nothing matches retrying, HTTP 5xx, topic orders").waitFor();
+    await page.getByRole("button", { name: "Resend all matching…" }).click();
+    await page.getByRole("dialog").getByText("there is nothing to send again").waitFor();
+    expect(await page.getByRole("dialog").getByRole("button", { name: "Resend", exact: true }).isDisabled()).toBe(true);
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
     await page.goBack();
     await table.getByRole("link", { name: id }).click();
     await page.getByRole("dialog").getByText("The endpoint answered 503").waitFor();

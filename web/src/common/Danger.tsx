@@ -9,6 +9,7 @@ type Props = {
   children: ReactNode; // what goes, how much, of whom
   name?: string; // what must be typed; undefined where the harm has a bound
   verb: string;
+  nothing?: boolean; // there is nothing of which to do it
   call: Call;
   then?: Call[]; // where it takes more than one
   run: () => Promise<unknown>;
@@ -16,11 +17,11 @@ type Props = {
 };
 
 // Danger asks before something is done that cannot be undone. What has no bound wants its name typed.
-export function Danger({ title, children, name, verb, call, then, run, close }: Props) {
+export function Danger({ title, children, name, verb, nothing, call, then, run, close }: Props) {
   const [typed, setTyped] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
-  const ready = name === undefined || typed === name;
+  const ready = !nothing && (name === undefined || typed === name);
   const go = async () => {
     if (!ready || busy) return;
     setBusy(true);

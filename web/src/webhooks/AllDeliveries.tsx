@@ -190,11 +190,13 @@ function Resend({ filter, close }: { filter: DeliveriesFilter; close: () => void
     staleTime: 0,
     queryFn: () => must(api.GET(path, { params: { query: { ...body, limit: counted } } })),
   });
+  const nothing = found.data?.data.length === 0 && !found.data.next_cursor;
   const messages = new Set(found.data?.data.map((d) => `${d.topic}/${d.subscription}/${d.id}`)).size;
   return (
     <Danger
       title="Resend all matching"
       verb="Resend"
+      nothing={nothing}
       close={close}
       call={{ method: "POST", path: `${path}/resend`, body }}
       run={async () => {
@@ -209,18 +211,26 @@ function Resend({ filter, close }: { filter: DeliveriesFilter; close: () => void
         void client.invalidateQueries({ queryKey: ["all deliveries"] });
       }}
     >
-      This sends again what matches <b>{inWords(body)}</b>, as far as it {status === "failed" ? "has failed" : "waits for its next attempt"} still:{" "}
-      <b>
-        {found.data ? (
-          <>
-            {found.data.next_cursor ? "at least " : "at most "}
-            {count(messages)} {messages === 1 ? "message" : "messages"}
-          </>
-        ) : (
-          "…"
-        )}
-      </b>
-      , each with the same id as before.
+      {nothing ? (
+        <>
+          Nothing matches <b>{inWords(body)}</b>, so there is nothing to send again.
+        </>
+      ) : (
+        <>
+          This sends again what matches <b>{inWords(body)}</b>, as far as it {status === "failed" ? "has failed" : "waits for its next attempt"} still:{" "}
+          <b>
+            {found.data ? (
+              <>
+                {found.data.next_cursor ? "at least " : "at most "}
+                {count(messages)} {messages === 1 ? "message" : "messages"}
+              </>
+            ) : (
+              "…"
+            )}
+          </b>
+          , each with the same id as before.
+        </>
+      )}
     </Danger>
   );
 }
