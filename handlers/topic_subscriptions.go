@@ -54,8 +54,9 @@ type TopicSubscription struct {
 	// What the filter policy looks at.
 	FilterScope string `json:"filter_scope" enums:"attributes,body"`
 	// Applying: some topics are as they were before the last change. Active: all follow, but those that failed; those to come do so
-	// in either state. Deleting: some topics have the subscription still.
-	State string `json:"state" enums:"active,applying,deleting"`
+	// in either state. Deleting: some topics have the subscription still. Broken: what is stored of it is damaged, and no topic follows;
+	// delete it and make it again.
+	State string `json:"state" enums:"active,applying,deleting,broken"`
 	// How many topics could not follow.
 	FailedTopics int64 `json:"failed_topics" example:"0"`
 	// Why, for up to five of them.
@@ -173,7 +174,7 @@ func (a *API) topicSubscriptionCondition(c echo.Context) (topics.Condition, erro
 //	@Failure		403					{object}	Problem					"The tenant has as many topic subscriptions as it may have"
 //	@Failure		404					{object}	Problem					"No such tenant"
 //	@Failure		408					{object}	Problem					"The body did not arrive in time"
-//	@Failure		409					{object}	Problem					"It is being deleted (`topic_subscription_deleting`)"
+//	@Failure		409					{object}	Problem					"It is being deleted (`topic_subscription_deleting`), or damaged (`topic_subscription_damaged`)"
 //	@Failure		412					{object}	Problem					"If-Match or If-None-Match did not hold"
 //	@Failure		413					{object}	Problem					"The body is too large"
 //	@Failure		415					{object}	Problem					"The body is not JSON"
@@ -246,7 +247,7 @@ func (a *API) spread(c echo.Context, s topics.TopicSubscription) error {
 //	@Failure		400					{object}	Problem					"The request is malformed"
 //	@Failure		404					{object}	Problem					"No such topic subscription"
 //	@Failure		408					{object}	Problem					"The body did not arrive in time"
-//	@Failure		409					{object}	Problem					"It is being deleted (`topic_subscription_deleting`)"
+//	@Failure		409					{object}	Problem					"It is being deleted (`topic_subscription_deleting`), or damaged (`topic_subscription_damaged`)"
 //	@Failure		412					{object}	Problem					"If-Match or If-None-Match did not hold"
 //	@Failure		413					{object}	Problem					"The body is too large"
 //	@Failure		415					{object}	Problem					"The body is not JSON"
@@ -354,6 +355,7 @@ type MatchingTopic struct {
 //	@Header			200					{string}	Link				"The next part, with rel=next"
 //	@Failure		400					{object}	Problem				"The request is malformed"
 //	@Failure		404					{object}	Problem				"No such topic subscription"
+//	@Failure		409					{object}	Problem				"It is damaged (`topic_subscription_damaged`)"
 //	@Failure		415					{object}	Problem				"The request has a Content-Encoding"
 //	@Failure		422					{object}	Problem				"A value is not allowed"
 //	@Router			/v1/topic_subscriptions/{topic_subscription}/topics [get]
@@ -393,7 +395,7 @@ func (a *API) listMatchingTopics(c echo.Context) error {
 //	@Success		200					{object}	WebhookSecrets	"The secrets"
 //	@Failure		400					{object}	Problem			"The request is malformed"
 //	@Failure		404					{object}	Problem			"No such topic subscription"
-//	@Failure		409					{object}	Problem			"It leads to a queue or topic (`not_a_webhook`)"
+//	@Failure		409					{object}	Problem			"It leads to a queue or topic (`not_a_webhook`), or is damaged (`topic_subscription_damaged`)"
 //	@Failure		415					{object}	Problem			"The request has a Content-Encoding"
 //	@Failure		422					{object}	Problem			"A value is not allowed"
 //	@Router			/v1/topic_subscriptions/{topic_subscription}/secret [get]
@@ -426,7 +428,7 @@ func (a *API) getTopicSubscriptionSecret(c echo.Context) error {
 //	@Failure		400					{object}	Problem			"The request is malformed"
 //	@Failure		404					{object}	Problem			"No such topic subscription"
 //	@Failure		408					{object}	Problem			"The body did not arrive in time"
-//	@Failure		409					{object}	Problem			"It leads to a queue or topic (`not_a_webhook`), or is being deleted (`topic_subscription_deleting`), or five secrets sign already (`too_many_secrets`)"
+//	@Failure		409					{object}	Problem			"It leads to a queue or topic (`not_a_webhook`), or is being deleted (`topic_subscription_deleting`) or damaged (`topic_subscription_damaged`), or five secrets sign already (`too_many_secrets`)"
 //	@Failure		413					{object}	Problem			"The body is too large"
 //	@Failure		415					{object}	Problem			"The body is not JSON"
 //	@Failure		422					{object}	Problem			"A value is not allowed"

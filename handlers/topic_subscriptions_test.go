@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/topics"
@@ -312,4 +313,36 @@ func TestATopicSubscriptionNeedsNoTask(t *testing.T) {
 	h.followed("/v1/topic_subscriptions/all")
 	h.do("POST", "/v1/topics/t/messages", "x").is(201)
 	diff(t, "what the queue gets", []string{"x"}, h.carried(q, 1))
+}
+
+// Of a topic subscription that is damaged each method says so, and it is deleted like another one.
+func TestATopicSubscriptionThatIsDamaged(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, redistest.Options{})
+	h := newAPITest(t, onServer(redis))
+	h.spreading()
+	const one = "/v1/topic_subscriptions/ill"
+	body := `{"pattern":"a.*","queue":"` + queueName(h.queue(`{}`)) + `"}`
+	h.json("PUT", one, body).is(201)
+	h.followed(one)
+	h.json("PUT", "/v1/topics/a.x", `{}`).is(201)
+	h.must(h.engine(redis).Single().HSet(t.Context(), engine.TenantKey(h.tenant.ID.String(), "topic-subscriptions"), "ill", "{").Err())
+	h.json("PUT", "/v1/topics/a.y", `{}`).is(201)
+	var s handlers.TopicSubscription
+	h.do("GET", one, "").is(200).into(&s)
+	if s.Name != "ill" || s.State != "broken" {
+		t.Errorf("got %+v", s)
+	}
+	if list := h.do("GET", "/v1/topic_subscriptions", "").is(200); !strings.Contains(string(list.body), `"state":"broken"`) {
+		t.Errorf("the list: %s", list.body)
+	}
+	h.json("PUT", one, body).problem(409, "topic_subscription_damaged")
+	h.json("PATCH", one, `{"pattern":"b.*"}`).problem(409, "topic_subscription_damaged")
+	h.do("GET", one+"/topics", "").problem(409, "topic_subscription_damaged")
+	h.do("GET", one+"/secret", "").problem(409, "topic_subscription_damaged")
+	h.json("POST", one+"/rotate_secret", `{}`).problem(409, "topic_subscription_damaged")
+	h.do("DELETE", one, "", "If-Match", `"`+s.ETag+`"`).is(202)
+	until(t, "it is gone", func() bool { return h.do("GET", one, "").status == 404 })
+	h.do("GET", "/v1/topics/a.x/subscriptions/pattern.ill", "").problem(404, "subscription_not_found")
+	h.json("PUT", one, body).is(201)
 }

@@ -65,6 +65,9 @@ func (s *Store) ForgetTopics() {
 	})
 }
 
+// PatternsKey is the key that holds a tenant's topic subscriptions.
+func PatternsKey(t tenants.ID) string { return patternKeys(t)[1] }
+
 // Source is the name by which a queue knows a subscription.
 func Source(topicUID, uid string) string { return source(topicUID, uid) }
 

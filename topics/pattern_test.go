@@ -640,3 +640,62 @@ func TestAPatternOutlivesItsQueue(t *testing.T) {
 		}
 	})
 }
+
+// What is stored of a topic subscription is damaged. Topics are made and follow the others all the same, what it has subscribed stays,
+// who asks is told, and who deletes it and makes it again gets what is published again. Another tenant sees nothing of it.
+func TestADamagedPatternStopsNoOther(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		db := w.engine.Single()
+		for _, how := range []string{"{", "", `{"uid":"x","v":"one"}`, `{"uid":"u","version":1}`, `{}`} {
+			w.tenant = w.newTenant(t)
+			other := *w
+			other.tenant = w.newTenant(t)
+			before, q, sound := w.topicNamed(t, "a.before", topics.Settings{}), w.queue(t, "", nil), w.queue(t, "", nil)
+			w.wild(t, "ill", "a.*", q)
+			w.wild(t, "sound", "a.*", sound)
+			must(t, db.HSet(t.Context(), topics.PatternsKey(w.tenant), "ill", how).Err())
+
+			second := w.another(t)
+			after := second.topicNamed(t, "a.after", topics.Settings{})
+			must(t, second.Sweep(t.Context(), w.tenant))
+			w.wantSubscribed(t, before, "pattern.ill", "pattern.sound")
+			w.wantSubscribed(t, after, "pattern.sound")
+			w.publish(t, before, "one")
+			w.settled(t, before, "pattern.ill", "pattern.sound")
+			if got := [2]int{len(w.drain(t, q)), len(w.drain(t, sound))}; got != [2]int{1, 1} {
+				t.Errorf("%q: they got %v messages", how, got)
+			}
+			elsewhere := other.topicNamed(t, "a.x", topics.Settings{})
+			other.wantSubscribed(t, elsewhere)
+
+			list, _, err := w.ListTopicSubscriptions(t.Context(), w.tenant, "", "", 100)
+			must(t, err)
+			if len(list) != 2 || list[0].State != topics.Damaged || list[1].State != topics.Applied {
+				t.Errorf("%q: it lists %+v", how, list)
+			}
+			set := topics.SubscriptionSettings{Queue: q}
+			_, _, put := w.PutTopicSubscription(t.Context(), w.tenant, "ill", "a.*", set, topics.Condition{})
+			_, update := w.UpdateTopicSubscription(t.Context(), w.tenant, "ill", topics.Condition{}, func(string, topics.SubscriptionSettings) (string, topics.SubscriptionSettings, error) {
+				return "b.*", set, nil
+			})
+			_, _, matching := w.MatchingTopics(t.Context(), w.tenant, "ill", "", 10)
+			_, signing := w.TopicSubscriptionSigning(t.Context(), w.tenant, "ill")
+			_, rotated := w.RotateTopicSubscription(t.Context(), w.tenant, "ill", func(topics.Signing) (string, error) { return "s", nil })
+			for what, err := range map[string]error{"replaced": put, "changed": update, "matched": matching, "shown": signing, "rotated": rotated} {
+				if !errors.Is(err, topics.ErrTopicSubscriptionDamaged) {
+					t.Errorf("%q is %s: %v", how, what, err)
+				}
+			}
+			if _, err := w.DeleteTopicSubscription(t.Context(), w.tenant, "ill", topics.Condition{ETag: "another"}); !errors.Is(err, topics.ErrTopicSubscriptionPrecondition) {
+				t.Errorf("%q is deleted beside its ETag: %v", how, err)
+			}
+			gone, err := w.DeleteTopicSubscription(t.Context(), w.tenant, "ill", topics.Condition{ETag: list[0].ETag})
+			must(t, err)
+			w.spread(t, gone, tasks.MaxItems)
+			w.wantSubscribed(t, before, "pattern.sound")
+			w.wild(t, "ill", "a.*", q)
+			w.wantSubscribed(t, before, "pattern.ill", "pattern.sound")
+			w.wantSubscribed(t, after, "pattern.ill", "pattern.sound")
+		}
+	})
+}

@@ -74,8 +74,12 @@ func (tp *topic) conformTo(ctx context.Context, list []*pattern) (map[string]Top
 	}
 	failures := map[string]TopicFailure{}
 	for _, p := range list {
-		err := tp.conformOne(ctx, p, have[p.name])
+		r := have[p.name]
 		delete(have, p.name)
+		if p.damaged {
+			continue // what the topic has of it stays as it is
+		}
+		err := tp.conformOne(ctx, p, r)
 		if f, lasting := failure(tp.at.name, err); lasting {
 			failures[p.name] = f
 		} else if err != nil {
@@ -171,7 +175,7 @@ func (tp *topic) conformNoting(ctx context.Context, known *patterns) (*patterns,
 func (s *Store) noteFailure(ctx context.Context, t tenants.ID, name string, f TopicFailure) error {
 	for range maxStale {
 		p, err := s.findPattern(ctx, t, name)
-		if err != nil || p == nil || slices.ContainsFunc(p.Failures, func(have TopicFailure) bool { return have.Topic == f.Topic }) {
+		if err != nil || p == nil || p.damaged || slices.ContainsFunc(p.Failures, func(have TopicFailure) bool { return have.Topic == f.Topic }) {
 			return err
 		}
 		p.Failed++
@@ -203,7 +207,7 @@ func (y *tally) add(f TopicFailure) {
 func (s *Store) closeWalk(ctx context.Context, t tenants.ID, name string, of Owner, y tally) error {
 	for range maxStale {
 		p, err := s.findPattern(ctx, t, name)
-		if err != nil || p == nil || p.owner() != of {
+		if err != nil || p == nil || p.damaged || p.owner() != of {
 			return err
 		}
 		if p.Applied == of.Version && p.Failed == y.Failed && slices.Equal(p.Failures, y.Failures) && !p.Deleting {
@@ -333,7 +337,15 @@ type sweeping struct {
 
 func (s *Store) beginSweep(ctx context.Context, t tenants.ID) (*sweeping, error) {
 	begun, err := s.readPatterns(ctx, t, "", nil)
-	return &sweeping{begun: begun, now: begun, found: map[string]*tally{}}, err
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range begun.list {
+		if p.damaged {
+			s.logger.Error("a topic subscription cannot be read; no topic follows it", "tenant", t.String(), "name", p.name)
+		}
+	}
+	return &sweeping{begun: begun, now: begun, found: map[string]*tally{}}, nil
 }
 
 // visit brings a topic to what the topic subscriptions say.

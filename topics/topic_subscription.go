@@ -39,6 +39,9 @@ var (
 	ErrTopicSubscriptionDeleting = &errs.Error{Kind: errs.Conflict, Code: "topic_subscription_deleting",
 		Message: "The topic subscription is being deleted: some topics have its subscription still.",
 		Fix:     "Wait until GET /v1/topic_subscriptions/{name} says 404, or choose another name."}
+	ErrTopicSubscriptionDamaged = &errs.Error{Kind: errs.Conflict, Code: "topic_subscription_damaged",
+		Message: "What is stored of the topic subscription cannot be read. No further topic is subscribed by it; those that are stay so.",
+		Fix:     "Delete the topic subscription and make it again, or restore the storage from a backup."}
 	// ErrOwned says that a subscription stems from a topic subscription.
 	ErrOwned = &errs.Error{Kind: errs.Conflict, Code: "subscription_owned", Message: "The subscription stems from a topic subscription, and changes only with it."}
 )
@@ -89,6 +92,7 @@ const (
 	Applying TopicSubscriptionState = "applying" // some topics may still be as they were before the last change
 	Applied  TopicSubscriptionState = "active"   // all follow, but those that failed
 	Deleting TopicSubscriptionState = "deleting" // some topics may still have its subscription
+	Damaged  TopicSubscriptionState = "broken"   // what is stored of it cannot be read: no topic follows
 )
 
 // TopicFailure is why a topic that matches has no subscription, or one by older settings.
@@ -107,18 +111,38 @@ type pattern struct {
 	Failed   int64          `json:"failed,omitempty"`
 	Failures []TopicFailure `json:"failures,omitempty"`
 
-	name string
-	raw  string // its text
+	name    string
+	raw     string // its text
+	damaged bool   // that cannot be read
+}
+
+// parsePattern reads a topic subscription. One that is damaged says nothing of the others.
+func parsePattern(name, raw string) *pattern {
+	p := &pattern{name: name, raw: raw}
+	err := json.Unmarshal([]byte(raw), p)
+	if err == nil {
+		_, err = p.settings()
+	}
+	if err == nil && !p.Deleting {
+		err = ValidPattern(p.Pattern)
+	}
+	if err != nil || p.UID == "" || p.Version == 0 {
+		return &pattern{name: name, raw: raw, damaged: true}
+	}
+	return p
 }
 
 func (p *pattern) owner() Owner { return Owner{p.UID, p.Version} }
 
 // wants reports whether a topic of this name is to have a subscription. None leads to itself.
 func (p *pattern) wants(topicName string) bool {
-	return !p.Deleting && p.Queue != queues.TopicTarget(topicName) && matches(p.Pattern, topicName)
+	return !p.Deleting && !p.damaged && p.Queue != queues.TopicTarget(topicName) && matches(p.Pattern, topicName)
 }
 
 func (p *pattern) show() (TopicSubscription, error) {
+	if p.damaged {
+		return TopicSubscription{Name: p.name, State: Damaged, Created: at(0), Updated: at(0), ETag: etag("", p.raw)}, nil
+	}
 	set, err := p.settings()
 	if err != nil {
 		return TopicSubscription{}, engine.ErrBroken.Because(err)
@@ -156,11 +180,7 @@ func (s *Store) readPatterns(ctx context.Context, t tenants.ID, name string, kno
 		return known, nil
 	}
 	for i := 1; i+1 < len(list); i += 2 {
-		p := &pattern{name: engine.Text(list, i), raw: engine.Text(list, i+1)}
-		if err := json.Unmarshal([]byte(p.raw), p); err != nil {
-			return nil, engine.ErrBroken.Because(fmt.Errorf("read a topic subscription: %w", err))
-		}
-		out.list = append(out.list, p)
+		out.list = append(out.list, parsePattern(engine.Text(list, i), engine.Text(list, i+1)))
 	}
 	slices.SortFunc(out.list, func(a, b *pattern) int { return cmp.Compare(a.name, b.name) })
 	return out, nil
@@ -260,6 +280,9 @@ func (s *Store) putPattern(ctx context.Context, t tenants.ID, name string, have 
 	if !holds(cond, have != nil, tag) {
 		return TopicSubscription{}, ErrTopicSubscriptionPrecondition
 	}
+	if have != nil && have.damaged {
+		return TopicSubscription{}, ErrTopicSubscriptionDamaged
+	}
 	text, set, err := f(shown)
 	if err == nil {
 		err = s.validatePattern(ctx, t, text, &set, before)
@@ -323,7 +346,7 @@ const matchingPage = 1000
 // MatchingTopics returns up to limit names of topics that match a topic subscription and come after the name after, and the name after which
 // the next page goes on, or "". It reads names only, a thousand a call; a tenant has at most 10,000 topics.
 func (s *Store) MatchingTopics(ctx context.Context, t tenants.ID, name, after string, limit int) ([]string, string, error) {
-	p, err := s.knownPattern(ctx, t, name)
+	p, err := s.soundPattern(ctx, t, name)
 	if err != nil {
 		return nil, "", err
 	}
@@ -366,7 +389,7 @@ func (p *pattern) signing() (Signing, error) {
 
 // TopicSubscriptionSigning returns what the webhooks of a topic subscription sign with.
 func (s *Store) TopicSubscriptionSigning(ctx context.Context, t tenants.ID, name string) (Signing, error) {
-	p, err := s.knownPattern(ctx, t, name)
+	p, err := s.soundPattern(ctx, t, name)
 	if err != nil {
 		return Signing{}, err
 	}
@@ -377,7 +400,7 @@ func (s *Store) TopicSubscriptionSigning(ctx context.Context, t tenants.ID, name
 // once. Those that are there follow by the task of PlanSpread.
 func (s *Store) RotateTopicSubscription(ctx context.Context, t tenants.ID, name string, f func(Signing) (secrets string, err error)) (TopicSubscription, error) {
 	for range maxStale {
-		p, err := s.knownPattern(ctx, t, name)
+		p, err := s.soundPattern(ctx, t, name)
 		if err != nil {
 			return TopicSubscription{}, err
 		}
@@ -441,6 +464,15 @@ func (s *Store) knownPattern(ctx context.Context, t tenants.ID, name string) (*p
 	return p, err
 }
 
+// soundPattern is knownPattern, and ErrTopicSubscriptionDamaged for one that cannot be read.
+func (s *Store) soundPattern(ctx context.Context, t tenants.ID, name string) (*pattern, error) {
+	p, err := s.knownPattern(ctx, t, name)
+	if err == nil && p.damaged {
+		return nil, ErrTopicSubscriptionDamaged
+	}
+	return p, err
+}
+
 // GetTopicSubscription returns a topic subscription.
 func (s *Store) GetTopicSubscription(ctx context.Context, t tenants.ID, name string) (TopicSubscription, error) {
 	p, err := s.knownPattern(ctx, t, name)
@@ -487,6 +519,10 @@ func (s *Store) DeleteTopicSubscription(ctx context.Context, t tenants.ID, name 
 		}
 		if p.Deleting {
 			return out, nil
+		}
+		if p.damaged { // no subscription knows the new uid, so the walk ends them all
+			p = &pattern{name: p.name, raw: p.raw}
+			p.UID = newUID()
 		}
 		p.Deleting, p.Updated = true, s.clock.Now().UnixMilli()
 		p.Version++

@@ -22,7 +22,7 @@ type Input = Schemas["TopicSubscriptionInput"];
 
 const list = "/v1/topic_subscriptions";
 const pathTo = (name: string) => pathOf`/v1/topic_subscriptions/${name}`;
-const colors = { active: "green", applying: "yellow", deleting: "orange" } as const;
+const colors = { active: "green", applying: "yellow", deleting: "orange", broken: "red" } as const;
 
 // Patterns are subscriptions to all topics whose names match.
 export function Patterns() {
