@@ -49,3 +49,28 @@ test("an endpoint subscribes to a pattern, its secret is rotated for all topics,
   await danger.getByRole("button", { name: "Delete", exact: true }).click();
   await page.getByRole("heading", { name: "No patterns yet" }).waitFor();
 });
+
+test("a pattern of which nothing can be read says so, and is deleted", async () => {
+  const { name, key } = await newTenant();
+  await call(key, "PUT", "/v1/queues/audit");
+  await call(key, "PUT", "/v1/topic_subscriptions/ill", { pattern: "shop.*", queue: "audit" });
+  const page = await newPage();
+  await signIn(page, key);
+  // As the server tells of one that is damaged; nothing but Redis can damage it.
+  await page.route("**/v1/topic_subscriptions/ill", async (route) => {
+    if (route.request().method() !== "GET") return route.continue();
+    const response = await route.fetch();
+    if (!response.ok()) return route.fulfill({ response });
+    return route.fulfill({ response, json: { ...((await response.json()) as object), state: "broken", pattern: "", queue: null } });
+  });
+  await page.goto(`/console/t/${name}/topic-subscriptions?m=ill`);
+  const drawer = page.getByRole("dialog", { name: "ill" });
+  await drawer.getByText("What is stored of it cannot be read").waitFor();
+  expect(await drawer.getByText("all messages").count()).toBe(0);
+  await drawer.getByRole("button", { name: "Delete…" }).click();
+  const danger = page.getByRole("dialog", { name: "Delete the pattern" });
+  await danger.getByText("All topics that have it lose the subscription").waitFor();
+  await danger.getByRole("textbox").fill("ill");
+  await danger.getByRole("button", { name: "Delete", exact: true }).click();
+  await page.getByRole("heading", { name: "No patterns yet" }).waitFor();
+});

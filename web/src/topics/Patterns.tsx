@@ -89,8 +89,8 @@ export function Patterns() {
                   },
                   { title: "Pattern", cell: (s) => <code>{s.pattern}</code> },
                   { title: "State", cell: (s) => <State of={s} /> },
-                  { title: "To", wide: true, cell: (s) => <Target of={s} tenant={tenant} /> },
-                  { title: "Filter", wide: true, cell: (s) => (s.filter_policy ? <span className="mono one-line" style={{ maxWidth: "18rem" }}>{JSON.stringify(s.filter_policy)}</span> : <span className="quiet">all messages</span>) },
+                  { title: "To", wide: true, cell: (s) => (s.state === "broken" ? null : <Target of={s} tenant={tenant} />) },
+                  { title: "Filter", wide: true, cell: (s) => (s.state === "broken" ? null : s.filter_policy ? <span className="mono one-line" style={{ maxWidth: "18rem" }}>{JSON.stringify(s.filter_policy)}</span> : <span className="quiet">all messages</span>) },
                   { title: "Could not follow", num: true, cell: (s) => count(s.failed_topics) },
                 ]}
               />
@@ -169,27 +169,35 @@ function One({ name, close }: { name: string; close: () => void }) {
               </Button>
               <Curl call={{ method: "GET", path }} />
             </Group>
-            <Facts
-              of={[
-                ["Pattern", <code key="p">{s.pattern}</code>],
-                ["State", <State key="s" of={s} />],
-                ["To", <Target key="t" of={s} tenant={tenant} />],
-                ["Filter", s.filter_policy ? <span key="f" className="mono">{JSON.stringify(s.filter_policy)}</span> : "all messages"],
-                ["Dead letters", s.dead_letter_queue ?? "none"],
-                ["Changed", <Instant key="u" at={s.updated_at} />],
-              ]}
-            />
-            {s.failed_topics > 0 && (
-              <Alert color="orange" title={`${plural(s.failed_topics, "topic")} could not follow`}>
-                {s.failures.map((f) => (
-                  <div key={f.topic}>
-                    <b>{f.topic}</b>: {f.detail} <code>{f.code}</code>
-                  </div>
-                ))}
+            {s.state === "broken" ? (
+              <Alert color="red" title="What is stored of it cannot be read">
+                Topics keep the subscription that they have of it, and those to come get none. Delete it, which ends those, and make it again.
               </Alert>
+            ) : (
+              <>
+                <Facts
+                  of={[
+                    ["Pattern", <code key="p">{s.pattern}</code>],
+                    ["State", <State key="s" of={s} />],
+                    ["To", <Target key="t" of={s} tenant={tenant} />],
+                    ["Filter", s.filter_policy ? <span key="f" className="mono">{JSON.stringify(s.filter_policy)}</span> : "all messages"],
+                    ["Dead letters", s.dead_letter_queue ?? "none"],
+                    ["Changed", <Instant key="u" at={s.updated_at} />],
+                  ]}
+                />
+                {s.failed_topics > 0 && (
+                  <Alert color="orange" title={`${plural(s.failed_topics, "topic")} could not follow`}>
+                    {s.failures.map((f) => (
+                      <div key={f.topic}>
+                        <b>{f.topic}</b>: {f.detail} <code>{f.code}</code>
+                      </div>
+                    ))}
+                  </Alert>
+                )}
+                {s.protocol === "webhook" && <Secrets of={secrets} />}
+                <Holds name={name} webhook={s.protocol === "webhook"} />
+              </>
             )}
-            {s.protocol === "webhook" && <Secrets of={secrets} />}
-            <Holds name={name} webhook={s.protocol === "webhook"} />
             {deletes && (
               <Danger
                 title="Delete the pattern"
@@ -204,7 +212,7 @@ function One({ name, close }: { name: string; close: () => void }) {
                   close();
                 }}
               >
-                All topics that match <code>{s.pattern}</code> lose the subscription <b>pattern.{name}</b> of tenant <b>{tenant}</b>, and what has not arrived yet with it.
+                All topics {s.state === "broken" ? "that have it" : <>that match <code>{s.pattern}</code></>} lose the subscription <b>pattern.{name}</b> of tenant <b>{tenant}</b>, and what has not arrived yet with it.
               </Danger>
             )}
           </Stack>
