@@ -31,6 +31,7 @@ import (
 	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/keyring"
+	"github.com/sluicemq/sluice/internal/logtail"
 	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/internal/tasks"
 	"github.com/sluicemq/sluice/monitor"
@@ -65,6 +66,8 @@ type apiTest struct {
 	key      string // of the tenant
 	operator string
 	log      *lockedBuffer
+
+	serverLog *logtail.Ring // that the API shows
 }
 
 // option changes a server before it starts.
@@ -86,7 +89,7 @@ func withAPI(change func(*handlers.API)) option {
 func newAPITest(tb testing.TB, options ...option) *apiTest {
 	tb.Helper()
 	fake := clock.NewFake(start)
-	h := &apiTest{TB: tb, clock: fake, api: &handlers.API{Clock: fake, TestHeaders: true}, log: &lockedBuffer{}}
+	h := &apiTest{TB: tb, clock: fake, api: &handlers.API{Clock: fake, TestHeaders: true}, log: &lockedBuffer{}, serverLog: logtail.New("here", "run1")}
 	opt := engine.Options{Clock: fake, TestNow: func() int64 { return fake.Now().UnixMilli() }}
 	for _, change := range options {
 		change(h, &opt)
@@ -127,7 +130,7 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 	h.tenants.OnDelete(a.Alarms.Forget)
 	a.Tasks, a.NewID, a.Logger = tasks.New(e, fake), e.NewID, slog.New(slog.NewJSONHandler(h.log, nil))
 	a.Feed = feed.New(feed.Config{Audit: a.Audit, Tasks: a.Tasks, Alarms: a.Alarms, Clock: fake})
-	a.Limiter, a.Host = tenants.NewLimiter(h.tenants), host{}
+	a.Limiter, a.Host = tenants.NewLimiter(h.tenants), host{h.serverLog}
 	h.run(h.queues.Run)
 	h.tenant = h.newTenant()
 	h.key = h.newKey(h.tenant.ID)
@@ -146,7 +149,9 @@ func newAPITest(tb testing.TB, options ...option) *apiTest {
 }
 
 // host is a server that is well.
-type host struct{}
+type host struct{ log *logtail.Ring }
+
+func (h host) FollowLog(cursor string) (*logtail.Follower, error) { return h.log.Follow(cursor) }
 
 func (host) System(context.Context) (handlers.System, error) {
 	return handlers.System{Nodes: []handlers.StorageNode{}, Settings: []handlers.Setting{}}, nil

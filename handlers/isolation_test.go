@@ -74,6 +74,7 @@ var attempts = map[string]attempt{
 	"examineSystem":           nothing,
 	"getSupportBundle":        nothing,
 	"getSystemStats":          nothing,
+	"tailLog":                 {query: refused[1:]}, // it would go on
 	"pauseQueue":              nothing,
 	"resumeQueue":             nothing,
 	"purgeQueue":              {places: map[string]string{"confirm": "queue"}, body: `{"confirm":"$confirm"}`},

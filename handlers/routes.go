@@ -226,6 +226,7 @@ func (a *API) routes() []route {
 		{get, "/v1/system", "getSystem", a.getSystem, "system:read", operator, harmless},
 		{get, "/v1/system/doctor", "examineSystem", a.examineSystem, "system:read", operator, harmless},
 		{get, "/v1/system/support_bundle", "getSupportBundle", a.getSupportBundle, "system:read", operator, harmless},
+		{get, "/v1/system/log", "tailLog", a.tailLog, "system:read", operator, harmless},
 		{get, "/v1/system/stats", "getSystemStats", a.getSystemStats, "system:read", operator, harmless},
 		{get, "/v1/tenant_health", "getTenantHealth", a.getTenantHealth, "tenants:read", operator, harmless},
 		{get, "/v1/tenants", "listTenants", a.listTenants, "tenants:read", operator, harmless},

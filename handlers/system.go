@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/sluicemq/sluice/internal/logtail"
 )
 
 // Host tells of the server that runs the API.
@@ -14,6 +16,8 @@ type Host interface {
 	// Examine looks whether something is wrong. It changes nothing. nameless findings name nothing that is a tenant's. It fails
 	// while others look.
 	Examine(ctx context.Context, nameless bool) ([]Finding, error)
+	// FollowLog follows what it logs, behind the line with this cursor where it is not "". The error is logtail.ErrCursor.
+	FollowLog(cursor string) (*logtail.Follower, error)
 	// Metrics are what it counts, in the text format of Prometheus.
 	Metrics() (string, error)
 }

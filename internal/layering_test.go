@@ -28,7 +28,7 @@ const module = "github.com/sluicemq/sluice"
 //
 // A new package gets a line here, on the lowest floor on which it can live.
 var floors = [][]string{
-	{"internal/errs", "internal/clock", "internal/addr", "internal/cron", "internal/mail", "internal/policy", "internal/rawjson", "internal/reach", "internal/suggest", "auth/sigv4", "openapi", "web"},
+	{"internal/errs", "internal/clock", "internal/addr", "internal/cron", "internal/logtail", "internal/mail", "internal/policy", "internal/rawjson", "internal/reach", "internal/suggest", "auth/sigv4", "openapi", "web"},
 	tools,
 	{"tenants"},
 	{"queues", "auth"},

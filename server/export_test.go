@@ -1,6 +1,9 @@
 package server
 
-import "context"
+import (
+	"context"
+	"io"
+)
 
 // RotateMasterKeyInSteps is RotateMasterKeyCommand, and calls a function after each step, whose error ends it there.
 var RotateMasterKeyInSteps = rotateMasterKey
@@ -11,3 +14,6 @@ func ExamineWhileOthersLook(ctx context.Context) ([]Finding, error) {
 	h.busy <- struct{}{}
 	return h.Examine(ctx, false)
 }
+
+// NewLogWriter is what a server writes its log through.
+func NewLogWriter(out io.Writer) io.Writer { return newLogWriter(out) }

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"crypto/rand"
 	"io"
 	"log"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/logtail"
 )
 
 // newLogger returns the program's log. Text is for people at a terminal, JSON for everything else.
@@ -24,8 +27,11 @@ func isTerminal(f *os.File) bool {
 }
 
 // logWriter joins log lines into fewer writes: a busy server writes thousands of request lines a second, and a system
-// call for each would cost more than the line. A line is held back for at most logDelay.
+// call for each would cost more than the line. A line is held back for at most logDelay. Those who follow the log hear of it as soon
+// as it is written, so that not each line wakes them.
 type logWriter struct {
+	tail *logtail.Ring
+
 	mu    sync.Mutex
 	out   io.Writer
 	buf   []byte
@@ -38,7 +44,8 @@ const (
 )
 
 func newLogWriter(out io.Writer) *logWriter {
-	return &logWriter{out: out, buf: make([]byte, 0, logBuffer)}
+	name, _ := os.Hostname() // "" where the system does not say
+	return &logWriter{tail: logtail.New(name, rand.Text()[:8]), out: out, buf: make([]byte, 0, logBuffer)}
 }
 
 // Write keeps the line p.
@@ -49,6 +56,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 		w.timer = time.AfterFunc(logDelay, func() { _ = w.Flush() })
 	}
 	w.buf = append(w.buf, p...)
+	w.tail.Write(p)
 	if len(w.buf) >= logBuffer {
 		return len(p), w.flush()
 	}
@@ -72,6 +80,7 @@ func (w *logWriter) flush() error {
 	}
 	_, err := w.out.Write(w.buf)
 	w.buf = w.buf[:0]
+	w.tail.Tell()
 	return err
 }
 

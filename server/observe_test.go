@@ -25,6 +25,7 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 	const mark = "M4RKED"
 	redis := redistest.Start(t, redistest.Options{})
 	s := servertest.New(t, servertest.WithRedis(redis.URL()), debug)
+	tail, _ := tailLog(t, s.URL(), s.OperatorKey, "")
 	tenantKey, _ := newTenant(t, s, "marked")
 	var refusals strings.Builder // bodies of answers that say no, which have no business to repeat anything marked
 	do := func(method, path, key, body string, headers ...string) answer {
@@ -122,9 +123,16 @@ func TestG30_BodiesAndSecretsNeverLeaveByASideDoor(t *testing.T) {
 	}
 
 	log := s.Log.String()
+	var shown strings.Builder
+	for l := range tail {
+		shown.WriteString(l.raw + "\n")
+	}
+	if n := strings.Count(shown.String(), `"message":"request"`); n < 30 {
+		t.Errorf("the tail of the log has %d requests", n)
+	}
 	other := servertest.New(t, servertest.WithRedis(redis.URL()), servertest.WithDataDir(s.DataDir))
 	places := map[string]string{
-		"the log": log, "an error's answer": refusals.String(),
+		"the log": log, "the tail of the log": shown.String(), "an error's answer": refusals.String(),
 		"the metrics": call(t, http.MethodGet, other.MetricsURL()+"/metrics", "", "").body,
 		"/readyz":     call(t, http.MethodGet, other.URL()+"/readyz", "", "").body,
 

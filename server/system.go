@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicemq/sluice/handlers"
 	"github.com/sluicemq/sluice/internal/engine"
+	"github.com/sluicemq/sluice/internal/logtail"
 	"github.com/sluicemq/sluice/internal/room"
 )
 
@@ -86,6 +87,11 @@ func (h *host) Examine(ctx context.Context, nameless bool) ([]handlers.Finding, 
 		d.lookAtStorage(ctx)
 	}
 	return d.findings, nil
+}
+
+// FollowLog implements handlers.Host.
+func (h *host) FollowLog(cursor string) (*logtail.Follower, error) {
+	return h.server.logOut.tail.Follow(cursor)
 }
 
 // Metrics implements handlers.Host.

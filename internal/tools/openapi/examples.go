@@ -30,6 +30,7 @@ var fieldExamples = map[string]any{
 	"every":                300,
 	"failures":             list(map[string]any{"topic": "orders.eu.created", "code": "quota_exceeded", "detail": "The topic has as many subscriptions as it may have."}),
 	"filter_policy":        map[string]any{"type": list("order.paid")},
+	"fields":               map[string]any{"method": "POST", "route": "/v1/queues/:queue/messages", "status": "201"},
 	"got":                  list("order.new"),
 	"json":                 map[string]any{"order": 7},
 	"keys":                 list(map[string]any{"name": "worker"}),

@@ -46,6 +46,7 @@ var forms = []form{
 	{operation: "GET /v1/queues/{queue}/tail", response: []body{lines, events}, sole: true, either: true, example: `{"id":"msg_0dw80tz1g00000800020","state":"available","body":"{\"order\":7}","body_encoding":"utf8","content_type":"application/json","size":11,"attributes":{},"group_id":null,"deduplication_id":null,"sequence_number":null,"receive_count":0,"failure_count":0,"priority":0,"retry":null,"expires_at":null,"sent_at":"2026-03-01T12:00:00.000Z","first_received_at":null,"available_at":null,"lease_expires_at":null,"held_since":null,"held_by":null,"cursor":"MXwwfDB8MHw"}`},
 	{operation: "GET /v1/queues/{queue}/ws", response: []body{frames}, status: "101", sole: true, either: true},
 	{operation: "GET /v1/events", response: []body{lines, events}, sole: true, either: true, example: `{"type":"queue","name":"orders","queue":null,"topic":null,"operation":"updateQueue","state":null,"cursor":"1772438400000"}`},
+	{operation: "GET /v1/system/log", response: []body{lines, events}, sole: true, either: true, example: `{"time":"2026-03-02T08:00:00.000Z","level":"info","message":"request","fields":{"method":"POST","route":"/v1/queues/:queue/messages","status":"201","queue":"orders"},"truncated":false,"server":"sluice-1","skipped":0,"cursor":"QK3ZT5XA-1042"}`},
 	{operation: "GET /v1/queues/{queue}/export", response: []body{lines, table}, sole: true},
 	{operation: "GET /v1/audit/export", response: []body{lines}, sole: true},
 	{operation: "GET /v1/request_log/export", response: []body{lines}, sole: true},
