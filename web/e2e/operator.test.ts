@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { expect, inject, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { call, inBrowser, newPage, newTenant, signIn, toClipboard } from "./kit";
 
 inBrowser();
 
@@ -186,6 +187,128 @@ test("the server says how it is, how it was set up, and packs that for whoever h
   expect(file.suggestedFilename()).toMatch(/^sluice-support-\d{4}-\d\d-\d\d\.json$/);
   expect(JSON.parse(text)).toMatchObject({ format: 1, system: { engine: "redis-server" } });
   for (const secret of [tenant.name, tenant.key, inject("operatorKey")]) expect(text).not.toContain(secret);
+});
+
+test("the log of the server grows on the page, is filtered there, and is text", async () => {
+  const tenant = await newTenant();
+  const page = await newPage(toClipboard);
+  await signIn(page, inject("operatorKey"));
+  const mark = randomUUID().slice(0, 8);
+  const ask = (id: string) => fetch(`${inject("url")}/v1/queues/nowhere`, { headers: { Authorization: `Basic ${btoa(`${tenant.key}:`)}`, "Request-Id": `${mark}-${id}` } });
+  const hostile = "<img src=x onerror=alert(1)>";
+  await ask(`early${hostile}`);
+
+  await page.goto(`/console/admin/system?q=${mark}`);
+  const log = page.getByRole("log", { name: "Log" });
+  const line = (id: string) => log.getByRole("button", { name: `${mark}-${id}` });
+  await line("early").waitFor();
+  expect(await log.locator("img, script, a").count()).toBe(0);
+  await ask("late");
+  await line("late").waitFor();
+  expect(await log.getByRole("button").count()).toBe(2);
+
+  // A line is opened, and copied as a whole.
+  await line("early").click();
+  await page.waitForURL((u) => u.searchParams.has("m"));
+  await log.getByText("/v1/queues/:queue", { exact: true }).waitFor();
+  await log.getByText(`${mark}-early${hostile}`, { exact: true }).waitFor();
+  await log.getByRole("button", { name: "Copy the line" }).click();
+  await log.getByRole("button", { name: "Copied" }).waitFor();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(new RegExp(`^\\d{4}-.*Z INFO request method=GET route=/v1/queues/:queue status=404 queue=nowhere tenant=.* client_request_id=${mark}-early<img`));
+
+  // Nothing moves while one reads: what comes waits.
+  await ask("meanwhile");
+  await page.getByRole("button", { name: "1 new line · show" }).waitFor();
+  expect(await line("meanwhile").count()).toBe(0);
+  await page.getByRole("button", { name: "1 new line · show" }).click();
+  await line("meanwhile").waitFor();
+  await page.waitForURL((u) => !u.searchParams.has("m"));
+  await log.getByRole("button", { expanded: true }).waitFor({ state: "detached" });
+  await page.locator("h1").click();
+  await page.keyboard.press("p");
+  await ask("paused");
+  await page.getByRole("button", { name: "1 new line · show" }).waitFor();
+  await page.keyboard.press("p");
+  await line("paused").waitFor();
+
+  // The server filters: of all these lines none is a warning.
+  await page.getByLabel("Level", { exact: true }).selectOption("warn");
+  await page.waitForURL((u) => u.searchParams.get("level") === "warn");
+  await page.getByText(`Nothing matches “${mark}” on level warn or above yet.`).waitFor();
+  await page.getByRole("button", { name: "Clear filters" }).click();
+  await page.waitForURL((u) => u.search === "");
+  await log.getByRole("button").first().waitFor();
+});
+
+// Many lines: the end is followed until somebody scrolls away from it.
+test("the log stays where one reads it", async () => {
+  const tenant = await newTenant();
+  const page = await newPage();
+  await signIn(page, inject("operatorKey"));
+  const mark = randomUUID().slice(0, 8);
+  const ask = async (from: number, to: number) => {
+    for (let i = from; i < to; i++) await fetch(`${inject("url")}/v1/queues/nowhere`, { headers: { Authorization: `Basic ${btoa(`${tenant.key}:`)}`, "Request-Id": `${mark}-${i}.` } });
+  };
+  await ask(0, 60);
+  await page.goto(`/console/admin/system?q=${mark}`);
+  const log = page.getByRole("log", { name: "Log" });
+  const line = (i: number) => log.getByRole("button", { name: `${mark}-${i}.` });
+  const fromEnd = () => log.evaluate((e) => e.scrollHeight - e.clientHeight - e.scrollTop);
+  await line(59).waitFor();
+  await expect.poll(fromEnd).toBeLessThan(2);
+  await ask(60, 65);
+  await line(64).waitFor();
+  await expect.poll(fromEnd).toBeLessThan(2);
+
+  await log.evaluate((e) => (e.scrollTop = 100));
+  await page.getByRole("button", { name: "To the end" }).waitFor();
+  await ask(65, 68);
+  await page.getByRole("button", { name: "3 new lines · show" }).waitFor();
+  expect(await log.evaluate((e) => e.scrollTop)).toBe(100);
+  await page.getByRole("button", { name: "3 new lines · show" }).click();
+  await line(67).waitFor();
+  await expect.poll(fromEnd).toBeLessThan(2);
+});
+
+// Who may not see the log is told so once, and a hidden tab asks nothing.
+test("the log is not asked for in vain", async () => {
+  const { key } = await call<{ key: string }>(inject("operatorKey"), "POST", "/v1/operator_keys", { name: "tenants only", scopes: ["tenants:read"] });
+  const page = await newPage();
+  let asked = 0;
+  page.on("request", (r) => {
+    if (new URL(r.url()).pathname === "/v1/system/log") asked++;
+  });
+  await signIn(page, key);
+  await page.clock.install();
+  await page.goto("/console/admin/system");
+  await page.getByText("system:read").first().waitFor();
+  await expect.poll(() => asked).toBe(1);
+  await page.clock.runFor(20_000);
+  expect(asked).toBe(1);
+
+  const other = await newPage();
+  const open = new Set<string>();
+  let opened = 0;
+  other.on("request", (r) => {
+    if (new URL(r.url()).pathname !== "/v1/system/log") return;
+    opened++;
+    open.add(r.url());
+  });
+  other.on("requestfailed", (r) => open.delete(r.url()));
+  await signIn(other, inject("operatorKey"));
+  await other.goto("/console/admin/system");
+  await other.getByRole("log", { name: "Log" }).waitFor();
+  const hide = (hidden: boolean) =>
+    other.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  await hide(true);
+  await expect.poll(() => open.size).toBe(0);
+  expect(opened).toBe(1);
+  await hide(false);
+  await expect.poll(() => opened).toBe(2);
+  expect([...open][0]).toContain("cursor=");
 });
 
 test("the fleet says how full the storage is, and its tenants are a table to keep", async () => {

@@ -221,6 +221,17 @@ const screens: Screen[] = [
   { name: "operator-keys", path: () => "/admin/keys", as: "operator", ready: text("Last used") },
   { name: "operator-audit", path: () => "/admin/audit", as: "operator", ready: text("putTenant") },
   { name: "system", path: () => "/admin/system", as: "operator", ready: text("What an acknowledgement means") },
+  {
+    name: "system-log",
+    path: () => "/admin/system?q=orders",
+    as: "operator",
+    ready: (p) => p.getByRole("log", { name: "Log" }).waitFor(),
+    do: async (p) => {
+      await p.getByRole("log", { name: "Log" }).locator("[data-row]").last().click();
+      await p.getByRole("button", { name: "Copy the line" }).waitFor();
+    },
+  },
+  { name: "system-log-no-match", path: () => "/admin/system?q=zzz-zzz&level=error", as: "operator", ready: text("Nothing matches") },
   { name: "first-steps", path: () => `/t/${ids.fresh}/overview`, as: "operator", ready: (p) => p.getByRole("list", { name: "First steps" }).waitFor() },
   { name: "operator-in-tenant", path: (t) => `/t/${t}/queues`, as: "operator", ready: text("invoices.fifo") },
   { name: "palette", path: (t) => `/t/${t}/queues`, ready: text("invoices.fifo"), do: async (p) => { await p.keyboard.press("Control+k"); await p.getByRole("combobox", { name: "Go to" }).fill("o"); await p.getByRole("option", { name: "orders-dlq queue" }).waitFor(); } },

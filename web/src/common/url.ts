@@ -1,6 +1,6 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 
-const names = ["q", "cursor", "state", "filter", "m", "type", "status", "target", "outcome", "after", "since", "new", "sort", "range", "view", "label", "columns", "http"] as const;
+const names = ["q", "cursor", "state", "filter", "m", "type", "status", "level", "target", "outcome", "after", "since", "new", "sort", "range", "view", "label", "columns", "http"] as const;
 
 // Search is what an address may say behind its question mark: filters, places in lists, what is open.
 export type Search = Partial<Record<(typeof names)[number], string>>;

@@ -1,6 +1,6 @@
 import { Alert, Anchor, Badge, Button, Card, Group, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { must, type Schemas } from "../api/client";
 import { apiUrl } from "../api/place";
 import { Curl } from "../common/Curl";
@@ -8,11 +8,13 @@ import { plural } from "../common/format";
 import { Facts, Page } from "../common/Page";
 import { Rows } from "../common/Rows";
 import { save } from "../common/save";
-import { ErrorState, Loaded } from "../common/states";
+import { ErrorState, Loaded, Waiting } from "../common/states";
 import { Ago, Instant } from "../common/Time";
 import { useUrl } from "../common/url";
 import { useReadiness } from "../shell/readiness";
 import { api } from "./data";
+
+const ServerLog = lazy(() => import("./ServerLog").then((m) => ({ default: m.ServerLog })));
 
 type Finding = Schemas["Finding"];
 type Setting = Schemas["Setting"];
@@ -24,7 +26,7 @@ const colors = { ok: "green", warn: "yellow", fail: "red" } as const;
 const words = { ok: "well", warn: "worth a look", fail: "wrong" } as const;
 const urgency = { fail: 0, warn: 1, ok: 2 } as const;
 
-// System is how the server is that answers, what it finds when it looks at itself, and how it was set up.
+// System is how the server is that answers, what it finds when it looks at itself, what it logs, and how it was set up.
 export function System() {
   const ready = useReadiness();
   return (
@@ -68,6 +70,9 @@ function Server({ status, version }: { status: string; version: string }) {
         )}
       </Loaded>
       <Doctor />
+      <Suspense fallback={<Waiting rows={6} />}>
+        <ServerLog />
+      </Suspense>
       {query.data && <Settings of={query.data.settings} />}
       <Bundle />
     </>
@@ -235,8 +240,8 @@ function Bundle() {
         Support bundle
       </Title>
       <Text size="sm" mb="sm">
-        All of the above and what this server counts, in one JSON document for whoever helps. It has no secrets, no messages, and ids in the place of the names of tenants and
-        of what is theirs. Addresses and paths in settings stay: read it before you give it away.
+        How the server is and was set up, what it finds and what it counts, in one JSON document for whoever helps. It has no secrets, no messages, nothing of the log, and ids
+        in the place of the names of tenants and of what is theirs. Addresses and paths in settings stay: read it before you give it away.
       </Text>
       {error !== undefined && <ErrorState error={error} />}
       <Group gap="xs">

@@ -87,7 +87,8 @@ export function useChanges(on: boolean) {
   }, [client, listens, operator, place, tenant]);
 }
 
-function useVisible(): boolean {
+// useVisible returns whether somebody can see the tab.
+export function useVisible(): boolean {
   const [visible, setVisible] = useState(!document.hidden);
   useEffect(() => {
     const look = () => setVisible(!document.hidden);
