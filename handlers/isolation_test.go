@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicemq/sluice/auth"
 	"github.com/sluicemq/sluice/handlers"
+	"github.com/sluicemq/sluice/internal/redistest"
 	"github.com/sluicemq/sluice/tenants"
 )
 
@@ -375,7 +376,8 @@ func (h *apiTest) snapshot(id ids, me []string) string {
 // has, and that other tenant has afterwards what it had.
 func TestG19_AnotherTenantsIDsAreIDsOfNobody(t *testing.T) {
 	t.Parallel()
-	h := newAPITest(t)
+	// Of its own: where another test has the alarms of an installation looked at, those of these tenants are as well.
+	h := newAPITest(t, onServer(redistest.Start(t, redistest.Options{})))
 	their, owner := h.stock(h.newTenant(), "victims-queue", "victims-schedule")
 	none := absent(their)
 	own, me := h.stock(h.tenant, "q", "s")
@@ -493,7 +495,7 @@ func (h *apiTest) reset(own ids, me []string) {
 // and nothing changes.
 func TestG19_WhoMayNotLearnsNothing(t *testing.T) {
 	t.Parallel()
-	h, stranger := newAPITest(t), newAPITest(t, onMemory(t))
+	h, stranger := newAPITest(t, onServer(redistest.Start(t, redistest.Options{}))), newAPITest(t, onMemory(t))
 	victim := h.newTenant()
 	their, owner := h.stock(victim, "victims-queue", "victims-schedule")
 	none := absent(their)

@@ -63,9 +63,8 @@ func TestA18_AFullRedisRefusesPublishesAndDeliversWhatItHas(t *testing.T) {
 
 	dead.set(nil) // it comes back, and what waits for it leaves
 	room := func() bool {
-		reason, err := w.engine.CheckRoom(t.Context(), nil)
-		must(t, err)
-		return reason == ""
+		reason, err := w.engine.CheckRoom(t.Context(), nil) // it may not answer in time while so much is written
+		return err == nil && reason == ""
 	}
 	w.slowly(t, "all that was confirmed has come", func() bool { return room() && w.status(t, way).Delivered == confirmed })
 	healthy.publish(t, small, "room again")
