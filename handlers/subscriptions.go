@@ -53,6 +53,8 @@ type Subscription struct {
 	ReplayPolicy map[string]any `json:"replay_policy,omitempty" swaggertype:"object"`
 	// What a new webhook signs with; only in the answer that made it. Later: GET …/secret.
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	// What verifies that, where it is of the type ed25519.
+	PublicKey string `json:"public_key,omitempty" example:"whpk_QwNSaBX4zGf2lz5Fqr8Bs2wLxN3mBgxxnMLDHhjXgFY="`
 	// How messages arrive: as if they had been sent, in a JSON object with all that is known of them, in the one that SNS sends, or
 	// as CloudEvents, which a queue cannot have. A topic gets them raw.
 	Format string `json:"format" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured,cloudevents_batch"`
@@ -113,8 +115,11 @@ type SubscriptionInput struct {
 	TargetTopic string `json:"target_topic,omitempty" validate:"omitempty,min=1,max=256" example:"audit" extensions:"x-nullable"`
 	// The https URL that gets the messages instead.
 	Endpoint string `json:"endpoint,omitempty" validate:"omitempty,max=2048" example:"https://example.com/hooks"`
-	// What a new webhook signs with: whsec_ and base64 of 24 to 64 bytes. Default: one is made.
+	// What a new webhook signs with: whsec_ and base64 of 24 to 64 bytes, or whsk_ and base64 of an ed25519 private key. Default: one is made.
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	// Of which type one is made: a secret that the endpoint needs too, or a pair of keys, of which it needs the public one alone.
+	// Default: that of secret, and without one hmac.
+	SecretType string `json:"secret_type,omitempty" enums:"hmac,ed25519"`
 	// Seconds that one attempt of a webhook may take, or text such as "5s".
 	Timeout *int `json:"timeout,omitempty" validate:"omitempty,min=1,max=30" default:"15" example:"15" extensions:"x-nullable"`
 	// Attempts of a webhook at the same time.
@@ -156,12 +161,12 @@ var subscriptionNames = append([]string{"protocol", "queue", "target_topic", "de
 
 // subscriptionReadOnly are the members of Subscription that nobody sets.
 var subscriptionReadOnly = map[string]bool{
-	"name": true, "topic": true, "topic_subscription": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "replay_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
+	"public_key": true, "name": true, "topic": true, "topic_subscription": true, "delivery": true, "queue_account": true, "state": true, "paused_at": true, "lag": true, "delivery_policy": true, "replay_policy": true, "counts": true, "last_error": true, "created_at": true, "updated_at": true, "etag": true,
 }
 
 // readSubscription reads a SubscriptionInput as a change of settings, with the protocol that it names and the secret that it
 // gives, or "".
-func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) {
+func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol string, secret webhook.Given) {
 	return r.readSubscriptionAnd(subscriptionNames, func(key []byte) bool {
 		if !subscriptionReadOnly[string(key)] {
 			return false
@@ -173,9 +178,9 @@ func (r *reader) readSubscription() (change func(topics.SubscriptionSettings) to
 }
 
 // readSubscriptionAnd does so where there are other members, which more reads; it reports false for what it does not know.
-func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool) (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) {
+func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool) (change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol string, secret webhook.Given) {
 	var changes []func(*topics.SubscriptionSettings)
-	wanted, secret := "", ""
+	wanted := ""
 	add := func(change func(*topics.SubscriptionSettings)) { changes = append(changes, change) }
 	r.object(names, func(key []byte) {
 		switch string(key) {
@@ -194,8 +199,10 @@ func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool)
 			})
 		case "secret":
 			if s, ok := r.str(); ok {
-				secret = string(s)
+				secret.Secret = string(s)
 			}
+		case "secret_type":
+			secret.Type = r.secretType()
 		case "queue", "target_topic", "dead_letter_queue":
 			name := ""
 			if !r.null() {
@@ -329,7 +336,7 @@ func (a *API) putSubscription(c echo.Context) error {
 			return err
 		}
 		c.Response().Header().Set("Cache-Control", "no-store")
-		out.Secret = secrets[0].Secret
+		out.Secret, out.PublicKey = secrets[0].Secret, secrets[0].PublicKey
 	}
 	return a.json(c, http.StatusCreated, out)
 }
@@ -374,7 +381,8 @@ func (a *API) updateSubscription(c echo.Context) error {
 // subscriptionChange reads what a body says of a subscription, and the condition under which it is to be done.
 func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, topics.Condition, error) {
 	var change func(topics.SubscriptionSettings) topics.SubscriptionSettings
-	protocol, secret := "", ""
+	var protocol string
+	var secret webhook.Given
 	if err := a.readControl(c, func(r *reader) { change, protocol, secret = r.readSubscription() }); err != nil {
 		return nil, topics.Condition{}, err
 	}
@@ -387,13 +395,10 @@ func (a *API) subscriptionChange(c echo.Context) (func(topics.SubscriptionSettin
 }
 
 // led has a change lead to where a protocol says, with a secret, where they are given.
-func (a *API) led(change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, error) {
-	sealed := ""
-	if secret != "" {
-		var err error
-		if sealed, err = a.Webhooks.Seal(secret); err != nil {
-			return nil, err
-		}
+func (a *API) led(change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol string, secret webhook.Given) (func(topics.SubscriptionSettings) topics.SubscriptionSettings, error) {
+	sealed, err := a.Webhooks.Seal(secret)
+	if err != nil {
+		return nil, err
 	}
 	if protocol != "" || sealed != "" {
 		read := change

@@ -45,6 +45,8 @@ type TopicSubscription struct {
 	Verification string `json:"verification,omitempty" enums:"none,challenge,cloudevents"`
 	// What the webhooks of all topics sign with; only in the answer that made it.
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	// What verifies that, where it is of the type ed25519.
+	PublicKey string `json:"public_key,omitempty" example:"whpk_QwNSaBX4zGf2lz5Fqr8Bs2wLxN3mBgxxnMLDHhjXgFY="`
 	// How messages arrive.
 	Format string `json:"format" enums:"raw,envelope,sns,cloudevents_binary,cloudevents_structured,cloudevents_batch"`
 	// The queue that gets what cannot be delivered for good; null for none.
@@ -84,7 +86,7 @@ type TopicSubscriptionInput struct {
 }
 
 // topicSubscriptionReadOnly are the members of TopicSubscription that nobody sets.
-var topicSubscriptionReadOnly = map[string]bool{"name": true, "state": true, "failed_topics": true, "failures": true, "created_at": true, "updated_at": true, "etag": true}
+var topicSubscriptionReadOnly = map[string]bool{"name": true, "public_key": true, "state": true, "failed_topics": true, "failures": true, "created_at": true, "updated_at": true, "etag": true}
 
 // wild is a change of a topic subscription.
 type wild struct {
@@ -107,7 +109,7 @@ func (w wild) apply(pattern string, set topics.SubscriptionSettings) (string, to
 }
 
 // readTopicSubscription reads a TopicSubscriptionInput.
-func (r *reader) readTopicSubscription() (pattern *string, change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol, secret string) {
+func (r *reader) readTopicSubscription() (pattern *string, change func(topics.SubscriptionSettings) topics.SubscriptionSettings, protocol string, secret webhook.Given) {
 	change, protocol, secret = r.readSubscriptionAnd(append([]string{"pattern"}, subscriptionNames...), func(key []byte) bool {
 		switch {
 		case string(key) == "pattern":
@@ -131,7 +133,8 @@ func (r *reader) readTopicSubscription() (pattern *string, change func(topics.Su
 // topicSubscriptionChange reads what a body says of a topic subscription, and the condition under which it is to be done.
 func (a *API) topicSubscriptionChange(c echo.Context) (wild, topics.Condition, error) {
 	var w wild
-	protocol, secret := "", ""
+	var protocol string
+	var secret webhook.Given
 	if err := a.readControl(c, func(r *reader) { w.pattern, w.change, protocol, secret = r.readTopicSubscription() }); err != nil {
 		return w, topics.Condition{}, err
 	}
@@ -204,9 +207,11 @@ func (a *API) putTopicSubscription(c echo.Context) error {
 	c.Response().Header().Set("Location", a.link("/v1/topic_subscriptions/"+s.Name))
 	out := newTopicSubscription(s)
 	if s.Settings.Secret != "" {
-		if out.Secret, err = a.Webhooks.Unseal(s.Settings.Secret); err != nil {
+		made, err := a.Webhooks.Unseal(s.Settings.Secret)
+		if err != nil {
 			return err
 		}
+		out.Secret, out.PublicKey = made.Secret, made.PublicKey
 		c.Response().Header().Set("Cache-Control", "no-store")
 	}
 	c.Response().Header().Set("ETag", quoteTag(s.ETag))

@@ -232,7 +232,7 @@ func TestTheSecretOfAPatternIsRotatedForAllItsTopics(t *testing.T) {
 	if len(made.Secrets) != 2 || a.header.Get("Cache-Control") != "no-store" || made.Secrets[0].ExpiresAt != nil {
 		t.Fatalf("the rotation: %+v", made)
 	}
-	diff(t, "the old one ends", handlers.WebhookSecret{Secret: s.Secret, CreatedAt: *instant(0), ExpiresAt: instant(time.Hour)}, made.Secrets[1])
+	diff(t, "the old one ends", handlers.WebhookSecret{Secret: s.Secret, Type: "hmac", CreatedAt: *instant(0), ExpiresAt: instant(time.Hour)}, made.Secrets[1])
 	h.followed(one)
 	h.json("PUT", "/v1/topics/a.y", `{}`).is(201) // after the rotation
 	both := []string{made.Secrets[0].Secret, s.Secret}

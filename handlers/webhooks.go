@@ -78,7 +78,10 @@ type WebhookSecrets struct {
 // WebhookSecret is one of them.
 type WebhookSecret struct {
 	// As Standard Webhooks writes it.
-	Secret    string  `json:"secret" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	Secret string `json:"secret" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	Type   string `json:"type" enums:"hmac,ed25519"`
+	// What verifies, of the type ed25519; null where that is the secret itself.
+	PublicKey *string `json:"public_key" extensions:"x-nullable" example:"whpk_QwNSaBX4zGf2lz5Fqr8Bs2wLxN3mBgxxnMLDHhjXgFY="`
 	CreatedAt Instant `json:"created_at" swaggertype:"string" format:"date-time"`
 	// Until when it signs beside the newer ones; null for the newest.
 	ExpiresAt *Instant `json:"expires_at" swaggertype:"string" format:"date-time" extensions:"x-nullable"`
@@ -88,8 +91,10 @@ type WebhookSecret struct {
 type SecretRotation struct {
 	// Seconds that the old one goes on to sign beside the new one, or text such as "1h"; 0: not at all, nor do older ones.
 	GracePeriod *int `json:"grace_period,omitempty" validate:"min=0,max=604800" default:"86400" example:"86400"`
-	// The new one: whsec_ and base64 of 24 to 64 bytes. Default: one is made.
+	// The new one: whsec_ and base64 of 24 to 64 bytes, or whsk_ and base64 of an ed25519 private key. Default: one is made.
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="`
+	// Of which type one is made. Default: that of secret, and without one that of the newest.
+	SecretType string `json:"secret_type,omitempty" enums:"hmac,ed25519"`
 }
 
 // Delivery is one attempt to send a message.
@@ -175,7 +180,7 @@ type Resent struct {
 }
 
 // webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
-var webhookNames = []string{"endpoint", "secret", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
+var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
 
 // endpointChange reads a member of SubscriptionInput that is about the endpoint.
 func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
@@ -397,7 +402,7 @@ func (a *API) answerSecrets(c echo.Context, status int, list []webhook.Secret) e
 	c.Response().Header().Set("Cache-Control", "no-store")
 	out := WebhookSecrets{Secrets: make([]WebhookSecret, len(list))}
 	for i, s := range list {
-		out.Secrets[i] = WebhookSecret{Secret: s.Secret, CreatedAt: Instant{s.Created}, ExpiresAt: instant(s.Ends)}
+		out.Secrets[i] = WebhookSecret{Secret: s.Secret, Type: s.Type, PublicKey: textOrNull(s.PublicKey), CreatedAt: Instant{s.Created}, ExpiresAt: instant(s.Ends)}
 	}
 	return a.json(c, status, out)
 }
@@ -441,13 +446,13 @@ func (a *API) rotateSubscriptionSecret(c echo.Context) error {
 }
 
 // readSecretRotation reads a SecretRotation.
-func (a *API) readSecretRotation(c echo.Context) (grace time.Duration, secret string, err error) {
+func (a *API) readSecretRotation(c echo.Context) (grace time.Duration, secret webhook.Given, err error) {
 	if _, err := readQuery(c); err != nil {
-		return 0, "", err
+		return 0, secret, err
 	}
 	grace = webhook.DefaultOverlap
 	err = a.readControl(c, func(r *reader) {
-		r.object([]string{"grace_period", "secret"}, func(key []byte) {
+		r.object([]string{"grace_period", "secret", "secret_type"}, func(key []byte) {
 			switch string(key) {
 			case "grace_period":
 				d, ok := r.duration()
@@ -456,11 +461,23 @@ func (a *API) readSecretRotation(c echo.Context) (grace time.Duration, secret st
 				}
 			case "secret":
 				s, _ := r.str()
-				secret = string(s)
+				secret.Secret = string(s)
+			case "secret_type":
+				secret.Type = r.secretType()
 			}
 		})
 	})
 	return grace, secret, err
+}
+
+// secretType reads of which type a new secret is to be.
+func (r *reader) secretType() string {
+	s, ok := r.str()
+	if text := string(s); !ok || text == webhook.HMAC || text == webhook.Ed25519 {
+		return text
+	}
+	r.fault("not_allowed", "must be %s or %s", webhook.HMAC, webhook.Ed25519)
+	return ""
 }
 
 // enableSubscription lets a webhook send again.

@@ -416,3 +416,59 @@ func TestAWebhookGetsCloudEvents(t *testing.T) {
 		t.Errorf("back at the default: %+v", s)
 	}
 }
+
+// The secret of a webhook may be a pair of keys: the answer that makes it and the list of secrets say the public one, no other answer does.
+func TestAWebhookThatSignsWithAPair(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	tp, e := h.topic("", `{}`), newEndpoint(t, 200)
+	one, body := tp+"/subscriptions/pair", `{"endpoint":"`+e.URL+`","secret_type":"ed25519"}`
+	var s handlers.Subscription
+	h.json("PUT", one, body).is(201).into(&s)
+	if !strings.HasPrefix(s.Secret, "whsk_") || !strings.HasPrefix(s.PublicKey, "whpk_") {
+		t.Fatalf("the new webhook: %+v", s)
+	}
+	if a := h.do("GET", one, "").is(200); strings.Contains(string(a.body), "whsk_") {
+		t.Errorf("it shows %s", a.body)
+	}
+	h.json("PUT", one, body).problem(422, "validation_failed") // as for each secret: it is rotated, not replaced
+	var list handlers.WebhookSecrets
+	h.do("GET", one+"/secret", "").is(200).into(&list)
+	if len(list.Secrets) != 1 || list.Secrets[0].Type != "ed25519" || list.Secrets[0].Secret != s.Secret || *list.Secrets[0].PublicKey != s.PublicKey {
+		t.Errorf("the secrets: %+v", list)
+	}
+	h.do("POST", tp+"/messages", "one").is(201)
+	until(h, "it came", func() bool { return len(e.got()) == 1 })
+	if signature := e.heads[0].Get("Webhook-Signature"); !strings.HasPrefix(signature, "v1a,") {
+		t.Errorf("it is signed %s", signature)
+	}
+	h.json("POST", one+"/rotate_secret", `{"secret_type":"hmac"}`).is(201).into(&list)
+	if len(list.Secrets) != 2 || list.Secrets[0].Type != "hmac" || list.Secrets[0].PublicKey != nil || list.Secrets[1].Type != "ed25519" {
+		t.Errorf("after the rotation: %+v", list)
+	}
+	h.json("POST", one+"/rotate_secret", `{"secret":"`+s.Secret+`","grace_period":0}`).is(201).into(&list)
+	if len(list.Secrets) != 1 || list.Secrets[0].Secret != s.Secret {
+		t.Errorf("after its return: %+v", list)
+	}
+	for body, pointer := range map[string]string{
+		`{"secret_type":"rsa"}`: "/secret_type", `{"secret_type":7}`: "/secret_type", `{"secret":"` + s.PublicKey + `"}`: "/secret",
+		`{"secret":"` + s.Secret + `","secret_type":"hmac"}`: "/secret_type",
+	} {
+		if a := h.json("POST", one+"/rotate_secret", body).is(422); !strings.Contains(string(a.body), `"`+pointer+`"`) {
+			t.Errorf("%s: %s", body, a.body)
+		}
+	}
+	h.json("PATCH", one, `{"public_key":"`+s.PublicKey+`"}`).problem(422, "unknown_field")
+	h.json("PUT", tp+"/subscriptions/queue", `{"queue":"`+queueName(h.queue(`{}`))+`","secret_type":"ed25519"}`).problem(422, "validation_failed")
+
+	var wild handlers.TopicSubscription
+	h.json("PUT", "/v1/topic_subscriptions/pairs", `{"pattern":"#","endpoint":"`+e.URL+`","secret_type":"ed25519"}`).is(201).into(&wild)
+	h.do("GET", "/v1/topic_subscriptions/pairs/secret", "").is(200).into(&list)
+	if !strings.HasPrefix(wild.Secret, "whsk_") || wild.PublicKey == "" || *list.Secrets[0].PublicKey != wild.PublicKey {
+		t.Errorf("a topic subscription: %+v, %+v", wild, list)
+	}
+	h.json("POST", "/v1/topic_subscriptions/pairs/rotate_secret", `{}`).is(201).into(&list)
+	if len(list.Secrets) != 2 || list.Secrets[0].Type != "ed25519" || list.Secrets[0].Secret == wild.Secret {
+		t.Errorf("after its rotation: %+v", list)
+	}
+}

@@ -388,6 +388,8 @@ func (s SubscriptionSettings) validateFor(topic string) error {
 	case s.Queue != "" && s.Topic != "":
 		return errs.Invalidf("/target_topic", "A subscription leads to a queue, to an endpoint or to a topic, not to several.")
 	case s.Endpoint != "":
+	case s.Secret != "":
+		return errs.Invalidf("/secret", "Only what leads to an endpoint has a secret.")
 	case s.Topic != "":
 		if err := s.validateTopic(topic); err != nil {
 			return err

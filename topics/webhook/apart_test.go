@@ -68,7 +68,7 @@ func TestA17_TenantsWithTheSameNamesShareNothing(t *testing.T) {
 		}
 		// What one of them does to its own changes nothing for the other.
 		must(t, w.Disable(t.Context(), ways[0]))
-		_, err := w.Rotate(t.Context(), ways[0], "", 0)
+		_, err := w.Rotate(t.Context(), ways[0], webhook.Given{}, 0)
 		must(t, err)
 		must(t, w.topics.DeleteSubscription(t.Context(), w.tenant, topic, "a", topics.Condition{}))
 		must(t, w.topics.Delete(t.Context(), w.tenant, topic, topics.Condition{}))

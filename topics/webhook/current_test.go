@@ -24,7 +24,7 @@ func TestA14_ChangesHoldForTheNextRequest(t *testing.T) {
 			way := one.hook(t, tp, "a", webhook.Endpoint{URL: old.URL, Retries: []time.Duration{time.Second, time.Second}})
 			one.publish(t, tp, "one")
 			one.reaches(t, way, "it is delivered", func(s webhook.Status) bool { return s.Delivered == 1 })
-			secrets, err := two.Rotate(t.Context(), way, "", 0)
+			secrets, err := two.Rotate(t.Context(), way, webhook.Given{}, 0)
 			must(t, err)
 			two.change(t, tp, "a", func(e *webhook.Endpoint) {
 				e.URL, e.Headers = now.URL, []webhook.Header{{Name: "X-Env", Value: webhook.Hidden{Plain: "new"}}}

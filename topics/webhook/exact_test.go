@@ -119,7 +119,7 @@ func TestA13_TheSecretOfNowSignsWhateverIsSent(t *testing.T) {
 		w.publish(t, tp, "in between")
 		w.reaches(t, way, "it waits", func(s webhook.Status) bool { return s.Attempts == 2 && s.Sending == 0 })
 		wants("the first attempt", last(), true)
-		rotated, err := second.Rotate(t.Context(), way, "", time.Hour)
+		rotated, err := second.Rotate(t.Context(), way, webhook.Given{}, time.Hour)
 		must(t, err)
 		secrets = append(secrets, rotated[0].Secret)
 		rc.set(nil)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
@@ -18,12 +16,12 @@ import (
 	"github.com/sluicemq/sluice/topics"
 )
 
-// A secret is what an endpoint and its webhook share, as Standard Webhooks writes it: a prefix and base64.
+// The limits of secrets.
 const (
-	secretPrefix = "whsec_"
-	newSecret    = 32 // bytes of one that is made
-	minSecret    = 24
-	maxSecret    = 64
+	// Bytes of a secret: of one that is made, and of those that are given.
+	newSecret = 32
+	minSecret = 24
+	maxSecret = 64
 	// DefaultOverlap is how long a secret goes on to sign that was replaced, MaxOverlap the longest time.
 	DefaultOverlap = 24 * time.Hour
 	MaxOverlap     = 7 * 24 * time.Hour
@@ -33,7 +31,7 @@ const (
 
 // The errors of secrets.
 var (
-	ErrSecretInvalid = errs.Invalidf("/secret", "A secret is %s and base64 of %d to %d bytes.", secretPrefix, minSecret, maxSecret)
+	ErrSecretInvalid = errs.Invalidf("/secret", "A secret is %s and base64 of %d to %d bytes, or %s and base64 of an ed25519 private key.", secretPrefix, minSecret, maxSecret, privatePrefix)
 	ErrTooManyKeys   = &errs.Error{Kind: errs.Conflict, Code: "too_many_secrets",
 		Message: fmt.Sprintf("The webhook signs with %d secrets already.", maxSecrets),
 		Fix:     "Wait until the oldest one has ended, or rotate with a grace_period of 0, which ends all others."}
@@ -52,38 +50,18 @@ func newSealer(ring *keyring.Keyring) cipher.AEAD {
 	return aead
 }
 
-// parseSecret returns the bytes of a secret.
-func parseSecret(text string) ([]byte, error) {
-	rest, ok := strings.CutPrefix(text, secretPrefix)
-	raw, err := base64.StdEncoding.Strict().DecodeString(rest)
-	if !ok || err != nil || len(raw) < minSecret || len(raw) > maxSecret {
-		return nil, ErrSecretInvalid
-	}
-	return raw, nil
+// seal returns what signs as it is stored.
+func (s *Store) seal(k key) string {
+	return base64.StdEncoding.EncodeToString(s.sealer.Seal(nil, nil, k, nil))
 }
 
-func formatSecret(raw []byte) string { return secretPrefix + base64.StdEncoding.EncodeToString(raw) }
-
-// Seal returns a secret as it is stored.
-func (s *Store) Seal(secret string) (string, error) {
-	raw, err := parseSecret(secret)
-	if err != nil {
-		return "", err
-	}
-	return s.seal(raw), nil
+// Unseal returns a secret that Seal or NewSecret returned.
+func (s *Store) Unseal(sealed string) (Secret, error) {
+	k, err := s.unseal(sealed)
+	return k.shown(), err
 }
 
-func (s *Store) seal(raw []byte) string {
-	return base64.StdEncoding.EncodeToString(s.sealer.Seal(nil, nil, raw, nil))
-}
-
-// Unseal returns a secret that Seal or NewSecret returned, as it is given and shown.
-func (s *Store) Unseal(sealed string) (string, error) {
-	raw, err := s.unseal(sealed)
-	return formatSecret(raw), err
-}
-
-func (s *Store) unseal(sealed string) ([]byte, error) {
+func (s *Store) unseal(sealed string) (key, error) {
 	raw, err := base64.StdEncoding.DecodeString(sealed)
 	if err == nil {
 		raw, err = s.sealer.Open(nil, nil, raw, nil)
@@ -95,11 +73,7 @@ func (s *Store) unseal(sealed string) ([]byte, error) {
 }
 
 // NewSecret returns a secret for a new subscription, sealed.
-func (s *Store) NewSecret() string {
-	raw := make([]byte, newSecret)
-	_, _ = rand.Read(raw) // never fails
-	return s.seal(raw)
-}
+func (s *Store) NewSecret() string { return s.seal(newKey(HMAC)) }
 
 // storedSecret is a secret as it lies in Redis, the newest one first. Times are in milliseconds.
 type storedSecret struct {
@@ -108,11 +82,20 @@ type storedSecret struct {
 	Ends    int64  `json:"e,omitempty"` // 0: never
 }
 
-// Secret is a secret that signs.
+// Secret is a secret that signs, in the way of Type.
 type Secret struct {
-	Secret  string
-	Created time.Time
-	Ends    time.Time // zero: it was not replaced
+	Secret    string
+	Type      string // HMAC or Ed25519
+	PublicKey string // of a pair: what verifies; "": the secret does
+	Created   time.Time
+	Ends      time.Time // zero: it was not replaced
+}
+
+// shown returns a key as it is shown.
+func (k key) shown() Secret {
+	out := Secret{Secret: k.String()}
+	out.Type, out.PublicKey = k.scheme()
+	return out
 }
 
 func encodeSecrets(list []storedSecret) string {
@@ -147,11 +130,12 @@ func (s *Store) open(list []storedSecret, now int64) ([]Secret, error) {
 		if one.Ends != 0 && one.Ends <= now {
 			continue
 		}
-		raw, err := s.unseal(one.Sealed)
+		k, err := s.unseal(one.Sealed)
 		if err != nil {
 			return nil, err
 		}
-		secret := Secret{Secret: formatSecret(raw), Created: time.UnixMilli(one.Created).UTC()}
+		secret := k.shown()
+		secret.Created = time.UnixMilli(one.Created).UTC()
 		if one.Ends != 0 {
 			secret.Ends = time.UnixMilli(one.Ends).UTC()
 		}
@@ -163,15 +147,16 @@ func (s *Store) open(list []storedSecret, now int64) ([]Secret, error) {
 // maxTries bounds how often a change is begun again because another one came first.
 const maxTries = 10
 
-// Rotate gives a webhook a new secret, one that is made where none is given. The one before goes on to sign for a while, so
-// that whoever verifies has the time to learn of the new one; with an overlap of 0 it ends at once, and all others do.
-func (s *Store) Rotate(ctx context.Context, w topics.Way, secret string, overlap time.Duration) ([]Secret, error) {
-	sealed, err := s.sealOrMake(secret)
-	if err != nil {
-		return nil, err
-	}
+// Rotate gives a webhook a new secret, one that is made, of the type of the one before, where nothing is given. The one before goes on
+// to sign for a while, so that whoever verifies has the time to learn of the new one; with an overlap of 0 it ends at once, and all
+// others do.
+func (s *Store) Rotate(ctx context.Context, w topics.Way, given Given, overlap time.Duration) ([]Secret, error) {
 	for range maxTries {
 		was, list, now, err := s.secrets(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		sealed, err := s.sealNext(given, list)
 		if err != nil {
 			return nil, err
 		}
@@ -190,12 +175,17 @@ func (s *Store) Rotate(ctx context.Context, w topics.Way, secret string, overlap
 	return nil, engine.ErrUnavailable
 }
 
-// sealOrMake returns a secret as it is stored, one that is made where none is given.
-func (s *Store) sealOrMake(secret string) (string, error) {
-	if secret == "" {
-		return s.NewSecret(), nil
+// sealNext is Seal for what comes before others: where nothing is said of it, it is of the type of the newest of them.
+func (s *Store) sealNext(given Given, list []storedSecret) (string, error) {
+	if given == (Given{}) {
+		given.Type = HMAC
+		for _, newest := range list[:min(len(list), 1)] {
+			if k, err := s.unseal(newest.Sealed); err == nil {
+				given.Type, _ = k.scheme()
+			}
+		}
 	}
-	return s.Seal(secret)
+	return s.Seal(given)
 }
 
 // rotated returns what signs when a secret comes before others, of which each ends after the overlap, in milliseconds.
@@ -236,12 +226,12 @@ func (s *Store) Signs(of topics.Signing) ([]Secret, error) {
 }
 
 // RotateSigning is Rotate for what the webhooks of a topic subscription sign with, and returns it as it is stored.
-func (s *Store) RotateSigning(of topics.Signing, secret string, overlap time.Duration) (string, error) {
-	sealed, err := s.sealOrMake(secret)
+func (s *Store) RotateSigning(of topics.Signing, given Given, overlap time.Duration) (string, error) {
+	list, err := signing(of)
 	if err != nil {
 		return "", err
 	}
-	list, err := signing(of)
+	sealed, err := s.sealNext(given, list)
 	if err != nil {
 		return "", err
 	}

@@ -33,7 +33,7 @@ type config struct {
 	endpoint Endpoint // filled
 	host     string   // of the URL
 	secrets  []storedSecret
-	keys     [][]byte         // of secrets, opened
+	keys     []key            // of secrets, opened
 	header   http.Header      // that goes with each request: what users add
 	hidden   []string         // what of it may not be shown
 	tokens   *tokens          // nil: it needs none
@@ -86,8 +86,8 @@ func hostOf(url string) string {
 }
 
 // live returns what signs at an instant.
-func (c *config) live(now time.Time) [][]byte {
-	keys := make([][]byte, 0, len(c.keys))
+func (c *config) live(now time.Time) []key {
+	keys := make([]key, 0, len(c.keys))
 	for i, one := range c.secrets {
 		if one.Ends == 0 || one.Ends > now.UnixMilli() {
 			keys = append(keys, c.keys[i])

@@ -52,7 +52,7 @@ func TestSignaturesAreThoseOfStandardWebhooks(t *testing.T) {
 
 		// While both live either verifies; afterwards only the new one.
 		rc.set(nil)
-		second, err := w.Rotate(t.Context(), way, "", time.Hour)
+		second, err := w.Rotate(t.Context(), way, webhook.Given{}, time.Hour)
 		must(t, err)
 		n := rc.count()
 		for i, overlap := range []bool{true, false} {
@@ -65,7 +65,7 @@ func TestSignaturesAreThoseOfStandardWebhooks(t *testing.T) {
 			w.clock.Advance(2 * time.Hour)
 		}
 		// Without an overlap the old ones end at once.
-		third, err := w.Rotate(t.Context(), way, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs=", 0)
+		third, err := w.Rotate(t.Context(), way, webhook.Given{Secret: "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="}, 0)
 		must(t, err)
 		w.publish(t, tp, "x")
 		rc.comes(t, n+3)
@@ -73,10 +73,10 @@ func TestSignaturesAreThoseOfStandardWebhooks(t *testing.T) {
 			t.Errorf("after a hard rotation: %v", r.header)
 		}
 		for range 4 {
-			_, err = w.Rotate(t.Context(), way, "", time.Hour)
+			_, err = w.Rotate(t.Context(), way, webhook.Given{}, time.Hour)
 			must(t, err)
 		}
-		if _, err = w.Rotate(t.Context(), way, "", time.Hour); err == nil {
+		if _, err = w.Rotate(t.Context(), way, webhook.Given{}, time.Hour); err == nil {
 			t.Error("a sixth secret was taken")
 		}
 		// They are not to be read in Redis.

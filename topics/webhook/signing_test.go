@@ -17,7 +17,7 @@ func TestTheSecretsOfATopicSubscriptionReplaceThoseOfItsWebhooks(t *testing.T) {
 		rc := newReceiver(t, nil)
 		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
 		first := topics.Signing{First: w.NewSecret(), Made: start}
-		text, err := w.RotateSigning(first, "", time.Hour)
+		text, err := w.RotateSigning(first, webhook.Given{}, time.Hour)
 		must(t, err)
 		first.Secrets = text
 		want, err := w.Signs(first)
