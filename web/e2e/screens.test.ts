@@ -148,6 +148,17 @@ const screens: Screen[] = [
       await p.getByRole("heading", { name: "Attempt 1" }).waitFor();
     },
   },
+  {
+    name: "webhook-verify",
+    path: (t) => `/t/${t}/topics/order-events/webhooks/partner`,
+    ready: text("Attempt"),
+    do: async (p) => {
+      await p.getByRole("button", { name: "Reveal" }).click();
+      await p.getByRole("button", { name: "How an endpoint verifies" }).click();
+      await p.getByText("createHmac").waitFor();
+    },
+  },
+  { name: "webhook-rotate", path: (t) => `/t/${t}/topics/order-events/webhooks/partner`, ready: text("Attempt"), do: click("Rotate…") },
   { name: "topic-publish", path: (t) => `/t/${t}/topics/order-events/publish`, ready: (p) => p.getByLabel("Body").waitFor() },
   { name: "topic-schemas", path: (t) => `/t/${t}/topics/order-events/schemas`, ready: text("current") },
   { name: "topic-schedules", path: (t) => `/t/${t}/topics/order-events/schedules`, ready: heading("No schedules") },

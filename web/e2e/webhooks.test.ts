@@ -79,6 +79,17 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await page.getByText("The test event has arrived").waitFor();
     expect(String(got.at(-1)?.signature).split(" ").length).toBe(2);
 
+    await page.getByRole("button", { name: "Rotate…" }).click();
+    await page.getByLabel("Requests are signed with").selectOption("ed25519");
+    await page.getByLabel("The old secret goes on for").fill("0");
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate", exact: true }).click();
+    await page.getByText("That is the public key, for the endpoint.").waitFor();
+    await page.getByText(/^whpk_/).waitFor();
+    await page.getByRole("button", { name: "How an endpoint verifies" }).click();
+    await page.getByText("WEBHOOK_PUBLIC_KEY.slice").waitFor();
+    await page.getByRole("button", { name: "Send a test event" }).click();
+    await expect.poll(() => String(got.at(-1)?.signature)).toMatch(/^v1a,\S+$/);
+
     // Several messages in one request: what is said of it is checked, stored, shown and found again.
     await page.getByRole("button", { name: "Edit…" }).click();
     const edited = page.getByRole("dialog");

@@ -14,7 +14,7 @@ import { useSay } from "../common/say";
 import { Empty, ErrorState, Loaded, NoMatch } from "../common/states";
 import { Instant } from "../common/Time";
 import { useUrl } from "../common/url";
-import { Secrets, ShownSecret } from "../webhooks/Secrets";
+import { type Rotation, Secrets, ShownSecret } from "../webhooks/Secrets";
 import { policyOf } from "./data";
 
 type TopicSubscription = Schemas["TopicSubscription"];
@@ -156,7 +156,7 @@ function One({ name, close }: { name: string; close: () => void }) {
   const secrets = {
     path,
     read: () => must(api.GET("/v1/topic_subscriptions/{topic_subscription}/secret", { params })),
-    rotate: (body: { grace_period: number }) => must(api.POST("/v1/topic_subscriptions/{topic_subscription}/rotate_secret", { params, body })),
+    rotate: (body: Rotation) => must(api.POST("/v1/topic_subscriptions/{topic_subscription}/rotate_secret", { params, body })),
   };
   return (
     <Drawer opened onClose={close} position="right" size="lg" title={name} closeButtonProps={{ "aria-label": "Close" }}>

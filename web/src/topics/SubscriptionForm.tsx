@@ -6,6 +6,7 @@ import { pathOf, unchanged } from "../api/curl";
 import { Curl } from "../common/Curl";
 import { duration, spoken } from "../common/format";
 import { ErrorState } from "../common/states";
+import { SecretType, type Type } from "../webhooks/SecretType";
 import { batchOf, policyOf, type Subscription, type SubscriptionInput } from "./data";
 
 const formats = ["raw", "envelope", "sns", "cloudevents_binary", "cloudevents_structured", "cloudevents_batch"] as const;
@@ -25,6 +26,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
   const [wait, setWait] = useState(of?.batch?.max_wait === undefined ? "" : duration(of.batch.max_wait));
   const [size, setSize] = useState(String(of?.batch?.max_bytes ?? ""));
   const [verification, setVerification] = useState(of?.verification ?? "none");
+  const [type, setType] = useState<Type | undefined>("hmac");
   const [dead, setDead] = useState(of?.dead_letter_queue ?? "");
   const [policy, setPolicy] = useState(of?.filter_policy ? JSON.stringify(of.filter_policy, null, 2) : "");
   const [scope, setScope] = useState(of?.filter_scope ?? "attributes");
@@ -35,6 +37,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
   try {
     const target = to === "queue" ? { queue } : to === "topic" ? { target_topic: other } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null, verification, batch: lists ? batchOf(several, size, wait) : null }; // text such as 10s too
     body = { ...target, dead_letter_queue: dead.trim() || null, filter_policy: policyOf(policy), filter_scope: scope, format: to === "topic" ? "raw" : format };
+    if (!of && to === "webhook") body.secret_type = type;
   } catch (e) {
     wrong = e instanceof Error ? e.message : "is no JSON";
   }
@@ -93,6 +96,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
                 onChange={(e) => setVerification(verifications.find((v) => v === e.currentTarget.value) ?? "none")}
                 error={failure?.at("/verification")}
               />
+              {!of && <SecretType value={type} set={setType} />}
             </>
           )}
           {to === "queue" && <TextInput label="Queue" value={queue} onChange={(e) => setQueue(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/queue")} spellCheck={false} autoComplete="off" />}

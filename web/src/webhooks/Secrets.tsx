@@ -7,14 +7,26 @@ import { spoken } from "../common/format";
 import { ErrorState } from "../common/states";
 import { Ago } from "../common/Time";
 import { type Place, pathOfWebhook, type Subscription } from "./data";
+import { SecretType, type Type } from "./SecretType";
+import { Verify } from "./Verify";
 
 // ShownSecret is what a new webhook signs with.
-export function ShownSecret({ of: s, close }: { of: Pick<Subscription, "name" | "secret">; close: () => void }) {
+export function ShownSecret({ of: s, close }: { of: Pick<Subscription, "name" | "secret" | "public_key">; close: () => void }) {
   return (
     <Modal opened onClose={close} title={`The secret of ${s.name}`} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
       <Stack>
-        <Text size="sm">Each request is signed with it, as Standard Webhooks says. The endpoint needs it to know that a request is yours.</Text>
-        <Command text={s.secret ?? ""} />
+        {s.public_key ? (
+          <>
+            <Text size="sm">Each request is signed with a private key, as Standard Webhooks says. To know that a request is yours the endpoint needs the public one:</Text>
+            <Command text={s.public_key} />
+          </>
+        ) : (
+          <>
+            <Text size="sm">Each request is signed with it, as Standard Webhooks says. The endpoint needs it to know that a request is yours.</Text>
+            <Command text={s.secret ?? ""} />
+          </>
+        )}
+        <Verify type={s.public_key ? "ed25519" : "hmac"} />
         <Group justify="flex-end">
           <Button onClick={close}>Done</Button>
         </Group>
@@ -23,11 +35,14 @@ export function ShownSecret({ of: s, close }: { of: Pick<Subscription, "name" | 
   );
 }
 
+// Rotation is how to rotate them.
+export type Rotation = { grace_period: number; secret_type?: Type };
+
 // Source is whose secrets they are.
 export type Source = {
   path: string;
   read: () => Promise<Schemas["WebhookSecrets"]>;
-  rotate?: (body: { grace_period: number }) => Promise<Schemas["WebhookSecrets"]>; // undefined: they are rotated elsewhere
+  rotate?: (body: Rotation) => Promise<Schemas["WebhookSecrets"]>; // undefined: they are rotated elsewhere
 };
 
 // useWebhookSecrets are those of one webhook. One that stems from a topic subscription signs with what that says.
@@ -85,9 +100,18 @@ export function Secrets({ of }: { of: Source }) {
               </>
             )}
           </Text>
+          {s.public_key && (
+            <>
+              <Command text={s.public_key} />
+              <Text size="sm" my={4}>
+                That is the public key, for the endpoint. The private one:
+              </Text>
+            </>
+          )}
           <Command text={s.secret} />
         </div>
       ))}
+      {shown?.secrets[0] && <Verify type={shown.secrets[0].type} />}
       {rotates && of.rotate && (
         <Rotate
           path={of.path}
@@ -105,7 +129,8 @@ export function Secrets({ of }: { of: Source }) {
 
 function Rotate({ path, run, close, done }: { path: string; run: NonNullable<Source["rotate"]>; close: () => void; done: (s: Schemas["WebhookSecrets"]) => void }) {
   const [grace, setGrace] = useState("1d");
-  const body = { grace_period: (spoken(grace) ?? 0) as number }; // text such as 1d too
+  const [type, setType] = useState<Type>();
+  const body = { grace_period: (spoken(grace) ?? 0) as number, ...(type && { secret_type: type }) }; // text such as 1d too
   const rotate = useMutation({ mutationFn: () => run(body), onSuccess: done });
   const failure = rotate.error ? failureOf(rotate.error) : undefined;
   return (
@@ -120,6 +145,7 @@ function Rotate({ path, run, close, done }: { path: string; run: NonNullable<Sou
           <Text size="sm">The new one signs at once, and the old one beside it for a while: give the endpoint the new one in that time.</Text>
           {grace.trim() === "0" && <Alert color="orange">Requests that only the old secret verifies are refused by the endpoint from now on.</Alert>}
           <TextInput label="The old secret goes on for" description="0 for not at all, 1h, 1d, 7d" value={grace} onChange={(e) => setGrace(e.currentTarget.value)} error={failure?.at("/grace_period")} data-autofocus />
+          <SecretType value={type} first="what is like the one before" set={setType} />
           {failure && <ErrorState error={failure} />}
           <Group justify="flex-end">
             <Curl call={{ method: "POST", path: `${path}/rotate_secret`, body }} />
