@@ -70,6 +70,8 @@ type API struct {
 	// PublicURL is the public address, so that a page from there is no other site, and identity providers send people back to it.
 	// Default: that of each request.
 	PublicURL *url.URL
+	// Contact is where tenants ask for larger limits: a mailto:, https: or http: URL. Default: nowhere.
+	Contact string
 	// InsecureCookies lets browsers have sessions over connections without TLS. Default: only on the machine itself.
 	InsecureCookies bool
 	// MaxWaitingReceives bounds the receives that wait for a message at the same time, with the open streams. One more

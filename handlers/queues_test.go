@@ -304,6 +304,25 @@ func TestWhoami(t *testing.T) {
 	h.do("GET", "/v1/whoami", "", append(op, "Tenant", "nobody")...).problem(404, "tenant_not_found")
 }
 
+// Whoever is told the limits is told where to ask for larger ones.
+func TestWhoamiSaysWhereToAskForMore(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	op := []string{"Authorization", "Basic " + basic(h.operator, "")}
+	callers := [][]string{nil, op, append(op, "Tenant", h.tenant.Name)}
+	ask := func(want *string) {
+		t.Helper()
+		for _, headers := range callers {
+			var who handlers.Caller
+			h.do("GET", "/v1/whoami", "", headers...).is(200).into(&who)
+			diff(t, "contact", want, who.Contact)
+		}
+	}
+	ask(nil)
+	h.api.Contact = "mailto:ops@example.com"
+	ask(&h.api.Contact)
+}
+
 func TestHeadAndOptions(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)

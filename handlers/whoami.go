@@ -22,6 +22,8 @@ type Caller struct {
 	// The tenant that the key acts for; null for an operator's key without the header Tenant.
 	Tenant *CallerTenant `json:"tenant" extensions:"x-nullable"`
 	Limits Limits        `json:"limits"`
+	// Where to ask whoever runs the installation for larger limits: a mailto:, https: or http: URL; null where nobody is named.
+	Contact *string `json:"contact" extensions:"x-nullable" example:"mailto:ops@example.com"`
 }
 
 // CallerKey is the key of a request. Of an access token it is the key that it came from, with what the token may.
@@ -105,7 +107,7 @@ type Limits struct {
 // whoami says who is calling.
 //
 //	@Summary		Who am I
-//	@Description	The key of this request, or its access token, the tenant that it acts for, and the limits.
+//	@Description	The key of this request, or its access token, the tenant that it acts for, the limits, and where to ask for larger ones.
 //	@ID				whoami
 //	@Tags			identity
 //	@Success		200	{object}	Caller	"The caller"
@@ -127,6 +129,7 @@ func (a *API) whoami(c echo.Context) error {
 			MaxMessageSize: queues.MaxMessageSize, MaxBatch: queues.MaxBatch, MaxBatchBytes: queues.MaxBatchBytes,
 			MaxReceive: queues.MaxReceive, MaxWait: wholeSeconds(queues.MaxWait),
 		},
+		Contact: textOrNull(a.Contact),
 	}
 	who.Limits.of(tenants.Unlimited().Limits)
 	if id := r.Principal.TokenID; id != "" {

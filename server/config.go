@@ -53,6 +53,10 @@ type Config struct {
 	// Default none.
 	TrustedProxies []netip.Prefix
 
+	// Contact is where tenants ask for larger limits: an e-mail address, or the http or https URL of a form or a chat, of at most
+	// 2,000 bytes. Default none.
+	Contact string
+
 	// InsecureCookies lets browsers sign in over connections without TLS, also from other machines. Default false.
 	InsecureCookies bool
 

@@ -80,6 +80,10 @@ var settings = []setting{
 		help:  "Address that letters come from; needed with smtp_url.",
 		field: func(c *Config) any { return &c.SMTPFrom }, valid: checkSMTPFrom},
 
+	{name: "contact", env: "SLUICE_CONTACT",
+		help:  "Where tenants ask for larger limits: an e-mail address, or the https address of a form or a chat. Empty: nowhere.",
+		field: func(c *Config) any { return &c.Contact }, valid: checkContact},
+
 	{name: "insecure_cookies", env: "SLUICE_INSECURE_COOKIES", def: "false",
 		help:  "Let browsers sign in without TLS, also from other machines. For networks where nobody listens.",
 		field: func(c *Config) any { return &c.InsecureCookies }},

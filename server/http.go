@@ -103,11 +103,12 @@ func (s *Server) routes(p *parts) http.Handler {
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(s.logOut)
 	e.IPExtractor = s.clientAddress()
+	contact, _ := contactURL(s.config.Contact) // New has seen that it is one
 	api := &handlers.API{
 		Queues: p.queues, Topics: p.topics, Webhooks: p.webhooks, Tenants: p.tenants, Limiter: p.limiter, Storage: p.storage, Meter: p.meter, Crowd: p.crowd, Keys: p.keys, Auth: p.auth, Tasks: p.tasks,
 		Audit: p.audit, Monitor: p.monitor, Alarms: p.alarms, Feed: feed.New(feed.Config{Audit: p.audit, Tasks: p.tasks, Alarms: p.alarms}), NewID: p.engine.NewID, Answers: p.answers,
 		Logger: s.logger, Region: s.config.Region, BasePath: s.basePath(), TestHeaders: s.config.TestHeaders,
-		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, Host: newHost(s, p), PublicURL: s.config.PublicURL, InsecureCookies: s.config.InsecureCookies,
+		MaxWaitingReceives: s.config.MaxWaitingReceives, HTTPS: s.isHTTPS, Host: newHost(s, p), PublicURL: s.config.PublicURL, InsecureCookies: s.config.InsecureCookies, Contact: contact,
 	}
 	door := s.awsDoor(p)
 	crowd := &crowd{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicemq/sluice/internal/redistest"
+	"github.com/sluicemq/sluice/server"
 	"github.com/sluicemq/sluice/server/servertest"
 )
 
@@ -39,6 +40,18 @@ func TestLimitsHoldOnEveryServer(t *testing.T) {
 	within(t, suspensionLimit, "the first server knows the new limit", func() bool {
 		return call(t, http.MethodPut, a.URL()+"/v1/queues/three", key, "").status == http.StatusCreated
 	})
+}
+
+func TestAServerSaysWhereToAskForMore(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, func(c *server.Config) { c.Contact = "ops@example.com" }, quiet)
+	for _, key := range []string{s.Key, s.OperatorKey} {
+		var who struct{ Contact string }
+		must(t, http.StatusOK, &who, http.MethodGet, s.URL()+"/v1/whoami", key, "")
+		if who.Contact != "mailto:ops@example.com" {
+			t.Errorf("the contact is %q", who.Contact)
+		}
+	}
 }
 
 func TestLimitsOutliveARestart(t *testing.T) {
