@@ -16,6 +16,39 @@ test("what there is stands beside what there may be", async () => {
   await page.getByText("4 of 4 · 100 %, full").waitFor();
 });
 
+test("a tenant asks for more where the server says, and only where a browser may be sent", async () => {
+  const { name, key } = await newTenant();
+  await call(inject("operatorKey"), "PATCH", `/v1/tenants/${name}`, { limits: { queues: 4 } });
+  for (const q of ["a", "b", "c", "d"]) await call(key, "PUT", `/v1/queues/${q}`);
+  const { tenant } = await call<{ tenant: { id: string } }>(key, "GET", "/v1/whoami");
+  const page = await newPage();
+  await signIn(page, key);
+  const ask = page.getByRole("link", { name: "Ask for more" });
+  const who = `tenant ${name} (${tenant.id})`;
+  for (const screen of ["usage", "limits"]) {
+    await page.goto(`/console/t/${name}/${screen}`);
+    await page.getByText("4 of 4 · 100 %, full").waitFor();
+    const [to, query] = ((await ask.getAttribute("href")) ?? "").split("?");
+    expect(to).toBe("mailto:ops%26co%2Bsluice@example.com");
+    expect([...new URLSearchParams(query)]).toEqual([["subject", `Larger limits for ${who}`], ["body", `This is about the limits of ${who}.\r\n\r\nQueues: 4 of 4\r\n`]]);
+  }
+
+  // As a server answers that has another contact, or none.
+  let contact: string | null = "https://help.example.com/limits?from=sluice";
+  await page.route("**/v1/whoami", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...((await response.json()) as object), contact } });
+  });
+  await page.reload();
+  await ask.waitFor();
+  expect(await Promise.all(["href", "target", "rel"].map((a) => ask.getAttribute(a)))).toEqual([contact, "_blank", "noreferrer"]);
+  for (contact of [null, "javascript:document.title='owned'"]) {
+    await page.reload();
+    await page.getByText("Account number in ARNs").waitFor(); // from the same answer
+    expect(await ask.count()).toBe(0);
+  }
+});
+
 test("a list of queues asks once for the last hours of all", async () => {
   const { key } = await newTenant();
   for (const q of ["a", "b", "c"]) await call(key, "PUT", `/v1/queues/${q}`);

@@ -33,6 +33,7 @@ export default async function setup(project: TestProject) {
       SLUICE_DATA_DIR: dir,
       SLUICE_EGRESS_ALLOW: "127.0.0.1",
       SLUICE_EGRESS_ALLOW_HTTP: "true",
+      SLUICE_CONTACT: "ops&co+sluice@example.com",
       SLUICE_OIDC_ISSUERS: issuer.url,
       SLUICE_OIDC_AUDIENCE: "sluice",
       SLUICE_OIDC_CLIENT_ID: client.id,

@@ -1,6 +1,7 @@
 import { Card, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { must, useActing } from "../api/client";
+import { AskForMore } from "../common/AskForMore";
 import { Curl } from "../common/Curl";
 import { bytes, count, duration } from "../common/format";
 import { Facts, Page } from "../common/Page";
@@ -15,7 +16,15 @@ export function Limits() {
   const quotas = useQuery({ queryKey: ["usage", tenant, "quotas"], queryFn: () => must(api.GET("/v1/quotas")) });
   const who = useQuery({ queryKey: ["whoami", tenant], queryFn: () => must(api.GET("/v1/whoami")) });
   return (
-    <Page title="Limits" actions={<Curl call={{ method: "GET", path: "/v1/whoami" }} />}>
+    <Page
+      title="Limits"
+      actions={
+        <>
+          <AskForMore />
+          <Curl call={{ method: "GET", path: "/v1/whoami" }} />
+        </>
+      }
+    >
       <Loaded query={who}>
         {({ limits: l, tenant: t }) => (
           <Stack>

@@ -6,7 +6,7 @@ import { useRaisedAlarms } from "../alarms/data";
 import { must, useActing } from "../api/client";
 import { ago, count, plural } from "../common/format";
 import { Page } from "../common/Page";
-import { near, quotaNames } from "../common/Quota";
+import { almostFull, quotaNames } from "../common/Quota";
 import { Loaded, Waiting } from "../common/states";
 import { useUrl } from "../common/url";
 import { orders, type Queue, useQueues } from "../queues/data";
@@ -66,7 +66,7 @@ function Attention({ queues, tenant, more }: { queues: Queue[]; tenant: string; 
   const { api } = useActing();
   const alarms = useRaisedAlarms();
   const quotas = useQuery({ queryKey: ["usage", tenant, "quotas"], staleTime: 60_000, retry: false, queryFn: () => must(api.GET("/v1/quotas")) });
-  const full = quotas.data?.data.filter((q) => q.used >= near * q.limit && q.used > 0) ?? [];
+  const full = almostFull(quotas.data?.data ?? []);
   if (queues.length + alarms.length + full.length === 0) return <Text size="sm" className="quiet">No queue {more && "of the oldest 50 "}waits for a consumer.</Text>;
   return (
     <Alert color="orange" title="Needs attention">

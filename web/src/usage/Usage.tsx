@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { lazy, Suspense, useMemo } from "react";
 import { type Api, must, type Schemas, useActing } from "../api/client";
 import { withQuery } from "../api/curl";
+import { AskForMore } from "../common/AskForMore";
 import { Curl } from "../common/Curl";
 import { allPages, csvOf } from "../common/csv";
 import { Export } from "../common/Export";
@@ -39,6 +40,7 @@ export function Usage() {
       title="Usage"
       actions={
         <>
+          <AskForMore />
           <Export name={`usage-${granularity}-${by}.csv`} text={() => tableOf(api, query)} />
           <Curl call={{ method: "GET", path: withQuery("/v1/usage", query) }} />
         </>
