@@ -34,6 +34,8 @@ type Subscription struct {
 	MaxInFlight int `json:"max_in_flight,omitempty" example:"16"`
 	// Seconds before the second attempt, the third and so on; null of a queue's, and where delivery_policy says it.
 	RetrySchedule []int `json:"retry_schedule" extensions:"x-nullable"`
+	// Statuses of answers after which a message is not tried again; null of a queue's, and where SNS says it.
+	TerminalStatuses []int `json:"terminal_statuses" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block"`
 	// Headers that are added to each request. Values are not shown again.
@@ -127,6 +129,8 @@ type SubscriptionInput struct {
 	// Seconds, or text such as "5m", before the second attempt, the third and so on: at most 30, each 1 s to 24 h, 13 days in
 	// all. Each gets up to a quarter longer by chance. Default: 5s 5m 30m 2h 5h 10h 14h 20h 24h.
 	RetrySchedule []int `json:"retry_schedule,omitempty" extensions:"x-nullable"`
+	// Statuses of answers, each of 300 to 599, after which a message is not tried again: at most 20. Default: 410 413.
+	TerminalStatuses []int `json:"terminal_statuses,omitempty" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block" default:"skip_to_dlq" extensions:"x-nullable"`
 	// Headers that are added to each request of a webhook: at most 20, of 8 KiB together. Values are stored encrypted and not shown
@@ -193,7 +197,7 @@ func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool)
 				}
 			}
 			wanted = protocol
-		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls", "batch":
+		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch":
 			r.endpointChange(key, func(change func(*webhook.Endpoint)) {
 				add(func(s *topics.SubscriptionSettings) { changeEndpoint(s, change) })
 			})

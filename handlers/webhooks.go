@@ -180,7 +180,7 @@ type Resent struct {
 }
 
 // webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
-var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "retry_schedule", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
+var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
 
 // endpointChange reads a member of SubscriptionInput that is about the endpoint.
 func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
@@ -219,6 +219,17 @@ func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
 			})
 		}
 		add(func(e *webhook.Endpoint) { e.Retries = waits })
+	case "terminal_statuses":
+		var statuses []int
+		if !none {
+			statuses = []int{}
+			r.array(webhook.MaxTerminal, func(int) {
+				if n, ok := r.integer(300, 599); ok {
+					statuses = append(statuses, int(n))
+				}
+			})
+		}
+		add(func(e *webhook.Endpoint) { e.Terminal = statuses })
 	case "on_exhausted":
 		what := ""
 		if !none {
@@ -339,6 +350,7 @@ func (out *Subscription) fillEndpoint(s *topics.Subscription) {
 		for i, d := range e.Retries {
 			out.RetrySchedule[i] = wholeSeconds(d)
 		}
+		out.TerminalStatuses = e.Terminal
 	}
 	if topics.IsFIFOName(out.Topic) {
 		out.OnExhausted = string(e.OnExhausted)

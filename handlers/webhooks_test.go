@@ -77,7 +77,7 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	secret := s.Secret
 	s.Secret, s.Delivery = "", nil
 	want := handlers.Subscription{Name: "customer", Topic: queueName(tp), Protocol: "webhook", Endpoint: e.URL + "/hooks?k=1", Timeout: 15, MaxInFlight: 16,
-		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, Format: "raw", FilterScope: "attributes", State: "active", Verification: "none",
+		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, TerminalStatuses: []int{410, 413}, Format: "raw", FilterScope: "attributes", State: "active", Verification: "none",
 		CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: s.ETag}
 	diff(t, "the new webhook", want, s)
 	// The secret is shown once, and where it is asked for.
@@ -111,7 +111,12 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	if signatures := strings.Fields(e.heads[0].Get("Webhook-Signature")); len(signatures) != 2 {
 		t.Errorf("signatures %v, want one by each secret", signatures)
 	}
-	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null}`).is(200).into(&s)
+	h.json("PATCH", one, `{"terminal_statuses":[422,410]}`).is(200).into(&s)
+	diff(t, "terminal statuses", []int{422, 410}, s.TerminalStatuses)
+	h.json("PATCH", one, `{"terminal_statuses":[]}`).is(200).into(&s)
+	diff(t, "no terminal statuses", []int{}, s.TerminalStatuses)
+	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null,"terminal_statuses":null}`).is(200).into(&s)
+	diff(t, "terminal statuses by default", []int{410, 413}, s.TerminalStatuses)
 	if s.Timeout != 15 || s.MaxInFlight != 16 || len(s.RetrySchedule) != 9 {
 		t.Errorf("back at the defaults: %+v", s)
 	}
@@ -147,6 +152,9 @@ func TestWebhooksRefuse(t *testing.T) {
 		{`{"endpoint":"https://example.com/","retry_schedule":[90000]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","retry_schedule":[` + strings.TrimSuffix(strings.Repeat("1,", 31), ",") + `]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","on_exhausted":"drop"}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","terminal_statuses":[200]}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","terminal_statuses":["422"]}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","terminal_statuses":[` + strings.TrimSuffix(strings.Repeat("422,", 21), ",") + `]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","format":"cloudevents"}`, "validation_failed"},
 		{`{"queue":"` + q + `","format":"cloudevents_binary"}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","secret":"whsec_c2hvcnQ="}`, "validation_failed"},

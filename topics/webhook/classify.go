@@ -3,6 +3,7 @@ package webhook
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,8 @@ const (
 	ourFault = 30 * time.Second
 )
 
-// judge says what an answer means, or an error where there is none.
-func judge(res *egress.Response, err error, now time.Time) verdict {
+// judge says what an answer means, or an error where there is none. After a status of terminal a message is not tried again.
+func judge(res *egress.Response, err error, terminal []int, now time.Time) verdict {
 	if e, ok := errors.AsType[*tokenError](err); ok {
 		return e.judge()
 	}
@@ -58,16 +59,22 @@ func judge(res *egress.Response, err error, now time.Time) verdict {
 	case res.Status >= 200 && res.Status < 300:
 		return verdict{outcome: done, charged: true, health: healthy}
 	case res.Status == http.StatusGone:
-		v.outcome, v.health = dead, disabling
+		v.health = disabling
 		v.words = "The endpoint answered 410 Gone, which ends its subscription until it is enabled again."
 	case res.Status == http.StatusRequestEntityTooLarge:
-		v.outcome, v.health = dead, neutral
+		v.health = neutral
 		v.words = "The endpoint answered 413: the message is too large for it."
 	case res.Status == http.StatusTooManyRequests:
 		v.health, v.peace = neutral, throttled
 	case res.Status >= 300 && res.Status < 400:
 		v.code = "redirect_refused"
 		v.words = "The endpoint answered " + statusText(res.Status) + ": redirects are not followed. Set the URL to which it redirects."
+	}
+	if slices.Contains(terminal, res.Status) {
+		v.outcome = dead
+		if v.health == failing && res.Status < 500 { // it says so of the message, not of itself
+			v.health = neutral
+		}
 	}
 	if wait, ok := retryAfter(res.Header.Get("Retry-After"), now); ok && (res.Status == http.StatusTooManyRequests || res.Status == http.StatusServiceUnavailable) {
 		v.wait, v.peace = wait, wait

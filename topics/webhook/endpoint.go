@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/egress"
@@ -20,6 +22,7 @@ const (
 	DefaultMaxInFlight = 16 // attempts at the same time
 	MaxMaxInFlight     = 64
 	MaxRetries         = 30
+	MaxTerminal        = 20 // statuses
 	// MaxRetryWait is the longest time between two attempts, and between those that are told of by Retry-After.
 	MaxRetryWait = 24 * time.Hour
 	// MaxRetryTime bounds all waits together. It leaves a day of the time for which the log and a webhook hold a message.
@@ -29,6 +32,9 @@ const (
 // DefaultRetries are the waits between attempts, ten attempts in three days: the schedule of Standard Webhooks.
 var DefaultRetries = []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour,
 	14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
+
+// DefaultTerminal are the statuses by which an endpoint says that it is gone, or that the message is too large for it.
+var DefaultTerminal = []int{http.StatusGone, http.StatusRequestEntityTooLarge}
 
 // Exhausted says what happens in a FIFO topic to a message whose last attempt failed, and so to those of its group behind it.
 type Exhausted string
@@ -46,6 +52,7 @@ type Endpoint struct {
 	MaxInFlight int             // 0: DefaultMaxInFlight
 	Retries     []time.Duration // waits before the second attempt and so on; nil: DefaultRetries
 	OnExhausted Exhausted       // "": Skip. For FIFO topics only
+	Terminal    []int           // statuses of answers after which a message is not tried again; nil: DefaultTerminal
 	Headers     []Header        // that are added to each request, by name
 	Auth        *Auth           // nil: none but the signature
 	Verify      Verification    // "": no verification
@@ -61,6 +68,7 @@ type stored struct {
 	MaxInFlight int          `json:"max_in_flight,omitempty"`
 	Retries     []int64      `json:"retries"` // null: the default; empty: none
 	OnExhausted Exhausted    `json:"on_exhausted,omitempty"`
+	Terminal    []int        `json:"terminal,omitzero"` // missing: the default; empty: none
 	Headers     []Header     `json:"headers,omitempty"`
 	Auth        *Auth        `json:"auth,omitempty"`
 	Verify      Verification `json:"verify,omitempty"`
@@ -71,7 +79,7 @@ type stored struct {
 
 // Encode returns the settings as text, which Check brings into the form in which they are stored.
 func (e Endpoint) Encode() string {
-	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted, Headers: e.Headers, Auth: e.Auth,
+	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted, Terminal: e.Terminal, Headers: e.Headers, Auth: e.Auth,
 		Verify: e.Verify, TLS: e.TLS, SNS: e.SNS, Batch: e.Batch.stored()}
 	if e.Retries != nil {
 		st.Retries = make([]int64, len(e.Retries))
@@ -93,7 +101,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("read the settings of a webhook: %w", err)
 	}
 	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, OnExhausted: st.OnExhausted,
-		Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS, Batch: st.Batch.batch()}
+		Terminal: st.Terminal, Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS, Batch: st.Batch.batch()}
 	if st.Retries != nil {
 		e.Retries = make([]time.Duration, len(st.Retries))
 	}
@@ -116,6 +124,9 @@ func (e Endpoint) Filled() Endpoint {
 	}
 	if e.OnExhausted == "" {
 		e.OnExhausted = Skip
+	}
+	if e.Terminal == nil {
+		e.Terminal = DefaultTerminal
 	}
 	return e
 }
@@ -152,6 +163,8 @@ func (s *Store) Check(topic string, format topics.Format, text, was string) (str
 		return "", errs.Invalidf("/retry_schedule", "There are %d waits, and at most %d are allowed.", len(e.Retries), MaxRetries)
 	case total > MaxRetryTime:
 		return "", errs.Invalidf("/retry_schedule", "The waits must not be more than %d days together.", int(MaxRetryTime.Hours()/24))
+	case len(e.Terminal) > MaxTerminal || slices.ContainsFunc(e.Terminal, func(status int) bool { return status < 300 || status > 599 }):
+		return "", errs.Invalidf("/terminal_statuses", "There may be %d statuses, each of 300 to 599.", MaxTerminal)
 	case e.OnExhausted != "" && e.OnExhausted != Skip && e.OnExhausted != Block:
 		return "", errs.Invalidf("/on_exhausted", "on_exhausted must be %s or %s.", Skip, Block)
 	case e.Verify != "" && e.Verify != ByEcho && e.Verify != ByCloudEvents && e.Verify != BySNS:

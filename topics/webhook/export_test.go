@@ -14,8 +14,8 @@ import (
 func (s *Store) SetStep(f func(done string) error) { s.steps.Store(&f) }
 
 // Judge says what an answer means for a message and for its endpoint.
-func Judge(res *egress.Response, err error, now time.Time) (outcome, health, code string, charged bool, wait, peace time.Duration) {
-	v := judge(res, err, now)
+func Judge(res *egress.Response, err error, terminal []int, now time.Time) (outcome, health, code string, charged bool, wait, peace time.Duration) {
+	v := judge(res, err, terminal, now)
 	return v.outcome, v.health, v.code, v.charged, v.wait, v.peace
 }
 

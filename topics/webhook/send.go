@@ -227,7 +227,7 @@ func (s *Store) attempt(ctx context.Context, c *config, st *style, g cargo, try 
 		r.Header["Webhook-Gap"] = []string{strconv.FormatInt(g.gap, 10)}
 	}
 	res, a, err := s.do(ctx, c, r, now)
-	v = judge(res, err, now)
+	v = judge(res, err, c.endpoint.Terminal, now)
 	s.excuse(ctx, c.host, err, &v)
 	if c.endpoint.SNS != nil {
 		v.asSNS(res)

@@ -112,7 +112,7 @@ func (s *Store) TryElsewhere(ctx context.Context, w topics.Way, entry, url strin
 	defer s.pusher.endTest(w.Tenant, host)
 	now := s.clock.Now()
 	res, a, err := s.do(ctx, &bare, bare.request(p.style, p.cargo, p.try, now), now)
-	v := judge(res, err, now)
+	v := judge(res, err, bare.endpoint.Terminal, now)
 	a.Entry, a.MessageID, a.Try, a.Outcome = entry, "msg_"+p.cargo.messages[0].ID.String(), p.try, Tested
 	if v.outcome != done {
 		a.Code, a.Error = v.code, v.words

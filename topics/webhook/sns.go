@@ -172,7 +172,7 @@ func (s *Store) ask(ctx context.Context, id identity, c *config) (Attempt, error
 		r.Header["X-Amz-Sns-Subscription-Arn"] = []string{st.sender.SubscriptionARN(w.Subscription)}
 	}
 	res, a, err := s.do(ctx, c, r, now)
-	v := judge(res, err, now)
+	v := judge(res, err, c.endpoint.Terminal, now)
 	a.MessageID, a.Try, a.Outcome, a.Code, a.Error = "msg_"+l.ID.String(), 1, Challenged, v.code, v.words
 	a.Response, a.Truncated = "", false // it may repeat the token, which is for nobody else
 	arrived, waits := "0", ""

@@ -113,7 +113,7 @@ func (s *Store) verify(ctx context.Context, id identity, c *config) (Attempt, er
 	res, a, err := s.do(ctx, c, r, now)
 	a.MessageID, a.Try, a.Outcome = "msg_"+l.ID.String(), 1, Challenged
 	rate := int64(0)
-	v := judge(res, err, now)
+	v := judge(res, err, c.endpoint.Terminal, now)
 	switch a.Code, a.Error = v.code, v.words; {
 	case err != nil:
 	case v.outcome != done:

@@ -39,6 +39,7 @@ var fieldExamples = map[string]any{
 	"message_ids":          list("msg_0dw80tz1g00000800020"),
 	"queues":               list(map[string]any{"name": "orders"}),
 	"retry_schedule":       list(5, 300, 1800),
+	"terminal_statuses":    list(410, 413, 422),
 	"schema":               map[string]any{"type": "object", "required": list("order"), "properties": map[string]any{"order": map[string]any{"type": "integer"}}},
 	"sources":              list("orders"),
 	"tenant":               map[string]any{"name": "acme"},
