@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { must, useActing } from "../api/client";
 import { type Call, curlOf, pathOf } from "../api/curl";
+import { apiUrl } from "../api/place";
 import { Command } from "../common/Curl";
 import { useLive } from "../common/prefs";
 import type { Queue } from "../queues/data";
@@ -65,6 +66,10 @@ export function QuickStart({ queues }: { queues: Queue[] }) {
           </li>
         ))}
       </Stack>
+      <Text size="sm" mt="md" mb={4}>
+        Or watch a small shop at work in this tenant, with failures and a queue that nobody consumes, until you interrupt it:
+      </Text>
+      <Command text={`SLUICE_KEY=$KEY sluice demo --url ${apiUrl}`} />
     </Card>
   );
 }
