@@ -70,13 +70,13 @@ func (a *API) streamEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	cursor, header := q.text("cursor"), c.Request().Header[lastEventID]
-	if len(header) > 1 {
-		return headerFault("Last-Event-ID", "duplicate", "must be given once")
+	last, err := lastEvent(c)
+	if err != nil {
+		return err
 	}
-	inHeader := len(header) == 1 && header[0] != ""
+	cursor, inHeader := q.text("cursor"), last != ""
 	if inHeader {
-		cursor = header[0]
+		cursor = last
 	}
 	leave, err := a.enterStream(c)
 	if err != nil {

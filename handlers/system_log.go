@@ -134,12 +134,12 @@ func logTailOf(c echo.Context) (t *logTail, cursor string, err error) {
 	if t.limit, err = q.number("limit", defaultLogLines, 0, logtail.MaxLines); err != nil {
 		return nil, "", err
 	}
-	header := c.Request().Header[lastEventID]
+	last, err := lastEvent(c)
 	switch {
-	case len(header) > 1:
-		return nil, "", headerFault("Last-Event-ID", "duplicate", "must be given once")
-	case len(header) == 1 && header[0] != "":
-		return t, header[0], nil
+	case err != nil:
+		return nil, "", err
+	case last != "":
+		return t, last, nil
 	case q.has("cursor") && q.has("limit"):
 		return nil, "", queryFault("limit", "contradiction", "must be absent with a cursor")
 	case q.has("cursor") && q.text("cursor") == "":

@@ -83,16 +83,17 @@ func tailFrom(c echo.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cursor, header := q.text("cursor"), c.Request().Header[lastEventID]
+	cursor := q.text("cursor")
+	last, err := lastEvent(c)
 	switch {
 	case q.has("cursor") && (cursor == queues.TailNow || cursor == queues.TailBeginning):
 		return "", queryFault("cursor", "invalid", "must be the cursor of a message of a tail")
-	case len(header) > 1:
-		return "", headerFault("Last-Event-ID", "duplicate", "must be given once")
-	case len(header) == 1 && header[0] == queues.TailBeginning:
+	case err != nil:
+		return "", err
+	case last == queues.TailBeginning:
 		return "", headerFault("Last-Event-ID", "invalid", "must be the id of an event of a tail")
-	case len(header) == 1 && header[0] != "":
-		return header[0], nil
+	case last != "":
+		return last, nil
 	case q.has("cursor") && q.has("since"):
 		return "", queryFault("since", "contradiction", "must be absent with a cursor")
 	case q.has("cursor"):
@@ -101,6 +102,17 @@ func tailFrom(c echo.Context) (string, error) {
 		return queues.TailBeginning, nil
 	}
 	return queues.TailNow, nil
+}
+
+// lastEvent returns the id of the last event of a stream that a client has seen, by the header of this name; "" where it does not say.
+func lastEvent(c echo.Context) (string, error) {
+	switch header := c.Request().Header[lastEventID]; len(header) {
+	case 0:
+		return "", nil
+	case 1:
+		return header[0], nil
+	}
+	return "", headerFault("Last-Event-ID", "duplicate", "must be given once")
 }
 
 // placeCursor points at the header where the cursor came from there.

@@ -68,12 +68,12 @@ func followFrom(c echo.Context) (topics.ReadOptions, error) {
 		return opt, err
 	}
 	opt.End = opt.After == nil && opt.Since.IsZero()
-	header := c.Request().Header[lastEventID]
-	if len(header) > 1 {
-		return opt, headerFault("Last-Event-ID", "duplicate", "must be given once")
+	last, err := lastEvent(c)
+	if err != nil {
+		return opt, err
 	}
-	if len(header) == 1 && header[0] != "" {
-		n, ok := parseSequence(header[0])
+	if last != "" {
+		n, ok := parseSequence(last)
 		if !ok {
 			return opt, headerFault("Last-Event-ID", "invalid", wantSequence)
 		}
