@@ -90,7 +90,7 @@ func (b *batch) add(ref string, m queues.Outgoing, err error) {
 //	@Failure		400				{object}	Problem	"The request is malformed"
 //	@Failure		404				{object}	Problem	"No such queue"
 //	@Failure		408				{object}	Problem	"The body did not arrive in time"
-//	@Failure		409				{object}	Problem	"With atomic=true: sending is paused"
+//	@Failure		409				{object}	Problem	"With atomic=true: sending is paused; or webhooks and topics have sent the messages on too often (`too_many_hops`)"
 //	@Header			409				{integer}	Retry-After	"Seconds after which to try again"
 //	@Failure		413				{object}	Problem	"The body is too large, or with atomic=true a message is"
 //	@Failure		415				{object}	Problem	"The body is neither JSON nor NDJSON"
@@ -127,7 +127,11 @@ func readBatchRequest(c echo.Context, buf *buffer) (list *batch, atomic bool, er
 		return nil, false, err
 	}
 	list.setKeys(c.Request().Header)
-	return list, atomic, nil
+	n, err := hops(c)
+	for i := range list.items {
+		list.items[i].Hops = n
+	}
+	return list, atomic, err
 }
 
 // readBatch reads the body of a batch. The messages point into buf.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"github.com/sluicemq/sluice/internal/errs"
 	"github.com/sluicemq/sluice/internal/suggest"
 	"github.com/sluicemq/sluice/queues"
+	"github.com/sluicemq/sluice/topics"
+	"github.com/sluicemq/sluice/topics/webhook"
 )
 
 // The headers of a send.
@@ -34,6 +37,15 @@ var messageHeaders = []string{delayHeader, attributesHeader, groupHeader, dedupH
 
 func headerFault(name, code, message string) error {
 	return invalid([]errs.Field{{Header: name, Code: code, Message: message}})
+}
+
+// hops returns how often what a request brings has been sent on by webhooks. One that is refused for that is not to be tried again.
+func hops(c echo.Context) (int, error) {
+	n, err := webhook.Hops(c.Request().Header)
+	if errors.Is(err, topics.ErrTooManyHops) {
+		c.Response().Header().Set("Webhook-Delivery", "abort-message")
+	}
+	return n, err
 }
 
 // readMessageHeaders fills in what the headers say of a message: everything but its body and its type.

@@ -187,7 +187,7 @@ var errEmptyMessage = &errs.Error{Kind: errs.Invalid, Code: "validation_failed",
 //	@Failure		400					{object}	Problem		"The request is malformed"
 //	@Failure		404					{object}	Problem		"No such queue"
 //	@Failure		408					{object}	Problem		"The body did not arrive in time"
-//	@Failure		409					{object}	Problem		"Sending is paused"
+//	@Failure		409					{object}	Problem		"Sending is paused, or webhooks and topics have sent the message on too often (`too_many_hops`)"
 //	@Header			409					{integer}	Retry-After	"Seconds after which to try again"
 //	@Failure		413					{object}	Problem		"The message is too large"
 //	@Failure		415					{object}	Problem		"The request has a Content-Encoding"
@@ -201,6 +201,9 @@ func (a *API) sendMessage(c echo.Context) error {
 	}
 	var m queues.Outgoing
 	if err := readMessageHeaders(c.Request().Header, &m); err != nil {
+		return err
+	}
+	if m.Hops, err = hops(c); err != nil {
 		return err
 	}
 	if err := delayOf(&q, &m); err != nil {

@@ -44,6 +44,7 @@ type PublishedMessage struct {
 //	@Failure		400					{object}	Problem		"The request is malformed"
 //	@Failure		404					{object}	Problem		"No such topic"
 //	@Failure		408					{object}	Problem		"The body did not arrive in time"
+//	@Failure		409					{object}	Problem		"Webhooks and topics have sent the message on too often (`too_many_hops`)"
 //	@Failure		413					{object}	Problem		"The message is too large"
 //	@Failure		415					{object}	Problem		"The request has a Content-Encoding"
 //	@Failure		422					{object}	Problem		"A value is not allowed"
@@ -57,9 +58,12 @@ func (a *API) publishMessage(c echo.Context) error {
 	if err := readMessageHeaders(c.Request().Header, &m); err != nil {
 		return err
 	}
+	var err error
+	if m.Hops, err = hops(c); err != nil {
+		return err
+	}
 	buf := getBuffer()
 	defer buf.release()
-	var err error
 	if m.Body, err = readBody(c, buf, topics.MaxMessageSize, messageTooLarge); err != nil {
 		return err
 	}
@@ -105,6 +109,7 @@ func (a *API) publishMessage(c echo.Context) error {
 //	@Failure		400				{object}	Problem	"The request is malformed"
 //	@Failure		404				{object}	Problem	"No such topic"
 //	@Failure		408				{object}	Problem	"The body did not arrive in time"
+//	@Failure		409				{object}	Problem	"Webhooks and topics have sent the messages on too often (`too_many_hops`)"
 //	@Failure		413				{object}	Problem	"The body is too large, or with atomic=true a message is"
 //	@Failure		415				{object}	Problem	"The body is neither JSON nor NDJSON"
 //	@Failure		422				{object}	Problem	"A value is not allowed"

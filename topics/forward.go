@@ -25,7 +25,7 @@ const maxWalk = 100
 
 // ErrTooManyHops says that a message has come through as many topics as it may.
 var ErrTooManyHops = &errs.Error{Kind: errs.Conflict, Code: "too_many_hops",
-	Message: fmt.Sprintf("A message has gone on from topic to topic %d times, and goes no further: mostly because topics forward to each other in a ring.", MaxHops)}
+	Message: fmt.Sprintf("A message has gone on to another topic or endpoint %d times, and goes no further: mostly because topics forward to each other in a ring.", MaxHops)}
 
 // sourceField is the field of a topic's head that remembers how far a source has brought its messages.
 func sourceField(source string) string { return "S" + source }

@@ -223,6 +223,7 @@ func (c *config) signedAs(id, contentType, trace string, body []byte, try int64,
 func (s *Store) attempt(ctx context.Context, c *config, st *style, g cargo, try int64) (v verdict, a Attempt, tooMany bool) {
 	now := s.clock.Now()
 	r := c.request(st, g, try, now)
+	g.hop(r.Header)
 	if g.gap > 0 {
 		r.Header["Webhook-Gap"] = []string{strconv.FormatInt(g.gap, 10)}
 	}
