@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/topics"
 	"github.com/sluicemq/sluice/topics/webhook"
@@ -152,6 +153,51 @@ func TestWhatIsDeliveredDoesNotWaitForWhatFails(t *testing.T) {
 		goOn()
 		for _, way := range ways {
 			w.reaches(t, way, "the others are noted", attempted(2))
+		}
+	})
+}
+
+// Of a tenant many endpoints have failed, and hang when they are tried again. They take a quarter of all slots, and what the tenant sends
+// to others is delivered before a single one of those attempts has ended.
+func TestWhatIsTriedAgainLeavesRoomForWhatIsNot(t *testing.T) {
+	const hosts, each = 16, 40
+	engines(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(release) })
+		var crowd []*receiver
+		for range hosts {
+			crowd = append(crowd, newReceiver(t, answering(http.StatusInternalServerError)))
+		}
+		t.Cleanup(goOn)
+		bad := w.topic(t, "", topics.Settings{})
+		var ways []topics.Way
+		for i := range hosts * each {
+			ways = append(ways, w.hook(t, bad, fmt.Sprint("h", i), webhook.Endpoint{URL: crowd[i%hosts].URL, Timeout: webhook.MaxTimeout, Retries: []time.Duration{time.Minute, time.Hour}}))
+		}
+		w.publish(t, bad, "x")
+		for _, way := range ways {
+			w.reaches(t, way, "the first attempt has failed", func(s webhook.Status) bool { return s.Attempts == 1 })
+		}
+		for _, rc := range crowd {
+			rc.set(func(received, http.ResponseWriter) { <-release })
+		}
+		w.clock.Advance(2 * time.Minute)
+		until(t, "those that are tried again have all that they may have", func() bool { return w.Outcomes().Sending == webhook.Slots/4 && w.Idle() })
+
+		tp, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, nil)
+		fresh := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		w.publish(t, tp, numbered(20)...)
+		w.reaches(t, fresh, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 20 && s.Attempts == 20 })
+		until(t, "all is noted", w.Idle)
+		if o := w.Outcomes(); o.Sending != webhook.Slots/4 || o.Delivered != 20 {
+			t.Errorf("the outcomes: %+v, want %d that hang", o, webhook.Slots/4)
+		}
+		for _, rc := range crowd {
+			rc.set(nil)
+		}
+		goOn()
+		for _, way := range ways {
+			w.reaches(t, way, "none is forgotten", func(s webhook.Status) bool { return s.Delivered == 1 })
 		}
 	})
 }

@@ -176,9 +176,7 @@ func (p *pusher) pickOf(t tenants.ID, q *queue) (*hook, int) {
 		}
 		// It comes back with the end of one of its attempts, and leaves its place at the host to another one.
 		h.again = true
-		if h.config != nil {
-			p.call(h.config.host, 1)
-		}
+		p.pass(h)
 	}
 	if h := p.first(&q.noting); h != nil {
 		return h, p.allowance(h)
@@ -194,16 +192,31 @@ func (p *pusher) first(from *list.List) *hook {
 		if len(h.results) > 0 || p.fleet.mine(shardOf(h.id.uid)) {
 			return h
 		}
-		if h.config != nil {
-			p.call(h.config.host, 1)
-		}
+		p.pass(h)
 	}
 	return nil
 }
 
-// park has a webhook wait for the end of an attempt at its host, which has as many as it may. It is called locked.
+// pass leaves the place that a webhook may have been called for to another one. It is called locked.
+func (p *pusher) pass(h *hook) {
+	if h.config != nil {
+		p.call(h.config.host, 1)
+	}
+	if h.ails {
+		p.call(ailingLane, 1)
+	}
+}
+
+// ailingLane is no host, and stands for one where webhooks wait whose endpoints ail.
+const ailingLane = ""
+
+// park has a webhook wait for the end of an attempt at its host, or to an endpoint that ails: there are as many as there may be. It is
+// called locked.
 func (p *pusher) park(h *hook) {
-	host := h.config.host
+	host := ailingLane
+	if !h.ails || p.ailingRoom(h.id.tenant) > 0 {
+		host = h.config.host
+	}
 	if p.parked[host] == nil {
 		p.parked[host] = map[tenants.ID]*list.List{}
 	}
@@ -214,7 +227,7 @@ func (p *pusher) park(h *hook) {
 	h.at = h.in.PushBack(h)
 }
 
-// call brings webhooks that wait for a host back into the line, up to n of each tenant: which of them gets the place is a matter of
+// call brings webhooks that wait for a host, or in ailingLane, back into the line, up to n of each tenant: which of them gets the place is a matter of
 // whose turn it is. It is called locked.
 func (p *pusher) call(host string, n int) {
 	for t, waiting := range p.parked[host] {
@@ -244,6 +257,11 @@ func (p *pusher) room(t tenants.ID) int {
 	return max(min(vacant, max(share-p.byTenant[t], vacant-slots/2)), 0)
 }
 
+// ailingRoom is how many of them may be to endpoints that ail. It is called locked.
+func (p *pusher) ailingRoom(t tenants.ID) int {
+	return min(ailingSlots-p.ailings, max(ailingShare-p.ailing[t], slots/4-p.sending))
+}
+
 // allowance is how many of them a webhook may begin. It is called locked.
 func (p *pusher) allowance(h *hook) int {
 	if !p.fleet.mine(shardOf(h.id.uid)) {
@@ -252,6 +270,9 @@ func (p *pusher) allowance(h *hook) int {
 	n := min(h.window-h.sending, p.room(h.id.tenant), lendAtOnce)
 	if h.config != nil {
 		n = min(n, hostSlots-p.byHost[h.config.host])
+	}
+	if h.ails {
+		n = min(n, p.ailingRoom(h.id.tenant))
 	}
 	if h.config == nil || !h.wanted {
 		n = min(n, 1) // the others may have more use for the slots

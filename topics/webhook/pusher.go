@@ -20,6 +20,10 @@ const (
 	// share is how many of them a tenant has for sure. It gets more only while half of all are free, so that one whose
 	// endpoints hang does not keep the others waiting.
 	share = slots / 4
+	// ailingSlots is how many of all, and ailingShare how many of a tenant's, go to endpoints of which the last attempt failed, unless
+	// three quarters of all are free: what is tried again does not keep what is sent for the first time waiting.
+	ailingSlots = slots / 2
+	ailingShare = share / 2
 	// testShare is how many tests a tenant, and all tenants at one host, may have under way. They take slots like attempts.
 	testShare = 8
 	// firstWindow is how many attempts a webhook may have at the same time at first. Each success lets it have one more, up to
@@ -68,7 +72,9 @@ type pusher struct {
 	unnoted  int                // results that Redis does not know of yet
 	byTenant map[tenants.ID]int
 	byHost   map[string]int
-	tests    map[any]int // that are under way, by tenant and by host
+	ailing   map[tenants.ID]int // of byTenant, those to endpoints that ail
+	ailings  int                // of all tenants
+	tests    map[any]int        // that are under way, by tenant and by host
 	stopping bool
 
 	fleet fleet
@@ -97,6 +103,7 @@ type hook struct {
 	sending        int
 	window         int
 	well           bool  // the endpoint has taken what it was sent last
+	ails           bool  // the last attempt failed; neither, as long as nothing is known of it
 	mark           int64 // the last one that was noted
 	paced          int   // requests a second that its delivery policy allows, as Redis has been told; -1: it was not told
 	used           int64 // when it last had its turn, ms
@@ -114,7 +121,7 @@ type result struct {
 }
 
 func newPusher(s *Store) *pusher {
-	p := &pusher{store: s, hooks: map[identity]*hook{}, lines: map[tenants.ID]*line{}, parked: map[string]map[tenants.ID]*list.List{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, turns: map[tenants.ID]int{}, tests: map[any]int{}}
+	p := &pusher{store: s, hooks: map[identity]*hook{}, lines: map[tenants.ID]*line{}, parked: map[string]map[tenants.ID]*list.List{}, byTenant: map[tenants.ID]int{}, byHost: map[string]int{}, ailing: map[tenants.ID]int{}, turns: map[tenants.ID]int{}, tests: map[any]int{}}
 	p.fleet.init(p)
 	return p
 }
@@ -156,6 +163,33 @@ func (p *pusher) reserve(h *hook, n int) {
 	h.sending += n
 	if p.byTenant[h.id.tenant] += n; p.byTenant[h.id.tenant] == 0 {
 		delete(p.byTenant, h.id.tenant)
+	}
+	if h.ails {
+		p.onAiling(h.id.tenant, n)
+	}
+}
+
+// onAiling counts attempts to endpoints that ail. It is called locked.
+func (p *pusher) onAiling(t tenants.ID, n int) {
+	p.ailings += n
+	if p.ailing[t] += n; p.ailing[t] == 0 {
+		delete(p.ailing, t)
+	}
+	if n < 0 {
+		p.call(ailingLane, -n)
+	}
+}
+
+// fares notes whether an endpoint took what it was sent last, and counts what is under way to it accordingly. It is called locked.
+func (p *pusher) fares(h *hook, well bool) {
+	h.well = well
+	if h.ails == !well {
+		return
+	}
+	if h.ails = !well; h.ails {
+		p.onAiling(h.id.tenant, h.sending)
+	} else {
+		p.onAiling(h.id.tenant, -h.sending)
 	}
 }
 
@@ -420,7 +454,7 @@ func (p *pusher) deliver(h *hook, c *config, list []lent) {
 	if died == nil && !h.gone {
 		h.sized(looked, len(list), len(g.messages), tooMany)
 		for i := range results {
-			h.learn(&results[i].verdict, c.endpoint.MaxInFlight)
+			p.learn(h, &results[i].verdict, c.endpoint.MaxInFlight)
 		}
 		h.results = append(h.results, results...)
 		p.unnoted += len(results)
@@ -443,13 +477,13 @@ func (h *hook) sized(looked, lent, carried int, tooMany bool) {
 }
 
 // learn has an answer change how many attempts a webhook may have at the same time. It is called locked.
-func (h *hook) learn(v *verdict, most int) {
+func (p *pusher) learn(h *hook, v *verdict, most int) {
 	switch v.health {
 	case healthy:
-		h.well = true
+		p.fares(h, true)
 		h.window = min(h.window+1, most)
 	case failing, disabling:
-		h.well = false
+		p.fares(h, false)
 		h.window = max(h.window/2, 1)
 	case neutral:
 		if v.peace > 0 {
