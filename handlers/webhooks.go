@@ -124,9 +124,9 @@ type Delivery struct {
 	ResponseStatus *int `json:"response_status" extensions:"x-nullable" example:"204"`
 	// Headers of the answer, 2,048 bytes of them at most; *** stands for cookies. Empty when there was none.
 	ResponseHeaders map[string]string `json:"response_headers"`
-	// The first 1,024 bytes of the answer.
+	// The beginning of the answer: 1,024 bytes of it, and among the attempts of one message, with message_id, 16,384.
 	Response string `json:"response" example:""`
-	// There was more.
+	// There was more than that.
 	ResponseTruncated bool `json:"response_truncated" example:"false"`
 	// Why it is not delivered; null when it is.
 	Error *DeliveryError `json:"error" extensions:"x-nullable"`
@@ -623,6 +623,21 @@ func newDelivery(at *webhook.Attempt) Delivery {
 	return out
 }
 
+// listedAnswer is how many bytes of an answer a list of many messages' attempts shows.
+const listedAnswer = 1024
+
+// shorten leaves the beginning of the answer, so that a list stays small also where each answer is a page of HTML.
+func (d *Delivery) shorten() {
+	if len(d.Response) <= listedAnswer {
+		return
+	}
+	end := listedAnswer
+	for !utf8.RuneStart(d.Response[end]) {
+		end--
+	}
+	d.Response, d.ResponseTruncated = d.Response[:end], true
+}
+
 // millis returns microseconds as milliseconds.
 func millis(micros *int64) *float64 {
 	if micros == nil {
@@ -648,7 +663,7 @@ func deliveryID(at *webhook.Attempt) string {
 // listDeliveries shows the attempts of a webhook.
 //
 //	@Summary		List attempts
-//	@Description	What was sent and what came back, the latest first. The last 500 attempts of each webhook are kept.
+//	@Description	What was sent and what came back, the latest first. The last 500 attempts of each webhook are kept, and 2 MiB of them. With `message_id` the answers are shown as far as they are kept, else their first 1,024 bytes.
 //	@ID				listDeliveries
 //	@Tags			webhooks
 //	@Param			topic			path		string			true	"Name of the topic"
@@ -697,7 +712,9 @@ func (a *API) listDeliveries(c echo.Context) error {
 	}
 	data := make([]Delivery, len(list))
 	for i := range list {
-		data[i] = newDelivery(&list[i])
+		if data[i] = newDelivery(&list[i]); message == "" {
+			data[i].shorten()
+		}
 	}
 	cursor := ""
 	if next > 0 {

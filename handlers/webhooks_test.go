@@ -129,6 +129,34 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	}
 }
 
+// A list of attempts has the beginning of each answer; that of one message has what is kept.
+func TestAnAnswerIsShownWholeWithItsMessage(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	whole := "x" + strings.Repeat("é", 2000)
+	e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, whole) }))
+	t.Cleanup(e.Close)
+	tp := h.topic("", `{}`)
+	h.json("PUT", tp+"/subscriptions/hook", `{"endpoint":"`+e.URL+`"}`).is(201)
+	var sent handlers.PublishedMessage
+	h.do("POST", tp+"/messages", "one").is(201).into(&sent)
+	shown := func(query string) handlers.Delivery {
+		t.Helper()
+		var list handlers.Page[handlers.Delivery]
+		until(h, "it is delivered", func() bool {
+			h.do("GET", tp+"/subscriptions/hook/deliveries"+query, "").is(200).into(&list)
+			return len(list.Data) == 1
+		})
+		return list.Data[0]
+	}
+	if d := shown(""); !d.ResponseTruncated || len(d.Response) != 1023 || !strings.HasPrefix(whole, d.Response) {
+		t.Errorf("in the list: %d bytes, %q", len(d.Response), d.Response[len(d.Response)-8:])
+	}
+	if d := shown("?message_id=" + sent.ID); d.ResponseTruncated || d.Response != whole {
+		t.Errorf("with its message: %d bytes", len(d.Response))
+	}
+}
+
 func TestWebhooksRefuse(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)

@@ -69,6 +69,8 @@ const (
 	FewTurns   = fewTurns
 	MaxTurns   = maxTurns
 	Kept       = keptAtMost
+	Logged     = 500
+	LogBytes   = 2 << 20
 )
 
 // Waits returns the times between attempts by a delivery policy of SNS.

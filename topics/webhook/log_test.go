@@ -2,7 +2,9 @@ package webhook_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,5 +169,72 @@ func TestG14_TheLogKeepsWhatWebhooksPointToWhileMoreCannotBeBrought(t *testing.T
 		w.slowly(t, "all is delivered", func() bool { return w.status(t, way).Delivered == 6 })
 		wantBodies(t, rc.bodies(), numbered(6)...)
 		w.slowly(t, "the log is free", func() bool { return w.kept(t, tp) == 0 })
+	})
+}
+
+// The log of attempts has so much of each answer, and no more than so much of all: then the oldest attempts make room.
+func TestTheLogOfAttemptsIsBounded(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		short, long := "no", strings.Repeat("<p>é</p>", 8_000)
+		var answer atomic.Pointer[string]
+		answer.Store(&short)
+		rc := newReceiver(t, func(_ received, rw http.ResponseWriter) { _, _ = rw.Write([]byte(*answer.Load())) })
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, MaxInFlight: 64})
+		sent := int64(0)
+		send := func(n int) {
+			t.Helper()
+			for ; n > 0; n -= 50 {
+				w.publish(t, tp, numbered(50)...)
+				sent += 50
+				w.reaches(t, way, "they are delivered", func(s webhook.Status) bool { return s.Delivered == sent && s.Pending == 0 })
+			}
+		}
+		logged := func() (list []webhook.Attempt, bytes int64) {
+			t.Helper()
+			list, _, err := w.Attempts(t.Context(), way, 0, 1000, nil)
+			must(t, err)
+			for i := range list {
+				if want := sent - int64(i); list[i].Number != want {
+					t.Fatalf("attempt %d of the list has the number %d, want %d", i, list[i].Number, want)
+				}
+			}
+			values, err := w.engine.Single().HVals(t.Context(), webhook.Keys(way)[8]).Result()
+			must(t, err)
+			for _, one := range values {
+				bytes += int64(len(one))
+			}
+			return list, bytes
+		}
+		send(600)
+		if list, _ := logged(); len(list) != webhook.Logged {
+			t.Errorf("of 600 attempts %d are kept", len(list))
+		}
+		// A server that does not count bytes has noted these.
+		must(t, w.engine.Single().HDel(t.Context(), webhook.Keys(way)[1], "lf", "lb", "lw").Err())
+		answer.Store(&long)
+		send(200)
+		list, bytes := logged()
+		if len(list) < 100 || len(list) >= 200 || bytes > webhook.LogBytes || bytes < webhook.LogBytes*9/10 {
+			t.Errorf("%d attempts of %d bytes are kept, want as many as go into %d", len(list), bytes, webhook.LogBytes)
+		}
+		for _, a := range list {
+			if !a.Truncated || len(a.Response) != webhook.Kept-1 || !strings.HasPrefix(long, a.Response) {
+				t.Fatalf("an attempt has %d bytes of its answer", len(a.Response))
+			}
+		}
+		binary := strings.Repeat("\x00\xff", 8_000)
+		answer.Store(&binary)
+		send(50)
+		if list, _ = logged(); !list[0].Truncated || list[0].Response != strings.Repeat("\x00\uFFFD", 512) {
+			t.Errorf("of an answer that is no text %d bytes are kept", len(list[0].Response))
+		}
+		answer.Store(&short)
+		send(600)
+		list, bytes = logged()
+		head, err := w.engine.Single().HGet(t.Context(), webhook.Keys(way)[1], "lb").Int64()
+		if must(t, err); len(list) != webhook.Logged || head != bytes {
+			t.Errorf("%d attempts of %d bytes are kept; the webhook counts %d", len(list), bytes, head)
+		}
 	})
 }

@@ -247,7 +247,9 @@ func (p *pusher) turn(h *hook, n int) {
 		results = results[:callEntries:callEntries]
 	}
 	results = trimResults(results)
-	h.results = h.results[len(results):]
+	if h.results = h.results[len(results):]; len(h.results) == 0 {
+		h.results = nil // it would keep those that are noted
+	}
 	p.unnoted -= len(results)
 	h.again, h.wanted = false, false
 	each, damaged := min(h.each, h.few), h.damaged

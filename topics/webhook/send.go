@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluicemq/sluice/internal/egress"
 	"github.com/sluicemq/sluice/internal/engine"
@@ -17,9 +19,11 @@ import (
 )
 
 const (
-	// readAtMost is how many bytes of an answer are read, and keptAtMost how many of them are kept for people to see.
+	// readAtMost is how many bytes of an answer are read, and keptAtMost how many of them are kept for people to see; fewAtMost where it is
+	// no text.
 	readAtMost = 64 << 10
-	keptAtMost = 1 << 10
+	keptAtMost = 16 << 10
+	fewAtMost  = 1 << 10
 	// leaseSlack is how much longer than an attempt may take an entry is lent, for the way to Redis and back.
 	leaseSlack = 10 * time.Second
 	// spread is by how much of itself a wait may get longer, so that what failed at the same time does not come back at the same time.
@@ -257,10 +261,25 @@ func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Ti
 		if len(c.hidden) > 0 {
 			body = c.mask(body, r.Header.Get("Authorization"))
 		}
-		excerpt := body[:min(len(body), keptAtMost)]
-		a.Response, a.Truncated = strings.ToValidUTF8(string(excerpt), "\uFFFD"), res.Truncated || len(body) > keptAtMost
+		kept := excerpt(body)
+		a.Response, a.Truncated = strings.ToValidUTF8(string(kept), "\uFFFD"), res.Truncated || len(body) > len(kept)
 	}
 	return res, a, err
+}
+
+// excerpt returns what is kept of an answer: of one that is no text nobody reads much.
+func excerpt(body []byte) []byte {
+	kept := body[:min(len(body), keptAtMost)]
+	for range utf8.UTFMax - 1 { // the last character may have been cut
+		if r, size := utf8.DecodeLastRune(kept); len(kept) == len(body) || r != utf8.RuneError || size > 1 {
+			break
+		}
+		kept = kept[:len(kept)-1]
+	}
+	if !utf8.Valid(kept) || bytes.IndexByte(kept, 0) >= 0 {
+		kept = body[:min(len(body), fewAtMost)]
+	}
+	return kept
 }
 
 // keptHeaders is how many bytes of headers the log keeps of a request, and of an answer.
@@ -314,7 +333,11 @@ func (c *config) plan(st *style, v *verdict, a *Attempt, chance float64) {
 	}
 }
 
+// encode returns the attempt as the log has it. Many an answer is a page of HTML: escaped it would take three times the room.
 func (a *Attempt) encode() string {
-	text, _ := json.Marshal(a) // never fails
-	return string(text)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(a) // never fails
+	return strings.TrimSuffix(b.String(), "\n")
 }

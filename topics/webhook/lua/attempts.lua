@@ -10,11 +10,12 @@ if q.refusal then return q.refusal end
 local from = tonumber(ARGV[3])
 if from == 0 or from > q.ln then from = q.ln + 1 end
 from = from - 1
-local fields, out = {}, { 'ok' }
-for n = from, math.max(from - math.min(tonumber(ARGV[4]), MOST) + 1, q.ln - LOGGED + 1, 1), -1 do fields[#fields + 1] = num(n % LOGGED) end
-if #fields == 0 then return out end
-for i, text in ipairs(redis.call('HMGET', LOG, unpack(fields))) do
-  out[#out + 1] = num(from - i + 1)
-  out[#out + 1] = text or ''
+local bytes, out = 0, { 'ok' }
+for n = from, math.max(from - math.min(tonumber(ARGV[4]), MOST) + 1, q.ln - LOGGED + 1, q.lf, 1), -1 do
+  local text = redis.call('HGET', LOG, num(n % LOGGED)) or ''
+  bytes = bytes + #text
+  if bytes > BYTES and #out > 1 then break end
+  out[#out + 1] = num(n)
+  out[#out + 1] = text
 end
 return out

@@ -8,7 +8,7 @@
 -- KEYS[6] HASH states: entry to "attempts,time of the first,why it failed|" and the message: id (12 bytes) and record, or nothing
 -- KEYS[7] ZSET dead: entries that are not sent any more, by when they became so
 -- KEYS[8] ZSET groups: entries of FIFO topics that are not done, all with score 0, as group and entry
--- KEYS[9] HASH log: number of an attempt, from 0 to LOGGED - 1 and again, to the attempt, JSON of package webhook
+-- KEYS[9] HASH log: number of an attempt, from 0 to LOGGED - 1 and again, to the attempt, JSON of package webhook; without the oldest, where all would take more than LOG_BYTES
 -- KEYS[10] ZSET skipped: groups of FIFO topics of which messages failed since the last one that was delivered, by when the first of them did, in milliseconds since EPOCH, times FENCE, and how many did; webhooks of older servers have none until a message is skipped
 -- KEYS[11] ZSET delivered: of the latest attempts of all of the tenant's webhooks in the shard those that arrived, by when they were noted: uid of the webhook, number of the attempt and JSON of package webhook, with blanks between; made by the first of them
 -- KEYS[12] ZSET undelivered: the same of all others
@@ -20,7 +20,8 @@ local DELIVERED, UNDELIVERED = KEYS[11], KEYS[12]
 local MOST, BYTES = 100, 524288
 -- A webhook holds at most ENTRIES entries, and of its own so many bytes of messages.
 local ENTRIES, STORED = 100000, 268435456
-local LOGGED = 500
+-- So many attempts the log of a webhook keeps at most, and so many bytes of them.
+local LOGGED, LOG_BYTES = 500, 2097152
 -- So many attempts a tenant sees of all its webhooks in a shard, of each of the two kinds.
 local RECENT = 500
 -- Of so many groups a webhook remembers that messages were skipped; then it forgets what lies back furthest.
@@ -51,10 +52,11 @@ local function num(n) return string.format('%.0f', n) end
 -- done with, and until `dw` somebody is at it. Of one that is asked as SNS does: `vd` when its subscription ends unless it confirms,
 -- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over. Where a request carries
 -- several messages, `bm` is how many at most, `bb` of how many bytes, and `bw` for how long one waits for others; `wb` is how many
--- bytes have come since some were lent last.
+-- bytes have come since some were lent last. Of the log, `ln` is the last number, `lf` the first that is kept and `lb` how many bytes all of them
+-- take, as it was when `lw` was the last.
 local NAMES = {
   'lt', 'dl', 'df', 'dw', 'vd', 'vb', 'vu', 'vx', 'uv', 'vn', 'rl', 'ra', 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs',
-  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb',
+  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw',
 }
 local function open_hook()
   local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
@@ -346,8 +348,31 @@ local function log_attempt(q, text, short, delivered)
   all[#all + 1] = string.match(HEAD, ':(%w+)%.%a+$') .. ' ' .. num(q.ln) .. ' ' .. short
 end
 
+-- Makes room in the log for what is to be written, which is less than it may have. Older servers do not count its bytes.
+local function shorten_log(q)
+  local own = q.log.own
+  local before = q.ln - #own / 2
+  local first, bytes, gone = q.lf, q.lb, {}
+  if q.lw ~= before or first == 0 then
+    first, bytes = math.max(before - LOGGED + 1, 1), 0
+    for n = first, before do bytes = bytes + redis.call('HSTRLEN', LOG, num(n % LOGGED)) end
+  end
+  for i = 2, #own, 2 do bytes = bytes + #own[i] end
+  while first <= before and (bytes > LOG_BYTES or q.ln - first >= LOGGED) do
+    local field = num(first % LOGGED)
+    bytes = bytes - redis.call('HSTRLEN', LOG, field)
+    gone[#gone + 1] = field
+    first = first + 1
+  end
+  if #gone > 0 then redis.call('HDEL', LOG, unpack(gone)) end
+  set(q, 'lf', first)
+  set(q, 'lb', bytes)
+  set(q, 'lw', q.ln)
+end
+
 local function write_log(q)
   if not q.log then return end
+  shorten_log(q)
   redis.call('HSET', LOG, unpack(q.log.own))
   for _, key in ipairs({ DELIVERED, UNDELIVERED }) do
     if #q.log[key] > 0 then
