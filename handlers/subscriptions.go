@@ -32,6 +32,8 @@ type Subscription struct {
 	Timeout int `json:"timeout,omitempty" example:"15"`
 	// Attempts at the same time.
 	MaxInFlight int `json:"max_in_flight,omitempty" example:"16"`
+	// Requests a second at most; missing where there are as many as there are messages.
+	MaxRate int `json:"max_rate,omitempty" example:"20"`
 	// Seconds before the second attempt, the third and so on; null of a queue's, and where delivery_policy says it.
 	RetrySchedule []int `json:"retry_schedule" extensions:"x-nullable"`
 	// Statuses of answers after which a message is not tried again; null of a queue's, and where SNS says it.
@@ -126,6 +128,8 @@ type SubscriptionInput struct {
 	Timeout *int `json:"timeout,omitempty" validate:"omitempty,min=1,max=30" default:"15" example:"15" extensions:"x-nullable"`
 	// Attempts of a webhook at the same time.
 	MaxInFlight *int `json:"max_in_flight,omitempty" validate:"omitempty,min=1,max=64" default:"16" example:"16" extensions:"x-nullable"`
+	// Requests of a webhook a second at most, whichever servers send them. Default: as many as there are.
+	MaxRate *int `json:"max_rate,omitempty" validate:"omitempty,min=1,max=1000" example:"20" extensions:"x-nullable"`
 	// Seconds, or text such as "5m", before the second attempt, the third and so on: at most 30, each 1 s to 24 h, 13 days in
 	// all. Each gets up to a quarter longer by chance. Default: 5s 5m 30m 2h 5h 10h 14h 20h 24h.
 	RetrySchedule []int `json:"retry_schedule,omitempty" extensions:"x-nullable"`
@@ -197,7 +201,7 @@ func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool)
 				}
 			}
 			wanted = protocol
-		case "endpoint", "timeout", "max_in_flight", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch":
+		case "endpoint", "timeout", "max_in_flight", "max_rate", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch":
 			r.endpointChange(key, func(change func(*webhook.Endpoint)) {
 				add(func(s *topics.SubscriptionSettings) { changeEndpoint(s, change) })
 			})

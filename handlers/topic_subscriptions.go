@@ -29,6 +29,8 @@ type TopicSubscription struct {
 	Timeout int `json:"timeout,omitempty" example:"15"`
 	// Attempts at the same time, from each topic.
 	MaxInFlight int `json:"max_in_flight,omitempty" example:"16"`
+	// Requests a second at most, of the webhook of each topic; missing where there are as many as there are messages.
+	MaxRate int `json:"max_rate,omitempty" example:"20"`
 	// Seconds before the second attempt, the third and so on; null where it leads to no endpoint.
 	RetrySchedule []int `json:"retry_schedule" extensions:"x-nullable"`
 	// Statuses of answers after which a message is not tried again; null where it leads to a queue or a topic.
@@ -506,7 +508,7 @@ func (a *API) answerTopicSubscription(c echo.Context, status int, s topics.Topic
 func newTopicSubscription(s topics.TopicSubscription) TopicSubscription {
 	of := newSubscription(s.Pattern, topics.Subscription{Settings: s.Settings}) // as each of its topics has it
 	out := TopicSubscription{Name: s.Name, Pattern: s.Pattern, Protocol: of.Protocol, Queue: of.Queue, TargetTopic: of.TargetTopic, Endpoint: of.Endpoint, Timeout: of.Timeout,
-		MaxInFlight: of.MaxInFlight, RetrySchedule: of.RetrySchedule, TerminalStatuses: of.TerminalStatuses, OnExhausted: of.OnExhausted, Headers: of.Headers, Auth: of.Auth, TLS: of.TLS, Batch: of.Batch, Verification: of.Verification,
+		MaxInFlight: of.MaxInFlight, MaxRate: of.MaxRate, RetrySchedule: of.RetrySchedule, TerminalStatuses: of.TerminalStatuses, OnExhausted: of.OnExhausted, Headers: of.Headers, Auth: of.Auth, TLS: of.TLS, Batch: of.Batch, Verification: of.Verification,
 		Format: of.Format, DeadLetterQueue: of.DeadLetterQueue, FilterPolicy: of.FilterPolicy, FilterScope: of.FilterScope,
 		State: string(s.State), FailedTopics: s.Failed, Failures: make([]TopicFailure, len(s.Failures)), CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
 	for i, f := range s.Failures {

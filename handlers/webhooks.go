@@ -180,7 +180,7 @@ type Resent struct {
 }
 
 // webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
-var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
+var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "max_rate", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
 
 // endpointChange reads a member of SubscriptionInput that is about the endpoint.
 func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
@@ -208,6 +208,12 @@ func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
 			n, _ = r.integer(1, webhook.MaxMaxInFlight)
 		}
 		add(func(e *webhook.Endpoint) { e.MaxInFlight = int(n) })
+	case "max_rate":
+		n := int64(0)
+		if !none {
+			n, _ = r.integer(1, webhook.MaxMaxRate)
+		}
+		add(func(e *webhook.Endpoint) { e.MaxRate = int(n) })
 	case "retry_schedule":
 		var waits []time.Duration
 		if !none {
@@ -341,7 +347,7 @@ func (out *Subscription) fillEndpoint(s *topics.Subscription) {
 	}
 	e, _ := webhook.ParseEndpoint(s.Settings.Endpoint) // it was written by Encode
 	e = e.Filled()
-	out.Protocol, out.Endpoint, out.Timeout, out.MaxInFlight = "webhook", e.URL, wholeSeconds(e.Timeout), e.MaxInFlight
+	out.Protocol, out.Endpoint, out.Timeout, out.MaxInFlight, out.MaxRate = "webhook", e.URL, wholeSeconds(e.Timeout), e.MaxInFlight, e.MaxRate
 	if e.SNS != nil {
 		out.DeliveryPolicy = map[string]any{}
 		_ = json.Unmarshal([]byte(e.SNS.Policy), &out.DeliveryPolicy) // it was found to be an object

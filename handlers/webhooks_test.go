@@ -99,8 +99,8 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	if len(secrets.Secrets) != 2 || secrets.Secrets[0].Secret != mine || secrets.Secrets[1].ExpiresAt == nil || secrets.Secrets[1].ExpiresAt.Time != start.Add(time.Hour) {
 		t.Errorf("after a rotation: %+v", secrets)
 	}
-	h.json("PATCH", one, `{"timeout":5,"max_in_flight":1,"retry_schedule":[10,60],"format":"envelope"}`).is(200).into(&s)
-	if s.Timeout != 5 || s.MaxInFlight != 1 || fmt.Sprint(s.RetrySchedule) != "[10 60]" || s.Format != "envelope" || s.Endpoint != want.Endpoint {
+	h.json("PATCH", one, `{"timeout":5,"max_in_flight":1,"max_rate":20,"retry_schedule":[10,60],"format":"envelope"}`).is(200).into(&s)
+	if s.Timeout != 5 || s.MaxInFlight != 1 || s.MaxRate != 20 || fmt.Sprint(s.RetrySchedule) != "[10 60]" || s.Format != "envelope" || s.Endpoint != want.Endpoint {
 		t.Errorf("after the change: %+v", s)
 	}
 	h.do("POST", tp+"/messages", "one").is(201)
@@ -115,9 +115,9 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	diff(t, "terminal statuses", []int{422, 410}, s.TerminalStatuses)
 	h.json("PATCH", one, `{"terminal_statuses":[]}`).is(200).into(&s)
 	diff(t, "no terminal statuses", []int{}, s.TerminalStatuses)
-	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null,"terminal_statuses":null}`).is(200).into(&s)
+	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null,"max_rate":null,"terminal_statuses":null}`).is(200).into(&s)
 	diff(t, "terminal statuses by default", []int{410, 413}, s.TerminalStatuses)
-	if s.Timeout != 15 || s.MaxInFlight != 16 || len(s.RetrySchedule) != 9 {
+	if s.Timeout != 15 || s.MaxInFlight != 16 || s.MaxRate != 0 || len(s.RetrySchedule) != 9 {
 		t.Errorf("back at the defaults: %+v", s)
 	}
 	h.do("DELETE", one, "").is(204)
@@ -176,6 +176,9 @@ func TestWebhooksRefuse(t *testing.T) {
 		{`{"endpoint":"https://[::ffff:10.0.0.1]/"}`, "endpoint_not_allowed"},
 		{`{"endpoint":"https://example.com/","timeout":31}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","max_in_flight":65}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","max_rate":0}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","max_rate":1001}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","max_rate":"5"}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","retry_schedule":[0]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","retry_schedule":[90000]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","retry_schedule":[` + strings.TrimSuffix(strings.Repeat("1,", 31), ",") + `]}`, "validation_failed"},

@@ -21,6 +21,7 @@ const (
 	MaxTimeout         = egress.MaxTimeout
 	DefaultMaxInFlight = 16 // attempts at the same time
 	MaxMaxInFlight     = 64
+	MaxMaxRate         = 1000 // requests a second
 	MaxRetries         = 30
 	MaxTerminal        = 20 // statuses
 	// MaxRetryWait is the longest time between two attempts, and between those that are told of by Retry-After.
@@ -50,6 +51,7 @@ type Endpoint struct {
 	URL         string
 	Timeout     time.Duration   // 0: DefaultTimeout
 	MaxInFlight int             // 0: DefaultMaxInFlight
+	MaxRate     int             // requests a second, whichever servers send them; 0: as many as there are
 	Retries     []time.Duration // waits before the second attempt and so on; nil: DefaultRetries
 	OnExhausted Exhausted       // "": Skip. For FIFO topics only
 	Terminal    []int           // statuses of answers after which a message is not tried again; nil: DefaultTerminal
@@ -66,6 +68,7 @@ type stored struct {
 	URL         string       `json:"url"`
 	Timeout     int64        `json:"timeout,omitempty"`
 	MaxInFlight int          `json:"max_in_flight,omitempty"`
+	MaxRate     int          `json:"max_rate,omitempty"`
 	Retries     []int64      `json:"retries"` // null: the default; empty: none
 	OnExhausted Exhausted    `json:"on_exhausted,omitempty"`
 	Terminal    []int        `json:"terminal,omitzero"` // missing: the default; empty: none
@@ -79,7 +82,7 @@ type stored struct {
 
 // Encode returns the settings as text, which Check brings into the form in which they are stored.
 func (e Endpoint) Encode() string {
-	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, OnExhausted: e.OnExhausted, Terminal: e.Terminal, Headers: e.Headers, Auth: e.Auth,
+	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, MaxRate: e.MaxRate, OnExhausted: e.OnExhausted, Terminal: e.Terminal, Headers: e.Headers, Auth: e.Auth,
 		Verify: e.Verify, TLS: e.TLS, SNS: e.SNS, Batch: e.Batch.stored()}
 	if e.Retries != nil {
 		st.Retries = make([]int64, len(e.Retries))
@@ -100,7 +103,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	if err := json.Unmarshal([]byte(text), &st); err != nil {
 		return Endpoint{}, fmt.Errorf("read the settings of a webhook: %w", err)
 	}
-	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, OnExhausted: st.OnExhausted,
+	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, MaxRate: st.MaxRate, OnExhausted: st.OnExhausted,
 		Terminal: st.Terminal, Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS, Batch: st.Batch.batch()}
 	if st.Retries != nil {
 		e.Retries = make([]time.Duration, len(st.Retries))
@@ -159,6 +162,8 @@ func (s *Store) Check(topic string, format topics.Format, text, was string) (str
 		return "", errs.Invalidf("/timeout", "The timeout must be %d to %d seconds.", int(MinTimeout.Seconds()), int(MaxTimeout.Seconds()))
 	case e.MaxInFlight < 0 || e.MaxInFlight > MaxMaxInFlight:
 		return "", errs.Invalidf("/max_in_flight", "max_in_flight must be 1 to %d.", MaxMaxInFlight)
+	case e.MaxRate < 0 || e.MaxRate > MaxMaxRate:
+		return "", errs.Invalidf("/max_rate", "max_rate must be 1 to %d.", MaxMaxRate)
 	case len(e.Retries) > MaxRetries:
 		return "", errs.Invalidf("/retry_schedule", "There are %d waits, and at most %d are allowed.", len(e.Retries), MaxRetries)
 	case total > MaxRetryTime:

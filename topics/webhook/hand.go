@@ -68,7 +68,7 @@ func (s *Store) Configure(ctx context.Context, w topics.Way, set topics.WaySetti
 		b = *e.Batch
 	}
 	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), secrets, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds(),
-		b.Messages, b.Bytes, b.Wait.Milliseconds(), replace)
+		b.Messages, b.Bytes, b.Wait.Milliseconds(), replace, 60*e.MaxRate)
 	if err == nil {
 		s.pusher.due(id, engine.Number(list, 1))
 	}

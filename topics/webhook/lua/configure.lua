@@ -10,6 +10,7 @@
 -- ARGV[11] how many bytes of them
 -- ARGV[12] milliseconds for which a message waits for others
 -- ARGV[13] "1" where the secrets are to replace those that are there, else "0"
+-- ARGV[14] how many requests a minute there are at most, or 0
 -- Returns: "ok", in how many milliseconds to look at it next, or -1
 -- Flags: none
 -- Again: settings of this version are there already.
@@ -41,7 +42,7 @@ if q.refusal then
   redis.call('ZADD', GROUPS, 0, '')
   for _, key in ipairs({ STATES, LOG }) do redis.call('HSET', key, '', '') end
   redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1', 'lt', ARGV[8],
-    'bm', ARGV[10], 'bb', ARGV[11], 'bw', ARGV[12])
+    'bm', ARGV[10], 'bb', ARGV[11], 'bw', ARGV[12], 'mr', ARGV[14])
   if ARGV[7] == '' then return { 'ok', '-1' } end
   q = open_hook()
   verify()
@@ -58,6 +59,10 @@ set(q, 'bt', 0)
 set(q, 'cf', 0)
 set(q, 'th', 0)
 for i, name in ipairs({ 'bm', 'bb', 'bw' }) do set(q, name, tonumber(ARGV[9 + i])) end
+if q.mr ~= tonumber(ARGV[14]) then
+  set(q, 'mr', tonumber(ARGV[14]))
+  set(q, 'ra', 0)
+end
 letters()
 verify()
 local next = close_hook(q)

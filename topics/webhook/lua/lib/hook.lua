@@ -46,8 +46,8 @@ local function num(n) return string.format('%.0f', n) end
 -- Returns the head as numbers, with `refusal` set where the webhook is not there. `sg` is how many bytes of messages it
 -- stores, `pz` and `dz` since when it is paused and disabled, `bo` until when the breaker is open, `bt` how often it opened
 -- in a row, `cf` and `fs` how many attempts failed in a row and since when, `th` until when the endpoint wants peace, `uv` since when it has to be verified, `vn` when it is
--- challenged next, `rl` how many requests a minute it allows, `ra` up to when those that were sent are paid for, `ru` since when it
--- works again, `rn` how many requests it got since then. `lt` is 1 where there is a dead-letter queue: what is in `dead` goes there
+-- challenged next, `rl` how many requests a minute it allows and `mr` how many its owner does, each 0 for as many as there are, `ra` up
+-- to when those that were sent are paid for, in parts of a millisecond too, `ru` since when it works again, `rn` how many requests it got since then. `lt` is 1 where there is a dead-letter queue: what is in `dead` goes there
 -- in the order of its numbers, which are the times when it became so and each larger than the last one, `dl`; up to `df` that is
 -- done with, and until `dw` somebody is at it. Of one that is asked as SNS does: `vd` when its subscription ends unless it confirms,
 -- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over. Where a request carries
@@ -83,11 +83,16 @@ local function published(id)
   return sequence and sequence / FENCE + EPOCH or 0
 end
 
--- Returns how long one request lasts at the rate that the endpoint allows, and how far ahead of it those may be that are sent
--- at once: a second's worth.
-local function pace_of(q)
-  local each = 60000 / q.rl
-  return each, math.max(math.floor(q.rl / 60) - 1, 0) * each
+-- Returns how many requests a minute there may be, or 0 for as many as there are.
+local function rate_of(q)
+  if q.rl == 0 or q.mr == 0 then return math.max(q.rl, q.mr) end
+  return math.min(q.rl, q.mr)
+end
+
+-- Returns how long one request lasts at such a rate, and how far ahead of it those may be that are sent at once: a second's worth.
+local function pace_of(rate)
+  local each = 60000 / rate
+  return each, math.max(math.floor(rate / 60) - 1, 0) * each
 end
 
 -- Returns how many requests an endpoint gets now that works again, and when it gets more.
@@ -99,9 +104,9 @@ end
 
 -- Returns how many requests the rate allows now.
 local function allowed(q)
-  local most = ramp_of(q)
-  if q.rl == 0 then return most end
-  local each, ahead = pace_of(q)
+  local most, rate = ramp_of(q), rate_of(q)
+  if rate == 0 then return most end
+  local each, ahead = pace_of(rate)
   return math.max(math.min(math.floor((q.now + ahead - math.max(q.ra, q.now)) / each) + 1, most), 0)
 end
 
@@ -115,16 +120,17 @@ local function pay(q, requests)
       set(q, 'ru', 0)
     end
   end
-  if q.rl == 0 then return end
-  set(q, 'ra', math.max(q.ra, q.now) + requests * pace_of(q))
+  local rate = rate_of(q)
+  if rate == 0 then return end
+  set(q, 'ra', math.max(q.ra, q.now) + requests * pace_of(rate))
 end
 
 -- Returns the milliseconds until which nothing is sent, and 0 when something may be.
 local function closed_until(q)
-  local till = math.max(q.bo, q.th)
-  if q.rl ~= 0 then
-    local _, ahead = pace_of(q)
-    till = math.max(till, q.ra - ahead)
+  local till, rate = math.max(q.bo, q.th), rate_of(q)
+  if rate ~= 0 then
+    local _, ahead = pace_of(rate)
+    till = math.max(till, math.ceil(q.ra - ahead))
   end
   local most, more = ramp_of(q)
   if most == 0 then till = math.max(till, more) end
@@ -213,7 +219,8 @@ local function close_hook(q, busy)
   local fields = {}
   for name, value in pairs(q.f) do
     fields[#fields + 1] = name
-    fields[#fields + 1] = num(value)
+    -- At a high rate a request lasts a few milliseconds, of which nothing is to be rounded away.
+    fields[#fields + 1] = name == 'ra' and string.format('%.3f', value) or num(value)
   end
   if #fields > 0 then redis.call('HSET', HEAD, unpack(fields)) end
   return next == math.huge and -1 or math.max(next - q.now, 0)
