@@ -171,6 +171,8 @@ func (r *reader) readTopic(merge bool) *topicChange {
 //	@Description	What the body leaves out has its default, also when the topic is there already. To change single settings use PATCH.
 //	@Description
 //	@Description	A tenant has at most 10,000 topics. The log of one holds at most 1,000,000 messages and 1 GiB.
+//	@Description
+//	@Description	A topic of the name `sluice.events` gets what befalls the webhooks of its tenant.
 //	@ID				putTopic
 //	@Tags			topics
 //	@Accept			json

@@ -150,8 +150,8 @@ func (t *taskCollector) Collect(ch chan<- prometheus.Metric) {
 
 // webhookCollector shows what this server sent to webhooks.
 type webhookCollector struct {
-	server                                                                                    *Server
-	attempts, refused, disabled, setAside, damaged, outage, outages, excused, sending, shards *prometheus.Desc
+	server                                                                                            *Server
+	attempts, refused, disabled, events, setAside, damaged, outage, outages, excused, sending, shards *prometheus.Desc
 }
 
 func newWebhookCollector(s *Server) *webhookCollector {
@@ -159,6 +159,7 @@ func newWebhookCollector(s *Server) *webhookCollector {
 		attempts: prometheus.NewDesc("sluice_webhook_attempts_total", "Attempts of this server to send to webhooks, by what became of the message: delivered, retried, failed, released (not counted as an attempt).", []string{"outcome"}, nil),
 		refused:  prometheus.NewDesc("sluice_webhook_refused_total", "Attempts that the rules for outgoing requests forbade.", nil, nil),
 		disabled: prometheus.NewDesc("sluice_webhooks_disabled_total", "Webhooks that this server disabled because of what they answered, or did not.", nil, nil),
+		events:   prometheus.NewDesc("sluice_webhook_events_total", "Events of webhooks for the topic sluice.events, by what became of them: told, given_up.", []string{"outcome"}, nil),
 		setAside: prometheus.NewDesc("sluice_webhook_set_aside_total", "Messages to webhooks that this server set aside as failed, because they could not be read or never came to a result.", nil, nil),
 		damaged:  prometheus.NewDesc("sluice_webhooks_damaged_total", "Webhooks to which this server sent nothing because what is stored of them cannot be read, each counted when it was found.", nil, nil),
 		outage:   prometheus.NewDesc("sluice_webhook_outage", "1 while more than half of all endpoints fail in the same way, which is taken for a fault of this server's network.", nil, nil),
@@ -170,7 +171,7 @@ func newWebhookCollector(s *Server) *webhookCollector {
 
 // Describe implements prometheus.Collector.
 func (w *webhookCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.setAside, w.damaged, w.outage, w.outages, w.excused, w.sending, w.shards} {
+	for _, d := range []*prometheus.Desc{w.attempts, w.refused, w.disabled, w.events, w.setAside, w.damaged, w.outage, w.outages, w.excused, w.sending, w.shards} {
 		ch <- d
 	}
 }
@@ -187,6 +188,8 @@ func (w *webhookCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(w.refused, prometheus.CounterValue, float64(o.Refused))
 	ch <- prometheus.MustNewConstMetric(w.disabled, prometheus.CounterValue, float64(o.Disabled))
+	ch <- prometheus.MustNewConstMetric(w.events, prometheus.CounterValue, float64(o.Told), "told")
+	ch <- prometheus.MustNewConstMetric(w.events, prometheus.CounterValue, float64(o.Untold), "given_up")
 	ch <- prometheus.MustNewConstMetric(w.setAside, prometheus.CounterValue, float64(o.SetAside))
 	ch <- prometheus.MustNewConstMetric(w.damaged, prometheus.CounterValue, float64(o.Damaged))
 	outage := 0.0

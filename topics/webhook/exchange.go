@@ -22,6 +22,7 @@ type exchanged struct {
 	// challenge: the endpoint is to be challenged, which takes one of the attempts that were asked for.
 	challenge bool
 	letters   bool // dead letters are to be brought to their queue
+	untold    bool // what befell the webhook is to be told
 	// over: the subscription is to end, because its endpoint did not confirm it in time.
 	over bool
 	lent [][]lent // by the requests that carry them
@@ -76,7 +77,8 @@ func (c *config) lending(n int) []any {
 
 func (s *Store) readExchanged(ctx context.Context, id identity, known *config, list []any) (exchanged, error) {
 	out := exchanged{next: engine.Number(list, 3), mark: engine.Number(list, 4), old: engine.Text(list, 5) == "1", disabled: engine.Text(list, 6) == "1", more: engine.Text(list, 7) == "1",
-		challenge: engine.Text(list, 10) == "1", over: engine.Text(list, 10) == "2", letters: engine.Text(list, 11) == "1"}
+		challenge: engine.Text(list, 10) == "1", over: engine.Text(list, 10) == "2",
+		letters: engine.Number(list, 11)&1 != 0, untold: engine.Number(list, 11)&2 != 0}
 	c := known
 	if c == nil || engine.Text(list, 8) != "" {
 		var err error

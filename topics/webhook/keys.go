@@ -24,6 +24,8 @@ var (
 	keepScript      = engine.MustLoad(files, "keep")
 	lettersScript   = engine.MustLoad(files, "letters")
 	postedScript    = engine.MustLoad(files, "posted")
+	untoldScript    = engine.MustLoad(files, "untold")
+	toldScript      = engine.MustLoad(files, "told")
 	gateScript      = engine.MustLoad(files, "gate")
 	secretsScript   = engine.MustLoad(files, "secrets")
 	statusScript    = engine.MustLoad(files, "status")

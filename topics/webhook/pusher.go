@@ -386,6 +386,9 @@ func (p *pusher) took(h *hook, known *config, results []result, n int, got excha
 	if got.letters {
 		go s.post(h.id, h.config)
 	}
+	if got.untold {
+		go s.announce(h.id, h.config)
+	}
 	if got.challenge {
 		go p.challenge(h, h.config)
 	}

@@ -111,6 +111,8 @@ type Outcomes struct {
 	Refused int64
 	// Disabled are endpoints that were disabled because of what they answered, or did not.
 	Disabled int64
+	// Told are events that were published to EventsTopic, Untold those that it did not take.
+	Told, Untold int64
 	// SetAside are messages that could not be read, or were taken up too often without a result.
 	SetAside int64
 	// Damaged are webhooks whose settings or secrets were found to be unreadable.
@@ -121,14 +123,14 @@ type Outcomes struct {
 	Shards           int64 // for which this server sends now
 }
 
-type counters struct{ delivered, retried, failed, released, refused, disabled, setAside, damaged, outages, excused atomic.Int64 }
+type counters struct{ delivered, retried, failed, released, refused, disabled, told, untold, setAside, damaged, outages, excused atomic.Int64 }
 
 // Outcomes returns the counts of this server.
 func (s *Store) Outcomes() Outcomes {
 	c := &s.counted
 	sending, shards := s.pusher.load()
 	return Outcomes{Delivered: c.delivered.Load(), Retried: c.retried.Load(), Failed: c.failed.Load(), Released: c.released.Load(),
-		Refused: c.refused.Load(), Disabled: c.disabled.Load(), SetAside: c.setAside.Load(), Damaged: c.damaged.Load(), Outages: c.outages.Load(), Excused: c.excused.Load(), Sending: sending, Shards: shards}
+		Refused: c.refused.Load(), Disabled: c.disabled.Load(), Told: c.told.Load(), Untold: c.untold.Load(), SetAside: c.setAside.Load(), Damaged: c.damaged.Load(), Outages: c.outages.Load(), Excused: c.excused.Load(), Sending: sending, Shards: shards}
 }
 
 // identity names a webhook among all tenants'.

@@ -11,7 +11,7 @@
 -- ARGV[12] how many failures in a row there must be then
 -- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
 -- ARGV[14+] per attempt eleven, at most 100: "done", "retry", "dead" or "free"; entry; end of its lease; "1" when it was tried; milliseconds until it is due again, negative for one that need not wait for others; milliseconds for which the endpoint wants peace; "+" for a success of the endpoint, "-" for a failure, "x" for one that disables it, "" for neither; why it failed; message, or ""; attempt for the log, JSON; the same for the tenant's list, JSON
--- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue; then per entry that is lent four: entry, end of the lease, which is the same for those that are to go into one request, its state, how many messages of its group were skipped before it; or "absent"
+-- Returns: "ok", the time, number of settings and secrets, in how many milliseconds to look at it next, or -1, sequence number up to which the log need not keep anything, "1" when messages should be copied out of the log, "1" when it was disabled now, "1" when more are due that may be sent; settings and secrets, or "" and "" when the caller knows them; "1" when the endpoint is to be challenged, which takes the place of one entry, and "2" when the subscription is over because nobody confirmed it; "1" when the caller is to bring dead letters to their queue, "2" when it is to tell what befell the webhook, and "3" for both; then per entry that is lent four: entry, end of the lease, which is the same for those that are to go into one request, its state, how many messages of its group were skipped before it; or "absent"
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
 --- @include "lib/lend"
@@ -20,7 +20,8 @@ if q.refusal then return q.refusal end
 q.held = ARGV[4] == '-1'
 local out = { 'ok', num(q.now), num(q.cv), '0', '0', '0', '0', '0', '', '', '0', '0' }
 
-local function failed()
+-- Notes that an attempt failed. Without `why` it is not told that the endpoint fails.
+local function failed(why)
   set(q, 'cf', q.cf + 1)
   set(q, 'ff', q.time)
   if q.fs == 0 then set(q, 'fs', q.time) end
@@ -30,10 +31,12 @@ local function failed()
     local pause = math.min(tonumber(ARGV[7]) * 2 ^ math.min(q.bt - 1, 20), tonumber(ARGV[8]))
     set(q, 'bo', q.now + math.floor(pause * (1 + tonumber(ARGV[9]) / 4000)))
   end
-  if q.dz == 0 and q.cf >= tonumber(ARGV[12]) and q.time - q.fs >= tonumber(ARGV[11]) then
-    redis.call('HSET', HEAD, 'dr', 'failing')
-    set(q, 'dz', q.time)
+  if q.dz ~= 0 then return end
+  if q.cf >= tonumber(ARGV[12]) and q.time - q.fs >= tonumber(ARGV[11]) then
+    disable(q, 'failing')
     out[7] = '1'
+  elseif why then
+    warn(q, why)
   end
 end
 
@@ -84,6 +87,10 @@ for i = 14, #ARGV, 11 do
     local peace = tonumber(ARGV[i + 5])
     if peace > 0 then set(q, 'th', math.max(q.th, q.now + peace)) end
     if health == '+' then
+      if q.et ~= 0 and q.dz == 0 then
+        befall(q, 'recovered', 0, '')
+        set(q, 'et', 0)
+      end
       if q.bt > 0 then
         set(q, 'ru', q.now)
         set(q, 'rn', 1) -- the probe
@@ -94,12 +101,11 @@ for i = 14, #ARGV, 11 do
       set(q, 'bo', 0)
       set(q, 'ok', q.time)
     elseif health == '-' then
-      failed()
+      failed(ARGV[i + 7])
     elseif health == 'x' then
       failed()
       if q.dz == 0 then
-        redis.call('HSET', HEAD, 'dr', ARGV[i + 7])
-        set(q, 'dz', q.time)
+        disable(q, ARGV[i + 7])
         out[7] = '1'
       end
     end
@@ -133,6 +139,10 @@ end
 if first_letter(q) and q.dw <= q.now then
   out[12] = '1'
   set(q, 'dw', q.now + POSTED)
+end
+if q.en > q.eo and q.ew <= q.now and not q.held then
+  out[12] = out[12] == '1' and '3' or '2'
+  set(q, 'ew', q.now + TOLD)
 end
 lend(q, 3, tonumber(ARGV[13]), out)
 return out

@@ -12,11 +12,9 @@ if ARGV[3] == 'pause' then
 elseif ARGV[3] == 'resume' then
   set(q, 'pz', 0)
 elseif ARGV[3] == 'disable' then
-  if q.dz == 0 then
-    set(q, 'dz', q.time)
-    redis.call('HSET', HEAD, 'dr', 'by_request')
-  end
+  if q.dz == 0 then disable(q, 'by_request') end
 else
+  set(q, 'et', math.min(q.et, 1)) -- it is told again when it fails for long
   for _, name in ipairs({ 'dz', 'cf', 'fs', 'bo', 'bt', 'th', 'ms', 'go' }) do set(q, name, 0) end
   redis.call('HDEL', HEAD, 'dr')
 end

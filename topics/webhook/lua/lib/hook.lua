@@ -32,6 +32,12 @@ local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
 local HELD = 10000
 -- Milliseconds: how long until somebody looks again at dead letters that are being brought to their queue, or cannot be.
 local POSTED = 30000
+-- Milliseconds: how long until somebody tells again what befell a webhook, where whoever was at it may have died.
+local TOLD = 30000
+-- Of what befell a webhook so many wait to be told; of more the oldest are forgotten.
+local UNTOLD = 8
+-- Milliseconds without a success after which it is told that the endpoint fails, and for how long.
+local WARNINGS = { 3600000, 86400000, 259200000 }
 -- No number of a dead letter is so large: above it is the sentinel.
 local ENDLESS = '9007199254740992'
 -- An endpoint that is not verified is challenged so often, with these milliseconds behind the first time and twice as many behind
@@ -53,10 +59,11 @@ local function num(n) return string.format('%.0f', n) end
 -- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over. Where a request carries
 -- several messages, `bm` is how many at most, `bb` of how many bytes, and `bw` for how long one waits for others; `wb` is how many
 -- bytes have come since some were lent last. Of the log, `ln` is the last number, `lf` the first that is kept and `lb` how many bytes all of them
--- take, as it was when `lw` was the last.
+-- take, as it was when `lw` was the last. What befell it has numbers, the last one is `en`; up to `eo` it was told, and until
+-- `ew` somebody is at it. `et` is 0 where nothing is wrong that was to be told, 1 when it was disabled, and 2, 3, 4 with each of WARNINGS.
 local NAMES = {
   'lt', 'dl', 'df', 'dw', 'vd', 'vb', 'vu', 'vx', 'uv', 'vn', 'rl', 'ra', 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs',
-  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw',
+  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw', 'en', 'eo', 'ew', 'et',
 }
 local function open_hook()
   local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
@@ -205,6 +212,7 @@ local function close_hook(q, busy)
   local dead = by(DEAD, HOLD)
   next = math.min(next, dead)
   if dead ~= math.huge and first_letter(q) then next = math.min(next, math.max(q.dw, q.now)) end
+  if q.en > q.eo then next = math.min(next, math.max(q.ew, q.held and q.now + HELD or q.now)) end
   q.fresh = redis.call('ZRANGE', FRESH, 0, 0, 'WITHSCORES')
   local first = q.fresh[1]
   -- What should be copied by now is being copied, or cannot be; then it is looked at again after a while.
@@ -328,6 +336,32 @@ local function bury(q, id, attempts, first, why, message, had)
   end
   set(q, 'nx', q.nx + 1)
   pass_on(q, id)
+end
+
+-- Notes that something befell the webhook, to be told: what, for how long at least it has failed, or 0, and why.
+local function befall(q, what, failing, why)
+  set(q, 'en', q.en + 1)
+  set(q, 'eo', math.max(q.eo, q.en - UNTOLD))
+  redis.call('HSET', HEAD, 'e' .. num(q.en % UNTOLD), table.concat({ what, num(q.time), num(q.fs), num(q.cf), num(failing), why }, ' '))
+end
+
+-- Has the endpoint get nothing more, until it is enabled.
+local function disable(q, why)
+  redis.call('HSET', HEAD, 'dr', why)
+  set(q, 'dz', q.time)
+  set(q, 'et', math.max(q.et, 1))
+  befall(q, 'disabled', 0, why)
+end
+
+-- Notes for how long the endpoint has failed by now, once for each of WARNINGS.
+local function warn(q, why)
+  local level = 0
+  for i, failing in ipairs(WARNINGS) do
+    if q.time - q.fs >= failing then level = i end
+  end
+  if level == 0 or q.et > level then return end
+  set(q, 'et', level + 1)
+  befall(q, 'failing', WARNINGS[level], why)
 end
 
 -- Notes that a challenge is about to be sent, and when the next one is.
