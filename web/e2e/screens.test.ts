@@ -41,6 +41,7 @@ beforeAll(async () => {
   await call(k, "POST", "/v1/topics/order-events/schemas", { schema: { type: "object", required: ["order"] } });
   await call(k, "PUT", "/v1/topics/order-events/subscriptions/partner", { endpoint: "http://127.0.0.1:1/hooks" }); // nobody is there
   await call(k, "POST", "/v1/topics/order-events/subscriptions/partner/test");
+  await call(k, "POST", "/v1/topics/order-events/messages", '{"order":8}');
   await call(operator, "PUT", "/v1/plans/default", { limits: { requests_per_second: 100000, queues: 1000, stored_bytes: 1_000_000_000 } });
   await call(k, "PUT", "/v1/topics/shop.orders");
   await call(k, "PUT", "/v1/topic_subscriptions/partners", { pattern: "shop.*", endpoint: "http://127.0.0.1:1/hooks" });
@@ -138,7 +139,8 @@ const screens: Screen[] = [
   { name: "topic-create", path: (t) => `/t/${t}/topics?new=topic`, ready: dialog },
   { name: "topic-subscriptions", path: (t) => `/t/${t}/topics/order-events/subscriptions`, ready: text("billing") },
   { name: "topic-subscribe", path: (t) => `/t/${t}/topics/order-events/subscriptions?new=subscription`, ready: dialog },
-  { name: "webhook", path: (t) => `/t/${t}/topics/order-events/webhooks/partner`, ready: text("Attempt") },
+  { name: "webhook", path: (t) => `/t/${t}/topics/order-events/webhooks/partner`, ready: (p) => p.locator(".plot canvas").first().waitFor() },
+  { name: "webhook-table", path: (t) => `/t/${t}/topics/order-events/webhooks/partner?view=table`, ready: (p) => p.getByRole("table", { name: "Answers over time" }).waitFor() },
   {
     name: "webhook-delivery",
     path: (t) => `/t/${t}/topics/order-events/webhooks/partner`,

@@ -37,6 +37,7 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await call(tenant.key, "PATCH", "/v1/topics/order-events/subscriptions/partner", { retry_schedule: [] });
     await page.getByRole("link", { name: url }).click();
 
+    await page.getByText("No message was sent yet. Test events and challenges are not counted.").waitFor();
     await page.getByRole("button", { name: "Send a test event" }).click();
     await page.getByText("The test event did not arrive").waitFor();
     const { id } = await call<{ id: string }>(tenant.key, "POST", "/v1/topics/order-events/messages", '{"order":7}');
@@ -69,6 +70,14 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     expect(got.filter((g) => g.id === id).length).toBe(2);
     await page.getByText("Arrived, of the last 2 attempts").waitFor();
     await page.getByText("1 2xx, 1 5xx").waitFor();
+    const answers = page.getByRole("img", { name: "Answers over time. 2xx: 1, 5xx: 1" });
+    await answers.locator("canvas").first().waitFor();
+    expect(await answers.locator(".u-label").allInnerTexts()).toEqual(["At", "2xx", "3xx", "4xx", "5xx", "no answer"]);
+    await page.getByText("Table", { exact: true }).click();
+    await page.getByRole("table", { name: "Answers over time" }).getByRole("cell", { name: "1", exact: true }).first().waitFor();
+    expect(new URL(page.url()).search).toContain("view=table");
+    await page.goBack();
+    await answers.waitFor();
 
     await page.getByRole("button", { name: "Reveal" }).click();
     await page.getByText(secret).waitFor();

@@ -44,8 +44,8 @@ export function useSeries(of: Of, range: Range, table: boolean) {
   });
 }
 
-// Chart is some lines over the same time.
-export type Chart = { title: string; lines: { label: string; values: (number | null)[] }[]; write: (n: number) => string };
+// Chart is some lines over the same time. With a step, in seconds, they are bars that stand on each other, each of the time around its own.
+export type Chart = { title: string; lines: { label: string; values: (number | null)[] }[]; write: (n: number) => string; step?: number };
 
 // rate writes messages a second.
 export function rate(n: number): string {

@@ -14,9 +14,10 @@ import { Ago, Instant, useNow } from "../common/Time";
 import { Number } from "../queues/Overview";
 import { Replay } from "../topics/Replay";
 import { SubscriptionForm } from "../topics/SubscriptionForm";
+import { Answers } from "./Answers";
 import { Deliveries } from "./Deliveries";
 import { type Delivery, type Gap, gateInWords, inMillis, inWords, pathOfWebhook, type Place, type Subscription, useLastAttempts, useWebhook } from "./data";
-import { healthOf } from "./health";
+import { type Health as Sum, healthOf } from "./health";
 import { Secrets, useWebhookSecrets } from "./Secrets";
 
 const colors = { open: "green", throttled: "yellow", tripped: "red", probing: "yellow", paused: "orange", disabled: "red", unverified: "orange" } as const;
@@ -214,9 +215,21 @@ function Health({ of: s }: { of: Subscription }) {
   );
 }
 
-// LastAttempts is how many of the last attempts arrived, and how long they took.
+// LastAttempts is how many of the last attempts arrived, how long they took, and what was answered when.
 function LastAttempts({ place }: { place: Place }) {
-  const h = healthOf(useLastAttempts(place).data?.data ?? []);
+  return (
+    <Loaded query={useLastAttempts(place)} rows={7}>
+      {({ data }) => (
+        <>
+          <Shares of={healthOf(data)} />
+          <Answers of={data} />
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+function Shares({ of: h }: { of: Sum | null }) {
   if (!h) return null;
   const share = (100 * h.delivered) / h.attempts;
   return (
