@@ -139,6 +139,16 @@ const screens: Screen[] = [
   { name: "topic-create", path: (t) => `/t/${t}/topics?new=topic`, ready: dialog },
   { name: "topic-subscriptions", path: (t) => `/t/${t}/topics/order-events/subscriptions`, ready: text("billing") },
   { name: "topic-subscribe", path: (t) => `/t/${t}/topics/order-events/subscriptions?new=subscription`, ready: dialog },
+  {
+    name: "webhook-subscribe",
+    path: (t) => `/t/${t}/topics/order-events/subscriptions?new=subscription`,
+    ready: dialog,
+    do: async (p) => {
+      await p.getByText("To a webhook").click();
+      await p.getByText("More", { exact: true }).click();
+      await p.getByLabel("Waits between attempts").waitFor();
+    },
+  },
   { name: "webhook", path: (t) => `/t/${t}/topics/order-events/webhooks/partner`, ready: (p) => p.locator(".plot canvas").first().waitFor() },
   { name: "webhook-table", path: (t) => `/t/${t}/topics/order-events/webhooks/partner?view=table`, ready: (p) => p.getByRole("table", { name: "Answers over time" }).waitFor() },
   {

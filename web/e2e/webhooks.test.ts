@@ -111,6 +111,31 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     await edited.getByRole("button", { name: "Save" }).click();
     await edited.waitFor({ state: "detached" });
     await page.getByText("up to 20 messages of 256 KiB, which wait for others for 0s").waitFor();
+
+    // What few change is folded away, and what is wrong with it is said where it is.
+    await page.getByRole("button", { name: "Edit…" }).click();
+    const waits = edited.getByLabel("Waits between attempts");
+    const final = edited.getByLabel("Not tried again after");
+    await edited.getByText("More", { exact: true }).waitFor();
+    expect(await waits.isVisible()).toBe(false);
+    await edited.getByText("More", { exact: true }).click();
+    expect([await final.inputValue(), await waits.inputValue()]).toEqual(["410, 413", "none"]);
+    await final.fill("410, 4xx");
+    await edited.getByRole("button", { name: "Save" }).click();
+    await edited.locator("[aria-invalid=true]").waitFor();
+    expect(await final.getAttribute("aria-invalid")).toBe("true");
+    await final.fill("410, 422");
+    await waits.fill("5s, 25h");
+    await edited.getByRole("button", { name: "Save" }).click();
+    await edited.getByText("Each wait must be 1 to 86400 seconds.").first().waitFor();
+    expect(await waits.getAttribute("aria-invalid")).toBe("true");
+    await waits.fill("5s, 1h30m");
+    await edited.getByRole("button", { name: "Save" }).click();
+    await edited.waitFor({ state: "detached" });
+    await page.getByText("5s, 1h30m", { exact: true }).waitFor();
+    await page.getByText("410, 422", { exact: true }).waitFor();
+    const kept = await call<{ terminal_statuses: number[]; retry_schedule: number[] }>(tenant.key, "GET", "/v1/topics/order-events/subscriptions/partner");
+    expect([kept.terminal_statuses, kept.retry_schedule]).toEqual([[410, 422], [5, 5400]]);
     await page.getByRole("button", { name: "Send a test event" }).click();
     await page.getByText("The test event has arrived").waitFor();
     expect(String(got.at(-1)?.id)).toMatch(/^batch_/);

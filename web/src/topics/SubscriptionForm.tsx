@@ -8,6 +8,8 @@ import { duration, spoken } from "../common/format";
 import { ErrorState } from "../common/states";
 import { SecretType, type Type } from "../webhooks/SecretType";
 import { batchOf, policyOf, type Subscription, type SubscriptionInput } from "./data";
+import { MoreSettings } from "./MoreSettings";
+import { inputOf, moreOf } from "./more";
 
 const formats = ["raw", "envelope", "sns", "cloudevents_binary", "cloudevents_structured", "cloudevents_batch"] as const;
 const verifications = ["none", "challenge", "cloudevents", "sns"] as const;
@@ -27,6 +29,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
   const [size, setSize] = useState(String(of?.batch?.max_bytes ?? ""));
   const [verification, setVerification] = useState(of?.verification ?? "none");
   const [type, setType] = useState<Type | undefined>("hmac");
+  const [more, setMore] = useState(() => moreOf(of));
   const [dead, setDead] = useState(of?.dead_letter_queue ?? "");
   const [policy, setPolicy] = useState(of?.filter_policy ? JSON.stringify(of.filter_policy, null, 2) : "");
   const [scope, setScope] = useState(of?.filter_scope ?? "attributes");
@@ -35,7 +38,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
   let wrong: string | undefined;
   let body: SubscriptionInput = {};
   try {
-    const target = to === "queue" ? { queue } : to === "topic" ? { target_topic: other } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null, verification, batch: lists ? batchOf(several, size, wait) : null }; // text such as 10s too
+    const target = to === "queue" ? { queue } : to === "topic" ? { target_topic: other } : { endpoint: endpoint.trim(), timeout: spoken(timeout) as number | null, max_in_flight: spoken(inFlight) as number | null, verification, batch: lists ? batchOf(several, size, wait) : null, ...inputOf(more, moreOf(of)) }; // text such as 10s too
     body = { ...target, dead_letter_queue: dead.trim() || null, filter_policy: policyOf(policy), filter_scope: scope, format: to === "topic" ? "raw" : format };
     if (!of && to === "webhook") body.secret_type = type;
   } catch (e) {
@@ -97,6 +100,7 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
                 error={failure?.at("/verification")}
               />
               {!of && <SecretType value={type} set={setType} />}
+              <MoreSettings value={more} set={setMore} failure={failure} />
             </>
           )}
           {to === "queue" && <TextInput label="Queue" value={queue} onChange={(e) => setQueue(e.currentTarget.value)} required disabled={of !== undefined} error={failure?.at("/queue")} spellCheck={false} autoComplete="off" />}

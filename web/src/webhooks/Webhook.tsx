@@ -299,6 +299,7 @@ function Settings({ of: s }: { of: Subscription }) {
           ["Certificate", s.tls?.client_certificate ? <>its own, ends <Ago at={s.tls.client_certificate_expires_at ?? ""} /></> : "none"],
           ["Verified by", { none: "nothing", challenge: "repeating a challenge", cloudevents: "answering OPTIONS", sns: "visiting the SubscribeURL of SNS" }[s.verification ?? "none"]],
           ["Tried again after", s.delivery_policy ? "as the delivery policies of SNS say" : s.retry_schedule?.map(duration).join(", ") || "never"],
+          ["Not tried again after", s.terminal_statuses ? s.terminal_statuses.join(", ") || "no status" : "as SNS says"],
         ]}
       />
     </Card>

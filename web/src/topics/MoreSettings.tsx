@@ -1,0 +1,27 @@
+import { Stack, Text, TextInput } from "@mantine/core";
+import { useState } from "react";
+import type { Failure } from "../api/client";
+import type { More } from "./more";
+
+// faultOf is what is wrong with a setting, or with one item of its list.
+function faultOf(failure: Failure | undefined, setting: keyof More): string | undefined {
+  return failure?.problem?.errors.find((e) => e.pointer === `/${setting}` || e.pointer?.startsWith(`/${setting}/`))?.detail;
+}
+
+// MoreSettings are those of a webhook that few change. They are folded away until somebody asks for them, or one is wrong.
+export function MoreSettings({ value, set, failure }: { value: More; set: (value: More) => void; failure?: Failure }) {
+  const [open, setOpen] = useState(false);
+  const text = (setting: keyof More) => ({ value: value[setting], onChange: (e: { currentTarget: { value: string } }) => set({ ...value, [setting]: e.currentTarget.value }), error: faultOf(failure, setting), spellCheck: false, autoComplete: "off" });
+  const wrong = (Object.keys(value) as (keyof More)[]).some((setting) => faultOf(failure, setting) !== undefined);
+  return (
+    <details open={open || wrong} onToggle={(e) => setOpen(e.currentTarget.open)}>
+      <Text component="summary" size="sm" fw={600}>
+        More
+      </Text>
+      <Stack gap="sm" mt="xs">
+        <TextInput label="Not tried again after" description="Statuses of answers. Empty for 410 and 413, “none” for no status." placeholder="410, 413, 422" {...text("terminal_statuses")} />
+        <TextInput label="Waits between attempts" description="Up to 30. Empty for ten attempts in three days, “none” for a single one." placeholder="5s, 5m, 1h" {...text("retry_schedule")} />
+      </Stack>
+    </details>
+  );
+}

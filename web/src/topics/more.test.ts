@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { inputOf, listOf, moreOf } from "./more";
+
+test.each([
+  ["", null],
+  ["  ", null],
+  ["None", []],
+  ["410, 413,422", [410, 413, 422]],
+  [" 5s 5m,\n1h, ", ["5s", "5m", "1h"]],
+  ["4xx", ["4xx"]], // the server says what is wrong with that
+])("the list %j is %j", (text, list) => expect(listOf(text)).toEqual(list));
+
+test("only what was changed is sent", () => {
+  const before = moreOf(undefined);
+  expect(before).toEqual({ terminal_statuses: "", retry_schedule: "" });
+  expect(inputOf(before, before)).toEqual({});
+  expect(inputOf({ ...before, retry_schedule: "5s, 1h" }, before)).toEqual({ retry_schedule: ["5s", "1h"] });
+  const had = { terminal_statuses: "410, 413", retry_schedule: "none" };
+  expect(inputOf({ terminal_statuses: "", retry_schedule: "none" }, had)).toEqual({ terminal_statuses: null });
+});
+
+test("what a webhook has is written so that it can be read again", () => {
+  const of = (terminal_statuses: number[] | null, retry_schedule: number[] | null) => moreOf({ terminal_statuses, retry_schedule } as Parameters<typeof moreOf>[0]);
+  expect(of([410, 422], [5, 300, 5400])).toEqual({ terminal_statuses: "410, 422", retry_schedule: "5s, 5m, 1h30m" });
+  expect(of([], [])).toEqual({ terminal_statuses: "none", retry_schedule: "none" });
+  expect(of(null, null)).toEqual({ terminal_statuses: "", retry_schedule: "" }); // SNS says it
+});

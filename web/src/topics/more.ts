@@ -1,0 +1,30 @@
+import { duration, spoken } from "../common/format";
+import type { Subscription, SubscriptionInput } from "./data";
+
+// More is what few change of a webhook, as it is typed.
+export type More = { terminal_statuses: string; retry_schedule: string };
+
+// none is what is typed for a list without anything, because nothing typed means the list that is so of itself.
+const none = "none";
+
+const written = <T>(list: T[] | null | undefined, write: (item: T) => string) => (list ? list.map(write).join(", ") || none : "");
+
+// moreOf writes what a webhook has.
+export function moreOf(of: Subscription | undefined): More {
+  return { terminal_statuses: written(of?.terminal_statuses, String), retry_schedule: written(of?.retry_schedule, duration) };
+}
+
+// listOf reads what stands between commas or spaces; null where nothing is typed.
+export function listOf(text: string): number[] | null {
+  if (text.trim() === "") return null;
+  if (text.trim().toLowerCase() === none) return [];
+  return text.split(/[,\s]+/).filter(Boolean).map(spoken) as number[]; // text such as 5m too
+}
+
+// inputOf returns what is no longer as it was: a webhook keeps the rest, also where that is only so of itself.
+export function inputOf(now: More, before: More): Pick<SubscriptionInput, keyof More> {
+  return {
+    ...(now.terminal_statuses !== before.terminal_statuses && { terminal_statuses: listOf(now.terminal_statuses) }),
+    ...(now.retry_schedule !== before.retry_schedule && { retry_schedule: listOf(now.retry_schedule) }),
+  };
+}
