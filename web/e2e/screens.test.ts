@@ -71,6 +71,7 @@ const screens: Screen[] = [
   { name: "overview-table", path: (t) => `/t/${t}/overview?range=24h&view=table`, ready: (p) => p.getByRole("table", { name: "Numbers over time" }).waitFor() },
   { name: "queues", path: (t) => `/t/${t}/queues`, ready: text("invoices.fifo") },
   { name: "queues-no-match", path: (t) => `/t/${t}/queues?q=zzz`, ready: text("Nothing matches") },
+  { name: "queues-demo", path: (t) => `/t/${t}/queues?new=demo`, ready: dialog },
   { name: "queue-create", path: (t) => `/t/${t}/queues?new=queue`, ready: dialog },
   { name: "queue-overview", path: (t) => `/t/${t}/queues/orders/overview`, ready: (p) => p.locator(".plot canvas").nth(2).waitFor() },
   { name: "queue-paused", path: (t) => `/t/${t}/queues/mails/overview`, ready: text("the provider is down") },

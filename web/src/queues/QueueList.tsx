@@ -16,6 +16,7 @@ import { isUnattended } from "./unattended";
 
 const Bulk = lazy(() => import("./Bulk").then((m) => ({ default: m.Bulk })));
 const RowMenu = lazy(() => import("./RowMenu").then((m) => ({ default: m.RowMenu })));
+const Demo = lazy(() => import("../demo/Demo").then((m) => ({ default: m.Demo })));
 const QuickStart = lazy(() => import("../stats/QuickStart").then((m) => ({ default: m.QuickStart })));
 
 export function QueueList() {
@@ -26,6 +27,7 @@ export function QueueList() {
   const [names, setNames] = useState<ReadonlySet<string>>(new Set());
   useEffect(() => setNames(new Set()), [q, label, cursor, by]); // what is not on the screen is not chosen
   const chosen = list.data?.data.filter((x) => names.has(x.name)) ?? [];
+  const close = () => setUrl({ new: undefined }, true);
   const create = <Button onClick={() => setUrl({ new: "queue" })}>Create a queue</Button>;
   return (
     <Page
@@ -72,7 +74,8 @@ export function QueueList() {
           );
         }}
       </Loaded>
-      {making === "queue" && <CreateQueue close={() => setUrl({ new: undefined }, true)} />}
+      {making === "queue" && <CreateQueue close={close} />}
+      <Suspense>{making === "demo" && <Demo close={close} />}</Suspense>
     </Page>
   );
 }

@@ -1,18 +1,22 @@
-import { Card, Stack, Text, Title } from "@mantine/core";
+import { Button, Card, Group, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { must, useActing } from "../api/client";
 import { type Call, curlOf, pathOf } from "../api/curl";
 import { apiUrl } from "../api/place";
 import { Command } from "../common/Curl";
 import { useLive } from "../common/prefs";
+import { mayLoad } from "../demo/shop";
 import type { Queue } from "../queues/data";
+import { useSession } from "../shell/session";
 
 type Step = { title: string; done: boolean; call: Call; to: string; link: string };
 
 // QuickStart leads to the first message. Each step is done when it has happened, by whatever client.
 export function QuickStart({ queues }: { queues: Queue[] }) {
   const { api, tenant = "", operator } = useActing();
+  const navigate = useNavigate();
+  const { data: session } = useSession();
   const topics = useQuery({
     queryKey: ["topics", tenant, "first"],
     refetchInterval: useLive(5000),
@@ -66,8 +70,16 @@ export function QuickStart({ queues }: { queues: Queue[] }) {
           </li>
         ))}
       </Stack>
+      {mayLoad(session) && (
+        <Group mt="md" gap="sm">
+          <Text size="sm">Or look at queues, a topic and messages of a small shop:</Text>
+          <Button size="compact-sm" variant="default" onClick={() => void navigate({ to: "/t/$tenant/queues", params: { tenant }, search: { new: "demo" } })}>
+            Load demo data…
+          </Button>
+        </Group>
+      )}
       <Text size="sm" mt="md" mb={4}>
-        Or watch a small shop at work in this tenant, with failures and a queue that nobody consumes, until you interrupt it:
+        Or watch such a shop at work in this tenant, with failures and a queue that nobody consumes, until you interrupt it:
       </Text>
       <Command text={`SLUICE_KEY=$KEY sluice demo --url ${apiUrl}`} />
     </Card>
