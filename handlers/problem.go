@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
+	"github.com/sluicemq/sluice/tenants"
 )
 
 // Problem is the answer to what failed (RFC 9457).
@@ -42,6 +43,8 @@ type Problem struct {
 	Used  int64  `json:"used,omitempty" example:"100"`
 	// With `rate_limited`: the limits that are reached, by their names in RateLimit-Policy.
 	ViolatedPolicies []string `json:"violated-policies,omitempty" example:"requests_per_second"`
+	// With `tenant_suspended`: where to ask whoever runs the installation, a mailto:, https: or http: URL, where somebody is named.
+	Contact string `json:"contact,omitempty" example:"mailto:ops@example.com"`
 	// The parts of the request at fault.
 	Errors []Fault `json:"errors"`
 }
@@ -189,6 +192,9 @@ func (a *API) ErrorHandler(err error, c echo.Context) {
 	p := problem(c, e)
 	if m, ok := errors.AsType[withMessageID](err); ok {
 		p.MessageID = m.id
+	}
+	if e.Code == tenants.ErrSuspended.Code {
+		p.Contact = a.Contact // whoami, which has it for all others, is refused too
 	}
 	a.note(c, e, p.Status)
 	if c.Response().Committed {

@@ -80,6 +80,31 @@ func TestASuspendedTenantMayDoNothing(t *testing.T) {
 	}
 }
 
+// Who is suspended gets no answer of whoami, which tells all others where to ask.
+func TestWhoIsSuspendedReadsWhereToAsk(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	owner, path := "/v1/tenants/"+h.tenant.Name, h.queue("")
+	ask := func(mode, method, path, want string) {
+		t.Helper()
+		h.asOperator("POST", owner+"/suspend", `{"mode":"`+mode+`"}`).is(200)
+		if p := h.do(method, path, "").problem(403, "tenant_suspended"); p.Contact != want {
+			t.Errorf("%s %s: the contact is %q, want %q", method, path, p.Contact, want)
+		}
+	}
+	ask("all", "GET", "/v1/whoami", "")
+	h.api.Contact = "mailto:ops@example.com"
+	ask("all", "GET", "/v1/whoami", "mailto:ops@example.com")
+	ask("send", "POST", path+"/messages", "mailto:ops@example.com")
+	h.asOperator("POST", owner+"/resume", "").is(200)
+	if p := h.do("GET", "/v1/queues/none", "").problem(404, "queue_not_found"); p.Contact != "" {
+		t.Errorf("another problem has the contact %q", p.Contact)
+	}
+	if p := h.do("GET", "/v1/whoami", "", "Authorization", "Basic "+basic("slk_wrong", "")).problem(401, "unauthenticated"); p.Contact != "" {
+		t.Errorf("whoever has no key reads the contact %q", p.Contact)
+	}
+}
+
 func TestWhoIsSuspendedMaySignOut(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)

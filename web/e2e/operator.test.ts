@@ -43,6 +43,7 @@ test("a suspended tenant reads why", async () => {
 
   await theirs.getByRole("alert").getByText("tenant_suspended").waitFor({ timeout: 15_000 });
   await theirs.getByText("the bill of March").first().waitFor();
+  expect(await theirs.getByRole("link", { name: "Ask the operator" }).first().getAttribute("href")).toMatch(/^mailto:ops.*@example\.com$/);
 
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByText("may work again").waitFor();

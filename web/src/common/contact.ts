@@ -1,13 +1,12 @@
 import type { Schemas } from "../api/client";
+import { linkOf } from "./link";
 import { almostFull, quotaNames, usedOf } from "./Quota";
 
 // askingAt returns where a link leads with which a tenant asks for larger limits: a letter that says who asks and which limits are
-// almost reached, or the page that the contact is. Nothing but these becomes a link, whatever the server says.
+// almost reached, or the page that the contact is.
 export function askingAt(contact: string, tenant: { name: string; id: string }, quotas: Schemas["QuotaUse"][]): string | undefined {
-  if (!URL.canParse(contact)) return undefined;
-  const url = new URL(contact);
-  if (url.protocol === "https:" || url.protocol === "http:") return url.href;
-  if (url.protocol !== "mailto:") return undefined;
+  const url = linkOf(contact);
+  if (url?.protocol !== "mailto:") return url?.href;
   const who = `tenant ${tenant.name} (${tenant.id})`;
   const full = almostFull(quotas).map((q) => `${quotaNames[q.quota]}: ${usedOf(q)}`);
   const body = [`This is about the limits of ${who}.`, "", ...full, ""].join("\r\n");

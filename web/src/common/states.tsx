@@ -6,11 +6,13 @@ import { useActing, failureOf } from "../api/client";
 import { type Call, curlOf } from "../api/curl";
 import { ago } from "./format";
 import { Command, Copy } from "./Curl";
+import { linkOf } from "./link";
 
 // ErrorState says what went wrong, what to do, and by which id the operator finds it.
 export function ErrorState({ error, retry, action }: { error: unknown; retry?: () => void; action?: ReactNode }) {
   const failure = failureOf(error);
   const { tenant } = useActing();
+  const contact = linkOf(failure.problem?.contact ?? "")?.href;
   return (
     <Alert color="red" variant="light" title={failure.problem?.title ?? "That did not work"} role="alert">
       <Stack gap="xs">
@@ -38,6 +40,11 @@ export function ErrorState({ error, retry, action }: { error: unknown; retry?: (
             <Button size="compact-xs" variant="default" onClick={retry}>
               Try again
             </Button>
+          )}
+          {contact && (
+            <a className="link" href={contact} {...(!contact.startsWith("mailto:") && { target: "_blank", rel: "noreferrer" })}>
+              Ask the operator
+            </a>
           )}
           {action}
         </Group>
