@@ -19,6 +19,7 @@ export function MoreSettings({ value, set, failure }: { value: More; set: (value
         More
       </Text>
       <Stack gap="sm" mt="xs">
+        <TextInput label="Requests a second" description="At most, whichever servers send them. Empty for as many as there are." placeholder="20" inputMode="numeric" {...text("max_rate")} />
         <TextInput label="Not tried again after" description="Statuses of answers. Empty for 410 and 413, “none” for no status." placeholder="410, 413, 422" {...text("terminal_statuses")} />
         <TextInput label="Waits between attempts" description="Up to 30. Empty for ten attempts in three days, “none” for a single one." placeholder="5s, 5m, 1h" {...text("retry_schedule")} />
       </Stack>

@@ -12,16 +12,17 @@ test.each([
 
 test("only what was changed is sent", () => {
   const before = moreOf(undefined);
-  expect(before).toEqual({ terminal_statuses: "", retry_schedule: "" });
+  expect(before).toEqual({ max_rate: "", terminal_statuses: "", retry_schedule: "" });
   expect(inputOf(before, before)).toEqual({});
   expect(inputOf({ ...before, retry_schedule: "5s, 1h" }, before)).toEqual({ retry_schedule: ["5s", "1h"] });
-  const had = { terminal_statuses: "410, 413", retry_schedule: "none" };
-  expect(inputOf({ terminal_statuses: "", retry_schedule: "none" }, had)).toEqual({ terminal_statuses: null });
+  expect(inputOf({ ...before, max_rate: "20" }, before)).toEqual({ max_rate: 20 });
+  const had = { max_rate: "20", terminal_statuses: "410, 413", retry_schedule: "none" };
+  expect(inputOf({ max_rate: "", terminal_statuses: "", retry_schedule: "none" }, had)).toEqual({ max_rate: null, terminal_statuses: null });
 });
 
 test("what a webhook has is written so that it can be read again", () => {
   const of = (terminal_statuses: number[] | null, retry_schedule: number[] | null) => moreOf({ terminal_statuses, retry_schedule } as Parameters<typeof moreOf>[0]);
-  expect(of([410, 422], [5, 300, 5400])).toEqual({ terminal_statuses: "410, 422", retry_schedule: "5s, 5m, 1h30m" });
-  expect(of([], [])).toEqual({ terminal_statuses: "none", retry_schedule: "none" });
-  expect(of(null, null)).toEqual({ terminal_statuses: "", retry_schedule: "" }); // SNS says it
+  expect(of([410, 422], [5, 300, 5400])).toMatchObject({ terminal_statuses: "410, 422", retry_schedule: "5s, 5m, 1h30m" });
+  expect(of([], [])).toMatchObject({ terminal_statuses: "none", retry_schedule: "none" });
+  expect(of(null, null)).toMatchObject({ terminal_statuses: "", retry_schedule: "" }); // SNS says it
 });

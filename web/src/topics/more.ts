@@ -2,7 +2,7 @@ import { duration, spoken } from "../common/format";
 import type { Subscription, SubscriptionInput } from "./data";
 
 // More is what few change of a webhook, as it is typed.
-export type More = { terminal_statuses: string; retry_schedule: string };
+export type More = { max_rate: string; terminal_statuses: string; retry_schedule: string };
 
 // none is what is typed for a list without anything, because nothing typed means the list that is so of itself.
 const none = "none";
@@ -11,7 +11,7 @@ const written = <T>(list: T[] | null | undefined, write: (item: T) => string) =>
 
 // moreOf writes what a webhook has.
 export function moreOf(of: Subscription | undefined): More {
-  return { terminal_statuses: written(of?.terminal_statuses, String), retry_schedule: written(of?.retry_schedule, duration) };
+  return { max_rate: String(of?.max_rate ?? ""), terminal_statuses: written(of?.terminal_statuses, String), retry_schedule: written(of?.retry_schedule, duration) };
 }
 
 // listOf reads what stands between commas or spaces; null where nothing is typed.
@@ -24,6 +24,7 @@ export function listOf(text: string): number[] | null {
 // inputOf returns what is no longer as it was: a webhook keeps the rest, also where that is only so of itself.
 export function inputOf(now: More, before: More): Pick<SubscriptionInput, keyof More> {
   return {
+    ...(now.max_rate !== before.max_rate && { max_rate: spoken(now.max_rate) as number | null }),
     ...(now.terminal_statuses !== before.terminal_statuses && { terminal_statuses: listOf(now.terminal_statuses) }),
     ...(now.retry_schedule !== before.retry_schedule && { retry_schedule: listOf(now.retry_schedule) }),
   };

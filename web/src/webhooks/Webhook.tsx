@@ -294,6 +294,7 @@ function Settings({ of: s }: { of: Subscription }) {
           ["Filter", s.filter_policy ? <span key="f" className="mono">{JSON.stringify(s.filter_policy)}</span> : "all messages"],
           ["An attempt may take", duration(s.timeout ?? 0)],
           ["At the same time", plural(s.max_in_flight ?? 0, "attempt")],
+          ["In a second", s.max_rate ? `at most ${plural(s.max_rate, "request")}` : "as many requests as there are"],
           ["Headers", Object.keys(s.headers ?? {}).join(", ") || "none but ours"],
           ["Credential", s.auth ? { basic: `user ${s.auth.username ?? ""} and a password`, bearer: "a token", oauth2: `a token from ${s.auth.token_url ?? ""}` }[s.auth.type] : "none but the signature"],
           ["Certificate", s.tls?.client_certificate ? <>its own, ends <Ago at={s.tls.client_certificate_expires_at ?? ""} /></> : "none"],
