@@ -30,6 +30,8 @@ type PublishedMessage struct {
 //	@Description	Headers `Message-Attr-NAME: value` become attributes of type String; their names are lower-cased, because HTTP does not keep case. A message has at most 256 KiB with its attributes.
 //	@Description
 //	@Description	A topic with a schema refuses what is not as it says with 422 `schema_mismatch`, whose errors point into the body, and adds the attribute `Sluice-Schema-Version`.
+//	@Description
+//	@Description	While a webhook of the topic is full whose `overflow` is `reject_publish`, the answer is 429 `subscription_full`, which names the subscription.
 //	@ID				publishMessage
 //	@Tags			topics
 //	@Param			topic				path		string		true	"Name of the topic"

@@ -40,6 +40,9 @@ type Subscription struct {
 	TerminalStatuses []int `json:"terminal_statuses" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block"`
+	// What happens when a webhook holds as many messages as it may: what comes goes to the dead-letter queue, or is dropped where there is
+	// none; the oldest are dropped; or publishes to the topic are refused until it has got what there is.
+	Overflow string `json:"overflow,omitempty" enums:"dlq,drop_oldest,reject_publish"`
 	// Headers that are added to each request. Values are not shown again.
 	Headers map[string]string `json:"headers,omitempty" example:"X-Team:***"`
 	// What goes into the header Authorization of each request.
@@ -68,7 +71,7 @@ type Subscription struct {
 	FilterPolicy map[string]any `json:"filter_policy" extensions:"x-nullable" swaggertype:"object"`
 	// What the filter policy looks at.
 	FilterScope string `json:"filter_scope" enums:"attributes,body"`
-	// Retrying: the queue or topic takes no messages now. Broken: it is missing, and what is published is dropped; or what is
+	// Retrying: the queue or topic takes no messages now, or a webhook is full and has publishes refused. Broken: it is missing, and what is published is dropped; or what is
 	// stored of the subscription is damaged, and what is published waits. Failing: the endpoint failed too often in a row, and gets
 	// one attempt now and then. Disabled: it gets nothing until it is enabled. Unverified: it gets nothing until it answers a challenge.
 	State string `json:"state" enums:"active,paused,retrying,broken,failing,disabled,unverified"`
@@ -93,7 +96,7 @@ type SubscriptionCounts struct {
 	Delivered int64 `json:"delivered" example:"118"`
 	// Kept out by the filter policy.
 	FilteredOut int64 `json:"filtered_out" example:"2"`
-	// The queue or topic was missing or the endpoint disabled, and there was no dead-letter queue; or they had waited for 14 days.
+	// The queue or topic was missing, or the endpoint disabled or full, and there was no dead-letter queue; or they had waited for 14 days.
 	Dropped int64 `json:"dropped" example:"0"`
 	// The queue never takes them, because they are too large for it; or the topic, because they came through eight topics; or the
 	// last attempt failed; or they went to the dead-letter queue instead.
@@ -137,6 +140,10 @@ type SubscriptionInput struct {
 	TerminalStatuses []int `json:"terminal_statuses,omitempty" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block" default:"skip_to_dlq" extensions:"x-nullable"`
+	// What happens when a webhook holds as many messages as it may, 100,000: what comes goes to the dead-letter queue, or is dropped where
+	// there is none; the oldest are dropped, of a standard topic and without a dead-letter queue only; or publishes to the topic are refused,
+	// 429 subscription_full, until it has got what there is.
+	Overflow string `json:"overflow,omitempty" enums:"dlq,drop_oldest,reject_publish" default:"dlq" extensions:"x-nullable"`
 	// Headers that are added to each request of a webhook: at most 20, of 8 KiB together. Values are stored encrypted and not shown
 	// again; *** keeps the one that is there, and in a PATCH null takes a header away.
 	Headers map[string]string `json:"headers,omitempty" example:"X-Team:payments" extensions:"x-nullable"`
@@ -201,7 +208,7 @@ func (r *reader) readSubscriptionAnd(names []string, more func(key []byte) bool)
 				}
 			}
 			wanted = protocol
-		case "endpoint", "timeout", "max_in_flight", "max_rate", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch":
+		case "endpoint", "timeout", "max_in_flight", "max_rate", "retry_schedule", "terminal_statuses", "on_exhausted", "overflow", "headers", "auth", "verification", "tls", "batch":
 			r.endpointChange(key, func(change func(*webhook.Endpoint)) {
 				add(func(s *topics.SubscriptionSettings) { changeEndpoint(s, change) })
 			})

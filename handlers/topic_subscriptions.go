@@ -37,6 +37,9 @@ type TopicSubscription struct {
 	TerminalStatuses []int `json:"terminal_statuses" extensions:"x-nullable"`
 	// What happens in a FIFO topic after the last attempt: the next message of the group has its turn, or the group waits.
 	OnExhausted string `json:"on_exhausted,omitempty" enums:"skip_to_dlq,block"`
+	// What happens when the webhook of a topic holds as many messages as it may: what comes goes to the dead-letter queue, or is dropped where
+	// there is none; the oldest are dropped; or publishes to that topic are refused until it has got what there is.
+	Overflow string `json:"overflow,omitempty" enums:"dlq,drop_oldest,reject_publish"`
 	// Headers that are added to each request. Values are not shown again.
 	Headers map[string]string `json:"headers,omitempty" example:"X-Team:***"`
 	// What goes into the header Authorization of each request.
@@ -508,7 +511,7 @@ func (a *API) answerTopicSubscription(c echo.Context, status int, s topics.Topic
 func newTopicSubscription(s topics.TopicSubscription) TopicSubscription {
 	of := newSubscription(s.Pattern, topics.Subscription{Settings: s.Settings}) // as each of its topics has it
 	out := TopicSubscription{Name: s.Name, Pattern: s.Pattern, Protocol: of.Protocol, Queue: of.Queue, TargetTopic: of.TargetTopic, Endpoint: of.Endpoint, Timeout: of.Timeout,
-		MaxInFlight: of.MaxInFlight, MaxRate: of.MaxRate, RetrySchedule: of.RetrySchedule, TerminalStatuses: of.TerminalStatuses, OnExhausted: of.OnExhausted, Headers: of.Headers, Auth: of.Auth, TLS: of.TLS, Batch: of.Batch, Verification: of.Verification,
+		MaxInFlight: of.MaxInFlight, MaxRate: of.MaxRate, RetrySchedule: of.RetrySchedule, TerminalStatuses: of.TerminalStatuses, OnExhausted: of.OnExhausted, Overflow: of.Overflow, Headers: of.Headers, Auth: of.Auth, TLS: of.TLS, Batch: of.Batch, Verification: of.Verification,
 		Format: of.Format, DeadLetterQueue: of.DeadLetterQueue, FilterPolicy: of.FilterPolicy, FilterScope: of.FilterScope,
 		State: string(s.State), FailedTopics: s.Failed, Failures: make([]TopicFailure, len(s.Failures)), CreatedAt: Instant{s.Created}, UpdatedAt: Instant{s.Updated}, ETag: s.ETag}
 	for i, f := range s.Failures {

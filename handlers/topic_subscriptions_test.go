@@ -141,6 +141,7 @@ func TestTopicSubscriptionsRefuse(t *testing.T) {
 		`{"pattern":"#","endpoint":"http://127.0.0.1/","verification":"sns"}`:                  "/verification",
 		`{"pattern":"#","queue":"` + name + `","secret":"x"}`:                                  "/secret",
 		`{"pattern":"#.fifo","endpoint":"http://127.0.0.1/","batch":{},"format":"envelope"}`:   "/batch",
+		`{"pattern":"#.fifo","endpoint":"http://127.0.0.1/","overflow":"drop_oldest"}`:         "/overflow",
 		`{"pattern":"#","queue":"` + name + `","filter_policy":{"a":1}}`:                       "/filter_policy",
 		`{"pattern":"#","target_topic":"none","format":"raw"}`:                                 "/target_topic",
 		`{"pattern":"#","queue":"` + name + `","dead_letter_queue":"` + name + `"}`:            "/dead_letter_queue",
@@ -192,10 +193,10 @@ func TestAPatternLeadsToAWebhook(t *testing.T) {
 		t.Error("the secret is shown again")
 	}
 	h.json("PATCH", "/v1/topic_subscriptions/hook", `{"secret":"`+s.Secret+`"}`).is(422)
-	h.json("PATCH", "/v1/topic_subscriptions/hook", `{"timeout":3,"headers":{"X-Team":"***"}}`).is(200)
+	h.json("PATCH", "/v1/topic_subscriptions/hook", `{"timeout":3,"overflow":"drop_oldest","headers":{"X-Team":"***"}}`).is(200)
 	h.followed("/v1/topic_subscriptions/hook")
 	var sub handlers.Subscription
-	if h.do("GET", "/v1/topics/a.x/subscriptions/pattern.hook", "").is(200).into(&sub); sub.Timeout != 3 || sub.Headers["X-Team"] != "***" {
+	if h.do("GET", "/v1/topics/a.x/subscriptions/pattern.hook", "").is(200).into(&sub); sub.Timeout != 3 || sub.Overflow != "drop_oldest" || sub.Headers["X-Team"] != "***" {
 		t.Errorf("after the change: %+v", sub)
 	}
 	h.do("POST", "/v1/topics/a.x/messages", "again").is(201)

@@ -50,6 +50,8 @@ type WebhookStatus struct {
 	Failed int64 `json:"failed" example:"0"`
 	// Attempts since the subscription was made.
 	Attempts int64 `json:"attempts" example:"118"`
+	// Messages that were dropped because it held as many as it may: what came, or the oldest.
+	Overflowed int64 `json:"overflowed" example:"0"`
 	// Messages that were dropped since the endpoint was disabled.
 	Missed int64 `json:"missed" example:"0"`
 	// What was never tried, because the endpoint was disabled or held as many messages as it may: a replay of `missing` brings it while the topic keeps it. At most 64.
@@ -180,7 +182,7 @@ type Resent struct {
 }
 
 // webhookNames are members of SubscriptionInput for subscriptions with an endpoint.
-var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "max_rate", "retry_schedule", "terminal_statuses", "on_exhausted", "headers", "auth", "verification", "tls", "batch"}
+var webhookNames = []string{"endpoint", "secret", "secret_type", "timeout", "max_in_flight", "max_rate", "retry_schedule", "terminal_statuses", "on_exhausted", "overflow", "headers", "auth", "verification", "tls", "batch"}
 
 // endpointChange reads a member of SubscriptionInput that is about the endpoint.
 func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
@@ -245,6 +247,15 @@ func (r *reader) endpointChange(key []byte, add func(func(*webhook.Endpoint))) {
 			}
 		}
 		add(func(e *webhook.Endpoint) { e.OnExhausted = webhook.Exhausted(what) })
+	case "overflow":
+		what := ""
+		if !none {
+			s, ok := r.str()
+			if what = string(s); ok && what != string(webhook.DropNewest) && what != string(webhook.DropOldest) && what != string(webhook.RejectPublish) {
+				r.fault("not_allowed", "must be %s, %s or %s", webhook.DropNewest, webhook.DropOldest, webhook.RejectPublish)
+			}
+		}
+		add(func(e *webhook.Endpoint) { e.Overflow = webhook.Overflow(what) })
 	case "verification":
 		way := "none"
 		if !none {
@@ -310,7 +321,7 @@ func (a *API) showWebhook(ctx context.Context, out *Subscription, s *topics.Subs
 	}
 	out.Delivery = &WebhookStatus{Gate: string(st.Gate), Until: instant(st.Until), VerifiedAt: instant(st.Verified), DisabledAt: instant(st.DisabledAt), DisabledReason: st.Reason,
 		ConsecutiveFailures: st.Failures, FailingSince: instant(st.FailingSince), LastSuccess: instant(st.LastSuccess), LastFailure: instant(st.LastFailure),
-		Pending: st.Pending, Sending: st.Sending, Failed: st.Dead, Attempts: st.Attempts, Missed: st.Missed, NextAttempt: instant(st.Next), Gaps: make([]WebhookGap, len(st.Gaps))}
+		Pending: st.Pending, Sending: st.Sending, Failed: st.Dead, Attempts: st.Attempts, Overflowed: st.Overflowed, Missed: st.Missed, NextAttempt: instant(st.Next), Gaps: make([]WebhookGap, len(st.Gaps))}
 	for i, g := range st.Gaps {
 		out.Delivery.Gaps[i] = WebhookGap{First: sequenceText(g.First), Last: sequenceText(g.Last), FirstAt: Instant{topics.PublishedAt(g.First)},
 			LastAt: Instant{topics.PublishedAt(g.Last)}, Count: g.Count}
@@ -361,6 +372,7 @@ func (out *Subscription) fillEndpoint(s *topics.Subscription) {
 	if topics.IsFIFOName(out.Topic) {
 		out.OnExhausted = string(e.OnExhausted)
 	}
+	out.Overflow = string(e.Overflow)
 	out.Headers, out.Auth, out.TLS = shownHeaders(e.Headers), shownAuth(e.Auth), shownTLS(e.TLS)
 	out.Batch = shownBatch(e.Batch)
 	out.Verification = cmp.Or(string(e.Verify), "none")

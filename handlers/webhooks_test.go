@@ -1,12 +1,14 @@
 package handlers_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,7 +79,7 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	secret := s.Secret
 	s.Secret, s.Delivery = "", nil
 	want := handlers.Subscription{Name: "customer", Topic: queueName(tp), Protocol: "webhook", Endpoint: e.URL + "/hooks?k=1", Timeout: 15, MaxInFlight: 16,
-		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, TerminalStatuses: []int{410, 413}, Format: "raw", FilterScope: "attributes", State: "active", Verification: "none",
+		RetrySchedule: []int{5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400}, TerminalStatuses: []int{410, 413}, Overflow: "dlq", Format: "raw", FilterScope: "attributes", State: "active", Verification: "none",
 		CreatedAt: *instant(0), UpdatedAt: *instant(0), ETag: s.ETag}
 	diff(t, "the new webhook", want, s)
 	// The secret is shown once, and where it is asked for.
@@ -115,9 +117,15 @@ func TestAWebhookIsCreatedShownChangedAndDeleted(t *testing.T) {
 	diff(t, "terminal statuses", []int{422, 410}, s.TerminalStatuses)
 	h.json("PATCH", one, `{"terminal_statuses":[]}`).is(200).into(&s)
 	diff(t, "no terminal statuses", []int{}, s.TerminalStatuses)
-	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null,"max_rate":null,"terminal_statuses":null}`).is(200).into(&s)
+	for _, overflow := range []string{"drop_oldest", "reject_publish"} {
+		tag := s.ETag
+		if h.json("PATCH", one, `{"overflow":"`+overflow+`"}`).is(200).into(&s); s.Overflow != overflow || s.ETag == tag {
+			t.Errorf("with overflow %s: %s, %s after %s", overflow, s.Overflow, s.ETag, tag)
+		}
+	}
+	h.json("PATCH", one, `{"timeout":null,"retry_schedule":null,"max_in_flight":null,"max_rate":null,"terminal_statuses":null,"overflow":null}`).is(200).into(&s)
 	diff(t, "terminal statuses by default", []int{410, 413}, s.TerminalStatuses)
-	if s.Timeout != 15 || s.MaxInFlight != 16 || s.MaxRate != 0 || len(s.RetrySchedule) != 9 {
+	if s.Timeout != 15 || s.MaxInFlight != 16 || s.MaxRate != 0 || len(s.RetrySchedule) != 9 || s.Overflow != "dlq" {
 		t.Errorf("back at the defaults: %+v", s)
 	}
 	h.do("DELETE", one, "").is(204)
@@ -183,6 +191,10 @@ func TestWebhooksRefuse(t *testing.T) {
 		{`{"endpoint":"https://example.com/","retry_schedule":[90000]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","retry_schedule":[` + strings.TrimSuffix(strings.Repeat("1,", 31), ",") + `]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","on_exhausted":"drop"}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","overflow":"drop"}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","overflow":7}`, "validation_failed"},
+		{`{"queue":"` + q + `","overflow":"drop_oldest"}`, "validation_failed"},
+		{`{"endpoint":"https://example.com/","overflow":"drop_oldest","dead_letter_queue":"` + q + `"}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","terminal_statuses":[200]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","terminal_statuses":["422"]}`, "validation_failed"},
 		{`{"endpoint":"https://example.com/","terminal_statuses":[` + strings.TrimSuffix(strings.Repeat("422,", 21), ",") + `]}`, "validation_failed"},
@@ -198,6 +210,18 @@ func TestWebhooksRefuse(t *testing.T) {
 	h.json("PATCH", tp+"/subscriptions/hook", `{"endpoint":null,"queue":"`+q+`"}`).problem(422, "validation_failed")
 	h.json("PATCH", tp+"/subscriptions/hook", `{"secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDszrx2cZ8dPs="}`).problem(422, "validation_failed")
 	h.json("PATCH", tp+"/subscriptions/queue", `{"timeout":5}`).problem(422, "validation_failed")
+	h.json("PATCH", tp+"/subscriptions/queue", `{"overflow":"reject_publish"}`).problem(422, "validation_failed")
+	h.json("PATCH", tp+"/subscriptions/hook", `{"overflow":"drop_oldest"}`).is(200)
+	for body, detail := range map[string]string{`{"dead_letter_queue":"` + q + `"}`: "nothing is dropped", `{"overflow":"drop"}`: "must be dlq, drop_oldest or reject_publish"} {
+		if p := h.json("PATCH", tp+"/subscriptions/hook", body).problem(422, "validation_failed"); len(p.Errors) != 1 || p.Errors[0].Pointer != "/overflow" || !strings.Contains(p.Errors[0].Detail, detail) {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	fifo := h.topic(".fifo", `{}`)
+	if p := h.json("PUT", fifo+"/subscriptions/hook", `{"endpoint":"https://example.com/","overflow":"drop_oldest"}`).problem(422, "validation_failed"); len(p.Errors) != 1 || p.Errors[0].Pointer != "/overflow" {
+		t.Errorf("of a FIFO topic: %+v", p)
+	}
+	h.json("PUT", fifo+"/subscriptions/hook", `{"endpoint":"https://example.com/","overflow":"reject_publish"}`).is(201)
 	h.json("POST", tp+"/subscriptions/hook/rotate_secret", `{"grace_period":604801}`).problem(422, "validation_failed")
 	for _, verb := range []string{"/secret", "/deliveries", "/deliveries/dlv_00000000000001/request"} {
 		h.do("GET", tp+"/subscriptions/queue"+verb, "").problem(409, "not_a_webhook")
@@ -510,4 +534,58 @@ func TestAWebhookThatSignsWithAPair(t *testing.T) {
 	if len(list.Secrets) != 2 || list.Secrets[0].Type != "ed25519" || list.Secrets[0].Secret == wild.Secret {
 		t.Errorf("after its rotation: %+v", list)
 	}
+}
+
+// full are webhooks that take nothing as long as they are full.
+type full struct {
+	topics.Webhooks
+	is atomic.Bool
+}
+
+func (f *full) Deliver(ctx context.Context, w topics.Way, set topics.WaySettings, list []topics.Logged, to int64) (topics.Handed, error) {
+	if f.is.Load() && len(list) > 0 {
+		return topics.Handed{Reached: list[0].Sequence - 1, Mark: list[0].Sequence - 1, Refused: true}, nil
+	}
+	return f.Webhooks.Deliver(ctx, w, set, list, to)
+}
+
+func TestPublishesAreRefusedForAWebhookThatIsFull(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	f := &full{Webhooks: h.api.Webhooks}
+	h.topics.Connect(f)
+	tp, beside, e := h.topic("", `{}`), h.topic("", `{}`), newEndpoint(t, 200)
+	h.json("PUT", tp+"/subscriptions/customer", `{"endpoint":"`+e.URL+`","overflow":"reject_publish"}`).is(201)
+	f.is.Store(true)
+	published := 0
+	var refused *answer
+	until(h, "publishes are refused", func() bool {
+		refused = h.do("POST", tp+"/messages", "m")
+		if refused.status == http.StatusCreated {
+			published++
+		}
+		return refused.status != http.StatusCreated
+	})
+	if p := refused.problem(429, "subscription_full"); !strings.Contains(p.Detail, `"customer"`) || p.Fix == "" || refused.header.Get("Retry-After") != "1" {
+		t.Errorf("the refusal: %+v, %v", p, refused.header)
+	}
+	h.json("POST", tp+"/messages/batch?atomic=true", `{"messages":[{"body":"a"},{"body":"b"}]}`).problem(429, "subscription_full")
+	var r handlers.Results
+	h.json("POST", tp+"/messages/batch", `{"messages":[{"body":"a"},{"body":"b"}]}`).is(207).into(&r)
+	for _, one := range r.Results {
+		if one.Status != 429 || one.Error == nil || one.Error.Code != "subscription_full" {
+			t.Errorf("one of a batch: %+v", one)
+		}
+	}
+	h.do("POST", beside+"/messages", "m").is(201)
+	var s handlers.Subscription
+	if h.do("GET", tp+"/subscriptions/customer", "").is(200).into(&s); s.State != "retrying" || s.LastError == nil || s.LastError.Code != "subscription_full" || s.Lag == 0 {
+		t.Errorf("the subscription: %+v", s)
+	}
+	f.is.Store(false)
+	until(h, "publishes are taken", func() bool {
+		h.clock.Advance(time.Second)
+		return h.do("POST", tp+"/messages", "m").status == http.StatusCreated
+	})
+	until(h, "all came", func() bool { return len(e.got()) == published+1 })
 }

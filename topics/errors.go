@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/engine"
 	"github.com/sluicemq/sluice/internal/errs"
@@ -28,6 +29,10 @@ var (
 		Fix:     "Use a new key for a new message, and the same key only to publish the same message again."}
 	ErrKeysFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
 		Message: "The topic remembers as many idempotency keys and deduplication ids as it can. They are forgotten five minutes after their use."}
+	// ErrSubscriptionFull says that a subscription has publishes refused; see Handed.Refused.
+	ErrSubscriptionFull = &errs.Error{Kind: errs.RateLimited, Code: "subscription_full", RetryAfter: time.Second,
+		Message: "A subscription of the topic holds as many messages as it may, and has publishes refused meanwhile.",
+		Fix:     "Publish again later. Look at the subscription: disable or delete it, or set its overflow to dlq or drop_oldest, and the topic takes messages again."}
 	// ErrLogFull and ErrBytesFull say that a topic's log has reached a limit.
 	ErrLogFull = &errs.Error{Kind: errs.StorageFull, Code: "storage_full",
 		Message: fmt.Sprintf("The topic's log holds %d messages, and no more are allowed.", MaxLogMessages), Fix: fixFull}
@@ -90,6 +95,13 @@ func verdict(reply any) ([]any, error) {
 // unexpected is an answer that no script of ours gives.
 func unexpected(reply any) error {
 	return engine.ErrBroken.Because(fmt.Errorf("unexpected answer of %T", reply))
+}
+
+// refusedBy is ErrSubscriptionFull with the name of the subscription.
+func refusedBy(name string) error {
+	e := *ErrSubscriptionFull
+	e.Message = fmt.Sprintf("The subscription %q of the topic holds as many messages as it may, and has publishes refused meanwhile.", name)
+	return &e
 }
 
 func notFound(name string) error {

@@ -102,7 +102,7 @@ func (tp *topic) take(ctx context.Context, source string, list []queues.Onward, 
 		switch engine.Text(got, 0) {
 		case "ok":
 			tp.accepted(got)
-			return engine.Number(got, 2), tp.whyFull(engine.Text(got, 5), full, most), nil
+			return engine.Number(got, 2), tp.whyFull(got, full, most), nil
 		case "stale":
 			now, err := decodeConfig(engine.Text(got, 1), engine.Text(got, 2))
 			if err != nil {
@@ -144,10 +144,13 @@ func (tp *topic) accepted(reply []any) {
 }
 
 // whyFull says why a topic did not take all messages; nil: it has.
-func (tp *topic) whyFull(word string, full error, most int64) error {
+func (tp *topic) whyFull(reply []any, full error, most int64) error {
+	word := engine.Text(reply, 5)
 	switch {
 	case word == "":
 		return nil
+	case word == "refused":
+		return refusedBy(engine.Text(reply, 6))
 	case word != "stored":
 		return tp.store.refused(word)
 	case full != nil:

@@ -339,6 +339,8 @@ func (tp *topic) append(ctx context.Context, seq int64, batch []*publishCall) ([
 			if err := tp.draw(ctx, batch[len(batch)-1].most, tenants.DrawNone, list); err != nil {
 				return batch, nil, err
 			}
+		case "refused":
+			return batch, nil, refusedBy(engine.Text(list, 1))
 		default:
 			return batch, nil, tp.store.refused(engine.Text(list, 0))
 		}

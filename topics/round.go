@@ -88,6 +88,7 @@ type result struct {
 	mark                         int64  // of a webhook: up to where it does not need the log; 0: it is not known
 	expired                      bool   // all that came before `to` and is not kept any more was dropped
 	trouble                      string // "=": as before
+	full                         string // the name of the subscription where publishes are to be refused; "=": as before
 	slow                         bool   // what it gets next comes behind what others get
 	retry, grave                 bool   // it is to be tried again, after a while that grows where something is wrong
 	damaged                      []int64
@@ -352,7 +353,7 @@ func (r *round) launch(ctx context.Context, place int64, f fetched) (launched in
 			skip = f.last
 		}
 		for _, c := range here {
-			done = append(done, result{sub: c, from: place, to: skip, expired: true,
+			done = append(done, result{sub: c, from: place, to: skip, full: "=", expired: true,
 				trouble: r.trouble(c.trouble, "", "message_expired", fmt.Sprintf("Messages were dropped that had waited for %d days.", int(Hold.Hours()/24)))})
 		}
 		return 0, done
@@ -513,7 +514,7 @@ func (r *round) nowhere(p parcel, missing error) result {
 // again is what becomes of a parcel that could not be brought and is tried again.
 func (r *round) again(p parcel, err error) result {
 	code, message := explain(err)
-	return result{from: p.from, to: p.from, retry: true, grave: errs.KindOf(err) != errs.Conflict, trouble: r.trouble(p.trouble, Retrying, code, message)}
+	return result{from: p.from, to: p.from, full: "=", retry: true, grave: errs.KindOf(err) != errs.Conflict, trouble: r.trouble(p.trouble, Retrying, code, message)}
 }
 
 // over is what is noted of a trouble that has ended.
@@ -528,7 +529,7 @@ func over(old *Trouble) string {
 
 // count says what became of a parcel that has come up to a sequence number, but for messages that were refused, or are damaged.
 func (p *parcel) count(to int64, refused int) result {
-	res := result{from: p.from, to: to, trouble: "=", failed: int64(refused)}
+	res := result{from: p.from, to: to, trouble: "=", full: "=", failed: int64(refused)}
 	for i := range p.list {
 		if p.list[i].Sequence <= to {
 			res.delivered++
@@ -619,7 +620,7 @@ func (r *round) note(ctx context.Context, done []result) (int64, error) {
 		case d.sub.last().Endpoint != "":
 			mark = needsAll
 		}
-		args = append(args, d.sub.last().UID, d.from, d.to, d.delivered, d.filtered, dropped, d.failed, d.trouble, mark)
+		args = append(args, d.sub.last().UID, d.from, d.to, d.delivered, d.filtered, dropped, d.failed, d.trouble, mark, d.full)
 	}
 	reply, err := r.store.engine.Do(ctx, advanceScript, r.keys, args...)
 	if err != nil {

@@ -20,8 +20,8 @@ type hooks struct {
 	began []string
 }
 
-func (*hooks) Check(_ string, _ topics.Format, endpoint, _ string) (string, error) {
-	return endpoint, nil
+func (*hooks) Check(_ string, set topics.SubscriptionSettings, _ string) (string, error) {
+	return set.Endpoint, nil
 }
 func (*hooks) NewSecret() string                                               { return "s" }
 func (*hooks) Configure(context.Context, topics.Way, topics.WaySettings) error { return nil }

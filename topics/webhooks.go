@@ -14,17 +14,17 @@ import (
 
 // Webhooks is where subscriptions lead that are not to a queue: package topics/webhook, which stands above this one.
 type Webhooks interface {
-	// Check returns an endpoint's settings, for a subscription of a topic, in the one form in which they are stored; was are those
-	// that are there, or "".
+	// Check returns the endpoint of settings, for a subscription of a topic, in the one form in which it is stored; was is the one
+	// that is there, or "".
 	// Errors point at what is wrong.
-	Check(topic string, format Format, endpoint, was string) (string, error)
+	Check(topic string, set SubscriptionSettings, was string) (string, error)
 	// NewSecret returns a secret for a new subscription, sealed.
 	NewSecret() string
 	// Configure makes what a subscription needs, or gives it these settings where they are newer than those it has.
 	Configure(ctx context.Context, w Way, set WaySettings) error
 	// Deliver takes messages, in their order, up to a sequence number; what it was brought before it takes no second time.
-	// It is ErrNotConfigured where Configure has to come first, with these settings. Where they name a dead-letter queue it
-	// drops nothing, but stops before the first message that it has to refuse.
+	// It is ErrNotConfigured where Configure has to come first, with these settings. Where they name a dead-letter queue, or
+	// publishes are to be refused, it drops nothing, but stops before the first message that it has to refuse.
 	Deliver(ctx context.Context, w Way, set WaySettings, list []Logged, to int64) (Handed, error)
 	// Content returns a message as the endpoint would get it, but for what goes into headers.
 	Content(ctx context.Context, w Way, set WaySettings, l *Logged) (queues.Outgoing, error)
@@ -72,6 +72,10 @@ type Handed struct {
 	Disabled bool
 	// Overflowed are how many messages were dropped because the subscription holds as many as it may.
 	Overflowed int64
+	// Oldest: these are the oldest that it held, and what was brought was taken.
+	Oldest bool
+	// Refused: it holds as many messages as it may, and by its settings nothing is to be published until it has got what there is.
+	Refused bool
 	// Early are how many were dropped because they were published before the endpoint had confirmed that it wants any.
 	Early int64
 	// Slow: the endpoint has not taken the last message that it was sent, or none yet, as one that hangs. What else is there to be
@@ -113,19 +117,27 @@ func (r *round) hand(ctx context.Context, p parcel) result {
 	if err != nil {
 		return r.again(p, err)
 	}
-	if p.settings.DeadLetterQueue != "" && got.Reached < p.to {
+	if p.settings.DeadLetterQueue != "" && got.Reached < p.to && !got.Refused {
 		return r.buryRefused(ctx, p, got)
 	}
 	res := p.count(max(got.Reached, p.from), 0)
 	res.mark, res.slow = got.Mark, got.Slow
 	res.delivered, res.dropped = res.delivered-got.Early, res.dropped+got.Early
 	switch {
+	case got.Refused:
+		res.retry, res.full = true, p.way.Subscription
+		res.trouble = r.trouble(p.trouble, Retrying, ErrSubscriptionFull.Code, "The webhook holds as many messages as it may, and publishes are refused until it has got what there is.")
 	case got.Disabled:
+		res.full = ""
 		res.dropped, res.delivered = res.dropped+res.delivered, 0
 		res.trouble = r.trouble(p.trouble, Disabled, "endpoint_disabled", "The endpoint is disabled. What is published meanwhile is dropped, and can be replayed while the topic keeps it.")
 	case got.Overflowed > 0:
 		res.delivered, res.dropped = res.delivered-got.Overflowed, res.dropped+got.Overflowed
-		res.trouble = r.trouble(p.trouble, "", "storage_full", "The webhook holds as many messages as it may, and more were dropped.")
+		message := "The webhook holds as many messages as it may, and more were dropped."
+		if got.Oldest {
+			message = "The webhook holds as many messages as it may, and the oldest were dropped."
+		}
+		res.trouble = r.trouble(p.trouble, "", "storage_full", message)
 	default:
 		res.trouble = over(p.trouble)
 	}
@@ -245,7 +257,7 @@ func (s *Store) checkEndpoint(topicName string, set, before *SubscriptionSetting
 		was = before.Endpoint
 	}
 	var err error
-	set.Endpoint, err = s.webhooks.Check(topicName, set.Format, set.Endpoint, was)
+	set.Endpoint, err = s.webhooks.Check(topicName, *set, was)
 	return err
 }
 

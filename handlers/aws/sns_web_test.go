@@ -906,3 +906,33 @@ func TestTokensAndSubscriptionsAreTheInstallations(t *testing.T) {
 		t.Errorf("the notification is not signed: %s", note.body)
 	}
 }
+
+// fullWebhooks are ones that take nothing.
+type fullWebhooks struct{ topics.Webhooks }
+
+func (fullWebhooks) Deliver(_ context.Context, _ topics.Way, _ topics.WaySettings, list []topics.Logged, to int64) (topics.Handed, error) {
+	if len(list) > 0 {
+		to = list[0].Sequence - 1
+	}
+	return topics.Handed{Reached: to, Mark: to, Refused: len(list) > 0}, nil
+}
+
+func TestPublishesForAWebhookThatIsFullAreThrottled(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *doorTest) {
+		h.topics.Connect(fullWebhooks{h.door.Webhooks})
+		topic, e := h.topic(nil), newWebEnd(t)
+		set := topics.SubscriptionSettings{Endpoint: webhook.Endpoint{URL: e.URL, Overflow: webhook.RejectPublish}.Encode()}
+		_, _, err := h.topics.PutSubscription(t.Context(), h.tenant.ID, topic[strings.LastIndexByte(topic, ':')+1:], "full", set, topics.Condition{})
+		h.must(err)
+		var a *answer
+		h.forward(time.Hour, "publishes are refused", func() bool {
+			a = h.ask("Publish", "TopicArn", topic, "Message", "m")
+			return a.status != http.StatusOK
+		})
+		a.fails(429, "Throttled", "", `"full"`)
+		if a.header.Get("Retry-After") != "1" {
+			t.Errorf("the refusal: %v", a.header)
+		}
+		h.publishes(topic, entry("a", "1"), entry("b", "2")).fails(429, "Throttled", "", `"full"`)
+	})
+}

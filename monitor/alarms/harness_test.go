@@ -106,8 +106,8 @@ func (w *world) open(tb testing.TB) {
 // endpoints are webhooks that never send.
 type endpoints struct{ topics.Webhooks }
 
-func (endpoints) Check(endpoint string, _ topics.Format, _, _ string) (string, error) {
-	return endpoint, nil
+func (endpoints) Check(_ string, set topics.SubscriptionSettings, _ string) (string, error) {
+	return set.Endpoint, nil
 }
 func (endpoints) NewSecret() string                                               { return "s" }
 func (endpoints) Configure(context.Context, topics.Way, topics.WaySettings) error { return nil }

@@ -13,14 +13,15 @@
 -- ARGV[12] how many bytes they may take
 -- ARGV[13] "" where the tenant may store any number of bytes; "1" to be told when the topic must be granted more, "2" to take what its grant has room for
 -- ARGV[14+] per message two, at most 100 of them: its number at the source, growing, none above that of the call; id (12 bytes) and record
--- Returns: "ok", the time, the number up to which all has come, how many were stored, "1" when the caller's server is to carry, and why the others were not: "full" or "full_bytes" for the log, "stored" for the tenant; or "stale", version and settings; "idle" and the last number of an entry in the index, when there is none; "short", how many bytes it wants to fill in all, its grant, the number of that, how many it has filled, and "1" for an empty log, which has no room for a single message; or "gone" or "absent"
+-- Returns: "ok", the time, the number up to which all has come, how many were stored, "1" when the caller's server is to carry, and why the others were not: "full" or "full_bytes" for the log, "stored" for the tenant, "refused" for a subscription, whose name is next; or "stale", version and settings; "idle" and the last number of an entry in the index, when there is none; "short", how many bytes it wants to fill in all, its grant, the number of that, how many it has filled, and "1" for an empty log, which has no room for a single message; or "gone" or "absent"
 -- Flags: none
 -- Again: what has come is not above what the head remembers.
 --- @include "lib/topic"
 --- @include "lib/append"
+--- @include "lib/refusal"
 --- @include "lib/rouse"
 --- @include "lib/stored"
-local q = open_topic('in', 'ix', 'gn', 'ow', 'ot', 'sl', 'gt', 'gs', ARGV[4])
+local q = open_topic('in', 'ix', 'gn', 'ow', 'ot', 'sl', 'gt', 'gs', 'fu', ARGV[4])
 if q.refusal then return q.refusal end
 local before, upto, session = q[ARGV[4]], tonumber(ARGV[5]), tonumber(ARGV[6])
 if before >= upto then return { 'ok', num(q.now), num(before), '0', '1', '' } end
@@ -39,9 +40,12 @@ trim(q, MOST - #list)
 -- of a log that has filled all there is.
 local fits, why, bytes, held = #list, '', 0, redis.call('ZCARD', INDEX) - 1
 local left = ARGV[13] ~= '' and q.gt - stored(q)
+local refused = refuser(q)
 for i, m in ipairs(list) do
   local more = bytes + #m[2]
-  if held + i > tonumber(ARGV[11]) then
+  if refused then
+    why = 'refused'
+  elseif held + i > tonumber(ARGV[11]) then
     why = 'full'
   elseif q.by + more > tonumber(ARGV[12]) then
     why = 'full_bytes'
@@ -77,4 +81,4 @@ if fits > 0 then append_log(q, records, entries, bytes) end
 if reached > before then set(q, ARGV[4], reached) end
 local mine = rouse(q, session, tonumber(ARGV[8]))
 close_topic(q)
-return { 'ok', num(q.now), num(reached), num(fits), mine, why }
+return { 'ok', num(q.now), num(reached), num(fits), mine, why, refused or '' }

@@ -14,15 +14,16 @@
 -- ARGV[15] "1" when a key that was used with another body refuses all of them
 -- ARGV[16] "1" to be told when the topic must be granted more, "" where the tenant may store any number of bytes
 -- ARGV[17+] per message two: id (12 bytes), and behind it deduplication digest (16 bytes) and body digest (8 bytes) or neither; its record
--- Returns: "ok", the time, 20 bytes per message: "=" stored, "d" an earlier one with that key was, "c" key used with another body; id; place (7 bytes); "1" when the caller's server is to carry; or "stale", version and settings; "idle" and the last number of an entry in the index, when there is none; "short", how many bytes it wants to fill in all, its grant, the number of that, and how many it has filled; "full", "full_bytes", "dedup_full", "conflict", "late", "gone" or "absent"
+-- Returns: "ok", the time, 20 bytes per message: "=" stored, "d" an earlier one with that key was, "c" key used with another body; id; place (7 bytes); "1" when the caller's server is to carry; or "stale", version and settings; "idle" and the last number of an entry in the index, when there is none; "short", how many bytes it wants to fill in all, its grant, the number of that, and how many it has filled; "full", "full_bytes", "dedup_full", "conflict", "late", "gone" or "absent"; "refused" and the name of the subscription that is full
 -- Flags: none
 -- Again: the lane remembers the answer.
 --- @include "lib/topic"
 --- @include "lib/append"
 --- @include "lib/forget"
+--- @include "lib/refusal"
 --- @include "lib/rouse"
 --- @include "lib/stored"
-local q = open_topic('in', 'ix', 'gn', 'ow', 'ot', 'sl')
+local q = open_topic('in', 'ix', 'gn', 'ow', 'ot', 'sl', 'fu')
 if q.refusal then return q.refusal end
 local number, session = tonumber(ARGV[5]), tonumber(ARGV[6])
 local last, last_answer = string.match(redis.call('HGET', HEAD, ARGV[4]) or '0|', '^(%d+)|(.*)$')
@@ -62,6 +63,13 @@ for i = 1, count do
   end
 end
 if conflict and ARGV[15] == '1' then return { 'conflict' } end
+if q.fu ~= 0 and bytes > 0 then
+  local name = refuser(q)
+  if name then
+    close_topic(q)
+    return { 'refused', name }
+  end
+end
 raise_floor(q, retention, tonumber(ARGV[10]))
 trim(q, MOST - count)
 if redis.call('ZCARD', INDEX) - 1 + count > tonumber(ARGV[13]) then

@@ -10,8 +10,8 @@
 -- Flags: none
 -- Again: the last version is the new one already.
 --- @include "lib/topic"
---- @include "lib/subscription"
-local q = open_topic('in', 'sv')
+--- @include "lib/refusal"
+local q = open_topic('in', 'sv', 'fu')
 if q.refusal then return q.refusal end
 local have = redis.call('HGET', SUBSCRIPTIONS, ARGV[3])
 local versions, p = {}, have and read_progress(ARGV[6])
@@ -34,6 +34,7 @@ for i, v in ipairs(versions) do lines[i] = num(v[1]) .. ' ' .. v[2] end
 local all = table.concat(lines, '\n')
 redis.call('HSET', SUBSCRIPTIONS, ARGV[3], all)
 note_letters(ARGV[6], ARGV[9])
+refuse(q, ARGV[6], '') -- by its new settings it may not be full
 set(q, 'sv', q.sv + 1)
 close_topic(q)
 return { 'ok', all }

@@ -46,6 +46,27 @@ const (
 	Block Exhausted = "block"       // it is tried again, with the last wait, for 14 days
 )
 
+// Overflow says what happens when a webhook holds as many messages as it may.
+type Overflow string
+
+// What may happen.
+const (
+	DropNewest    Overflow = "dlq"            // what comes goes to the dead-letter queue, or is dropped where there is none
+	DropOldest    Overflow = "drop_oldest"    // what comes is taken, and the oldest is dropped
+	RejectPublish Overflow = "reject_publish" // nothing is published to the topic until there is room
+)
+
+// code is how scripts name it; see lua/lib/hook.lua.
+func (o Overflow) code() int {
+	switch o {
+	case DropOldest:
+		return 1
+	case RejectPublish:
+		return 2
+	}
+	return 0
+}
+
 // Endpoint is where a webhook sends, and how.
 type Endpoint struct {
 	URL         string
@@ -54,6 +75,7 @@ type Endpoint struct {
 	MaxRate     int             // requests a second, whichever servers send them; 0: as many as there are
 	Retries     []time.Duration // waits before the second attempt and so on; nil: DefaultRetries
 	OnExhausted Exhausted       // "": Skip. For FIFO topics only
+	Overflow    Overflow        // "": DropNewest
 	Terminal    []int           // statuses of answers after which a message is not tried again; nil: DefaultTerminal
 	Headers     []Header        // that are added to each request, by name
 	Auth        *Auth           // nil: none but the signature
@@ -71,6 +93,7 @@ type stored struct {
 	MaxRate     int          `json:"max_rate,omitempty"`
 	Retries     []int64      `json:"retries"` // null: the default; empty: none
 	OnExhausted Exhausted    `json:"on_exhausted,omitempty"`
+	Overflow    Overflow     `json:"overflow,omitempty"`
 	Terminal    []int        `json:"terminal,omitzero"` // missing: the default; empty: none
 	Headers     []Header     `json:"headers,omitempty"`
 	Auth        *Auth        `json:"auth,omitempty"`
@@ -82,7 +105,7 @@ type stored struct {
 
 // Encode returns the settings as text, which Check brings into the form in which they are stored.
 func (e Endpoint) Encode() string {
-	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, MaxRate: e.MaxRate, OnExhausted: e.OnExhausted, Terminal: e.Terminal, Headers: e.Headers, Auth: e.Auth,
+	st := stored{URL: e.URL, Timeout: e.Timeout.Milliseconds(), MaxInFlight: e.MaxInFlight, MaxRate: e.MaxRate, OnExhausted: e.OnExhausted, Overflow: e.Overflow, Terminal: e.Terminal, Headers: e.Headers, Auth: e.Auth,
 		Verify: e.Verify, TLS: e.TLS, SNS: e.SNS, Batch: e.Batch.stored()}
 	if e.Retries != nil {
 		st.Retries = make([]int64, len(e.Retries))
@@ -103,7 +126,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	if err := json.Unmarshal([]byte(text), &st); err != nil {
 		return Endpoint{}, fmt.Errorf("read the settings of a webhook: %w", err)
 	}
-	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, MaxRate: st.MaxRate, OnExhausted: st.OnExhausted,
+	e := Endpoint{URL: st.URL, Timeout: time.Duration(st.Timeout) * time.Millisecond, MaxInFlight: st.MaxInFlight, MaxRate: st.MaxRate, OnExhausted: st.OnExhausted, Overflow: st.Overflow,
 		Terminal: st.Terminal, Headers: st.Headers, Auth: st.Auth, Verify: st.Verify, TLS: st.TLS, SNS: st.SNS, Batch: st.Batch.batch()}
 	if st.Retries != nil {
 		e.Retries = make([]time.Duration, len(st.Retries))
@@ -128,16 +151,19 @@ func (e Endpoint) Filled() Endpoint {
 	if e.OnExhausted == "" {
 		e.OnExhausted = Skip
 	}
+	if e.Overflow == "" {
+		e.Overflow = DropNewest
+	}
 	if e.Terminal == nil {
 		e.Terminal = DefaultTerminal
 	}
 	return e
 }
 
-// Check returns an endpoint's settings in the one form in which they are stored, with what is hidden sealed. was are those
-// that are there, or "".
-func (s *Store) Check(topic string, format topics.Format, text, was string) (string, error) {
-	e, err := ParseEndpoint(text)
+// Check returns the endpoint of settings in the one form in which it is stored, with what is hidden sealed. was is the one
+// that is there, or "".
+func (s *Store) Check(topic string, set topics.SubscriptionSettings, was string) (string, error) {
+	e, err := ParseEndpoint(set.Endpoint)
 	if err != nil {
 		return "", errs.Invalidf("/endpoint", "The settings of the endpoint are damaged.")
 	}
@@ -175,7 +201,10 @@ func (s *Store) Check(topic string, format topics.Format, text, was string) (str
 	case e.Verify != "" && e.Verify != ByEcho && e.Verify != ByCloudEvents && e.Verify != BySNS:
 		return "", errs.Invalidf("/verification", "verification must be none, %s, %s or %s.", ByEcho, ByCloudEvents, BySNS)
 	}
-	if err := e.checkBatch(topic, format); err != nil {
+	if err := e.checkBatch(topic, set.Format); err != nil {
+		return "", err
+	}
+	if err := e.checkOverflow(topic, set.DeadLetterQueue); err != nil {
 		return "", err
 	}
 	if err := e.checkSNS(before); err != nil {
@@ -188,6 +217,20 @@ func (s *Store) Check(topic string, format topics.Format, text, was string) (str
 		return "", err
 	}
 	return e.Encode(), nil
+}
+
+// checkOverflow refuses what cannot be done with messages for which there is no room.
+func (e *Endpoint) checkOverflow(topic, deadLetters string) error {
+	switch {
+	case e.Overflow == "" || e.Overflow == DropNewest || e.Overflow == RejectPublish:
+	case e.Overflow != DropOldest:
+		return errs.Invalidf("/overflow", "overflow must be %s, %s or %s.", DropNewest, DropOldest, RejectPublish)
+	case topics.IsFIFOName(topic):
+		return errs.Invalidf("/overflow", "In a FIFO topic the oldest message of a group is what the others wait for, and cannot make room for them: choose %s or %s.", DropNewest, RejectPublish)
+	case deadLetters != "":
+		return errs.Invalidf("/overflow", "With a dead_letter_queue nothing is dropped: choose %s, and what comes goes there, or %s, or leave the dead_letter_queue out.", DropNewest, RejectPublish)
+	}
+	return nil
 }
 
 // checkURL returns a URL of the settings in its one form.

@@ -68,7 +68,7 @@ func (s *Store) Configure(ctx context.Context, w topics.Way, set topics.WaySetti
 		b = *e.Batch
 	}
 	list, err := s.call(ctx, configureScript, id, set.Version, string(raw), secrets, s.pusher.senderFor(w.UID), e.ToVerify(), letters, e.confirmTime().Milliseconds(),
-		b.Messages, b.Bytes, b.Wait.Milliseconds(), replace, 60*e.MaxRate)
+		b.Messages, b.Bytes, b.Wait.Milliseconds(), replace, 60*e.MaxRate, e.Overflow.code())
 	if err == nil {
 		s.pusher.due(id, engine.Number(list, 1))
 	}
@@ -154,7 +154,7 @@ func (s *Store) again(ctx context.Context, w topics.Way, which int, list []topic
 }
 
 // handed is how many values enqueue.lua returns of what was brought. Behind them is what was lent at once.
-const handed = 7
+const handed = 8
 
 func (s *Store) enqueue(ctx context.Context, id identity, args []any) (got topics.Handed, lent []any, err error) {
 	list, err := s.call(ctx, enqueueScript, id, args...)
@@ -165,7 +165,7 @@ func (s *Store) enqueue(ctx context.Context, id identity, args []any) (got topic
 		s.pusher.due(id, engine.Number(list, 5))
 	}
 	return topics.Handed{Reached: engine.Number(list, 1), Mark: engine.Number(list, 2), Overflowed: engine.Number(list, 3), Disabled: engine.Text(list, 4) == "1",
-		Early: engine.Number(list, 6)}, lent, nil
+		Early: engine.Number(list, 6), Oldest: engine.Text(list, 7) == "1", Refused: engine.Text(list, 7) == "2"}, lent, nil
 }
 
 // Suspend stops sending, or ends that.

@@ -11,6 +11,7 @@
 -- ARGV[12] milliseconds for which a message waits for others
 -- ARGV[13] "1" where the secrets are to replace those that are there, else "0"
 -- ARGV[14] how many requests a minute there are at most, or 0
+-- ARGV[15] what becomes of messages for which there is no room: OLDEST, REFUSE, or 0 as it is without either
 -- Returns: "ok", in how many milliseconds to look at it next, or -1
 -- Flags: none
 -- Again: settings of this version are there already.
@@ -36,13 +37,21 @@ local function letters()
   set(q, 'lt', on)
   set(q, 'dw', 0)
 end
+local function overflow()
+  set(q, 'op', tonumber(ARGV[15]))
+  if q.op ~= OLDEST or q.oo ~= 0 then return end
+  set(q, 'oo', 2)
+  redis.call('ZUNIONSTORE', GROUPS, 1, SENDING, 'WEIGHTS', 0)
+  redis.call('ZADD', GROUPS, 0, '') -- that of `sending` is infinite
+  put_in_order(q)
+end
 if q.refusal then
   redis.call('ZADD', READY, '+inf', '')
   for _, key in ipairs({ QUEUE, SENDING, FRESH, DEAD, SKIPPED }) do redis.call('ZADD', key, '+inf', '') end
   redis.call('ZADD', GROUPS, 0, '')
   for _, key in ipairs({ STATES, LOG }) do redis.call('HSET', key, '', '') end
   redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4], 'sec', ARGV[5], 'cv', '1', 'lt', ARGV[8],
-    'bm', ARGV[10], 'bb', ARGV[11], 'bw', ARGV[12], 'mr', ARGV[14])
+    'bm', ARGV[10], 'bb', ARGV[11], 'bw', ARGV[12], 'mr', ARGV[14], 'op', ARGV[15], 'oo', ARGV[15] == '1' and '1' or '0')
   if ARGV[7] == '' then return { 'ok', '-1' } end
   q = open_hook()
   verify()
@@ -64,6 +73,7 @@ if q.mr ~= tonumber(ARGV[14]) then
   set(q, 'ra', 0)
 end
 letters()
+overflow()
 verify()
 local next = close_hook(q)
 tell(ARGV[6])

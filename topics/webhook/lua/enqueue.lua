@@ -11,7 +11,7 @@
 -- ARGV[12] number of the settings and secrets that the caller knows
 -- ARGV[13] how many entries the caller puts into one request at most, where a request carries several
 -- ARGV[14+] per message three, at most 100: entry, sequence number, message or "" for one that the topic's log keeps
--- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1, how many more were dropped because they were published before the endpoint had confirmed that it wants any; then, where any may be lent, what exchange.lua returns; or "absent" or "stale"
+-- Returns: "ok", sequence number up to which all has come, the one up to which the log need not keep anything, how many were dropped because it is full, or disabled, "1" when the webhook is disabled and takes nothing, in how many milliseconds to look at it next, or -1, how many more were dropped because they were published before the endpoint had confirmed that it wants any, "1" when those that were dropped are the oldest, "2" when it is full and what is published is to be refused; then, where any may be lent, what exchange.lua returns; or "absent" or "stale"
 -- Flags: none
 -- Again: what has come is not taken again. What the first call lent comes back when that ends.
 --- @include "lib/gaps"
@@ -19,18 +19,24 @@
 local q = open_hook()
 if q.refusal then return q.refusal end
 if q.v < tonumber(ARGV[3]) then return { 'stale' } end
+put_in_order(q)
 local to, missed, whole = tonumber(ARGV[4]), ARGV[6] == '2', ARGV[6] == '3'
 local again = missed or ARGV[6] == '1'
 local gaps = again and read_gaps() or nil
 local opened
+local how = ''
 local reached, dropped, taken, early = math.max(to, q.wm), 0, 0, 0
-local fresh, due = {}, {} -- to be added, by one command each
+local fresh, due, order = {}, {}, {} -- to be added, by one command each
 if again then reached = to end
-local room = ENTRIES - pending() - (redis.call('ZCARD', DEAD) - 1)
+local room = ENTRIES - pending(q) - (redis.call('ZCARD', DEAD) - 1)
 for i = 14, #ARGV, 3 do
   local id, sequence, message = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local group = string.sub(id, 15)
   local wanted = again or sequence > q.wm
+  if wanted and not again and q.op == REFUSE and q.dz == 0 and (room <= 0 or q.sg > STORED - BYTES) then
+    reached, how = sequence - 1, '2'
+    break
+  end
   if whole and wanted and (q.dz ~= 0 or room <= 0) then
     reached = sequence - 1
     break
@@ -47,6 +53,10 @@ for i = 14, #ARGV, 3 do
   end
   if again and (redis.call('ZSCORE', QUEUE, id) or redis.call('ZSCORE', SENDING, id) or redis.call('ZSCORE', GROUPS, group .. id)) then
     wanted = false
+  end
+  if wanted and not again and room <= 0 and q.op == OLDEST and drop_oldest(q) then
+    room = room + 1
+    how = '1'
   end
   if wanted and (room <= 0 or #message > 0 and q.sg + #message > STORED) then
     if again then
@@ -78,6 +88,10 @@ for i = 14, #ARGV, 3 do
     end
     local alone = group == '' or #redis.call('ZRANGEBYLEX', GROUPS, '[' .. group, '(' .. group .. 'g', 'LIMIT', 0, 1) == 0
     if group ~= '' then redis.call('ZADD', GROUPS, 0, group .. id) end
+    if q.oo ~= 0 then
+      order[#order + 1] = 0
+      order[#order + 1] = id
+    end
     if alone then
       due[#due + 1] = num(q.now)
       due[#due + 1] = id
@@ -86,6 +100,7 @@ for i = 14, #ARGV, 3 do
 end
 if #fresh > 0 then redis.call('ZADD', FRESH, unpack(fresh)) end
 if #due > 0 then redis.call('ZADD', QUEUE, unpack(due)) end
+if #order > 0 then redis.call('ZADD', GROUPS, unpack(order)) end
 if taken > 0 and q.bm > 1 then set(q, 'wb', q.wb + tonumber(ARGV[8])) end
 if opened then write_gaps(gaps) end
 if again then
@@ -98,7 +113,7 @@ else
     set(q, 'ov', q.ov + dropped)
   end
 end
-local out = { 'ok', num(reached), '0', num(dropped), q.dz ~= 0 and '1' or '0', '-1', num(early) }
+local out = { 'ok', num(reached), '0', num(dropped + (q.pushed or 0)), q.dz ~= 0 and '1' or '0', '-1', num(early), how }
 if ARGV[10] == '0' then
   out[6] = num(close_hook(q))
 else

@@ -56,9 +56,10 @@ for i = 14, #ARGV, 11 do
       set(q, 'na', q.na + 1)
     end
     if verdict ~= 'free' and message == '' then message = ARGV[i + 8] end
-    local full = verdict ~= 'free' and q.sg + #message - had > STORED
-    if full and q.lt ~= 0 and verdict ~= 'done' then
-      -- Nothing may get lost on its way to the dead-letter queue: the topic's log keeps it until there is room.
+    local full = (verdict == 'retry' or verdict == 'dead') and not fits(q, #message - had)
+    if full and (q.lt ~= 0 or q.op ~= 0) then
+      -- Nothing may get lost on its way to the dead-letter queue, nor where there is room for what is refused or when the oldest have
+      -- gone: the topic's log keeps it until then.
       redis.call('ZREM', SENDING, id)
       write_state(q, id, attempts, first, ARGV[i + 7], '', had)
       redis.call('ZADD', QUEUE, num(q.now + STALE), id)

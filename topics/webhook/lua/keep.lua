@@ -24,9 +24,10 @@ for i = 3, #ARGV, 3 do
       write_state(q, id, attempts, first, lacks, have, #have)
     elseif message == '' then
       lose_message(id, attempts, first, lacks, have)
-    elseif q.sg + #message > STORED then
-      -- With a dead-letter queue nothing is given up that could go there: the log keeps it until there is room.
-      if q.lt == 0 then lose_message(id, attempts, first, 'storage_full', '') end
+    elseif not fits(q, #message) then
+      -- With a dead-letter queue nothing is given up that could go there, nor where what comes is refused or the oldest make room: the
+      -- log keeps it until there is some.
+      if q.lt == 0 and q.op == 0 then lose_message(id, attempts, first, 'storage_full', '') end
     else
       redis.call('ZREM', FRESH, id)
       write_state(q, id, attempts, first, why, message, #have)

@@ -33,7 +33,7 @@ for _, id in ipairs(ids) do
     write_state(q, id, 0, 0, '', message, had)
     if message == '' and sequence then redis.call('ZADD', FRESH, num(sequence), id) end
     local alone = group == '' or #redis.call('ZRANGEBYLEX', GROUPS, '[' .. group, '(' .. group .. 'g', 'LIMIT', 0, 1) == 0
-    if group ~= '' then redis.call('ZADD', GROUPS, 0, group .. id) end
+    if group ~= '' or q.oo ~= 0 then redis.call('ZADD', GROUPS, 0, group .. id) end
     if alone then redis.call('ZADD', QUEUE, num(q.now), id) end
   end
 end

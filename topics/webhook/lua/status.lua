@@ -9,7 +9,7 @@ local out = { 'ok', num(q.now) }
 for _, name in ipairs({ 'pz', 'dz', 'bo', 'th', 'cf', 'fs', 'ok', 'ff', 'nd', 'na', 'nx', 'ov', 'ms' }) do out[#out + 1] = num(q[name]) end
 local due = math.max(ripe_at(q), closed_until(q))
 if due == math.huge or q.uv ~= 0 then due = 0 end
-for _, n in ipairs({ pending(), redis.call('ZCARD', SENDING) - 1, redis.call('ZCARD', DEAD) - 1, q.sg, due }) do out[#out + 1] = num(n) end
+for _, n in ipairs({ pending(q), redis.call('ZCARD', SENDING) - 1, redis.call('ZCARD', DEAD) - 1, q.sg, due }) do out[#out + 1] = num(n) end
 local h = redis.call('HMGET', HEAD, 'dr', 'set', 'sec', 'va', 'gp')
 for _, t in ipairs({ h[1] or '', num(q.cv), h[2], h[3], num(q.uv), num(q.vn), h[4] or '0', num(q.rl), h[5] or '', num(q.vu), num(q.vd) }) do out[#out + 1] = t end
 return out

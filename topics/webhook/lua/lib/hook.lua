@@ -7,7 +7,7 @@
 -- KEYS[5] ZSET fresh: entries whose message is in the topic's log and nowhere else, by sequence number
 -- KEYS[6] HASH states: entry to "attempts,time of the first,why it failed|" and the message: id (12 bytes) and record, or nothing
 -- KEYS[7] ZSET dead: entries that are not sent any more, by when they became so
--- KEYS[8] ZSET groups: entries of FIFO topics that are not done, all with score 0, as group and entry
+-- KEYS[8] ZSET groups: entries of FIFO topics that are not done, all with score 0, as group and entry; where the oldest make room, entries of standard topics too
 -- KEYS[9] HASH log: number of an attempt, from 0 to LOGGED - 1 and again, to the attempt, JSON of package webhook; without the oldest, where all would take more than LOG_BYTES
 -- KEYS[10] ZSET skipped: groups of FIFO topics of which messages failed since the last one that was delivered, by when the first of them did, in milliseconds since EPOCH, times FENCE, and how many did; webhooks of older servers have none until a message is skipped
 -- KEYS[11] ZSET delivered: of the latest attempts of all of the tenant's webhooks in the shard those that arrived, by when they were noted: uid of the webhook, number of the attempt and JSON of package webhook, with blanks between; made by the first of them
@@ -20,6 +20,14 @@ local DELIVERED, UNDELIVERED = KEYS[11], KEYS[12]
 local MOST, BYTES = 100, 524288
 -- A webhook holds at most ENTRIES entries, and of its own so many bytes of messages.
 local ENTRIES, STORED = 100000, 268435456
+-- What becomes of messages for which there is no room: OLDEST has the oldest make room, REFUSE has them wait in the topic's log.
+local OLDEST, REFUSE = 1, 2
+-- So many entries are looked at for the oldest that is not being sent: there are at most 64 requests, each with 100.
+local LOOKS = 6500
+-- So many entries, or some more, one call puts in order of what a webhook held before the oldest were to make room.
+local ORDERED = 1000
+-- No state without a message has so many bytes.
+local BARE = 64
 -- So many attempts the log of a webhook keeps at most, and so many bytes of them.
 local LOGGED, LOG_BYTES = 500, 2097152
 -- So many attempts a tenant sees of all its webhooks in a shard, of each of the two kinds.
@@ -60,10 +68,12 @@ local function num(n) return string.format('%.0f', n) end
 -- several messages, `bm` is how many at most, `bb` of how many bytes, and `bw` for how long one waits for others; `wb` is how many
 -- bytes have come since some were lent last. Of the log, `ln` is the last number, `lf` the first that is kept and `lb` how many bytes all of them
 -- take, as it was when `lw` was the last. What befell it has numbers, the last one is `en`; up to `eo` it was told, and until
--- `ew` somebody is at it. `et` is 0 where nothing is wrong that was to be told, 1 when it was disabled, and 2, 3, 4 with each of WARNINGS.
+-- `ew` somebody is at it. `et` is 0 where nothing is wrong that was to be told, 1 when it was disabled, and 2, 3, 4 with each of WARNINGS. `op` is
+-- what becomes of messages for which there is no room, and `oo` 1 where `groups` has all that is not done; or 2 as long as that is being put
+-- there, which goes on at `oc`.
 local NAMES = {
   'lt', 'dl', 'df', 'dw', 'vd', 'vb', 'vu', 'vx', 'uv', 'vn', 'rl', 'ra', 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs',
-  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw', 'en', 'eo', 'ew', 'et',
+  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw', 'en', 'eo', 'ew', 'et', 'op', 'oo', 'oc',
 }
 local function open_hook()
   local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
@@ -242,9 +252,10 @@ local function tell(session)
 end
 
 -- How many entries there are that are not done.
-local function pending()
-  local grouped = redis.call('ZCARD', GROUPS) - 1
-  return math.max(grouped, redis.call('ZCARD', QUEUE) + redis.call('ZCARD', SENDING) - 2)
+local function pending(q)
+  local single = redis.call('ZCARD', QUEUE) + redis.call('ZCARD', SENDING) - 2
+  if q.oo ~= 0 then return single end -- a server before `oo` leaves in `groups` what it has delivered
+  return math.max(redis.call('ZCARD', GROUPS) - 1, single)
 end
 
 -- Returns attempts, the time of the first, why it failed, and the message of an entry, and whether there is any of that. Of a state
@@ -303,7 +314,10 @@ end
 -- Lets the next entry of a group have its turn. Only one of a group is in `queue` or `sending`.
 local function pass_on(q, id)
   local group = string.sub(id, 15)
-  if group == '' then return end
+  if group == '' then
+    if q.oo ~= 0 then redis.call('ZREM', GROUPS, id) end
+    return
+  end
   redis.call('ZREM', GROUPS, group .. id)
   local after = redis.call('ZRANGEBYLEX', GROUPS, '[' .. group, '(' .. group .. 'g', 'LIMIT', 0, 1)[1]
   if after then redis.call('ZADD', QUEUE, num(q.now), string.sub(after, 17)) end
@@ -318,6 +332,66 @@ local function finish(q, id)
   redis.call('ZREM', DEAD, id)
   redis.call('HDEL', STATES, id)
   if message ~= '' then set(q, 'sg', math.max(q.sg - #message, 0)) end
+end
+
+-- Puts more of what waits into `groups`, where that is not done. Whatever leaves `queue` meanwhile was put there when it was lent.
+local function put_in_order(q)
+  if q.oo ~= 2 then return end
+  local part = redis.call('ZSCAN', QUEUE, num(q.oc), 'COUNT', ORDERED)
+  local list = {}
+  for i = 1, #part[2], 2 do
+    list[#list + 1] = 0
+    list[#list + 1] = part[2][i]
+  end
+  for i = 1, #list, 2 * MOST do redis.call('ZADD', GROUPS, unpack(list, i, math.min(i + 2 * MOST - 1, #list))) end
+  set(q, 'oc', tonumber(part[1]))
+  if q.oc == 0 then set(q, 'oo', 1) end
+end
+
+-- Returns the oldest entry that waits and is not being sent, or nil. With `stored` it is one whose message is kept here. The caller
+-- drops it.
+local function oldest(q, stored)
+  q.kept, q.looked = q.kept or 1, q.looked or 0 -- the sentinel is first
+  while q.looked < LOOKS do
+    if not q.line or q.at > #q.line then
+      q.line, q.at = redis.call('ZRANGE', GROUPS, num(q.kept), num(q.kept + MOST - 1)), 1
+      if #q.line == 0 then return nil end
+    end
+    local id = q.line[q.at]
+    q.at, q.looked = q.at + 1, q.looked + 1
+    local waits = redis.call('ZSCORE', QUEUE, id)
+    if not waits and not redis.call('ZSCORE', SENDING, id) then
+      redis.call('ZREM', GROUPS, id) -- a server before `oo` has delivered it
+    elseif waits and (not stored or redis.call('HSTRLEN', STATES, id) > BARE) then
+      return id
+    else
+      q.kept = q.kept + 1
+    end
+  end
+  return nil
+end
+
+-- Drops the oldest entry: the one that failed first, and where none has the oldest that waits; at most MOST in a call of a script.
+-- With `stored` it is one that gives bytes back, where it waits. Returns whether there was one.
+local function drop_oldest(q, stored)
+  q.pushed = q.pushed or 0
+  if q.pushed == MOST then return false end
+  local id = redis.call('ZRANGEBYSCORE', DEAD, '-inf', ENDLESS, 'LIMIT', 0, 1)[1]
+  if not id then id = oldest(q, stored) end
+  if not id then return false end
+  finish(q, id)
+  redis.call('ZREM', GROUPS, id)
+  q.pushed = q.pushed + 1
+  set(q, 'ov', q.ov + 1)
+  return true
+end
+
+-- Whether there is room for so many bytes more, or is now.
+local function fits(q, more)
+  while q.sg + more > STORED do
+    if q.op ~= OLDEST or not drop_oldest(q, true) then return false end
+  end
+  return true
 end
 
 -- Stops sending an entry, and keeps it with its message as far as that is at hand. Of a group it must be the one whose turn it is.

@@ -59,6 +59,9 @@ local function lend(q, place, each, out)
   if #taken > 0 then
     redis.call('ZREM', QUEUE, unpack(taken))
     redis.call('ZADD', SENDING, unpack(lent))
+    if q.oo == 2 then
+      for _, id in ipairs(taken) do redis.call('ZADD', GROUPS, 0, id) end
+    end
     if q.wb ~= 0 then set(q, 'wb', 0) end
   end
   pay(q, requests)
