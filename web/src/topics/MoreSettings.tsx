@@ -1,7 +1,7 @@
-import { Stack, Text, TextInput } from "@mantine/core";
+import { NativeSelect, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { Failure } from "../api/client";
-import type { More } from "./more";
+import { type More, overflows } from "./more";
 
 // faultOf is what is wrong with a setting, or with one item of its list.
 function faultOf(failure: Failure | undefined, setting: keyof More): string | undefined {
@@ -20,6 +20,17 @@ export function MoreSettings({ value, set, failure }: { value: More; set: (value
       </Text>
       <Stack gap="sm" mt="xs">
         <TextInput label="Requests a second" description="At most, whichever servers send them. Empty for as many as there are." placeholder="20" inputMode="numeric" {...text("max_rate")} />
+        <NativeSelect
+          label="When it holds as many messages as it may"
+          data={[
+            { value: "dlq", label: "what comes goes to the dead-letter queue, or is dropped" },
+            { value: "drop_oldest", label: "the oldest is dropped" },
+            { value: "reject_publish", label: "publishes to the topic are refused" },
+          ]}
+          value={value.overflow}
+          onChange={(e) => set({ ...value, overflow: overflows.find((o) => o === e.currentTarget.value) ?? "dlq" })}
+          error={faultOf(failure, "overflow")}
+        />
         <TextInput label="Not tried again after" description="Statuses of answers. Empty for 410 and 413, “none” for no status." placeholder="410, 413, 422" {...text("terminal_statuses")} />
         <TextInput label="Waits between attempts" description="Up to 30. Empty for ten attempts in three days, “none” for a single one." placeholder="5s, 5m, 1h" {...text("retry_schedule")} />
       </Stack>

@@ -12,12 +12,13 @@ test.each([
 
 test("only what was changed is sent", () => {
   const before = moreOf(undefined);
-  expect(before).toEqual({ max_rate: "", terminal_statuses: "", retry_schedule: "" });
+  expect(before).toEqual({ max_rate: "", overflow: "dlq", terminal_statuses: "", retry_schedule: "" });
   expect(inputOf(before, before)).toEqual({});
   expect(inputOf({ ...before, retry_schedule: "5s, 1h" }, before)).toEqual({ retry_schedule: ["5s", "1h"] });
   expect(inputOf({ ...before, max_rate: "20" }, before)).toEqual({ max_rate: 20 });
-  const had = { max_rate: "20", terminal_statuses: "410, 413", retry_schedule: "none" };
-  expect(inputOf({ max_rate: "", terminal_statuses: "", retry_schedule: "none" }, had)).toEqual({ max_rate: null, terminal_statuses: null });
+  expect(inputOf({ ...before, overflow: "drop_oldest" }, before)).toEqual({ overflow: "drop_oldest" });
+  const had = { max_rate: "20", overflow: "dlq" as const, terminal_statuses: "410, 413", retry_schedule: "none" };
+  expect(inputOf({ max_rate: "", overflow: "dlq", terminal_statuses: "", retry_schedule: "none" }, had)).toEqual({ max_rate: null, terminal_statuses: null });
 });
 
 test("what a webhook has is written so that it can be read again", () => {

@@ -295,6 +295,7 @@ function Settings({ of: s }: { of: Subscription }) {
           ["An attempt may take", duration(s.timeout ?? 0)],
           ["At the same time", plural(s.max_in_flight ?? 0, "attempt")],
           ["In a second", s.max_rate ? `at most ${plural(s.max_rate, "request")}` : "as many requests as there are"],
+          ["When it is full", { dlq: s.dead_letter_queue ? "what comes goes to the dead-letter queue" : "what comes is dropped", drop_oldest: "the oldest is dropped", reject_publish: "publishes are refused" }[s.overflow ?? "dlq"]],
           ["Headers", Object.keys(s.headers ?? {}).join(", ") || "none but ours"],
           ["Credential", s.auth ? { basic: `user ${s.auth.username ?? ""} and a password`, bearer: "a token", oauth2: `a token from ${s.auth.token_url ?? ""}` }[s.auth.type] : "none but the signature"],
           ["Certificate", s.tls?.client_certificate ? <>its own, ends <Ago at={s.tls.client_certificate_expires_at ?? ""} /></> : "none"],
