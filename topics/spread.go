@@ -103,8 +103,11 @@ func (tp *topic) conformOne(ctx context.Context, p *pattern, r *record) error {
 		}
 		r = nil
 	}
-	if !wanted || r != nil && r.last().Owned >= p.Version {
+	switch {
+	case !wanted, r != nil && r.last().Owned >= p.Version && p.Applied >= p.Version:
 		return nil
+	case r != nil && r.last().Owned >= p.Version: // whoever stored it may have died before its webhook knew
+		return tp.configure(ctx, r.name, &r.last().storedSubscription)
 	}
 	set, err := p.settings()
 	if err != nil {

@@ -416,6 +416,9 @@ func (s *Store) RotateTopicSubscription(ctx context.Context, t tenants.ID, name 
 		}
 		p.Version, p.Updated = p.Version+1, s.clock.Now().UnixMilli()
 		err = s.savePattern(ctx, t, p, false, true)
+		if err == nil {
+			err = s.step("pattern stored")
+		}
 		if errors.Is(err, errChanged) {
 			continue
 		}
