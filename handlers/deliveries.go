@@ -121,7 +121,7 @@ func (f *deliveryFilter) wants(r *webhook.Recent) bool {
 //	@Summary		List attempts of all webhooks
 //	@Description	What was sent to any endpoint of the tenant and what came back, what ended last first. The headers and the answer of an attempt are in the list of its webhook.
 //	@Description
-//	@Description	Webhooks lie in 64 parts, by chance. Of each part the last 500 attempts are kept that arrived, and the last 500 of all others, so that what failed is not driven out by what arrived; `complete_since` says from when on none is missing. The attempts of a webhook that was deleted stay. One request looks at 10,000 attempts at most, and `scanned` says how far it came: where there is a `next_cursor` there may be more that match, also when this part has none.
+//	@Description	Webhooks lie in 64 parts, by chance. Of each part the last 500 attempts are kept that arrived, and the last 500 of all others, so that what failed is not driven out by what arrived; `complete_since` says from when on none is missing. They are shown for 14 days, those of a webhook that was deleted too. One request looks at 10,000 attempts at most, and `scanned` says how far it came: where there is a `next_cursor` there may be more that match, also when this part has none.
 //	@ID				listAllDeliveries
 //	@Tags			webhooks
 //	@Param			status			query		string				false	"Only those with this status"	Enums(all,delivered,retrying,failed,test,challenge)	default(all)

@@ -681,7 +681,7 @@ func deliveryID(at *webhook.Attempt) string {
 // listDeliveries shows the attempts of a webhook.
 //
 //	@Summary		List attempts
-//	@Description	What was sent and what came back, the latest first. The last 500 attempts of each webhook are kept, and 2 MiB of them. With `message_id` the answers are shown as far as they are kept, else their first 1,024 bytes.
+//	@Description	What was sent and what came back, the latest first. The last 500 attempts of each webhook are kept, and 2 MiB of them, for 14 days. With `message_id` the answers are shown as far as they are kept, else their first 1,024 bytes.
 //	@ID				listDeliveries
 //	@Tags			webhooks
 //	@Param			topic			path		string			true	"Name of the topic"

@@ -71,6 +71,7 @@ const (
 	Kept       = keptAtMost
 	Logged     = 500
 	LogBytes   = 2 << 20
+	LogKept    = topics.Hold
 )
 
 // Waits returns the times between attempts by a delivery policy of SNS.

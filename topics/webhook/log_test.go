@@ -238,3 +238,53 @@ func TestTheLogOfAttemptsIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// Attempts are kept for fourteen days, of a webhook with nothing to send too, and so are those in the list of the tenant.
+func TestTheLogOfAttemptsIsForgotten(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, nil)
+		way, other := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL}), w.hook(t, tp, "b", webhook.Endpoint{URL: rc.URL})
+		send := func(n int) {
+			t.Helper()
+			before := w.status(t, way).Delivered
+			w.publish(t, tp, numbered(n)...)
+			for _, one := range []topics.Way{way, other} {
+				w.reaches(t, one, "they are delivered", func(s webhook.Status) bool { return s.Delivered == before+int64(n) && s.Pending == 0 })
+			}
+		}
+		kept := func(of topics.Way) int {
+			t.Helper()
+			list, _, err := w.Attempts(t.Context(), of, 0, 1000, nil)
+			must(t, err)
+			return len(list)
+		}
+		recent := func() int {
+			t.Helper()
+			page, err := w.Recent(t.Context(), w.tenant, webhook.RecentFilter{Arrived: true, Others: true}, "", 1000)
+			must(t, err)
+			return len(page.List)
+		}
+		send(30)
+		w.clock.Advance(10 * 24 * time.Hour)
+		send(5)
+		w.clock.Advance(webhook.LogKept - 10*24*time.Hour - time.Minute)
+		must(t, w.Suspend(t.Context(), way, true)) // as whatever has somebody look at it
+		if a, b, all := kept(way), kept(other), recent(); a != 35 || b != 35 || all != 70 {
+			t.Errorf("just before 14 days are over %d and %d attempts are kept, and %d of all", a, b, all)
+		}
+		w.forward(t, 2*24*time.Hour, "the oldest are forgotten", func() bool { return kept(way) == 5 && kept(other) == 5 && recent() == 10 })
+		w.forward(t, webhook.LogKept, "all are", func() bool { return kept(way) == 0 && kept(other) == 0 && recent() == 0 })
+		if n, err := w.engine.Single().HLen(t.Context(), webhook.Keys(way)[8]).Result(); err != nil || n != 1 { // the sentinel
+			t.Errorf("the log has %d fields: %v", n, err)
+		}
+		must(t, w.Suspend(t.Context(), way, false))
+		send(1)
+		if n := kept(way); n != 1 {
+			t.Errorf("of a new one %d attempts are kept", n)
+		}
+		if s := w.status(t, way); s.Attempts != 36 {
+			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}

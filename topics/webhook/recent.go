@@ -111,12 +111,16 @@ func (s *Store) Recent(ctx context.Context, t tenants.ID, f RecentFilter, after 
 		}
 		below.text = text
 	}
+	since := millis(f.Since)
+	if oldest := s.clock.Now().Add(-topics.Hold); f.Since.Before(oldest) { // nobody forgets those of a shard without webhooks
+		since = millis(oldest)
+	}
 	var lists []*recentList
 	for shard := range shards {
 		keys := recentKeys(t, shard)
 		for i, wanted := range []bool{f.Arrived, f.Others} {
 			if wanted {
-				lists = append(lists, &recentList{key: keys[i], since: millis(f.Since), below: below, from: below.at, size: firstRead})
+				lists = append(lists, &recentList{key: keys[i], since: since, below: below, from: below.at, size: firstRead})
 			}
 		}
 	}

@@ -117,6 +117,7 @@ if #ended > 0 then redis.call('ZREM', SENDING, unpack(ended)) end
 if #done > 0 then redis.call('ZREM', FRESH, unpack(done)) end
 if #states > 0 then redis.call('HDEL', STATES, unpack(states)) end
 write_log(q)
+age_log(q)
 
 -- What was lent to a server that is gone.
 local bytes = 0

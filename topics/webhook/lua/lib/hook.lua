@@ -34,7 +34,7 @@ local LOGGED, LOG_BYTES = 500, 2097152
 local RECENT = 500
 -- Of so many groups a webhook remembers that messages were skipped; then it forgets what lies back furthest.
 local SKIPS = 10000
--- Milliseconds: how long a message is sent for at most and kept when it failed; after which time one is copied out of the log, and how long between two tries of that.
+-- Milliseconds: how long a message is sent for at most and kept when it failed, and an attempt kept; after which time one is copied out of the log, and how long between two tries of that.
 local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
 -- Milliseconds: how long until somebody looks again whether a tenant may act that may not.
 local HELD = 10000
@@ -67,13 +67,13 @@ local function num(n) return string.format('%.0f', n) end
 -- `vb` when it did, `vu` since when it is asked because a link has ended it, `vx` since when it is over. Where a request carries
 -- several messages, `bm` is how many at most, `bb` of how many bytes, and `bw` for how long one waits for others; `wb` is how many
 -- bytes have come since some were lent last. Of the log, `ln` is the last number, `lf` the first that is kept and `lb` how many bytes all of them
--- take, as it was when `lw` was the last. What befell it has numbers, the last one is `en`; up to `eo` it was told, and until
+-- take, as it was when `lw` was the last; `lo` is from when on the first is kept for HOLD. What befell it has numbers, the last one is `en`; up to `eo` it was told, and until
 -- `ew` somebody is at it. `et` is 0 where nothing is wrong that was to be told, 1 when it was disabled, and 2, 3, 4 with each of WARNINGS. `op` is
 -- what becomes of messages for which there is no room, and `oo` 1 where `groups` has all that is not done; or 2 as long as that is being put
 -- there, which goes on at `oc`.
 local NAMES = {
   'lt', 'dl', 'df', 'dw', 'vd', 'vb', 'vu', 'vx', 'uv', 'vn', 'rl', 'ra', 'clk', 'wm', 'cv', 'sg', 'pz', 'dz', 'bo', 'bt', 'cf', 'fs',
-  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw', 'en', 'eo', 'ew', 'et', 'op', 'oo', 'oc',
+  'th', 'nd', 'na', 'nx', 'ov', 'ms', 'ln', 'ok', 'ff', 'go', 'ru', 'rn', 'bm', 'bb', 'bw', 'wb', 'mr', 'lf', 'lb', 'lw', 'lo', 'en', 'eo', 'ew', 'et', 'op', 'oo', 'oc',
 }
 local function open_hook()
   local h = redis.call('HMGET', HEAD, 'v', unpack(NAMES))
@@ -222,6 +222,7 @@ local function close_hook(q, busy)
   local dead = by(DEAD, HOLD)
   next = math.min(next, dead)
   if dead ~= math.huge and first_letter(q) then next = math.min(next, math.max(q.dw, q.now)) end
+  if q.lo ~= 0 then next = math.min(next, math.max(q.lo + HOLD, q.now)) end
   if q.en > q.eo then next = math.min(next, math.max(q.ew, q.held and q.now + HELD or q.now)) end
   q.fresh = redis.call('ZRANGE', FRESH, 0, 0, 'WITHSCORES')
   local first = q.fresh[1]
@@ -485,8 +486,42 @@ local function shorten_log(q)
   set(q, 'lw', q.ln)
 end
 
+-- Returns the end of the day of an attempt, in milliseconds since 1970; 0 for what cannot be read.
+local function end_of_day(text)
+  local year, month, day = string.match(text, '^{"t":"(%d%d%d%d)%-(%d%d)%-(%d%d)T')
+  if not year then return 0 end
+  year, month, day = tonumber(year), tonumber(month), tonumber(day)
+  if month < 3 then year, month = year - 1, month + 12 end
+  local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400) + math.floor((153 * month - 457) / 5) + day
+  return (days - 719468) * 86400000
+end
+
+-- Forgets attempts that have been kept for long enough, to the day.
+local function age_log(q)
+  if q.lo == 0 or q.lo + HOLD > q.now then return end
+  for _, key in ipairs({ DELIVERED, UNDELIVERED }) do redis.call('ZREMRANGEBYSCORE', key, '-inf', num(q.time - HOLD)) end
+  local first = math.max(q.lf, q.ln - LOGGED + 1, 1)
+  for _ = 1, MOST do
+    if first > q.ln then
+      set(q, 'lo', 0)
+      break
+    end
+    local text = redis.call('HGET', LOG, num(first % LOGGED)) or ''
+    local from = end_of_day(text)
+    if from + HOLD > q.now then
+      set(q, 'lo', from)
+      break
+    end
+    redis.call('HDEL', LOG, num(first % LOGGED))
+    set(q, 'lb', math.max(q.lb - #text, 0))
+    first = first + 1
+  end
+  set(q, 'lf', first)
+end
+
 local function write_log(q)
   if not q.log then return end
+  if q.lo == 0 then set(q, 'lo', q.now) end
   shorten_log(q)
   redis.call('HSET', LOG, unpack(q.log.own))
   for _, key in ipairs({ DELIVERED, UNDELIVERED }) do
