@@ -71,6 +71,8 @@ export function SubscriptionForm({ topic, of, close, done }: { topic: string; of
           {!of && (
             <SegmentedControl
               aria-label="Where messages go"
+              fullWidth
+              styles={{ label: { paddingInline: 6 } }} // all three in view on a phone
               value={to}
               onChange={(v) => setTo(v === "webhook" || v === "topic" ? v : "queue")}
               data={[
