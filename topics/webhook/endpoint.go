@@ -56,7 +56,7 @@ const (
 	RejectPublish Overflow = "reject_publish" // nothing is published to the topic until there is room
 )
 
-// code is how scripts name it; see lua/lib/hook.lua.
+// code is how scripts name it; see lua/lib/full.lua.
 func (o Overflow) code() int {
 	switch o {
 	case DropOldest:

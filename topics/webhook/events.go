@@ -47,7 +47,7 @@ type incidentData struct {
 	Failures     int64     `json:"failures,omitempty"`    // in a row
 }
 
-// parseIncident reads what befall of lua/lib/hook.lua has written.
+// parseIncident reads what befall of lua/lib/events.lua has written.
 func (c *config) parseIncident(id identity, number int64, text string) (incident, error) {
 	f := strings.Split(text, " ")
 	if len(f) != 6 {

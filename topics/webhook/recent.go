@@ -178,7 +178,7 @@ func (p spot) cursor() string {
 	return fmt.Sprintf("%d %s %s ", p.at, uid, number)
 }
 
-// parseRecent reads what log_attempt of lua/lib/hook.lua wrote. One that is damaged is left out.
+// parseRecent reads what log_attempt of lua/lib/log.lua wrote. One that is damaged is left out.
 func parseRecent(text string) (out Recent, ok bool) {
 	uid, rest, _ := strings.Cut(text, " ")
 	number, body, _ := strings.Cut(rest, " ")

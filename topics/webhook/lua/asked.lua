@@ -7,7 +7,7 @@
 -- Returns: "ok", in how many milliseconds to look at it next, or -1; or "absent"
 -- Flags: allow-oom
 -- Again: the log has it twice.
---- @include "lib/hook"
+--- @include "lib/log"
 local q = open_hook()
 if q.refusal then return q.refusal end
 log_attempt(q, ARGV[6], ARGV[7], false)

@@ -4,7 +4,7 @@
 -- Returns: "ok", then per attempt two: its number, JSON; or "absent"
 -- Flags: no-writes
 -- Again: it changes nothing.
---- @include "lib/hook"
+--- @include "lib/log"
 local q = open_hook()
 if q.refusal then return q.refusal end
 local from = tonumber(ARGV[3])

@@ -15,7 +15,7 @@
 -- Returns: "ok", in how many milliseconds to look at it next, or -1
 -- Flags: none
 -- Again: settings of this version are there already.
---- @include "lib/hook"
+--- @include "lib/full"
 local q = open_hook()
 local function verify()
   if (redis.call('HGET', HEAD, 'vw') or '') == ARGV[7] then return end

@@ -16,6 +16,7 @@
 -- Again: what has come is not taken again. What the first call lent comes back when that ends.
 --- @include "lib/gaps"
 --- @include "lib/lend"
+--- @include "lib/full"
 local q = open_hook()
 if q.refusal then return q.refusal end
 if q.v < tonumber(ARGV[3]) then return { 'stale' } end

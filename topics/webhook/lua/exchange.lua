@@ -15,6 +15,9 @@
 -- Flags: allow-oom
 -- Again: an attempt is noted once, because its lease is over then. What the first call lent comes back when that ends.
 --- @include "lib/lend"
+--- @include "lib/log"
+--- @include "lib/events"
+--- @include "lib/full"
 local q = open_hook()
 if q.refusal then return q.refusal end
 q.held = ARGV[4] == '-1'

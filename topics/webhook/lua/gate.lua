@@ -4,7 +4,7 @@
 -- Returns: "ok", in how many milliseconds to look at it next, or -1; or "absent"
 -- Flags: allow-oom
 -- Again: it is so already.
---- @include "lib/hook"
+--- @include "lib/events"
 local q = open_hook()
 if q.refusal then return q.refusal end
 if ARGV[3] == 'pause' then

@@ -3,7 +3,7 @@
 -- Returns: "ok", sequence number up to which the log need not keep anything; or "absent"
 -- Flags: none
 -- Again: what was copied is not in the log's care any more.
---- @include "lib/hook"
+--- @include "lib/full"
 local q = open_hook()
 if q.refusal then return q.refusal end
 local function lose_message(id, attempts, first, why, had)

@@ -4,7 +4,7 @@
 -- Returns: "ok"; or "absent"
 -- Flags: allow-oom
 -- Again: the attempt is in the log twice, which is about an attempt that nobody counts.
---- @include "lib/hook"
+--- @include "lib/log"
 local q = open_hook()
 if q.refusal then return q.refusal end
 log_attempt(q, ARGV[3], ARGV[4], false)

@@ -4,7 +4,7 @@
 -- Returns: "ok" and in how many milliseconds to look at it next, or -1; or "absent"
 -- Flags: allow-oom
 -- Again: what is forgotten stays forgotten.
---- @include "lib/hook"
+--- @include "lib/events"
 local q = open_hook()
 if q.refusal then return q.refusal end
 local last = math.min(tonumber(ARGV[3]), q.en)

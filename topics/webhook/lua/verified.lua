@@ -7,7 +7,7 @@
 -- Returns: "ok", in how many milliseconds to look at it next, or -1; "changed" when something else has to be verified by now; or "absent"
 -- Flags: allow-oom
 -- Again: it is verified once more, and the log has the challenge twice.
---- @include "lib/hook"
+--- @include "lib/log"
 local q = open_hook()
 if q.refusal then return q.refusal end
 if (redis.call('HGET', HEAD, 'vw') or '') ~= ARGV[3] then return { 'changed' } end

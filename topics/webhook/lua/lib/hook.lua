@@ -20,18 +20,6 @@ local DELIVERED, UNDELIVERED = KEYS[11], KEYS[12]
 local MOST, BYTES = 100, 524288
 -- A webhook holds at most ENTRIES entries, and of its own so many bytes of messages.
 local ENTRIES, STORED = 100000, 268435456
--- What becomes of messages for which there is no room: OLDEST has the oldest make room, REFUSE has them wait in the topic's log.
-local OLDEST, REFUSE = 1, 2
--- So many entries are looked at for the oldest that is not being sent: there are at most 64 requests, each with 100.
-local LOOKS = 6500
--- So many entries, or some more, one call puts in order of what a webhook held before the oldest were to make room.
-local ORDERED = 1000
--- No state without a message has so many bytes.
-local BARE = 64
--- So many attempts the log of a webhook keeps at most, and so many bytes of them.
-local LOGGED, LOG_BYTES = 500, 2097152
--- So many attempts a tenant sees of all its webhooks in a shard, of each of the two kinds.
-local RECENT = 500
 -- Of so many groups a webhook remembers that messages were skipped; then it forgets what lies back furthest.
 local SKIPS = 10000
 -- Milliseconds: how long a message is sent for at most and kept when it failed, and an attempt kept; after which time one is copied out of the log, and how long between two tries of that.
@@ -40,12 +28,6 @@ local HOLD, STALE, AGAIN = 1209600000, 60000, 5000
 local HELD = 10000
 -- Milliseconds: how long until somebody looks again at dead letters that are being brought to their queue, or cannot be.
 local POSTED = 30000
--- Milliseconds: how long until somebody tells again what befell a webhook, where whoever was at it may have died.
-local TOLD = 30000
--- Of what befell a webhook so many wait to be told; of more the oldest are forgotten.
-local UNTOLD = 8
--- Milliseconds without a success after which it is told that the endpoint fails, and for how long.
-local WARNINGS = { 3600000, 86400000, 259200000 }
 -- No number of a dead letter is so large: above it is the sentinel.
 local ENDLESS = '9007199254740992'
 -- An endpoint that is not verified is challenged so often, with these milliseconds behind the first time and twice as many behind
@@ -335,66 +317,6 @@ local function finish(q, id)
   if message ~= '' then set(q, 'sg', math.max(q.sg - #message, 0)) end
 end
 
--- Puts more of what waits into `groups`, where that is not done. Whatever leaves `queue` meanwhile was put there when it was lent.
-local function put_in_order(q)
-  if q.oo ~= 2 then return end
-  local part = redis.call('ZSCAN', QUEUE, num(q.oc), 'COUNT', ORDERED)
-  local list = {}
-  for i = 1, #part[2], 2 do
-    list[#list + 1] = 0
-    list[#list + 1] = part[2][i]
-  end
-  for i = 1, #list, 2 * MOST do redis.call('ZADD', GROUPS, unpack(list, i, math.min(i + 2 * MOST - 1, #list))) end
-  set(q, 'oc', tonumber(part[1]))
-  if q.oc == 0 then set(q, 'oo', 1) end
-end
-
--- Returns the oldest entry that waits and is not being sent, or nil. With `stored` it is one whose message is kept here. The caller
--- drops it.
-local function oldest(q, stored)
-  q.kept, q.looked = q.kept or 1, q.looked or 0 -- the sentinel is first
-  while q.looked < LOOKS do
-    if not q.line or q.at > #q.line then
-      q.line, q.at = redis.call('ZRANGE', GROUPS, num(q.kept), num(q.kept + MOST - 1)), 1
-      if #q.line == 0 then return nil end
-    end
-    local id = q.line[q.at]
-    q.at, q.looked = q.at + 1, q.looked + 1
-    local waits = redis.call('ZSCORE', QUEUE, id)
-    if not waits and not redis.call('ZSCORE', SENDING, id) then
-      redis.call('ZREM', GROUPS, id) -- a server before `oo` has delivered it
-    elseif waits and (not stored or redis.call('HSTRLEN', STATES, id) > BARE) then
-      return id
-    else
-      q.kept = q.kept + 1
-    end
-  end
-  return nil
-end
-
--- Drops the oldest entry: the one that failed first, and where none has the oldest that waits; at most MOST in a call of a script.
--- With `stored` it is one that gives bytes back, where it waits. Returns whether there was one.
-local function drop_oldest(q, stored)
-  q.pushed = q.pushed or 0
-  if q.pushed == MOST then return false end
-  local id = redis.call('ZRANGEBYSCORE', DEAD, '-inf', ENDLESS, 'LIMIT', 0, 1)[1]
-  if not id then id = oldest(q, stored) end
-  if not id then return false end
-  finish(q, id)
-  redis.call('ZREM', GROUPS, id)
-  q.pushed = q.pushed + 1
-  set(q, 'ov', q.ov + 1)
-  return true
-end
-
--- Whether there is room for so many bytes more, or is now.
-local function fits(q, more)
-  while q.sg + more > STORED do
-    if q.op ~= OLDEST or not drop_oldest(q, true) then return false end
-  end
-  return true
-end
-
 -- Stops sending an entry, and keeps it with its message as far as that is at hand. Of a group it must be the one whose turn it is.
 local function bury(q, id, attempts, first, why, message, had)
   redis.call('ZREM', SENDING, id)
@@ -413,32 +335,6 @@ local function bury(q, id, attempts, first, why, message, had)
   pass_on(q, id)
 end
 
--- Notes that something befell the webhook, to be told: what, for how long at least it has failed, or 0, and why.
-local function befall(q, what, failing, why)
-  set(q, 'en', q.en + 1)
-  set(q, 'eo', math.max(q.eo, q.en - UNTOLD))
-  redis.call('HSET', HEAD, 'e' .. num(q.en % UNTOLD), table.concat({ what, num(q.time), num(q.fs), num(q.cf), num(failing), why }, ' '))
-end
-
--- Has the endpoint get nothing more, until it is enabled.
-local function disable(q, why)
-  redis.call('HSET', HEAD, 'dr', why)
-  set(q, 'dz', q.time)
-  set(q, 'et', math.max(q.et, 1))
-  befall(q, 'disabled', 0, why)
-end
-
--- Notes for how long the endpoint has failed by now, once for each of WARNINGS.
-local function warn(q, why)
-  local level = 0
-  for i, failing in ipairs(WARNINGS) do
-    if q.time - q.fs >= failing then level = i end
-  end
-  if level == 0 or q.et > level then return end
-  set(q, 'et', level + 1)
-  befall(q, 'failing', WARNINGS[level], why)
-end
-
 -- Notes that a challenge is about to be sent, and when the next one is.
 local function begin_challenge(q)
   local made = (tonumber(redis.call('HGET', HEAD, 'vc')) or 0) + 1
@@ -451,83 +347,4 @@ end
 -- Returns how many milliseconds have to go by before another challenge.
 local function calm(q)
   return math.max((tonumber(redis.call('HGET', HEAD, 'vl')) or -CALM) + CALM - q.now, 0)
-end
-
--- Adds an attempt to the webhook's log, and to what the tenant sees of all its webhooks; write_log writes both.
-local function log_attempt(q, text, short, delivered)
-  set(q, 'ln', q.ln + 1)
-  q.log = q.log or { own = {}, [DELIVERED] = {}, [UNDELIVERED] = {} }
-  local own, all = q.log.own, q.log[delivered and DELIVERED or UNDELIVERED]
-  own[#own + 1] = num(q.ln % LOGGED)
-  own[#own + 1] = text
-  all[#all + 1] = num(q.time)
-  all[#all + 1] = string.match(HEAD, ':(%w+)%.%a+$') .. ' ' .. num(q.ln) .. ' ' .. short
-end
-
--- Makes room in the log for what is to be written, which is less than it may have. Older servers do not count its bytes.
-local function shorten_log(q)
-  local own = q.log.own
-  local before = q.ln - #own / 2
-  local first, bytes, gone = q.lf, q.lb, {}
-  if q.lw ~= before or first == 0 then
-    first, bytes = math.max(before - LOGGED + 1, 1), 0
-    for n = first, before do bytes = bytes + redis.call('HSTRLEN', LOG, num(n % LOGGED)) end
-  end
-  for i = 2, #own, 2 do bytes = bytes + #own[i] end
-  while first <= before and (bytes > LOG_BYTES or q.ln - first >= LOGGED) do
-    local field = num(first % LOGGED)
-    bytes = bytes - redis.call('HSTRLEN', LOG, field)
-    gone[#gone + 1] = field
-    first = first + 1
-  end
-  if #gone > 0 then redis.call('HDEL', LOG, unpack(gone)) end
-  set(q, 'lf', first)
-  set(q, 'lb', bytes)
-  set(q, 'lw', q.ln)
-end
-
--- Returns the end of the day of an attempt, in milliseconds since 1970; 0 for what cannot be read.
-local function end_of_day(text)
-  local year, month, day = string.match(text, '^{"t":"(%d%d%d%d)%-(%d%d)%-(%d%d)T')
-  if not year then return 0 end
-  year, month, day = tonumber(year), tonumber(month), tonumber(day)
-  if month < 3 then year, month = year - 1, month + 12 end
-  local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400) + math.floor((153 * month - 457) / 5) + day
-  return (days - 719468) * 86400000
-end
-
--- Forgets attempts that have been kept for long enough, to the day.
-local function age_log(q)
-  if q.lo == 0 or q.lo + HOLD > q.now then return end
-  for _, key in ipairs({ DELIVERED, UNDELIVERED }) do redis.call('ZREMRANGEBYSCORE', key, '-inf', num(q.time - HOLD)) end
-  local first = math.max(q.lf, q.ln - LOGGED + 1, 1)
-  for _ = 1, MOST do
-    if first > q.ln then
-      set(q, 'lo', 0)
-      break
-    end
-    local text = redis.call('HGET', LOG, num(first % LOGGED)) or ''
-    local from = end_of_day(text)
-    if from + HOLD > q.now then
-      set(q, 'lo', from)
-      break
-    end
-    redis.call('HDEL', LOG, num(first % LOGGED))
-    set(q, 'lb', math.max(q.lb - #text, 0))
-    first = first + 1
-  end
-  set(q, 'lf', first)
-end
-
-local function write_log(q)
-  if not q.log then return end
-  if q.lo == 0 then set(q, 'lo', q.now) end
-  shorten_log(q)
-  redis.call('HSET', LOG, unpack(q.log.own))
-  for _, key in ipairs({ DELIVERED, UNDELIVERED }) do
-    if #q.log[key] > 0 then
-      redis.call('ZADD', key, unpack(q.log[key]))
-      redis.call('ZREMRANGEBYRANK', key, 0, -RECENT - 1)
-    end
-  end
 end
