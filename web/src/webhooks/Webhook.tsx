@@ -194,8 +194,8 @@ function Health({ of: s }: { of: Subscription }) {
   if (!d) return null;
   return (
     <Stack gap="sm">
-      {d.gate !== "open" && (
-        <Alert color="orange" title={gateInWords(d.gate, d.until ? (Date.parse(d.until) - now) / 1000 : undefined)}>
+      {(d.gate !== "open" || s.last_error) && (
+        <Alert color="orange" title={d.gate === "open" ? "Not all that is published comes here" : gateInWords(d.gate, d.until ? (Date.parse(d.until) - now) / 1000 : undefined)}>
           {d.disabled_reason && `Why: ${d.disabled_reason.replaceAll("_", " ")}. `}
           {d.missed > 0 && `${plural(d.missed, "message")} were published in the meantime and dropped; a replay brings them while the topic keeps them. `}
           {s.last_error && (
@@ -208,7 +208,7 @@ function Health({ of: s }: { of: Subscription }) {
       <SimpleGrid cols={{ base: 2, sm: 4 }}>
         <Number label="Delivered" value={count(s.counts.delivered)} to={d.last_success_at ? <>last <Ago at={d.last_success_at} /></> : "none yet"} />
         <Number label="Waiting" value={count(d.pending)} to={d.next_attempt_at ? <>next attempt <Ago at={d.next_attempt_at} /></> : `${count(s.lag)} still in the log`} />
-        <Number label="Failed for good" value={count(d.failed)} to="kept for 14 days" />
+        <Number label="Failed for good" value={count(d.failed)} to={d.overflowed > 0 ? `${count(d.overflowed)} more were dropped, because it was full` : "kept for 14 days"} />
         <Number label="Failures in a row" value={count(d.consecutive_failures)} to={d.failing_since ? <>the first <Ago at={d.failing_since} /></> : `${count(d.attempts)} attempts in all`} />
       </SimpleGrid>
     </Stack>
