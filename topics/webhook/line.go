@@ -225,6 +225,13 @@ func (p *pusher) park(h *hook) {
 	}
 	h.in = p.parked[host][h.id.tenant]
 	h.at = h.in.PushBack(h)
+	// It may have been called for a place of the other kind, which is for another one.
+	switch {
+	case host == ailingLane:
+		p.call(h.config.host, 1)
+	case h.ails:
+		p.call(ailingLane, 1)
+	}
 }
 
 // call brings webhooks that wait for a host, or in ailingLane, back into the line, up to n of each tenant: which of them gets the place is a matter of
