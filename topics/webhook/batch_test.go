@@ -406,3 +406,29 @@ func TestWhatMayBeSaidOfBatches(t *testing.T) {
 		}
 	}
 }
+
+// An answer is about all messages of a request. The log has it whole with one of them.
+func TestAnAnswerToSeveralMessagesIsKeptOnce(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		rc := newReceiver(t, func(_ received, rw http.ResponseWriter) {
+			_, _ = rw.Write([]byte(strings.Repeat("x", webhook.Kept)))
+		})
+		way := w.batched(t, tp, topics.Enveloped, webhook.Endpoint{URL: rc.URL, Batch: &webhook.Batch{Messages: 100, Bytes: webhook.MaxBatchBytes}})
+		w.held(t, tp, way, numbered(50)...)
+		w.reaches(t, way, "they are delivered", func(s webhook.Status) bool { return s.Delivered == 50 })
+		list, _, err := w.Attempts(t.Context(), way, 0, 100, nil)
+		must(t, err)
+		size, whole := 0, 0
+		for _, a := range list {
+			if size += len(a.Response); len(a.Response) == webhook.Kept && !a.Truncated {
+				whole++
+			} else if !a.Truncated {
+				t.Errorf("%d bytes of the answer are not marked as its beginning", len(a.Response))
+			}
+		}
+		if requests := rc.count(); len(list) != 50 || whole != requests || size > requests*webhook.Kept+50*1024 {
+			t.Errorf("%d attempts of %d requests have %d bytes of answers, %d of them all of one", len(list), requests, size, whole)
+		}
+	})
+}

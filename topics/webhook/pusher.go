@@ -539,6 +539,7 @@ func (p *pusher) try(h *hook, c *config, list []lent, g cargo) (results []result
 		res.verdict = v
 		if k > 0 {
 			res.verdict.health, res.verdict.peace = neutral, 0
+			one.shorten()
 		}
 		one.Entry, one.MessageID, one.Try = l.entry, "msg_"+l.message.ID.String(), l.tries+1
 		c.plan(st, &res.verdict, &one, chance)

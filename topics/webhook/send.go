@@ -267,7 +267,7 @@ func (s *Store) do(ctx context.Context, c *config, r egress.Request, now time.Ti
 	return res, a, err
 }
 
-// excerpt returns what is kept of an answer: of one that is no text nobody reads much.
+// excerpt returns what is kept of an answer: of one that is no text nobody reads much, and it takes more room in JSON.
 func excerpt(body []byte) []byte {
 	kept := body[:min(len(body), keptAtMost)]
 	for range utf8.UTFMax - 1 { // the last character may have been cut
@@ -276,10 +276,19 @@ func excerpt(body []byte) []byte {
 		}
 		kept = kept[:len(kept)-1]
 	}
-	if !utf8.Valid(kept) || bytes.IndexByte(kept, 0) >= 0 {
+	if !utf8.Valid(kept) || bytes.ContainsFunc(kept, isControl) {
 		kept = body[:min(len(body), fewAtMost)]
 	}
 	return kept
+}
+
+func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }
+
+// shorten leaves the beginning of the answer: one that is about many messages is kept whole with the first of them.
+func (a *Attempt) shorten() {
+	if len(a.Response) > fewAtMost {
+		a.Response, a.Truncated = strings.ToValidUTF8(a.Response[:fewAtMost], ""), true
+	}
 }
 
 // keptHeaders is how many bytes of headers the log keeps of a request, and of an answer.
