@@ -222,7 +222,7 @@ func (p *pusher) keep(h *hook, c *config) {
 			entries[i].entry = engine.Text(list, i+1)
 		}
 		s.fill(s.life, h.id, c, entries, math.MaxInt)
-		mark, err := s.store(s.life, h.id, entries)
+		mark, room, err := s.store(s.life, h.id, entries)
 		if err != nil {
 			s.logger.Warn("messages of a webhook could not be copied out of the log", "tenant", h.id.tenant.String(), "uid", h.id.uid, "error", err.Error())
 			return
@@ -230,11 +230,15 @@ func (p *pusher) keep(h *hook, c *config) {
 		p.mu.Lock()
 		p.marks.note(s, h, mark)
 		p.mu.Unlock()
+		if !room {
+			return // it is looked at again after a while
+		}
 	}
 }
 
-// store copies messages into a webhook's own store, as many calls as their sizes ask for.
-func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark int64, err error) {
+// store copies messages into a webhook's own store, as many calls as their sizes ask for, as long as there is room for any.
+func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark int64, room bool, err error) {
+	room = true
 	var args []any
 	size := 0
 	flush := func() error {
@@ -243,6 +247,7 @@ func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark in
 		}
 		list, err := s.call(ctx, keepScript, id, args...)
 		mark, args, size = engine.Number(list, 1), nil, 0
+		room = engine.Number(list, 2) > 0
 		return err
 	}
 	for i := range entries {
@@ -250,14 +255,15 @@ func (s *Store) store(ctx context.Context, id identity, entries []lent) (mark in
 		if entries[i].message != nil {
 			m = pack(entries[i].message)
 		} else if entries[i].lacks == "" {
-			return mark, engine.ErrUnavailable // it could not be read now
+			return mark, room, engine.ErrUnavailable // it could not be read now
 		}
 		if size+len(m) > callBytes {
-			if err := flush(); err != nil {
-				return mark, err
+			if err := flush(); err != nil || !room {
+				return mark, room, err
 			}
 		}
 		args, size = append(args, entries[i].entry, m, entries[i].lacks), size+len(m)
 	}
-	return mark, flush()
+	err = flush()
+	return mark, room, err
 }

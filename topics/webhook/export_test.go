@@ -101,3 +101,11 @@ func (s *Store) Parked() (n int) {
 	}
 	return n
 }
+
+// Keeping reports whether messages of a webhook are being copied out of the log now.
+func (s *Store) Keeping(w topics.Way) bool {
+	s.pusher.mu.Lock()
+	defer s.pusher.mu.Unlock()
+	h := s.pusher.hooks[identity{w.Tenant, w.UID}]
+	return h != nil && h.keeping
+}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -397,5 +399,60 @@ func TestARestartedServerRefusesWhileAWebhookIsFull(t *testing.T) {
 		must(t, second.Suspend(t.Context(), way, false))
 		second.forward(t, time.Hour, "all came", func() bool { return second.status(t, way).Delivered == published })
 		second.forward(t, time.Hour, "publishes are taken", func() bool { return publish(second) == nil })
+	})
+}
+
+// scripts returns how many scripts Redis has run.
+func (w *world) scripts(tb testing.TB) (n int) {
+	tb.Helper()
+	text, err := w.engine.Single().Info(tb.Context(), "commandstats").Result()
+	must(tb, err)
+	for _, m := range regexp.MustCompile(`cmdstat_evalsha(?:_ro)?:calls=(\d+)`).FindAllStringSubmatch(text, -1) {
+		calls, err := strconv.Atoi(m[1])
+		must(tb, err)
+		n += calls
+	}
+	return n
+}
+
+// What there is no room for waits in the topic's log. Nobody tries all the time whether there is some now.
+func TestAFullWebhookIsNotAskedForRoomAllTheTime(t *testing.T) {
+	t.Parallel()
+	w, _ := onRedis(t)
+	tp, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, nil)
+	way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Overflow: webhook.RejectPublish})
+	must(t, w.Suspend(t.Context(), way, true))
+	w.publish(t, tp, numbered(5)...)
+	w.reaches(t, way, "they wait in the log", func(s webhook.Status) bool { return s.Pending == 5 })
+	w.holds(t, way, 256<<20)
+	before := w.scripts(t)
+	for range 20 {
+		last := w.scripts(t)
+		w.clock.Advance(webhook.Stale)
+		until(t, "it was tried", func() bool { return w.scripts(t) > last && w.Idle() && !w.Keeping(way) })
+	}
+	if n := w.scripts(t) - before; n < 40 || n > 5_000 { // most are about who sends for which shard
+		t.Errorf("%d scripts in 20 minutes", n)
+	}
+	w.holds(t, way, 0)
+	w.forward(t, 5*time.Minute, "with room they leave the log", func() bool { return w.kept(t, tp) == 0 })
+}
+
+// What an endpoint does not take for good has failed also while the webhook is full: it is not sent again.
+func TestWhatFailedForGoodIsNotSentAgainWhileItIsFull(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		for _, overflow := range []webhook.Overflow{webhook.RejectPublish, webhook.DropOldest} {
+			tp, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, answering(http.StatusRequestEntityTooLarge))
+			way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Overflow: overflow})
+			must(t, w.Suspend(t.Context(), way, true))
+			w.publish(t, tp, "x")
+			w.reaches(t, way, "it waits in the log", func(s webhook.Status) bool { return s.Pending == 1 })
+			w.holds(t, way, 256<<20)
+			must(t, w.Suspend(t.Context(), way, false))
+			w.reaches(t, way, "it has failed", func(s webhook.Status) bool { return s.Dead == 1 && s.Pending == 0 })
+			if s := w.status(t, way); s.Attempts != 1 || rc.count() != 1 {
+				t.Errorf("%s: %+v", overflow, s)
+			}
+		}
 	})
 }

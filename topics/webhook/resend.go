@@ -23,6 +23,7 @@ var ErrDeliveryNotFound = &errs.Error{Kind: errs.NotFound, Code: "delivery_not_f
 // says which; nil is all. The number that is returned is where to go on, and 0 at the end.
 func (s *Store) Attempts(ctx context.Context, w topics.Way, before int64, limit int, wanted func(*Attempt) bool) ([]Attempt, int64, error) {
 	out := []Attempt{}
+	oldest := s.clock.Now().Add(-topics.Hold - 24*time.Hour) // nobody has looked at a webhook since one of these
 	for {
 		list, err := s.call(ctx, attemptsScript, identity{w.Tenant, w.UID}, before, callEntries)
 		if err != nil {
@@ -34,6 +35,9 @@ func (s *Store) Attempts(ctx context.Context, w topics.Way, before int64, limit 
 		for i := 1; i+1 < len(list); i += 2 {
 			var a Attempt
 			err := json.Unmarshal([]byte(engine.Text(list, i+1)), &a) // one that is damaged is left out
+			if err == nil && a.At.Before(oldest) {
+				return out, 0, nil
+			}
 			if a.Number = engine.Number(list, i); err != nil || wanted != nil && !wanted(&a) {
 				before = a.Number
 				continue

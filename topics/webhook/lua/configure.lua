@@ -59,7 +59,9 @@ if q.refusal then
   tell(ARGV[6])
   return { 'ok', num(next) }
 end
-if q.v >= tonumber(ARGV[3]) then return { 'ok', '-1' } end
+-- An older server that came first has left out what it does not know.
+local known = q.mr == tonumber(ARGV[14]) and q.op == tonumber(ARGV[15])
+if q.v > tonumber(ARGV[3]) or q.v == tonumber(ARGV[3]) and known then return { 'ok', '-1' } end
 redis.call('HSET', HEAD, 'v', ARGV[3], 'set', ARGV[4])
 if ARGV[13] == '1' then redis.call('HSET', HEAD, 'sec', ARGV[5]) end
 set(q, 'cv', q.cv + 1)

@@ -60,7 +60,7 @@ for i = 14, #ARGV, 11 do
     end
     if verdict ~= 'free' and message == '' then message = ARGV[i + 8] end
     local full = (verdict == 'retry' or verdict == 'dead') and not fits(q, #message - had)
-    if full and (q.lt ~= 0 or q.op ~= 0) then
+    if full and (q.lt ~= 0 or q.op ~= 0 and verdict == 'retry') then
       -- Nothing may get lost on its way to the dead-letter queue, nor where there is room for what is refused or when the oldest have
       -- gone: the topic's log keeps it until then.
       redis.call('ZREM', SENDING, id)

@@ -1,11 +1,12 @@
 -- Copies messages out of the topic's log into a webhook's own store. What cannot be kept has failed, of a group when its turn comes.
 -- ARGV[3+] per entry three, at most 100: entry; message, or "" where the log has none; why it has none: "not_retained" or "damaged"
--- Returns: "ok", sequence number up to which the log need not keep anything; or "absent"
+-- Returns: "ok", sequence number up to which the log need not keep anything, how many the log no longer has to keep; or "absent"
 -- Flags: none
 -- Again: what was copied is not in the log's care any more.
 --- @include "lib/full"
 local q = open_hook()
 if q.refusal then return q.refusal end
+local before = redis.call('ZCARD', FRESH)
 local function lose_message(id, attempts, first, why, had)
   local group = string.sub(id, 15)
   if redis.call('ZSCORE', SENDING, id) then return end
@@ -35,4 +36,4 @@ for i = 3, #ARGV, 3 do
   end
 end
 close_hook(q)
-return { 'ok', num(mark_of(q)) }
+return { 'ok', num(mark_of(q)), num(before - redis.call('ZCARD', FRESH)) }

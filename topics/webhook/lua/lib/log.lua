@@ -50,6 +50,7 @@ end
 
 -- Forgets attempts that have been kept for long enough, to the day.
 local function age_log(q)
+  if q.lo == 0 and q.lf == 0 and q.ln > 0 then set(q, 'lo', q.now) end -- older servers have noted all of them
   if q.lo == 0 or q.lo + HOLD > q.now then return end
   for _, key in ipairs({ DELIVERED, UNDELIVERED }) do redis.call('ZREMRANGEBYSCORE', key, '-inf', num(q.time - HOLD)) end
   local first = math.max(q.lf, q.ln - LOGGED + 1, 1)
