@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -96,7 +97,10 @@ func (a *API) tailLog(c echo.Context) error {
 		return err
 	}
 	defer t.follower.Close()
-	t.latest = !t.follower.Resumed()
+	if !t.follower.Resumed() { // before the answer begins: what comes from then on is new
+		t.first = t.take()
+		t.first = t.first[max(0, len(t.first)-t.limit):]
+	}
 	// Not a line of the log for each line that is shown: there is one for the request, and one here, when it is over.
 	err = a.follow(c, t.follower.Changed(), t.show)
 	a.Logger.Debug("a tail of the log has ended", "error", err)
@@ -107,10 +111,10 @@ func (a *API) tailLog(c echo.Context) error {
 type logTail struct {
 	follower *logtail.Follower
 	level    slog.Level
-	text     string // in lower case
-	limit    int    // of the lines that are there already
-	latest   bool   // they were not shown yet
-	skipped  int64  // since the last line that was shown
+	text     string         // in lower case
+	limit    int            // of the lines that are there already
+	first    []logtail.Line // of these, as long as they were not shown
+	skipped  int64          // since the last line that was shown
 }
 
 // logTailOf returns what is asked for, and behind which line.
@@ -148,20 +152,17 @@ func logTailOf(c echo.Context) (t *logTail, cursor string, err error) {
 	return t, q.text("cursor"), nil
 }
 
+// take returns the lines that match of those that have come.
+func (t *logTail) take() []logtail.Line {
+	lines, gone := t.follower.Take()
+	t.skipped += gone
+	return slices.DeleteFunc(lines, func(l logtail.Line) bool { return !t.matches(&l) })
+}
+
 // show writes the lines that match.
 func (t *logTail) show(s *stream) error {
-	lines, gone := t.follower.Take()
-	matching := lines[:0]
-	for i := range lines {
-		if t.matches(&lines[i]) {
-			matching = append(matching, lines[i])
-		}
-	}
-	if t.latest {
-		matching = matching[max(0, len(matching)-t.limit):]
-		t.latest = false
-	}
-	t.skipped += gone
+	matching := append(t.first, t.take()...)
+	t.first = nil
 	for i := range matching {
 		l := &matching[i]
 		text, err := marshal(LogLine{Time: instant(l.Time), Level: levelName(l.Level), Message: l.Message, Fields: l.Fields, Truncated: l.Cut,

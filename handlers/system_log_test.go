@@ -269,3 +269,17 @@ func TestASlowReaderOfTheLogIsToldWhatItMissed(t *testing.T) {
 	}
 	<-over
 }
+
+// What is logged when the answer has begun is new, also where nobody has looked at the log yet.
+func TestNothingIsMissedBetweenTheAnswerAndTheFirstLook(t *testing.T) {
+	t.Parallel()
+	h := newAPITest(t)
+	for i := range 100 {
+		s := h.tailLog("?limit=0")
+		h.logs("info", fmt.Sprint("new", i))
+		if got := s.line().Message; got != fmt.Sprint("new", i) {
+			t.Fatalf("stream %d begins with %q", i, got)
+		}
+		s.hang()
+	}
+}
