@@ -211,8 +211,8 @@ func (s *Store) Fetch(ctx context.Context, t tenants.ID, topicUID string, sequen
 const maxFreed = 100
 
 // Release says up to which sequence number a topic's log need not keep anything for webhooks, by the uids of their
-// subscriptions, and frees what nobody needs; more says that something of that is left. It is a saving of memory only: Deliver says
-// the same.
+// subscriptions, and frees what nobody needs; more says that something of that is left, or that a webhook was quicker than what is
+// noted of its subscription: it is to be called again. It is a saving of memory only: Deliver says the same.
 func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID string, marks map[string]int64) (more bool, err error) {
 	err = s.with(ctx, t, topicName, func(tp *topic) error {
 		if tp.uid != topicUID {
@@ -222,6 +222,7 @@ func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID s
 		for uid, mark := range marks {
 			args = append(args, uid, mark)
 		}
+		early := false
 		for range maxFreed {
 			reply, err := s.engine.Do(ctx, markScript, tp.keys, args...)
 			if err != nil {
@@ -231,11 +232,13 @@ func (s *Store) Release(ctx context.Context, t tenants.ID, topicName, topicUID s
 			if err != nil {
 				return err
 			}
+			early = early || engine.Text(list, 2) == "1"
 			if more = engine.Number(list, 1) == callMessages; !more {
-				return nil
+				break
 			}
 			args = args[:2]
 		}
+		more = more || early
 		return nil
 	})
 	return more, err

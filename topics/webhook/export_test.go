@@ -85,6 +85,22 @@ func (s *Store) Idle() bool {
 	return p.working == 0 && p.unnoted == 0
 }
 
+// Through tells a webhook's topic that the log is not needed up to a sequence number, as the end of a delivery does.
+func (s *Store) Through(w topics.Way, mark int64) {
+	p := s.pusher
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.marks.note(s, p.hooks[identity{w.Tenant, w.UID}], mark)
+}
+
+// Telling reports whether topics are to be told what webhooks do not need any more.
+func (s *Store) Telling() bool {
+	p := s.pusher
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.marks.armed
+}
+
 // Unnoted returns how many results wait for a turn in which they are noted.
 func (s *Store) Unnoted() int {
 	s.pusher.mu.Lock()

@@ -172,6 +172,31 @@ func TestG14_TheLogKeepsWhatWebhooksPointToWhileMoreCannotBeBrought(t *testing.T
 	})
 }
 
+// A webhook may have sent everything before its topic has noted that it was brought. It says so until the topic has.
+func TestTheLogIsFreeAlsoWhereAWebhookWasQuickerThanItsTopic(t *testing.T) {
+	engines(t, func(t *testing.T, w *world) {
+		tp := w.topic(t, "", topics.Settings{})
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: newReceiver(t, nil).URL})
+		w.publish(t, tp, "first")
+		w.slowly(t, "the log is free", func() bool { return w.kept(t, tp) == 0 })
+		// A subscription that is paused is as far as one whose progress is not noted yet.
+		_, err := w.topics.PauseSubscription(t.Context(), w.tenant, tp, "a")
+		must(t, err)
+		w.Through(way, w.publish(t, tp, "second")[0].Sequence)
+		for range 3 {
+			w.clock.Advance(time.Second)
+			until(t, "it is to be told again", w.Telling)
+		}
+		if n := w.kept(t, tp); n != 1 {
+			t.Errorf("the log keeps %d messages, want what was not brought yet", n)
+		}
+		_, err = w.topics.ResumeSubscription(t.Context(), w.tenant, tp, "a")
+		must(t, err)
+		w.slowly(t, "the log is free again", func() bool { return w.kept(t, tp) == 0 })
+		w.slowly(t, "nothing is left to be told", func() bool { return !w.Telling() })
+	})
+}
+
 // The log of attempts has so much of each answer, and no more than so much of all: then the oldest attempts make room.
 func TestTheLogOfAttemptsIsBounded(t *testing.T) {
 	engines(t, func(t *testing.T, w *world) {

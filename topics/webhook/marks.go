@@ -29,8 +29,7 @@ func (m *marks) note(s *Store, h *hook, mark int64) {
 	m.of(s, topicOf{h.id.tenant, h.config.settings.Topic, h.config.settings.TopicUID})[h.id.uid] = mark
 }
 
-// of returns the marks that a topic is told of next, which may be none: then it lets go of more of what it knows already. It is called
-// with the pusher locked.
+// of returns the marks that a topic is told of next. It is called with the pusher locked.
 func (m *marks) of(s *Store, topic topicOf) map[string]int64 {
 	if m.gathered == nil {
 		m.gathered = map[topicOf]map[string]int64{}
@@ -57,7 +56,10 @@ func (p *pusher) tellTopics() {
 		}
 		if more, _ := p.store.topics.Release(p.store.life, of.tenant, of.name, of.uid, list); more {
 			p.mu.Lock()
-			p.marks.of(p.store, of)
+			again := p.marks.of(p.store, of)
+			for uid, mark := range list {
+				again[uid] = max(again[uid], mark)
+			}
 			p.mu.Unlock()
 		}
 	}
