@@ -19,7 +19,10 @@ func (s *Store) Parked(t tenants.ID, queue string) int {
 	if !ok {
 		return 0
 	}
-	return int(v.(*desk).waiters.count.Load())
+	w := &v.(*desk).waiters
+	w.mu.Lock() // whoever is counted has its timers set
+	defer w.mu.Unlock()
+	return int(w.count.Load())
 }
 
 // Keys returns the keys of a queue by their letters; see lua/lib/queue.lua.

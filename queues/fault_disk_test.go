@@ -74,8 +74,8 @@ func TestG1c_StalledDisk(t *testing.T) {
 		for stalled := time.Now(); time.Since(stalled) < 1500*time.Millisecond; {
 			time.Sleep(50 * time.Millisecond)
 		}
-		s.Kill9()
 		crash := time.Now()
+		s.Kill9()
 		disk.Set(0)
 		s.Restart()
 		tr.flows(t, 100)

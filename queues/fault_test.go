@@ -339,7 +339,7 @@ func TestG1f_MemoryFull(t *testing.T) {
 	const producers, consumers, refusals = 20, 4, 200
 	s := redistest.Start(t, redistest.Options{MaxMemory: "8mb"})
 	b := bare(t, engine.Options{URL: s.URL()}, nil)
-	q, doomed := b.queue(t, nil), b.queue(t, nil)
+	q, doomed := b.queue(t, func(s *queues.Settings) { s.VisibilityTimeout = time.Hour }), b.queue(t, nil)
 	body := []byte(strings.Repeat("x", 2000))
 
 	// Something in every state is there before memory runs out.

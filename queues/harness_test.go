@@ -96,6 +96,7 @@ func (b *bench) open(tb testing.TB, opt engine.Options, c clock.Clock) {
 		cancel()
 		<-done
 	})
+	until(tb, b.Hearing) // what is not heard is looked for by a clock that stands still
 }
 
 // queue makes a queue and returns its name.

@@ -176,13 +176,11 @@ func TestForwardingBetweenShards(t *testing.T) {
 				}
 			}
 		}
-		until(t, func() bool {
+		until(t, func() bool { // what has arrived is noted after that
 			b.Carry(t, b.tenant, from)
-			return b.counts(t, to)[0] == 3*each
+			st, err := b.Stats(t.Context(), b.tenant, from)
+			return err == nil && st.Moving == each && b.counts(t, to)[0] == 3*each
 		})
-		if st, err := b.Stats(t.Context(), b.tenant, from); err != nil || st.Moving != each {
-			t.Errorf("%+v, %v; want %d on their way", st, err, each)
-		}
 		b.healthy(t, to)
 		got := map[string]int{}
 		until(t, func() bool {

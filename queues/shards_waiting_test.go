@@ -44,7 +44,7 @@ func TestAWordComesFromEachShard(t *testing.T) {
 				case came := <-got:
 					came.want(t, "late")
 					return
-				case <-time.After(100 * time.Millisecond):
+				case <-time.After(500 * time.Millisecond):
 				}
 			}
 			t.Fatal("the message did not come when it was due")

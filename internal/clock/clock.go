@@ -81,6 +81,13 @@ func (c *Fake) Set(now time.Time) {
 	}
 }
 
+// Timers returns how many timers wait for their time.
+func (c *Fake) Timers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers)
+}
+
 func (t *fakeTimer) Stop() bool {
 	t.clock.mu.Lock()
 	defer t.clock.mu.Unlock()
