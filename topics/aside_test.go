@@ -89,6 +89,7 @@ func TestADamagedMessageStopsNoOther(t *testing.T) {
 				t.Errorf("%s: %+v, last error %+v", name, s, s.LastError)
 			}
 		}
+		until(t, "they are counted", func() bool { return second.SetAside() >= 9 }) // after Redis has it
 		if n := second.SetAside(); n != 9 {
 			t.Errorf("%d were counted, want 9", n)
 		}

@@ -103,6 +103,9 @@ func TestG13_AForwardingFIFOTopicKeepsTheOrderOfEachGroup(t *testing.T) {
 		on, aside := w.forward(t, from, middle), w.forward(t, middle, standard)
 		q := w.collected(t, middle, ".fifo")
 		other := w.another(t)
+		for _, server := range []*world{w, other} { // either may carry, and hears of what the other one publishes
+			server.listen(t)
+		}
 		want := map[string][]string{}
 		var ids []string
 		for i := range 60 {

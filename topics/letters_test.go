@@ -126,8 +126,10 @@ func TestADeadLetterQueueThatTakesNothing(t *testing.T) {
 			t.Errorf("the last error is %+v", e)
 		}
 		w.wantBodies(t, dead, []string{long + "1"})
-		w.clock.Advance(time.Minute)
-		w.settled(t, tp, "s")
+		until(t, "it has got all", func() bool {
+			w.clock.Advance(time.Second)
+			return w.subscription(t, tp, "s").Lag == 0
+		})
 		w.wantBodies(t, dead, []string{long + "2"})
 		w.wantBodies(t, q, []string{"a"})
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluicemq/sluice/internal/tasks"
@@ -57,10 +58,9 @@ func TestWhatACrashLeavesOfARotationIsFinished(t *testing.T) {
 				if got := h.secrets(); len(h.known) != 3 || len(got) != 1 || got[0] != "" {
 					t.Fatalf("%d webhooks sign with %q", len(h.known), got)
 				}
-				crashed := false
+				var crashed atomic.Bool
 				w.SetStep(func(done string) error {
-					if done == step && !crashed {
-						crashed = true
+					if done == step && crashed.CompareAndSwap(false, true) {
 						return errCrash
 					}
 					return nil

@@ -239,10 +239,9 @@ func TestWhatACrashLeavesOfAPatternIsFinished(t *testing.T) {
 			engines(t, func(t *testing.T, w *world) {
 				w.topicNamed(t, "a.x", topics.Settings{})
 				q := w.queue(t, "", nil)
-				crashed := false
+				var crashed atomic.Bool
 				w.SetStep(func(done string) error {
-					if done == step && !crashed {
-						crashed = true
+					if done == step && crashed.CompareAndSwap(false, true) {
 						return errCrash
 					}
 					return nil
@@ -298,7 +297,7 @@ func TestWhatACrashLeavesOfAPatternIsFinished(t *testing.T) {
 				if got := w.sources(t, q); len(got) != 0 {
 					t.Errorf("the queue remembers %q", got)
 				}
-				if !crashed {
+				if !crashed.Load() {
 					t.Errorf("no server came to the step")
 				}
 			})

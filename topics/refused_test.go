@@ -277,6 +277,7 @@ func TestWhatIsForwardedWaitsForAFullSubscription(t *testing.T) {
 		if diff := cmp.Diff(append(published, "by a queue", "by a topic"), got); diff != "" {
 			t.Errorf("what came (-want +got):\n%s", diff)
 		}
+		w.settled(t, from, name)
 		if s := w.subscription(t, from, name); s.Delivered != 1 || s.Dropped+s.Failed != 0 {
 			t.Errorf("the subscription of the other topic: %+v", s)
 		}

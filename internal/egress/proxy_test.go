@@ -140,10 +140,7 @@ func TestWhatAProxyAnswersIsToldInWords(t *testing.T) {
 		t.Errorf("the log says %s", text)
 	}
 	// Nobody listens there.
-	gone := listen(t, "127.0.0.1", 0)
-	address := gone.Addr().String()
-	gone.Close()
-	_, err := client(t, func(c *egress.Config) { c.Proxy.Host = address }).Do(t.Context(), post(s.URL, "x"))
+	_, err := client(t, func(c *egress.Config) { c.Proxy.Host = "127.0.0.1:1" }).Do(t.Context(), post(s.URL, "x"))
 	wantKind(t, "no proxy", err, egress.ProxyFailed)
 	// It does not answer: the time of the request ends, or the caller gives up.
 	silent := client(t, func(c *egress.Config) { c.Proxy.Host = listen(t, "127.0.0.1", 0).Addr().String() })

@@ -60,7 +60,7 @@ func TestThePartsOfARequestAreTimed(t *testing.T) {
 	if err := ask(host+"/", 10*time.Second); err != nil || parts(t, timing) != "first byte " {
 		t.Errorf("the second one on the connection: %s, %v", parts(t, timing), err)
 	}
-	if err := ask(host+"/hangs", time.Second); egress.KindOf(err) != egress.Timeout || parts(t, timing) != "first byte " || *timing.FirstByte < 500*time.Millisecond {
+	if err := ask(host+"/hangs", 3*time.Second); egress.KindOf(err) != egress.Timeout || parts(t, timing) != "first byte " || *timing.FirstByte < 500*time.Millisecond {
 		t.Errorf("one that is not answered: %s, %v", parts(t, timing), err)
 	}
 	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
@@ -77,7 +77,7 @@ func TestThePartsOfARequestAreTimed(t *testing.T) {
 			go func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn); conn.Close() }(conn)
 		}
 	}()
-	if err := ask(fmt.Sprintf("https://%s/", mute.Addr()), time.Second); err == nil || parts(t, timing) != "connect tls " || *timing.TLS < 500*time.Millisecond {
+	if err := ask(fmt.Sprintf("https://%s/", mute.Addr()), 3*time.Second); err == nil || parts(t, timing) != "connect tls " || *timing.TLS < 500*time.Millisecond {
 		t.Errorf("where nobody speaks TLS: %s, %v", parts(t, timing), err)
 	}
 }

@@ -50,7 +50,7 @@ func TestA5_AMessageIsNeverSentTwiceAtTheSameTime(t *testing.T) {
 			hanging--
 			mu.Unlock()
 		})
-		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Timeout: webhook.MaxTimeout})
 		w.publish(t, tp, numbered(10)...)
 		for w.status(t, way).Delivered < 10 {
 			w.slowly(t, "some are being sent", func() bool {

@@ -27,15 +27,15 @@ func TestA2_ATenantWithMuchToSendLeavesRoomForAnother(t *testing.T) {
 		for i := range hosts * each { // the window of a webhook lets each have two attempts at first
 			w.hook(t, noisy, fmt.Sprint("h", i), webhook.Endpoint{URL: crowd[i%hosts].URL, Timeout: webhook.MaxTimeout})
 		}
-		w.publish(t, noisy, numbered(10)...)
-		until(t, "the noisy tenant has all that it may have", func() bool { return w.Outcomes().Sending >= webhook.Slots/2 })
-
+		loud := *w
 		w.tenant = w.newTenant(t)
 		tp, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, nil)
 		var ways []topics.Way
 		for i := range quiet {
 			ways = append(ways, w.hook(t, tp, fmt.Sprint("q", i), webhook.Endpoint{URL: rc.URL}))
 		}
+		loud.publish(t, noisy, numbered(10)...)
+		until(t, "the noisy tenant has all that it may have", func() bool { return w.Outcomes().Sending >= webhook.Slots/2 })
 		w.publish(t, tp, numbered(5)...)
 		for _, way := range ways {
 			w.reaches(t, way, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 5 && s.Attempts == 5 })
@@ -181,11 +181,10 @@ func TestWhatIsTriedAgainLeavesRoomForWhatIsNot(t *testing.T) {
 		for _, rc := range crowd {
 			rc.set(func(received, http.ResponseWriter) { <-release })
 		}
-		w.clock.Advance(2 * time.Minute)
-		until(t, "those that are tried again have all that they may have", func() bool { return w.Outcomes().Sending == webhook.Slots/4 && w.Idle() })
-
 		tp, rc := w.topic(t, "", topics.Settings{}), newReceiver(t, nil)
 		fresh := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL})
+		w.clock.Advance(2 * time.Minute)
+		until(t, "those that are tried again have all that they may have", func() bool { return w.Outcomes().Sending == webhook.Slots/4 && w.Idle() })
 		w.publish(t, tp, numbered(20)...)
 		w.reaches(t, fresh, "all is delivered", func(s webhook.Status) bool { return s.Delivered == 20 && s.Attempts == 20 })
 		until(t, "all is noted", w.Idle)

@@ -113,7 +113,7 @@ func TestA19_GroupsKeepTheirOrderUnderFailures(t *testing.T) {
 		tp := w.topic(t, ".fifo", topics.Settings{})
 		rc := newGroups(t)
 		rc.refused = func(body string) bool { return fate(body, 7) == 0 }
-		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Timeout: webhook.MinTimeout, MaxInFlight: 64, Retries: []time.Duration{time.Second, time.Second, time.Second}})
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, MaxInFlight: 64, Retries: []time.Duration{time.Second, time.Second, time.Second}})
 		want, total, skipped := map[string][]string{}, 0, 0
 		for round := range len(servers) {
 			for i := range each {

@@ -188,7 +188,7 @@ func TestWhatFailedMakesRoomFirst(t *testing.T) {
 			}
 		})
 		defer close(hold)
-		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Overflow: webhook.DropOldest})
+		way := w.hook(t, tp, "a", webhook.Endpoint{URL: rc.URL, Overflow: webhook.DropOldest, Timeout: webhook.MaxTimeout})
 		w.publish(t, tp, "bad")
 		w.reaches(t, way, "it failed", func(s webhook.Status) bool { return s.Dead == 1 })
 		w.publish(t, tp, "slow")
@@ -330,7 +330,7 @@ func TestA24_AFullWebhookHasPublishesRefused(t *testing.T) {
 				}
 				must(t, w.Suspend(t.Context(), way, false))
 				room()
-				w.forward(t, time.Hour, "all that was acknowledged has come", func() bool { return w.status(t, way).Delivered == int64(len(want)) })
+				w.slowly(t, "all that was acknowledged has come", func() bool { return w.status(t, way).Delivered == int64(len(want)) })
 				w.forward(t, time.Hour, "publishes are taken", func() bool { return publish(other) == nil })
 				w.reaches(t, way, "the last one comes", func(s webhook.Status) bool { return s.Delivered == int64(len(want)) && s.Pending == 0 })
 				if got := rc.bodies(); test.suffix != "" && !slices.Equal(got, want) {

@@ -108,6 +108,7 @@ func TestAReplayOfWhatIsMissingBringsTheGapsAndNothingElse(t *testing.T) {
 		}
 		second.forward(t, time.Minute, "all is delivered", func() bool { return second.status(t, way).Delivered == 6 })
 		wantBodies(t, rc.bodies(), "a0", "b0", "b1", "c0", "c1", "d0")
+		second.forward(t, time.Minute, "the webhook beside it has all", func() bool { return second.status(t, other).Delivered == 6 })
 		if s := second.status(t, other); s.Delivered != 6 || len(s.Gaps) != 0 {
 			t.Errorf("the webhook beside it: %+v", s)
 		}

@@ -57,6 +57,7 @@ func TestAPairOfKeysSigns(t *testing.T) {
 			t.Helper()
 			w.publish(t, tp, "x\n\xff")
 			rc.comes(t, n)
+			w.reaches(t, way, "it is noted", func(s webhook.Status) bool { return s.Pending == 0 })
 			return rc.got()[n-1]
 		}
 		if r := last(1); !verifiedBy(t, pair[0].PublicKey, r) || !verified(t, old[0].Secret, r) {

@@ -62,6 +62,7 @@ func TestSignaturesAreThoseOfStandardWebhooks(t *testing.T) {
 			if !verified(t, second[0].Secret, r) || verified(t, first[0].Secret, r) != overlap {
 				t.Errorf("overlap %v: %v", overlap, r.header)
 			}
+			w.reaches(t, way, "it is noted", func(s webhook.Status) bool { return s.Pending == 0 })
 			w.clock.Advance(2 * time.Hour)
 		}
 		// Without an overlap the old ones end at once.

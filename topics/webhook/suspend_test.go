@@ -102,7 +102,7 @@ func TestEveryServerStopsSendingForASuspendedTenant(t *testing.T) {
 			t.Errorf("%d requests while it is suspended", n-len(ways))
 		}
 		w.suspend(t, "")
-		w.forward(t, 30*time.Second, "all is delivered", func() bool { return rc.count() == 2*len(ways) })
+		w.slowly(t, "all is delivered", func() bool { return rc.count() == 2*len(ways) })
 	})
 }
 
@@ -129,7 +129,7 @@ func TestWhatWaitedLeavesWhenASuspensionEndsByItself(t *testing.T) {
 			t.Fatalf("%d requests before the end, %v before it", n, end.Sub(w.clock.Now()))
 		}
 		w.clock.Advance(end.Sub(w.clock.Now()))
-		w.forward(t, 30*time.Second, "all is delivered", func() bool { return rc.count() == len(ways) })
+		w.slowly(t, "all is delivered", func() bool { return rc.count() == len(ways) })
 		for _, way := range ways {
 			w.reaches(t, way, "no attempt was lost", func(s webhook.Status) bool { return s.Delivered == 1 && s.Attempts == 1 })
 		}
