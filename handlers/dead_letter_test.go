@@ -60,9 +60,12 @@ func TestDeadLettersOverREST(t *testing.T) {
 	if len(page.Data) != 1 || page.Data[0].Body != "one" || page.Data[0].Origin.Reason != "rejected" {
 		t.Errorf("found %+v", page.Data)
 	}
-	h.do("GET", path, "").is(200).into(&q)
-	if q.Totals.DeadLettered != 3 || q.Counts.Moving != 0 {
-		t.Errorf("totals %+v, counts %+v; want 3 dead letters, none on its way", q.Totals, q.Counts)
+	until(t, "the queue knows that they have arrived", func() bool {
+		h.do("GET", path, "").is(200).into(&q)
+		return q.Counts.Moving == 0
+	})
+	if q.Totals.DeadLettered != 3 {
+		t.Errorf("totals %+v, want 3 dead letters", q.Totals)
 	}
 
 	for body, where := range map[string]string{

@@ -30,7 +30,7 @@ func TestBrokenHTTPIsRefusedAndStoresNothing(t *testing.T) {
 	t.Parallel()
 	h := newAPITest(t)
 	path := h.queue("")
-	patient, hasty := h.wire(time.Minute), h.wire(200*time.Millisecond)
+	patient, hasty := h.wire(time.Minute), h.wire(time.Second)
 	key := "Authorization: Bearer " + h.key + "\r\n"
 	post := "POST " + path + "/messages HTTP/1.1\r\nHost: x\r\n" + key
 	chunked := post + "Transfer-Encoding: chunked\r\n\r\n"

@@ -38,6 +38,7 @@ func TestPurgeByAge(t *testing.T) {
 		h.sendText(path, "old")
 	}
 	h.do("POST", path+"/messages?delay=86400", "old, later").is(201)
+	h.json("PATCH", path, `{"visibility_timeout":43200}`).is(200) // the clock goes on until the work is done
 	held := h.receive(path, 10)
 	h.clock.Advance(10 * time.Second)
 	h.sendText(path, "new")

@@ -378,6 +378,10 @@ func TestDeliveriesAreListedAndResent(t *testing.T) {
 	if e.heads[0].Get("Webhook-Id") != sent.ID || e.heads[2].Get("Webhook-Id") != sent.ID {
 		t.Errorf("ids %q and %q", e.heads[0].Get("Webhook-Id"), e.heads[2].Get("Webhook-Id"))
 	}
+	until(h, "that is noted too", func() bool {
+		h.do("GET", one+"/deliveries?status=delivered", "").is(200).into(&page)
+		return len(page.Data) == 2
+	})
 	var test handlers.Delivery
 	h.do("POST", one+"/test", "").is(200).into(&test)
 	if test.Status != "test" || test.Error != nil || *test.ResponseStatus != 200 || !strings.Contains(e.got()[3], `"type":"sluice.test"`) {

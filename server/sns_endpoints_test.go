@@ -64,7 +64,9 @@ func TestN49_ReceiversOfSNSVerifyWhatIsSent(t *testing.T) {
 		t.Helper()
 		return servertest.New(t, append(options, servertest.WithRedis(redis.URL()), reaching, quiet)...)
 	}
-	front := begin(certificate.use)
+	address := fmt.Sprint("127.0.0.1:", servertest.FreePort(t)) // which is there for it again when it is started again
+	at := func(c *server.Config) { c.Listen = address }
+	front := begin(certificate.use, at)
 	back := begin(func(c *server.Config) { c.PublicURL = mustURL(t, front.URL()) })
 	host := strings.TrimPrefix(front.URL(), "https://")
 	port, other := servertest.FreePort(t), servertest.FreePort(t)
@@ -130,8 +132,7 @@ func TestN49_ReceiversOfSNSVerifyWhatIsSent(t *testing.T) {
 	}
 	redis.Kill9()
 	redis.Restart()
-	address := strings.TrimPrefix(front.URL(), "https://")
-	begin(certificate.use, func(c *server.Config) { c.Listen = address })
+	begin(certificate.use, at)
 	again := begin(func(c *server.Config) { c.PublicURL = mustURL(t, "https://"+address) })
 	publish(snsClient(t, again, key), "after")
 	if strings.Contains(out.String(), "refused") {

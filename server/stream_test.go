@@ -211,18 +211,18 @@ func TestTheMessagesOfAKilledServersStreamComeBack(t *testing.T) {
 	queue := newQueue(t, p.URL, p.Key, "")
 	path := "/v1/queues/" + queue
 	must(t, http.StatusCreated, nil, http.MethodPost, p.URL+path+"/messages", p.Key, "m")
-	first, _ := openStream(t, http.MethodPost, p.URL+path+"/consume?visibility_timeout=3", p.Key)
+	first, _ := openStream(t, http.MethodPost, p.URL+path+"/consume?visibility_timeout=6", p.Key)
 	m := awaitItem(t, first, patience)
 	second, _ := openStream(t, http.MethodPost, other.URL()+path+"/consume", other.Key)
 	// Longer than the lease: the stream keeps it, and nobody else gets the message.
 	select {
 	case s := <-second:
 		t.Fatalf("a second consumer got %+v", s)
-	case <-time.After(5 * time.Second):
+	case <-time.After(8 * time.Second):
 	}
 	p.Kill9()
 	killed := time.Now()
-	again := awaitItem(t, second, 4*time.Second)
+	again := awaitItem(t, second, patience)
 	if again.ID != m.ID || again.ReceiveCount != 2 {
 		t.Errorf("got %+v, want %s, received twice", again, m.ID)
 	}

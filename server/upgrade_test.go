@@ -300,8 +300,8 @@ func TestG22_ARollingUpgradeFailsNothing(t *testing.T) {
 				if len(mine) != 5*swaps {
 					t.Errorf("after swap %d there are %d messages, want %d", swaps, len(mine), 5*swaps)
 				}
-				for name, want := range known { // a release may show more than the one before
-					if got, ok := set[name]; ok && name != "oldest_age" && !cmp.Equal(want, got) {
+				for name, want := range known { // a release may show more than the one before, and age and rates go on with time
+					if got, ok := set[name]; ok && name != "oldest_age" && name != "rates" && !cmp.Equal(want, got) {
 						t.Errorf("after swap %d: %s of the queue: got %v, the other server has %v", swaps, name, got, want)
 					}
 				}

@@ -84,7 +84,7 @@ func TestTheCallsOfAKeyAreThoseOfTwentyFourHours(t *testing.T) {
 func TestCallsWhoseAnswerIsLostCountOnce(t *testing.T) {
 	t.Parallel()
 	for _, opt := range []engine.Options{{URL: redistest.URL(t)}, {URL: redistest.Memory(t), Memory: true}} {
-		opt.Budget = 50 * time.Millisecond
+		opt.Budget = 500 * time.Millisecond
 		w := newWorld(t, opt)
 		acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
 		m := tenants.NewMeter(w.Store)

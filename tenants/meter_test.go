@@ -110,7 +110,7 @@ func TestUsageOfManyServersIsExact(t *testing.T) {
 func TestUsageWhoseAnswerIsLostCountsOnce(t *testing.T) {
 	t.Parallel()
 	for _, opt := range []engine.Options{{URL: redistest.URL(t)}, {URL: redistest.Memory(t), Memory: true}} {
-		opt.Budget = 50 * time.Millisecond
+		opt.Budget = 500 * time.Millisecond
 		w := newWorld(t, opt)
 		acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
 		m := tenants.NewMeter(w.Store)
@@ -135,7 +135,7 @@ func TestUsageWhoseAnswerIsLostCountsOnce(t *testing.T) {
 func TestUsageIsKeptByTheServerWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{})
-	w := newWorld(t, engine.Options{URL: server.URL(), Budget: 50 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: server.URL(), Budget: 500 * time.Millisecond})
 	acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
 	m := tenants.NewMeter(w.Store)
 	m.Add(acme.ID, tenants.KindQueue, "q", tenants.MetricSent, 1)
@@ -236,7 +236,7 @@ func TestUsageIsCountedForSoManyQueues(t *testing.T) {
 func TestUsageSaysWhenRedisIsAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{NoAOF: true})
-	w := newWorld(t, engine.Options{URL: server.URL(), Budget: 30 * time.Millisecond})
+	w := newWorld(t, engine.Options{URL: server.URL(), Budget: 500 * time.Millisecond})
 	acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
 	server.Kill9()
 	_, _, err := w.Usage(t.Context(), acme.ID, tenants.UsageQuery{Granularity: tenants.ByHour, To: w.clock.Now()}, 1, "")

@@ -79,7 +79,7 @@ func TestTroubleOfADayIsThatOfAllServers(t *testing.T) {
 func TestTroubleWhoseAnswerIsLostCountsOnce(t *testing.T) {
 	t.Parallel()
 	for _, opt := range []engine.Options{{URL: redistest.URL(t)}, {URL: redistest.Memory(t), Memory: true}} {
-		opt.Budget = 50 * time.Millisecond
+		opt.Budget = 500 * time.Millisecond
 		w := newWorld(t, opt)
 		acme := w.mustPut(t, w.name("acme"), tenants.Settings{})
 		m := tenants.NewMeter(w.Store)

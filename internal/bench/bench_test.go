@@ -18,14 +18,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// quick is a Config that makes each mode short.
+// quick is a Config that makes each mode short. It has patience for what is late, which takes no time where nothing is missing.
 func quick(fake *fakeSluice, modes ...string) Config {
 	return Config{
 		URL: fake.url, Key: fakeKey, Modes: modes, Connections: []int{3}, Batch: 4, Size: 64,
 		ServerPID: os.Getpid(), // looking for it costs more than the run
 		Duration:  40 * time.Millisecond, WarmUp: 10 * time.Millisecond, Messages: 500, Waiters: 20,
-		drainLimit: 100 * time.Millisecond, settlePause: time.Millisecond, grace: 300 * time.Millisecond, dryLimit: 200 * time.Millisecond,
+		drainLimit: 10 * time.Second, settlePause: time.Millisecond, grace: 10 * time.Second, dryLimit: 10 * time.Second,
 	}
+}
+
+// hasty gives up soon, for runs in which something stays missing or undone.
+func (c Config) hasty() Config {
+	c.drainLimit, c.grace, c.dryLimit = 100*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+	return c
 }
 
 func mustRun(t *testing.T, cfg Config) *Report {
@@ -45,7 +51,6 @@ func TestEveryModeAccountsForEveryMessage(t *testing.T) {
 			fake := startFake(t, faults{})
 			cfg := quick(fake, mode.Name)
 			cfg.RedisURL, cfg.OtherKey = startFakeRedis(t, fake), otherFakeKey
-			cfg.drainLimit = 10 * time.Second // which nothing takes, on an idle machine
 			report := mustRun(t, cfg)
 			if len(report.Results) != 1 {
 				t.Fatalf("got %d results, want 1", len(report.Results))
@@ -80,7 +85,7 @@ func TestEveryModeOfAWSAccountsForEveryMessage(t *testing.T) {
 			t.Parallel()
 			fake := startFake(t, faults{})
 			cfg := quick(fake, mode.Name)
-			cfg.Protocols, cfg.drainLimit = []string{AWS}, 10*time.Second
+			cfg.Protocols = []string{AWS}
 			r := mustRun(t, cfg).Results[0]
 			c := r.Check
 			stored, requests, queues := fake.seen()
@@ -116,6 +121,9 @@ func TestFaultsAreFoundByAWS(t *testing.T) {
 				t.Parallel()
 				cfg := quick(startFake(t, test.faults), mode)
 				cfg.Protocols = []string{AWS}
+				if name != "doubled" {
+					cfg = cfg.hasty()
+				}
 				if report := mustRun(t, cfg); report.OK || !test.found(report.Results[0]) {
 					t.Errorf("the fault was not found: OK %t, %+v", report.OK, report.Results[0])
 				}
@@ -228,6 +236,9 @@ func TestFaultsAreFound(t *testing.T) {
 				fake := startFake(t, kind.faults)
 				cfg := quick(fake, mode)
 				cfg.RedisURL = startFakeRedis(t, fake)
+				if kind.name != "doubled" {
+					cfg = cfg.hasty()
+				}
 				if mode == "latency" { // 200 a second
 					cfg.Duration = 200 * time.Millisecond
 				}
@@ -256,6 +267,9 @@ func TestFaultsOfTopicsAreFound(t *testing.T) {
 				fake := startFake(t, kind.faults)
 				cfg := quick(fake, mode)
 				cfg.Messages, cfg.OtherKey = 100, otherFakeKey
+				if name != "doubled" {
+					cfg = cfg.hasty()
+				}
 				report := mustRun(t, cfg)
 				if report.OK || !kind.found(report.Results[0].Check) {
 					t.Errorf("the fault was not found: OK %t, %+v", report.OK, report.Results[0])
@@ -293,7 +307,7 @@ func TestFailedAcksAreFound(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			fake := startFake(t, faults{refuseAckEvery: 10})
-			report := mustRun(t, quick(fake, mode))
+			report := mustRun(t, quick(fake, mode).hasty())
 			r := report.Results[0]
 			if report.OK || r.Errors[want] == 0 {
 				t.Errorf("errors: got %v, want some %q", r.Errors, want)

@@ -204,7 +204,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	// A server that never answers.
 	script := fakeServer(t, "Redis server v=7.0.15'; [ \"$1\" = --version ] || exec sleep 600; : '")
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err := embedded.Start(ctx, embedded.Options{DataDir: t.TempDir(), LookPath: onlyRedis(script)})
 	if !errors.Is(err, context.DeadlineExceeded) {

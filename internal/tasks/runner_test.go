@@ -245,7 +245,9 @@ func TestG11_TwoServersShareTheWork(t *testing.T) {
 			tenant := []string{"one", "two"}[i%2]
 			list = append(list, begun{tenant, servers[i%3%2].start(tenant, 100+i*37)})
 		}
-		until(t, "all tasks have ended", func() bool { return w.planned(t) == 0 })
+		until(t, "all tasks have ended", func() bool {
+			return w.planned(t) == 0 && servers[0].Counts()["pile"].Running+servers[1].Counts()["pile"].Running == 0
+		})
 		for i, b := range list {
 			servers[i%2].check(b.tenant, b.id, tasks.Succeeded, int64(100+i*37))
 			if _, err := servers[0].Get(t.Context(), map[string]string{"one": "two", "two": "one"}[b.tenant], b.id); !errors.Is(err, tasks.ErrNotFound) {
@@ -253,7 +255,7 @@ func TestG11_TwoServersShareTheWork(t *testing.T) {
 			}
 		}
 		for _, s := range servers {
-			if c := s.Counts()["pile"]; c.Running != 0 || c.Failures != 0 {
+			if c := s.Counts()["pile"]; c.Failures != 0 {
 				t.Errorf("counts in the end: %+v", c)
 			}
 		}
