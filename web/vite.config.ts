@@ -15,7 +15,7 @@ export default defineConfig({
         extends: true,
         // One server and one browser for all: the tests take tenants of their own. A page that a busy machine starves for half a
         // minute gets one more try, which the report shows.
-        test: { name: "browser", retry: 1, include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 120_000, hookTimeout: 120_000 },
+        test: { name: "browser", retry: 1, include: ["e2e/**/*.test.ts"], globalSetup: "e2e/setup.ts", testTimeout: 120_000, hookTimeout: 120_000, expect: { poll: { timeout: 30_000 } } },
       },
       { extends: true, test: { name: "pictures", include: ["e2e/pictures.ts"], globalSetup: "e2e/setup.ts", hookTimeout: 120_000 } },
       { extends: true, test: { name: "times", include: ["e2e/times.ts"], globalSetup: "e2e/setup.ts", hookTimeout: 120_000 } },

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { call, inBrowser, newPage, newTenant, openLive, signIn } from "./kit";
 
 inBrowser();
 
@@ -7,7 +7,7 @@ test("what somebody else changes shows without a reload", async () => {
   const { name, key } = await newTenant();
   const page = await newPage();
   await signIn(page, key);
-  await page.goto(`/console/t/${name}/keys`); // nobody asks for keys again and again
+  await openLive(page, `/console/t/${name}/keys`); // nobody asks for keys again and again
   await page.getByRole("table").getByText("first").first().waitFor();
   await call(key, "POST", "/v1/keys", { name: "from elsewhere", scopes: ["viewer"] });
   await page.getByText("from elsewhere").first().waitFor();
@@ -28,7 +28,7 @@ test("a tenant is not told of another one's changes", async () => {
     if (new URL(r.url()).pathname === "/v1/keys") asked.push(r.method());
   });
   await signIn(page, ours.key);
-  await page.goto(`/console/t/${ours.name}/keys`);
+  await openLive(page, `/console/t/${ours.name}/keys`);
   await page.getByRole("table").getByText("first").first().waitFor();
   const before = asked.length;
   await call(theirs.key, "POST", "/v1/keys", { name: "theirs", scopes: ["viewer"] });

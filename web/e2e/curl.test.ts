@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Locator, Page } from "playwright-core";
 import { expect, inject, test } from "vitest";
-import { behindPrefix, call, inBrowser, newPage, newTenant, paste, signIn, toClipboard } from "./kit";
+import { behindPrefix, call, clipboard, inBrowser, newPage, newTenant, paste, signIn } from "./kit";
 
 inBrowser();
 
@@ -17,12 +17,10 @@ async function copied(page: Page, button: Locator): Promise<string> {
   const popover = page.locator(".mantine-Popover-dropdown:has(pre)");
   const shown = await popover.locator("pre").innerText();
   await popover.getByRole("button", { name: "Copy", exact: true }).click();
-  await popover.getByRole("button", { name: "Copied" }).waitFor();
-  const text = await page.evaluate(() => navigator.clipboard.readText());
-  expect(text).toBe(shown);
+  await expect.poll(() => clipboard(page)).toBe(shown);
   await page.keyboard.press("Escape");
   await popover.waitFor({ state: "detached" });
-  return text;
+  return shown;
 }
 
 const asCurl = (at: Page | Locator) => at.getByRole("button", { name: "Show as curl" });
@@ -33,7 +31,7 @@ type Message = { id: string; body: string; body_encoding: string; content_type: 
 test("copy as curl that works: a queue is created, set, sent to, looked into, received from, redriven and deleted", async () => {
   const { name, key } = await newTenant();
   const queue = () => call<Queue>(key, "GET", "/v1/queues/orders");
-  const page = await newPage(toClipboard);
+  const page = await newPage();
   await signIn(page, key);
 
   await page.getByRole("button", { name: "Create a queue" }).first().click();
@@ -135,7 +133,7 @@ test("copy as curl that works: a receiver takes the request of a webhook's deliv
     const hook = "/v1/topics/orders.created/subscriptions/partner";
     await call(key, "PUT", "/v1/topics/orders.created");
     await call(key, "PUT", hook, { endpoint: `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/in?a[b]=1&c={d}`, retry_schedule: [], headers: { "X-Token": "it's secret" } });
-    const page = await newPage(toClipboard);
+    const page = await newPage();
     await signIn(page, key);
 
     // Published from the page's command, which also says of which type the body is.
@@ -180,7 +178,7 @@ test("copy as curl that works: for an operator who acts for a tenant, and below 
   const { name, key } = await newTenant();
   const proxy = await behindPrefix("/mq");
   try {
-    const page = await newPage({ ...toClipboard, baseURL: proxy.url });
+    const page = await newPage({ baseURL: proxy.url });
     await page.goto("/mq/");
     await page.getByLabel("Key", { exact: true }).fill(inject("operatorKey"));
     await page.getByRole("button", { name: "Sign in" }).click();
@@ -205,7 +203,7 @@ test("what a row does at once has its curl", async () => {
   await call(key, "PUT", "/v1/topics/events");
   await call(key, "PUT", "/v1/topics/events/subscriptions/billing", { queue: "orders" });
   await call(key, "PUT", "/v1/alarms/deep", { metric: "available", target: { queue: "orders" }, threshold: 5 });
-  const page = await newPage(toClipboard);
+  const page = await newPage();
   await signIn(page, key);
   const run = async (row: string, verb: string) => {
     await page.getByRole("button", { name: `As curl: ${row}` }).click();

@@ -37,6 +37,17 @@ export async function newPage(options: BrowserContextOptions = {}): Promise<Page
       sessionStorage.setItem("broken", JSON.stringify([...seen, `${e.violatedDirective}: ${e.blockedURI} ${e.sample}`]));
     });
   });
+  await context.addInitScript(() => {
+    // All pages of the browser share one clipboard, and files of tests run side by side: each page gets its own.
+    let kept = "";
+    if (navigator.clipboard)
+      Object.assign(navigator.clipboard, {
+        writeText: async (text: string) => {
+          kept = text;
+        },
+        readText: async () => kept,
+      });
+  });
   const page = await context.newPage();
   const faults: string[] = [];
   page.on("pageerror", (e) => faults.push(String(e)));
@@ -99,8 +110,15 @@ export async function paste(command: string, key: string, more: Record<string, s
   return out;
 }
 
-// toClipboard lets a page use the clipboard, as a reader allows it.
-export const toClipboard = { permissions: ["clipboard-read", "clipboard-write"] };
+// clipboard returns what a page has copied, "" for nothing.
+export const clipboard = (page: Page) => page.evaluate(() => navigator.clipboard.readText());
+
+// openLive opens a screen, and waits until it is told of what changes from now on.
+export async function openLive(page: Page, path: string) {
+  const told = page.waitForResponse((r) => new URL(r.url()).pathname.endsWith("/v1/events"));
+  await page.goto(path);
+  await told;
+}
 
 // signIn signs a page in as its user would, and waits for the first screen.
 export async function signIn(page: Page, key: string) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, paste, signIn, toClipboard } from "./kit";
+import { call, clipboard, inBrowser, newPage, newTenant, paste, signIn } from "./kit";
 
 inBrowser();
 
@@ -433,7 +433,7 @@ for (const name of ["orders", "orders.fifo"]) {
 test("a queue is paused with a reason, which everybody reads", async () => {
   const { name, key } = await newTenant();
   await call(key, "PUT", "/v1/queues/orders");
-  const page = await newPage(toClipboard);
+  const page = await newPage();
   await signIn(page, key);
   await page.goto(`/console/t/${name}/queues/orders/overview`);
   await page.getByRole("button", { name: "Pause with a reason…" }).click();
@@ -451,7 +451,8 @@ test("a queue is paused with a reason, which everybody reads", async () => {
 
   await page.getByRole("button", { name: "Resuming by curl" }).click();
   await page.getByRole("button", { name: "Copy", exact: true }).click();
-  await paste(await page.evaluate(() => navigator.clipboard.readText()), key);
+  await expect.poll(() => clipboard(page)).not.toBe("");
+  await paste(await clipboard(page), key);
   await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
   await page.getByText("the database moves").waitFor({ state: "detached" });
 });

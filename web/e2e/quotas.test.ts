@@ -1,5 +1,5 @@
 import { expect, inject, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { call, inBrowser, newPage, newTenant, openLive, signIn } from "./kit";
 
 inBrowser();
 
@@ -9,7 +9,7 @@ test("what there is stands beside what there may be", async () => {
   for (const q of ["a", "b", "c"]) await call(key, "PUT", `/v1/queues/${q}`);
   const page = await newPage();
   await signIn(page, key);
-  await page.goto(`/console/t/${name}/limits`);
+  await openLive(page, `/console/t/${name}/limits`);
   await page.getByText("3 of 4 · 75 %").waitFor();
   expect(await page.getByRole("progressbar", { name: "Queues: 75 % used" }).getAttribute("aria-valuenow")).toBe("75");
   await call(key, "PUT", "/v1/queues/d"); // by somebody else

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { call, inBrowser, newPage, newTenant, signIn, toClipboard } from "./kit";
+import { call, clipboard, inBrowser, newPage, newTenant, signIn } from "./kit";
 
 inBrowser();
 
@@ -10,7 +10,7 @@ test("what a redrive could not move is retried, and only that", async () => {
   // They came from no other queue, so there is none to which they could go back.
   await call(k, "POST", "/v1/queues/orders/messages/batch", { messages: ["a", "b"].map((body) => ({ body })) });
   const { id } = await call<{ id: string }>(k, "POST", "/v1/queues/orders/redrive", { max_rate: 100 });
-  const page = await newPage(toClipboard);
+  const page = await newPage();
   await signIn(page, k);
   await page.goto(`/console/t/${tenant.name}/tasks/${id}`);
   const errors = page.getByRole("table", { name: "Errors" });
@@ -19,8 +19,7 @@ test("what a redrive could not move is retried, and only that", async () => {
   await page.getByText("the key first").waitFor(); // who asked for it
   await page.getByText("orders, to source, at most 100 a second").waitFor();
   await page.getByRole("button", { name: "Copy link" }).click();
-  await page.getByRole("button", { name: "Copied" }).waitFor();
-  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(page.url());
+  await expect.poll(() => clipboard(page)).toBe(page.url());
 
   await call(k, "POST", "/v1/queues/orders/messages", "c"); // it has not failed
   await page.getByRole("button", { name: "Retry what failed…" }).click();
