@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 GO ?= go
 # Per test binary. The longest, queues, takes four minutes on two busy cores.
 TEST_TIMEOUT ?= 20m
+# What takes longest is tested first, so that none of it runs alone at the end.
+LONGEST := ./queues ./server ./topics/webhook
 # More flags for "go test", such as -count=1 or -run=TestG7.
 TEST_FLAGS ?=
 # Clients that others have written, by which the recipes of docs/aws.md are tested: what to look for, and the package of Debian.
@@ -82,7 +84,7 @@ test: needs ## Vet and test everything; on Debian installs what is missing: redi
 	@git cat-file -e "$$(sed -n 's/^const previousRelease = "\(.*\)"/\1/p' server/upgrade_test.go)^{commit}" 2>/dev/null || \
 		echo "The upgrade from the previous release is not tested (G22): this is no clone with its commit."
 	@if tools/needs.sh $(AWS_CLIENTS); then export SLUICE_TEST_CLIENTS=1; else echo "Not all clients of AWS are tested."; fi; \
-	$(GO) test -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...
+	$(GO) test -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $(LONGEST) ./...
 
 .PHONY: test-race
 test-race: needs ## Test everything with the race detector (slower, needs gcc)
