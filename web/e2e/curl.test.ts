@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Locator, Page } from "playwright-core";
 import { expect, inject, test } from "vitest";
-import { behindPrefix, call, clipboard, inBrowser, newPage, newTenant, paste, signIn } from "./kit";
+import { behindPrefix, call, copied, inBrowser, newPage, newTenant, paste, signIn } from "./kit";
 
 inBrowser();
 
@@ -11,13 +11,12 @@ inBrowser();
 const hostile = `it's "quoted" $(touch owned) \`touch owned\` $HOME \${KEY} \\n \\\\ !! ; | & > owned # {a,b} [1-3] %41 %s
 second line	with a tab, ünïcödé 🦊 \u202e and a last quote '`;
 
-// copied opens a button's command and takes it to the clipboard, as a reader does.
-async function copied(page: Page, button: Locator): Promise<string> {
+// curlOf opens a button's command and takes it to the clipboard, as a reader does.
+async function curlOf(page: Page, button: Locator): Promise<string> {
   await button.click();
   const popover = page.locator(".mantine-Popover-dropdown:has(pre)");
   const shown = await popover.locator("pre").innerText();
-  await popover.getByRole("button", { name: "Copy", exact: true }).click();
-  await expect.poll(() => clipboard(page)).toBe(shown);
+  expect(await copied(page, popover)).toBe(shown);
   await page.keyboard.press("Escape");
   await popover.waitFor({ state: "detached" });
   return shown;
@@ -37,7 +36,7 @@ test("copy as curl that works: a queue is created, set, sent to, looked into, re
   await page.getByRole("button", { name: "Create a queue" }).first().click();
   const dialog = page.getByRole("dialog", { name: "Create a queue" });
   await dialog.getByLabel("Name").fill("orders");
-  const create = await copied(page, asCurl(dialog));
+  const create = await curlOf(page, asCurl(dialog));
   expect(await dialog.getByLabel("Name").inputValue()).toBe("orders"); // the dialog around the command stays
   await paste(create, key);
   expect((await queue()).redrive).toEqual({ dead_letter_queue: "orders-dlq", max_receives: 5 });
@@ -47,7 +46,7 @@ test("copy as curl that works: a queue is created, set, sent to, looked into, re
   const at = (tab: string) => page.goto(`/console/t/${name}/queues/${tab}`);
   await at("orders/settings");
   await page.getByLabel("Visibility timeout").fill("5m");
-  await paste(await copied(page, asCurl(page)), key);
+  await paste(await curlOf(page, asCurl(page)), key);
   expect((await queue()).visibility_timeout).toBe(300);
 
   // The same message, once by the button and twice by the shell.
@@ -59,7 +58,7 @@ test("copy as curl that works: a queue is created, set, sent to, looked into, re
   await page.getByRole("button", { name: "Send", exact: true }).click();
   await page.getByRole("link", { name: /^msg_/ }).first().waitFor();
   await page.getByLabel("How many times").fill("2");
-  await paste(await copied(page, asCurl(page)), key);
+  await paste(await curlOf(page, asCurl(page)), key);
   const look = async (of = "orders") => (await call<{ data: Message[] }>(key, "GET", `/v1/queues/${of}/messages`)).data;
   const [byButton, ...byShell] = await look();
   const what = (m?: Message) => ({ body: m?.body, type: m?.content_type, attributes: m?.attributes });
@@ -69,16 +68,16 @@ test("copy as curl that works: a queue is created, set, sent to, looked into, re
   // A look takes nothing, and filters as the page does.
   await at("orders/messages?filter=body~%22it%27s%22");
   await page.locator("[data-row]").first().waitFor();
-  const peeked = JSON.parse(await paste(await copied(page, asCurl(page)), key)) as { data: Message[] };
+  const peeked = JSON.parse(await paste(await curlOf(page, asCurl(page)), key)) as { data: Message[] };
   expect(peeked.data.length).toBe(3);
   expect((await queue()).counts).toMatchObject({ available: 3, in_flight: 0 });
 
   // A receive holds, and the button beside what is held lets go of it.
   await at("orders/receive");
-  const got = JSON.parse(await paste(await copied(page, asCurl(page)), key)) as { messages: Message[] };
+  const got = JSON.parse(await paste(await curlOf(page, asCurl(page)), key)) as { messages: Message[] };
   expect(got.messages.map((m) => m.body)).toEqual([hostile]);
   await page.getByRole("button", { name: "Receive", exact: true }).click();
-  await paste(await copied(page, page.getByRole("button", { name: "Acknowledge with curl" })), key);
+  await paste(await curlOf(page, page.getByRole("button", { name: "Acknowledge with curl" })), key);
   expect((await queue()).counts).toMatchObject({ available: 1, in_flight: 1 });
 
   // Dead letters go back by a task.
@@ -88,7 +87,7 @@ test("copy as curl that works: a queue is created, set, sent to, looked into, re
   await at("orders-dlq/dead-letters?filter=reason%3D%22it%27s%20%60null%60%22&new=redrive");
   const redrive = page.getByRole("dialog", { name: "Redrive from orders-dlq" });
   await redrive.getByText("1 message").first().waitFor();
-  const task = JSON.parse(await paste(await copied(page, asCurl(redrive)), key)) as { id: string };
+  const task = JSON.parse(await paste(await curlOf(page, asCurl(redrive)), key)) as { id: string };
   await expect.poll(async () => (await call<{ status: string }>(key, "GET", `/v1/tasks/${task.id}`)).status).toBe("succeeded");
   expect((await look("orders-dlq")).length).toBe(0);
   expect((await queue()).counts.available).toBe(1);
@@ -101,17 +100,17 @@ test("copy as curl that works: a queue is created, set, sent to, looked into, re
   await drawer.getByLabel("To the queue").fill("orders-dlq");
   const odd = "\u0001\u007f é '$(touch owned)'\n";
   await drawer.getByRole("textbox", { name: "Body" }).fill(odd);
-  await paste(await copied(page, asCurl(drawer).last()), key);
+  await paste(await curlOf(page, asCurl(drawer).last()), key);
   expect((await look("orders-dlq")).map((m) => m.body)).toEqual([odd]);
 
   // What cannot be undone.
   await at("orders-dlq/overview");
   await page.getByRole("button", { name: "Purge…" }).click();
-  await paste(await copied(page, asCurl(page.getByRole("dialog", { name: "Purge the queue" }))), key);
+  await paste(await curlOf(page, asCurl(page.getByRole("dialog", { name: "Purge the queue" }))), key);
   expect((await look("orders-dlq")).length).toBe(0);
   await at("orders/overview");
   await page.getByRole("button", { name: "Delete…" }).click();
-  await paste(await copied(page, asCurl(page.getByRole("dialog", { name: "Delete the queue" }))), key);
+  await paste(await curlOf(page, asCurl(page.getByRole("dialog", { name: "Delete the queue" }))), key);
   await expect(queue()).rejects.toThrow(/queue_not_found/);
   await expect(paste("ls owned", key)).rejects.toThrow(); // nothing that was quoted was run
 });
@@ -139,14 +138,14 @@ test("copy as curl that works: a receiver takes the request of a webhook's deliv
     // Published from the page's command, which also says of which type the body is.
     await page.goto(`/console/t/${name}/topics/orders.created/publish`);
     await page.getByLabel("Body").fill(hostile);
-    const { results } = JSON.parse(await paste(await copied(page, asCurl(page)), key)) as { results: { id: string }[] };
+    const { results } = JSON.parse(await paste(await curlOf(page, asCurl(page)), key)) as { results: { id: string }[] };
     const id = results[0]?.id ?? "";
     await expect.poll(() => got.length).toBe(1);
 
     await page.goto(`/console/t/${name}/topics/orders.created/webhooks/partner?status=failed`);
     await page.getByRole("table", { name: "Attempts" }).locator("[data-row]").first().click();
     const drawer = page.getByRole("dialog", { name: id });
-    const command = await copied(page, drawer.getByRole("button", { name: "Request as curl" }));
+    const command = await curlOf(page, drawer.getByRole("button", { name: "Request as curl" }));
     expect(command).not.toContain("it's secret");
     status = 204;
     await paste(command, "", { X_TOKEN: "it's secret" });
@@ -164,7 +163,7 @@ test("copy as curl that works: a receiver takes the request of a webhook's deliv
     expect(told()).toEqual({ ...told(got[0]), body: hostile, id, token: "it's secret" });
 
     // The server itself sends it again.
-    await paste(await copied(page, asCurl(drawer)), key);
+    await paste(await curlOf(page, asCurl(drawer)), key);
     await expect.poll(() => got.length).toBe(3);
     verify();
     expect(told()).toEqual(told(got[0]));
@@ -186,7 +185,7 @@ test("copy as curl that works: for an operator who acts for a tenant, and below 
     await page.goto(`/mq/console/t/${name}/queues?new=queue`);
     const dialog = page.getByRole("dialog", { name: "Create a queue" });
     await dialog.getByLabel("Name").fill("theirs");
-    const command = await copied(page, asCurl(dialog));
+    const command = await curlOf(page, asCurl(dialog));
     expect(command).toContain(`${proxy.url}/mq/v1/queues/theirs`);
     await paste(command, inject("operatorKey"));
     await call(key, "GET", "/v1/queues/theirs");

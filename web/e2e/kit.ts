@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
 
 // How long something may take on a slow machine. Nothing waits for longer than it needs.
@@ -110,8 +110,11 @@ export async function paste(command: string, key: string, more: Record<string, s
   return out;
 }
 
-// clipboard returns what a page has copied, "" for nothing.
-export const clipboard = (page: Page) => page.evaluate(() => navigator.clipboard.readText());
+// copied presses a button that copies, which says so for a second, and returns what its page has then.
+export async function copied(page: Page, at: Page | Locator = page, name = "Copy"): Promise<string> {
+  await Promise.all([at.getByRole("button", { name: "Copied" }).waitFor(), at.getByRole("button", { name, exact: true }).click()]);
+  return page.evaluate(() => navigator.clipboard.readText());
+}
 
 // openLive opens a screen, and waits until it is told of what changes from now on.
 export async function openLive(page: Page, path: string) {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { expect, inject, test } from "vitest";
-import { call, clipboard, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { call, copied, inBrowser, newPage, newTenant, signIn } from "./kit";
 
 inBrowser();
 
@@ -213,8 +213,7 @@ test("the log of the server grows on the page, is filtered there, and is text", 
   await page.waitForURL((u) => u.searchParams.has("m"));
   await log.getByText("/v1/queues/:queue", { exact: true }).waitFor();
   await log.getByText(`${mark}-early${hostile}`, { exact: true }).waitFor();
-  await log.getByRole("button", { name: "Copy the line" }).click();
-  await expect.poll(() => clipboard(page)).toMatch(new RegExp(`^\\d{4}-.*Z INFO request method=GET route=/v1/queues/:queue status=404 queue=nowhere tenant=.* client_request_id=${mark}-early<img`));
+  expect(await copied(page, log, "Copy the line")).toMatch(new RegExp(`^\\d{4}-.*Z INFO request method=GET route=/v1/queues/:queue status=404 queue=nowhere tenant=.* client_request_id=${mark}-early<img`));
 
   // Nothing moves while one reads: what comes waits.
   await ask("meanwhile");

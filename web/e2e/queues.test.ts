@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { call, clipboard, inBrowser, newPage, newTenant, paste, signIn } from "./kit";
+import { call, copied, inBrowser, newPage, newTenant, paste, signIn } from "./kit";
 
 inBrowser();
 
@@ -450,9 +450,7 @@ test("a queue is paused with a reason, which everybody reads", async () => {
   expect([paused.paused.receive.reason, paused.paused.send.reason]).toEqual(["the database moves", "the database moves"]);
 
   await page.getByRole("button", { name: "Resuming by curl" }).click();
-  await page.getByRole("button", { name: "Copy", exact: true }).click();
-  await expect.poll(() => clipboard(page)).not.toBe("");
-  await paste(await clipboard(page), key);
+  await paste(await copied(page), key);
   await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
   await page.getByText("the database moves").waitFor({ state: "detached" });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { call, clipboard, inBrowser, newPage, newTenant, signIn } from "./kit";
+import { call, copied, inBrowser, newPage, newTenant, signIn } from "./kit";
 
 inBrowser();
 
@@ -18,8 +18,7 @@ test("what a redrive could not move is retried, and only that", async () => {
   expect(await errors.locator("[data-row]").count()).toBe(2);
   await page.getByText("the key first").waitFor(); // who asked for it
   await page.getByText("orders, to source, at most 100 a second").waitFor();
-  await page.getByRole("button", { name: "Copy link" }).click();
-  await expect.poll(() => clipboard(page)).toBe(page.url());
+  expect(await copied(page, page, "Copy link")).toBe(page.url());
 
   await call(k, "POST", "/v1/queues/orders/messages", "c"); // it has not failed
   await page.getByRole("button", { name: "Retry what failed…" }).click();

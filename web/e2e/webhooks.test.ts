@@ -138,6 +138,7 @@ test("an endpoint is subscribed, fails, is seen to fail, and gets what failed", 
     expect([kept.terminal_statuses, kept.retry_schedule]).toEqual([[410, 422], [5, 5400]]);
     await page.getByRole("button", { name: "Send a test event" }).click();
     await expect.poll(() => String(got.at(-1)?.id)).toMatch(/^batch_/);
+    await page.getByText("The test event has arrived").waitFor();
 
     await page.getByRole("button", { name: "Disable" }).click();
     await page.getByText("It is disabled:").waitFor();
