@@ -172,7 +172,7 @@ func TestG11_APurgeWhileSlotsMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.MaxRate = 1500 // so that it takes longer than the moves
+	plan.MaxRate = 750 // so that it takes longer than the moves
 	task, err := store.Start(t.Context(), tenant, plan)
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ func TestG11_APurgeWhileSlotsMove(t *testing.T) {
 	}
 	stop := serve(b)
 	serve(other)
-	moves, underway := 0, 0
+	moves := 0
 	for _, key := range []string{b.slotKey(q), engine.TenantKey(tenant, "tasks"), engine.SystemKey("tasks")} {
 		from := c.MasterOf(key)
 		m := c.BeginMigrate(key, from, c.Nodes[(slices.Index(c.Nodes, from)+1)%3])
@@ -213,12 +213,9 @@ func TestG11_APurgeWhileSlotsMove(t *testing.T) {
 		if moves++; moves == 1 {
 			stop()
 		}
-		if get().Status == tasks.Running {
-			underway++
+		if got := get(); got.Status != tasks.Running {
+			t.Errorf("after %d moves the task has ended: %+v", moves, got)
 		}
-	}
-	if underway == 0 {
-		t.Error("the task ended before the first move")
 	}
 	until(t, func() bool { return get().Status != tasks.Running })
 	if got := get(); got.Status != tasks.Succeeded || got.Progress.Done != n || got.Progress.Looked != n {
@@ -229,7 +226,7 @@ func TestG11_APurgeWhileSlotsMove(t *testing.T) {
 		t.Errorf("the queue has %+v, %v; want %d deleted", st, err, n)
 	}
 	b.sound(t, q)
-	t.Logf("%d moves, %d while the task ran, attempts by outcome %v and %v", moves, underway, b.engine.Outcomes(), other.engine.Outcomes())
+	t.Logf("%d moves, attempts by outcome %v and %v", moves, b.engine.Outcomes(), other.engine.Outcomes())
 }
 
 // TestG1k_NoKeyIsEverAbsent does everything that takes the last entry out of a key while the slot is being moved. A

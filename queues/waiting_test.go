@@ -218,7 +218,7 @@ func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 		for _, what := range []string{"delay", "lease"} {
 			t.Run(what+", "+c.name, func(t *testing.T) {
 				t.Parallel() // with each other
-				var all []time.Duration
+				var worst []time.Duration
 				for range 5 { // the machine is not ours alone: it counts if it happens again and again
 					late := make([]time.Duration, lanes*each)
 					var wg sync.WaitGroup
@@ -256,13 +256,11 @@ func TestG17_DelaysAndLeasesEndOnTime(t *testing.T) {
 					}
 					t.Logf("G17: %d times a %s ended with a waiting receive on the %s: late by p50 %s, p99 %s, max %s", len(late), what, c.name,
 						late[len(late)/2].Round(time.Microsecond), late[len(late)*99/100].Round(time.Microsecond), late[len(late)-1].Round(time.Microsecond))
-					all = append(all, late...)
-					slices.Sort(all)
-					if all[len(all)*99/100] <= limit {
+					if worst = append(worst, late[len(late)-1]); worst[len(worst)-1] <= limit {
 						return
 					}
 				}
-				t.Errorf("late by p99 %s in five runs, want at most %s", all[len(all)*99/100], limit)
+				t.Errorf("late by %s in five runs, want at most %s", worst, limit)
 			})
 		}
 	}

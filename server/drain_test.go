@@ -171,7 +171,7 @@ func TestG21_AGracefulStopFailsNoRequest(t *testing.T) {
 		c := gather(t, p.URL, p.MetricsURL, p.Key)
 		begin := time.Now()
 		p.Signal(syscall.SIGTERM)
-		red := within(t, patience, "/readyz is red", func() bool {
+		red := within(t, time.Second, "/readyz is red", func() bool {
 			status, r := readiness(p.URL)
 			return status == http.StatusServiceUnavailable && r.has("draining")
 		})
@@ -253,7 +253,7 @@ func TestG21_TheSecondSignalEndsAtOnce(t *testing.T) {
 	}
 	begin := time.Now()
 	p.Signal(syscall.SIGTERM)
-	state, err := p.Wait(patience)
+	state, err := p.Wait(2 * time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestG21_TheDrainTimeoutEndsTheWait(t *testing.T) {
 	fmt.Fprintf(conn, "PUT /v1/queues/half HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 10\r\n\r\n{", p.Key)
 	p.Signal(syscall.SIGTERM)
 	begin := time.Now()
-	state, err := p.Wait(patience)
+	state, err := p.Wait(5 * time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

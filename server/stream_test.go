@@ -222,7 +222,7 @@ func TestTheMessagesOfAKilledServersStreamComeBack(t *testing.T) {
 	}
 	p.Kill9()
 	killed := time.Now()
-	again := awaitItem(t, second, patience)
+	again := awaitItem(t, second, 7*time.Second)
 	if again.ID != m.ID || again.ReceiveCount != 2 {
 		t.Errorf("got %+v, want %s, received twice", again, m.ID)
 	}

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -170,14 +169,12 @@ func TestChildDiesWithItsParent(t *testing.T) {
 func TestOrphanOfAnEarlierRunIsEnded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	orphan := startOrphan(t, filepath.Join(dir, "redis"), "--dir")
+	orphan, _ := startOrphan(t, filepath.Join(dir, "redis"), "--dir")
 	s := start(t, embedded.Options{DataDir: dir})
 	if err := s.Ready(); err != nil {
 		t.Errorf("Ready() = %v, want nil", err)
 	}
-	select {
-	case <-orphan:
-	case <-time.After(10 * time.Second): // it is dead, and who started it is to be told
+	if alive(orphan) {
 		t.Error("the orphan lives beside the new child")
 	}
 }
@@ -186,7 +183,7 @@ func TestProcessThatIsNotOursIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	// It holds the lock, but its arguments do not say that it works in this directory.
-	stranger := startOrphan(t, filepath.Join(dir, "redis"), "--note")
+	_, stranger := startOrphan(t, filepath.Join(dir, "redis"), "--note")
 	ctx, cancel := context.WithTimeout(t.Context(), patience/100)
 	defer cancel()
 	if s, err := embedded.Start(ctx, embedded.Options{DataDir: dir}); err == nil {
@@ -202,7 +199,7 @@ func TestProcessThatIsNotOursIsLeftAlone(t *testing.T) {
 
 // startOrphan starts a process that holds the lock of a Redis directory and has its arguments, but for the name of
 // the one before the directory. The channel is closed when it has ended.
-func startOrphan(t *testing.T, dir, flag string) <-chan struct{} {
+func startOrphan(t *testing.T, dir, flag string) (pid int, ended <-chan struct{}) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -224,20 +221,20 @@ func startOrphan(t *testing.T, dir, flag string) <-chan struct{} {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
+	wait := make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
-		close(ended)
+		close(wait)
 	}()
 	t.Cleanup(func() {
 		_ = stdin.Close()
-		<-ended
+		<-wait
 	})
-	pid := strconv.Itoa(cmd.Process.Pid)
-	if err := os.WriteFile(filepath.Join(dir, "redis.pid"), []byte(pid), 0o600); err != nil {
+	pid = cmd.Process.Pid
+	if err := os.WriteFile(filepath.Join(dir, "redis.pid"), []byte(strconv.Itoa(pid)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return ended
+	return pid, wait
 }
 
 // ledger counts, for each list, the pushes that were acknowledged.

@@ -116,7 +116,7 @@ func TestADroppedListenerSaysSoAndComesBack(t *testing.T) {
 		}
 		until(t, "down and up again", func() bool {
 			up, changes := x.state()
-			return up && changes >= before+2
+			return up && changes == before+2
 		})
 		word := fmt.Sprint("word", round)
 		say(t, s.Client(t), e, word)
